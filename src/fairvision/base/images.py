@@ -1,0 +1,101 @@
+"""Images as estimators take them: checked by shape and type, decoded only when used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairvision.exceptions import InputError
+
+__all__ = ["check_images", "is_images", "take"]
+
+_FORM = "(n_samples, n_channels, height, width)"
+
+
+def is_images(X: Any) -> bool:
+    """Whether X has the four dimensions of a batch of images (3 are an image short)."""
+    return len(getattr(X, "shape", ())) in (3, 4)
+
+
+def take(X: Any, rows: Any) -> NDArray[Any]:
+    """Decode some rows of X into an ndarray.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_channels, height, width)
+        An ndarray, a CPU tensor, or a lazy sequence whose indexing by an
+        integer array or a slice gives a smaller sequence.
+    rows : slice or ndarray of int
+    """
+    return np.asarray(X[rows])
+
+
+def check_images(X: Any, *, fitted_shape: tuple[int, ...] | None = None) -> Any:
+    """Check images without copying or decoding them.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_channels, height, width)
+        uint8 in 0..255, floating in 0..1, or a lazy sequence of such.
+    fitted_shape : tuple (n_channels, height, width) or None
+        What an estimator was fitted on; X must have the same.
+
+    Returns
+    -------
+    X : the same object, or an ndarray of it if it was a nested list
+
+    Raises
+    ------
+    InputError
+        Naming the shape, type or value that does not fit, and what to do.
+    """
+    if not hasattr(X, "shape") or not hasattr(X, "dtype"):
+        X = np.asarray(X)
+    shape = tuple(int(size) for size in X.shape)
+    if len(shape) == 3:
+        raise InputError(
+            f"X has shape {shape}; images need {_FORM}. "
+            "For grey images pass X[:, None]; for a single image X[None]."
+        )
+    if len(shape) != 4:
+        raise InputError(f"X has shape {shape}; images need {_FORM}.")
+    if shape[0] == 0:
+        raise InputError(f"X has shape {shape}: no images. Check the filter or folder it is from.")
+    if shape[1] not in (1, 3):
+        hint = (
+            " The channels seem to be last: pass X.transpose(0, 3, 1, 2)."
+            if shape[3] in (1, 3, 4)
+            else " Convert the images to grey (1) or RGB (3)."
+        )
+        raise InputError(f"X has {shape[1]} channels (shape {shape}); expected 1 or 3.{hint}")
+    if fitted_shape is not None and shape[1:] != tuple(fitted_shape):
+        raise InputError(
+            f"X has images of shape {shape[1:]} (channels, height, width); the model was fitted "
+            f"on {tuple(fitted_shape)}. Convert or resize them alike."
+        )
+    _check_values(X)
+    return X
+
+
+def _check_values(X: Any) -> None:
+    name = str(X.dtype).removeprefix("torch.")
+    if name == "uint8":
+        return
+    if not name.startswith(("float", "bfloat")):
+        raise InputError(
+            f"X has dtype {name}; expected uint8 in 0..255 or floating in 0..1. "
+            "Pass X.astype('uint8') if its values are 0..255."
+        )
+    if not isinstance(X, np.ndarray) and not hasattr(X, "numpy"):
+        return  # lazy: reading it all just to look at its range would defeat it
+    # min and max see every value, propagate NaN, and need no copy.
+    low, high = float(X.min()), float(X.max())
+    if np.isnan(low) or np.isnan(high):
+        raise InputError("X contains NaN. Find the broken images with np.isnan(X).any((1, 2, 3)).")
+    if low < -1e-6 or high > 1 + 1e-6:
+        raise InputError(
+            f"X has floating values from {low:g} to {high:g}; expected 0..1. Divide by 255, or "
+            "undo a normalisation: the model applies its own."
+        )

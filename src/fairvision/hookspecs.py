@@ -1,0 +1,128 @@
+"""The six hooks that a plugin may answer: signatures and docstrings, nothing else.
+
+A plugin is a module named by an entry point in the group ``fairvision``. It
+states ``FAIRVISION_API = (1, 0)`` and implements any of these hooks::
+
+    import fairvision.hookspecs as hooks
+    from fairvision.types import Method
+
+    FAIRVISION_API = (1, 0)
+
+    @hooks.hookimpl
+    def fairvision_inprocessing():
+        yield Method("my-method", "my_package.estimator:MyClassifier", "What it does.")
+
+Every hook is called once per process, by the registry, when somebody first
+lists or makes anything. It takes no arguments and returns an iterable of
+descriptors. The module must stay light: descriptors name their implementation
+as a string, so nothing heavy is imported to list them. A hook that raises or
+returns anything else costs its own plugin only: the plugin is shown as failed
+by ``fairvision plugins``, and all others work on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pluggy
+
+from fairvision.types import Dataset, Method, Metric, ReportSection
+
+PROJECT = "fairvision"
+API_VERSION = (1, 0)
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def fairvision_preprocessing() -> Iterable[Method]:
+    """Offer samplers: methods that change the training data before a model sees it.
+
+    The target class follows the pre-processing contract:
+    ``fit_resample(X, y, *, sensitive_features=None) -> X_new, y_new``, the groups
+    of the new rows in ``sensitive_features_``. Prediction never passes through it.
+
+    Example
+    -------
+    >>> @hookimpl
+    ... def fairvision_preprocessing():
+    ...     yield Method("my-sampler", "my_package.sampler:MySampler", "Balances the groups.")
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def fairvision_inprocessing() -> Iterable[Method]:
+    """Offer classifiers: methods that train a model differently.
+
+    The target class follows the in-processing contract:
+    ``fit(X, y, *, sensitive_features=None, sample_weight=None)``, ``predict``,
+    ``predict_proba``, ``score`` and ``transform`` (the learned features).
+
+    Example
+    -------
+    >>> @hookimpl
+    ... def fairvision_inprocessing():
+    ...     yield Method("my-net", "my_package.net:MyClassifier", "Forgets the group.")
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def fairvision_postprocessing() -> Iterable[Method]:
+    """Offer meta-estimators: methods that mend a model somebody already trained.
+
+    The target class follows the post-processing contract:
+    ``__init__(estimator, ...)``, ``fit(X, y, *, sensitive_features)``, ``predict``,
+    ``predict_proba``. An inner estimator in ``sklearn.frozen.FrozenEstimator`` is
+    used as it is; any other is cloned and fitted on part of the data.
+
+    Example
+    -------
+    >>> @hookimpl
+    ... def fairvision_postprocessing():
+    ...     yield Method("my-mend", "my_package.mend:MyMeta", "Moves the threshold.")
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def fairvision_metrics() -> Iterable[Metric]:
+    """Offer metrics to ``fairvision.evaluate`` and ``fairvision audit``.
+
+    Example
+    -------
+    >>> @hookimpl
+    ... def fairvision_metrics():
+    ...     yield Metric("my-gap", "my_package.metrics:my_gap", "The largest gap in X.")
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def fairvision_datasets() -> Iterable[Dataset]:
+    """Offer data sets to ``fairvision.datasets.load`` and ``fairvision compare``.
+
+    Example
+    -------
+    >>> @hookimpl
+    ... def fairvision_datasets():
+    ...     yield Dataset("my-faces", "my_package.data:load", "Faces of ours.", local=True)
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def fairvision_report_sections() -> Iterable[ReportSection]:
+    """Offer parts of the report, for the plugin's own methods or for all.
+
+    A section that raises is shown in the report as failed; the rest stands.
+
+    Example
+    -------
+    >>> @hookimpl
+    ... def fairvision_report_sections():
+    ...     yield ReportSection("my-maps", "my_package.report:maps", "What the net looked at")
+    """
+    raise NotImplementedError

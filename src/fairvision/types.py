@@ -1,0 +1,195 @@
+"""What a plugin hands to the host: frozen descriptors, standard library only.
+
+A descriptor names its implementation as a string, ``"package.module:Name"``,
+so a plugin can be listed without importing anything heavy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+Stage = Literal["pre", "in", "post"]
+STAGES: tuple[Stage, ...] = ("pre", "in", "post")
+
+
+def _check(owner: str, what: str, value: str, pattern: re.Pattern[str], example: str) -> None:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise ValueError(f"{owner}.{what} is {value!r}; expected something like {example!r}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where a method was published.
+
+    Parameters
+    ----------
+    title : str
+    authors : tuple of str
+        "Given Family", in the order of the paper.
+    year : int
+    venue : str
+        Conference or journal; empty for a preprint.
+    doi, arxiv, url : str or None
+        Bare identifiers (``"10.1145/3306618.3314243"``), at least one if there is one.
+    """
+
+    title: str
+    authors: tuple[str, ...]
+    year: int
+    venue: str = ""
+    doi: str | None = None
+    arxiv: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """When a method must be shown the group labels.
+
+    Parameters
+    ----------
+    fit : bool
+        It reads the groups of the training rows.
+    validation : bool
+        It reads the groups of held-out rows only, never of the rows the net trained on.
+    predict : bool
+        It reads the group of each row that it predicts.
+    """
+
+    fit: bool = False
+    validation: bool = False
+    predict: bool = False
+
+    def __str__(self) -> str:
+        return ", ".join(w for w in ("fit", "validation", "predict") if getattr(self, w)) or "never"
+
+
+class _Named:
+    """The checks every descriptor shares: a plain name and an importable target."""
+
+    __slots__ = ()
+    name: str
+    target: str
+
+    def __post_init__(self) -> None:
+        owner = type(self).__name__
+        _check(owner, "name", self.name, _NAME, "my-method")
+        _check(f"{owner} {self.name!r}", "target", self.target, _TARGET, "package.module:Name")
+
+
+@dataclass(frozen=True, slots=True)
+class Method(_Named):
+    """A debiasing method. Its stage is the hook that answered with it.
+
+    Parameters
+    ----------
+    name : str
+        Lower case, digits and dashes; what users type.
+    target : str
+        ``"package.module:Class"``; imported when the method is made, not before.
+    summary : str
+        One line.
+    reference : Reference or None
+    needs : Needs
+        When it must see group labels.
+    targets : tuple of {"binary", "multiclass"}
+        The classification targets it takes.
+    groups : tuple of {"binary", "multiple"}
+        How many groups it takes: two, or more than two.
+    presets : mapping of str to mapping
+        Parameter sets by name; ``"quick"`` for a CPU, ``"paper"`` as published.
+    """
+
+    name: str
+    target: str
+    summary: str
+    reference: Reference | None = None
+    needs: Needs = Needs()
+    targets: tuple[Literal["binary", "multiclass"], ...] = ("binary", "multiclass")
+    groups: tuple[Literal["binary", "multiple"], ...] = ("binary", "multiple")
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _Named.__post_init__(self)
+        frozen = {name: MappingProxyType(dict(values)) for name, values in self.presets.items()}
+        object.__setattr__(self, "presets", MappingProxyType(frozen))
+
+
+@dataclass(frozen=True, slots=True)
+class Metric(_Named):
+    """A fairness or performance metric.
+
+    Parameters
+    ----------
+    name : str
+    target : str
+        ``"package.module:function"`` with the signature
+        ``f(y_true, y_pred, *, sensitive_features, y_score, sample_weight) -> float``.
+    summary : str
+    reference : Reference or None
+    needs_scores : bool
+        Whether it reads `y_score`.
+    greater_is_better : bool
+    """
+
+    name: str
+    target: str
+    summary: str
+    reference: Reference | None = None
+    needs_scores: bool = False
+    greater_is_better: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset(_Named):
+    """A data set.
+
+    Parameters
+    ----------
+    name : str
+    target : str
+        ``"package.module:function"``, a loader that returns a
+        :class:`sklearn.utils.Bunch` with at least ``images``, ``target``,
+        ``sensitive_features`` and ``attributes``.
+    summary : str
+    reference : Reference or None
+    local : bool
+        Whether it reads a folder that the user names (``root=``).
+    """
+
+    name: str
+    target: str
+    summary: str
+    reference: Reference | None = None
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSection(_Named):
+    """A part of the report.
+
+    Parameters
+    ----------
+    name : str
+    target : str
+        ``"package.module:function"``, called with one finished run.
+    title : str
+        The heading readers see.
+    methods : tuple of str
+        The methods whose runs it describes; empty means every method.
+    """
+
+    name: str
+    target: str
+    title: str
+    methods: tuple[str, ...] = ()
+
+
+Descriptor = Method | Metric | Dataset | ReportSection
