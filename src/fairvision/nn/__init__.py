@@ -1,0 +1,22 @@
+"""Torch models in scikit-learn estimators."""
+
+from fairvision.nn.classifier import TorchClassifier
+from fairvision.nn.modules import FeatureClassifier, PretrainedClassifier
+from fairvision.nn.objective import Objective, Step, cross_entropy
+from fairvision.nn.randomness import as_seed, isolated_rng
+from fairvision.nn.rows import Batch, Batches, Rows, scale
+
+__all__ = [
+    "Batch",
+    "Batches",
+    "FeatureClassifier",
+    "Objective",
+    "PretrainedClassifier",
+    "Rows",
+    "Step",
+    "TorchClassifier",
+    "as_seed",
+    "cross_entropy",
+    "isolated_rng",
+    "scale",
+]

@@ -1,0 +1,430 @@
+"""`TorchClassifier`: a torch model as a scikit-learn classifier for images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    clone,
+)
+from sklearn.model_selection import train_test_split
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+from skorch.helper import predefined_split
+from torch import Tensor, nn
+
+from fairvision.base import Groups, check_groups, check_images, is_images, take
+from fairvision.exceptions import InputError
+from fairvision.nn.backbones import Backbone, build_classifier
+from fairvision.nn.modules import PretrainedClassifier, last_linear
+from fairvision.nn.net import ObjectiveNet
+from fairvision.nn.objective import Objective
+from fairvision.nn.randomness import RandomState, as_seed, isolated_rng
+from fairvision.nn.rows import Rows, Transform, scale
+
+__all__ = ["TorchClassifier"]
+
+_OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": partial(torch.optim.SGD, momentum=0.9),  # type: ignore[dict-item]
+}
+
+
+class TorchClassifier(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator
+):
+    """Train a torch model on images by empirical risk minimisation.
+
+    The estimator holds a skorch net, made in `fit`, and gives it plain
+    parameters. Methods that train differently subclass it and override
+    `_make_objective` (what a step minimises) or `_make_module`.
+
+    Parameters
+    ----------
+    backbone : str, nn.Module or callable, default="small-cnn"
+        ``"small-cnn"``, ``"mlp"``, the name of any `torchvision.models`
+        classifier (its head is replaced), ``"package.module:factory"``, a
+        module (copied, never changed), or a factory, called with
+        (n_channels, height, width) if it takes an argument. Two-dimensional X
+        gets ``"mlp"`` in place of ``"small-cnn"``.
+    weights : str or None, default=None
+        For torchvision backbones: ``"DEFAULT"`` or another published name,
+        downloaded by torchvision, or the path of a state dict.
+    optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
+        Or anything called as ``optimizer(params, lr=..., weight_decay=...)``.
+    lr : float, default=1e-3
+    weight_decay : float, default=0.0
+    max_epochs : int, default=10
+    batch_size : int, default=64
+    validation_fraction : float, default=0.0
+        Share of the training rows held out, stratified by class, to compute
+        ``valid_loss`` and ``valid_acc`` each epoch, for early stopping.
+    device : str, default="auto"
+        A torch device; ``"auto"`` takes CUDA if there is one, else the CPU.
+    train_transform : callable or None, default=None
+        Maps a batch of images in 0..1 on the training device to another such
+        batch; any of torchvision's v2 transforms. Training batches only.
+    callbacks : list of skorch callbacks, or None
+        Learning-rate schedules, early stopping, checkpoints. Cloned in `fit`.
+    random_state : int, RandomState, Generator or None, default=None
+        The only source of randomness. The same int gives the same bits on one
+        machine; the global generators are left as they were.
+    verbose : int, default=0
+        1 prints a line an epoch.
+
+    Attributes
+    ----------
+    module_ : nn.Module
+        The trained module, with ``features(x)`` and ``head``.
+    classes_ : ndarray of shape (n_classes,)
+    n_features_in_ : int
+        Channels of an image, or columns of a table.
+    input_shape_ : tuple
+        (n_channels, height, width), or (n_features,).
+    net_ : skorch.NeuralNetClassifier
+    history_ : skorch.history.History
+    n_steps_ : int
+        Optimisation steps taken.
+
+    Examples
+    --------
+    >>> from fairvision.datasets import load
+    >>> from fairvision.nn import TorchClassifier
+    >>> faces = load("faces", n_samples=200, image_size=32, random_state=0)
+    >>> model = TorchClassifier(max_epochs=2, random_state=0).fit(faces.images, faces.target)
+    >>> model.predict_proba(faces.images[:5]).shape
+    (5, 2)
+    """
+
+    # Groups reach `fit` without a set_fit_request call; under metadata routing only.
+    __metadata_request__fit = {"sensitive_features": True}
+
+    def __init__(
+        self,
+        backbone: Backbone = "small-cnn",
+        *,
+        weights: str | None = None,
+        optimizer: str | Callable[..., torch.optim.Optimizer] = "adamw",
+        lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        max_epochs: int = 10,
+        batch_size: int = 64,
+        validation_fraction: float = 0.0,
+        device: str = "auto",
+        train_transform: Transform | None = None,
+        callbacks: Sequence[Any] | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
+        self.backbone = backbone
+        self.weights = weights
+        self.optimizer = optimizer
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.validation_fraction = validation_fraction
+        self.device = device
+        self.train_transform = train_transform
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # -- training -----------------------------------------------------------------
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Train on images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_channels, height, width)
+            uint8 in 0..255 or floating in 0..1, or a lazy image sequence; or a
+            table of shape (n_samples, n_features).
+        y : array-like of shape (n_samples,)
+            Class labels of any type.
+        sensitive_features : array-like of shape (n_samples,) or \
+(n_samples, n_sensitive), default=None
+            Checked for length; plain training makes no use of them.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InputError
+            Naming what does not fit, before anything runs.
+        """
+        X, codes = self._check_training_data(X, y)
+        groups = self._check_groups(sensitive_features, len(codes))
+        return self._train(X, codes, groups, sample_weight)
+
+    def _check_training_data(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray[np.int64]]:
+        """Check X and y; set `classes_` and the input's shape; return X and class codes."""
+        if is_images(X):
+            X = check_images(X)
+            y = column_or_1d(y, warn=True)
+            if len(y) != len(X):
+                raise InputError(f"y has {len(y)} rows, X has {len(X)}. Pass one label per image.")
+            self.n_features_in_ = int(X.shape[1])
+            if hasattr(self, "feature_names_in_"):
+                del self.feature_names_in_
+        else:
+            X, y = validate_data(self, X, y, dtype=np.float64)
+        check_classification_targets(y)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InputError(
+                f"y has one class ({self.classes_.tolist()[0]!r}); a classifier needs two or more. "
+                "Check the target column, or the part of the data that you selected."
+            )
+        self.input_shape_ = tuple(int(size) for size in X.shape[1:])
+        return X, codes.astype(np.int64)
+
+    def _check_groups(self, sensitive_features: Any, n_samples: int) -> Groups | None:
+        """Read the groups. Methods that need them say so here."""
+        return check_groups(sensitive_features, n_samples)
+
+    def _make_objective(self) -> Objective:
+        """What a step minimises: plain cross-entropy unless overridden."""
+        return Objective()
+
+    def _make_module(self) -> nn.Module:
+        """A new module for `input_shape_` and `classes_`, on the CPU."""
+        backbone = self.backbone
+        if isinstance(backbone, str) and backbone == "small-cnn" and len(self.input_shape_) == 1:
+            backbone = "mlp"
+        return build_classifier(backbone, self.weights, self.input_shape_, len(self.classes_))
+
+    def _train(
+        self,
+        X: Any,
+        codes: NDArray[np.int64],
+        groups: Groups | None,
+        sample_weight: ArrayLike | None,
+    ) -> Self:
+        self._check_parameters()
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, codes, ensure_non_negative=True)
+            X, codes, groups, weights = _drop_weightless(X, codes, groups, weights)
+        seed = as_seed(self.random_state)
+        device = self._device()
+        with isolated_rng(seed):
+            module = self._make_module().to(device, self._dtype)
+            net = self._make_net(module, device)
+            rows = self._rows(X, codes, groups, weights)
+            if self.validation_fraction:
+                rows, held_out = _hold_out(rows, self.validation_fraction, seed)
+                net.set_params(train_split=predefined_split(held_out))
+            net.train(rows)
+        self.net_, self.module_, self.history_ = net, net.module_.eval(), net.history
+        self.n_steps_ = sum(self.history_[:, "train_batch_count"]) if len(net.history) else 0
+        self._n_features_out = self.module_.head.in_features
+        return self
+
+    def _rows(
+        self,
+        X: Any,
+        codes: NDArray[np.int64],
+        groups: Groups | None,
+        weights: NDArray[np.float64] | None,
+    ) -> Rows:
+        if weights is not None:
+            weights = weights / weights.mean()
+        group_codes = None if groups is None else groups.codes
+        return Rows(X, codes, group_codes, weights, dtype=self._dtype)
+
+    def _make_net(self, module: nn.Module, device: torch.device) -> ObjectiveNet:
+        optimizer = self.optimizer
+        return ObjectiveNet(
+            module,
+            objective=self._make_objective(),
+            train_transform=self.train_transform,
+            criterion=nn.CrossEntropyLoss,
+            optimizer=_OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer,
+            lr=self.lr,
+            optimizer__weight_decay=self.weight_decay,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            train_split=None,
+            callbacks=clone(list(self.callbacks or ()), safe=False),
+            classes=np.arange(len(self.classes_)),
+            device=str(device),
+            verbose=self.verbose,
+        )
+
+    def _check_parameters(self) -> None:
+        for name, low in (("max_epochs", 0), ("batch_size", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, (int, np.integer)) or value < low:
+                raise InputError(f"{name} is {value!r}; pass an int of {low} or more.")
+        if not 0 <= self.validation_fraction < 1:
+            raise InputError(
+                f"validation_fraction is {self.validation_fraction!r}; pass 0 (none) up to 1."
+            )
+        if isinstance(self.optimizer, str) and self.optimizer not in _OPTIMIZERS:
+            raise InputError(
+                f"optimizer is {self.optimizer!r}; pass one of {sorted(_OPTIMIZERS)}, or anything "
+                "called as optimizer(params, lr=..., weight_decay=...)."
+            )
+
+    def _device(self) -> torch.device:
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        # Tables are small and often badly scaled: double costs nothing there.
+        shape = getattr(self, "input_shape_", None)
+        return torch.float64 if shape is not None and len(shape) == 1 else torch.float32
+
+    # -- models trained elsewhere -------------------------------------------------
+
+    @classmethod
+    def from_module(
+        cls,
+        module: nn.Module,
+        *,
+        classes: ArrayLike,
+        input_shape: tuple[int, int, int] | None = None,
+        **params: Any,
+    ) -> Self:
+        """Wrap a model that is already trained, to audit or post-process it.
+
+        Parameters
+        ----------
+        module : nn.Module
+            Takes floating images in 0..1 (put its normalisation in front with
+            ``nn.Sequential``) and gives logits: one per class, or a single one
+            for the second of two classes. Used as it is, not copied. Its
+            features are what enters its last linear layer, unless it has
+            ``features(x)`` and ``head`` of its own.
+        classes : array-like of shape (n_classes,)
+            The label of each output, in the order of the outputs.
+        input_shape : tuple (n_channels, height, width) or None
+            Checked at predict if given.
+        **params
+            Parameters of the estimator.
+
+        Returns
+        -------
+        TorchClassifier
+            Fitted; ``module_`` computes what `module` computes.
+        """
+        if not callable(getattr(module, "features", None)) or not hasattr(module, "head"):
+            module = PretrainedClassifier(module, last_linear(module)[0])
+        model = cls(backbone=module, **params)
+        model.classes_ = np.asarray(classes)
+        n_outputs = int(module.head.out_features)  # type: ignore[union-attr]
+        if len(model.classes_) != max(n_outputs, 2):
+            raise InputError(
+                f"classes has {len(model.classes_)} labels, the model's last linear layer "
+                f"{n_outputs} output(s). Pass one label per output, in their order."
+            )
+        model.module_ = module.to(model._device()).eval()
+        model._n_features_out = int(module.head.in_features)  # type: ignore[union-attr]
+        if input_shape is not None:
+            model.input_shape_ = tuple(input_shape)
+            model.n_features_in_ = int(input_shape[0])
+        return model
+
+    # -- use ----------------------------------------------------------------------
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Probability of each class, float64 of shape (n_samples, n_classes)."""
+        # The softmax in double precision: rows sum to 1, and extreme scores keep their order.
+        return self._forward(X, lambda x: self.module_(x).double().softmax(1))
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The likeliest class, shape (n_samples,)."""
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(1)]
+
+    def transform(self, X: Any) -> NDArray[Any]:
+        """The learned features: what enters the head, shape (n_samples, n_features)."""
+        return self._forward(X, lambda x: self.module_.features(x))
+
+    def _forward(self, X: Any, function: Callable[[Tensor], Tensor]) -> NDArray[Any]:
+        """Apply a function to batches of scaled images in evaluation mode."""
+        check_is_fitted(self)
+        X = self._check_input(X)
+        device = next(self.module_.parameters()).device
+        size = max(int(self.batch_size), 256)
+        outputs = []
+        self.module_.eval()
+        with torch.inference_mode():
+            for start in range(0, len(X), size):
+                images = scale(take(X, slice(start, start + size)), device, self._dtype)
+                outputs.append(function(images).cpu().numpy())
+        return np.concatenate(outputs)
+
+    def _check_input(self, X: Any) -> Any:
+        shape = getattr(self, "input_shape_", None)
+        if shape is not None and len(shape) == 1:
+            return validate_data(self, X, reset=False, dtype=np.float64)
+        return check_images(X, fitted_shape=shape)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "module_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = False
+        # Training is reproducible given random_state, which checks set.
+        tags.non_deterministic = False
+        return tags
+
+
+def _drop_weightless(
+    X: Any, codes: NDArray[np.int64], groups: Groups | None, weights: NDArray[np.float64]
+) -> tuple[Any, NDArray[np.int64], Groups | None, NDArray[np.float64]]:
+    """Leave out rows of weight 0: they must not even reach batch normalisation."""
+    kept = np.flatnonzero(weights)
+    if len(kept) == len(weights):
+        return X, codes, groups, weights
+    if len(kept) == 0:
+        raise InputError("sample_weight is 0 for every row. Give some rows a positive weight.")
+    if groups is not None:
+        groups = Groups(groups.names, groups.codes[kept], groups.categories)
+    return X[kept], codes[kept], groups, weights[kept]
+
+
+def _hold_out(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows]:
+    """Split rows for validation, stratified by class."""
+    targets = rows.targets.numpy()
+    try:
+        parts = train_test_split(
+            np.arange(len(rows)), test_size=fraction, stratify=targets, random_state=seed % 2**32
+        )
+    except ValueError as error:
+        raise InputError(
+            f"validation_fraction={fraction} cannot be held out of {len(rows)} rows "
+            f"stratified by class: {error}"
+        ) from error
+    train, held_out = (np.sort(part) for part in parts)
+    return rows.subset(train), rows.subset(held_out)

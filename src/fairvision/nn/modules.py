@@ -1,0 +1,110 @@
+"""Modules with `.features(x)` and `.head`: what every estimator here trains and audits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from fairvision.exceptions import InputError
+
+__all__ = ["FeatureClassifier", "PretrainedClassifier", "last_linear"]
+
+
+class FeatureClassifier(nn.Module):
+    """A trunk that gives features and a linear head that gives logits.
+
+    Parameters
+    ----------
+    trunk : nn.Module
+        Images to features, any shape after the first dimension.
+    n_features : int
+        Features per image once flattened.
+    n_classes : int
+    mean, std : sequence of float, one per channel or one for all
+        What the trunk expects its 0..1 images normalised by.
+    n_channels : int or None
+        Channels that the trunk takes; a grey image is repeated to fill them.
+    """
+
+    def __init__(
+        self,
+        trunk: nn.Module,
+        n_features: int,
+        n_classes: int,
+        *,
+        mean: Sequence[float] = (0.0,),
+        std: Sequence[float] = (1.0,),
+        n_channels: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.head = nn.Linear(n_features, n_classes)
+        self.n_channels = n_channels
+        self.normalized = any(mean) or any(value != 1 for value in std)
+        self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).reshape(1, -1, 1, 1), persistent=False)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Images in 0..1 to features of shape (n, n_features)."""
+        if self.n_channels is not None and x.shape[1] != self.n_channels:
+            x = x.expand(-1, self.n_channels, -1, -1)
+        if self.normalized:
+            x = (x - self.mean) / self.std
+        return self.trunk(x).flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x))
+
+
+class PretrainedClassifier(nn.Module):
+    """A model that somebody else built, given `.features(x)` and `.head` without a change.
+
+    The features are what enters the model's last linear layer, read with a hook,
+    so the model's own `forward` still decides what comes out.
+
+    Parameters
+    ----------
+    model : nn.Module
+    head : str
+        Name of its last linear layer in ``model.named_modules()``.
+    """
+
+    def __init__(self, model: nn.Module, head: str) -> None:
+        super().__init__()
+        self.model = model
+        self.head_name = head
+
+    @property
+    def head(self) -> nn.Linear:
+        return cast(nn.Linear, self.model.get_submodule(self.head_name))
+
+    def features(self, x: Tensor) -> Tensor:
+        """Images to what enters the last linear layer, shape (n, n_features)."""
+        seen: list[Tensor] = []
+        handle = self.head.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+        try:
+            self.model(x)
+        finally:
+            handle.remove()
+        return seen[-1].flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.model(x)
+        if logits.ndim == 1 or logits.shape[1] == 1:  # one logit: the positive class against 0
+            logits = logits.reshape(-1, 1)
+            return torch.cat([torch.zeros_like(logits), logits], dim=1)
+        return logits
+
+
+def last_linear(model: nn.Module) -> tuple[str, nn.Linear]:
+    """Name and layer of the last linear layer, whatever the model calls it."""
+    linear = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear)]
+    if not linear:
+        raise InputError(
+            f"{type(model).__name__} has no linear layer, so no features to read. Wrap it in a "
+            "module with .features(x) and .head and pass that."
+        )
+    return linear[-1]

@@ -1,0 +1,90 @@
+"""The skorch net inside a `TorchClassifier`: its loop and callbacks, our batches and objective."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from skorch import NeuralNetClassifier
+from skorch.callbacks import PassthroughScoring
+from torch import Tensor
+
+from fairvision.nn.objective import Objective, cross_entropy
+from fairvision.nn.rows import Batch, Batches, Rows, Transform
+
+__all__ = ["ObjectiveNet"]
+
+
+class ObjectiveNet(NeuralNetClassifier):
+    """A skorch net whose batches carry groups and weights, and whose loss is an objective.
+
+    Parameters
+    ----------
+    module : nn.Module
+        An initialised module.
+    objective : Objective
+    train_transform : callable or None
+        Applied to training batches only.
+    **kwargs
+        skorch's own parameters.
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        *args: Any,
+        objective: Objective,
+        train_transform: Transform | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(module, *args, **kwargs)
+        self.objective = objective
+        self.train_transform = train_transform
+
+    @property
+    def _default_callbacks(self) -> list[Any]:
+        parts = [(p, PassthroughScoring(name=p, on_train=True)) for p in self.objective.parts]
+        return [*parts, *super()._default_callbacks]
+
+    def check_data(self, X: Any, y: Any = None) -> None:
+        """Nothing: the estimator checked its input already."""
+
+    def get_iterator(self, dataset: Rows, training: bool = False) -> Batches:
+        if not training:
+            size = max(self.batch_size, 256)
+            return Batches(dataset, size, self.device, lambda: torch.arange(len(dataset)))
+        return Batches(
+            dataset,
+            self.batch_size,
+            self.device,
+            lambda: self.objective.order(self.module_, dataset),
+            self.train_transform,
+        )
+
+    def infer(self, x: Batch, **fit_params: Any) -> Tensor:
+        return self.module_(x.images)
+
+    def get_loss(
+        self, y_pred: Tensor, y_true: Tensor, X: Batch | None = None, training: bool = False
+    ) -> Tensor:
+        return cross_entropy(y_pred, y_true, None if X is None else X.weights)
+
+    def train_step_single(self, batch: tuple[Batch, Tensor], **fit_params: Any) -> dict[str, Any]:
+        self._set_training(True)
+        step = self.objective.step(self.module_, batch[0])
+        step.loss.backward()
+        for name, value in step.parts.items():
+            self.history.record_batch(name, value)
+        return {"loss": step.loss, "y_pred": step.logits}
+
+    def train(self, rows: Rows) -> None:
+        """Train from the start. Unlike skorch's `fit`, an interrupt is passed on.
+
+        A half-trained net that looks like a finished one would be worse than none.
+        """
+        self.initialize()
+        self.objective.start(self.module_, rows, torch.device(self.device), self.max_epochs)
+        self.notify("on_train_begin", X=rows, y=rows.targets)
+        self.fit_loop(rows, rows.targets)
+        self.notify("on_train_end", X=rows, y=rows.targets)
+        self.objective.finish(self.module_)
