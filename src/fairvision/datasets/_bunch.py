@@ -1,0 +1,155 @@
+"""One form for every data set: images, target, groups, and all that is known of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.utils import Bunch
+
+from fairvision.exceptions import DatasetError
+
+__all__ = ["column", "encode", "make_bunch", "subset"]
+
+Labels = Mapping[str, tuple[str, str]]
+
+
+def column(attributes: pd.DataFrame, name: str, *, role: str = "attribute") -> pd.Series:
+    """The column of that name, or ``"name=value"``: whether it has that value.
+
+    Raises
+    ------
+    DatasetError
+        Listing the columns, or the values, that there are.
+    """
+    if name in attributes.columns:
+        return attributes[name]
+    base, equals, value = str(name).partition("=")
+    if not equals or base not in attributes.columns:
+        names = ", ".join(map(str, attributes.columns))
+        raise DatasetError(
+            f"{role} {name!r} is not in the data; there are {names}, or 'name=value' of one."
+        )
+    text = attributes[base].astype(str)
+    if value not in set(text):
+        known = sorted(set(text))[:20]
+        raise DatasetError(f"{role} {name!r}: no row has {value!r}; {base!r} has {known}.")
+    return (text == value).rename(name)
+
+
+def _readable(name: str, labels: Labels) -> tuple[str, str]:
+    """What no and yes are called for a column of truth values."""
+    if name in labels:
+        return labels[name]
+    words = name.partition("=")[2] or name.replace("_", " ")
+    return (f"not {words}" if "=" in name else f"no {words}", words)
+
+
+def encode(values: pd.Series, labels: Labels | None = None) -> tuple[NDArray[Any], list[str]]:
+    """A column as a target, and the name of each class.
+
+    Truth values become 0 and 1, text becomes 0 to K - 1 in sorted order, and
+    numbers stay as they are.
+    """
+    if pd.api.types.is_bool_dtype(values):
+        return values.to_numpy(dtype=np.int64), list(_readable(str(values.name), labels or {}))
+    if pd.api.types.is_numeric_dtype(values):
+        array = values.to_numpy()
+        return array, [str(value) for value in np.unique(array)]
+    names, codes = np.unique(values.astype(str).to_numpy(dtype=object), return_inverse=True)
+    return codes.astype(np.int64), [str(name) for name in names]
+
+
+def _groups(attributes: pd.DataFrame, names: Sequence[str], labels: Labels) -> pd.DataFrame:
+    """Sensitive columns with labels that people can read."""
+    frame = {}
+    for name in names:
+        values = column(attributes, name, role="sensitive feature")
+        if pd.api.types.is_bool_dtype(values):
+            no, yes = _readable(name, labels)
+            values = pd.Series(np.where(values, yes, no).astype(object), name=name)
+        frame[name] = values.to_numpy()
+    return pd.DataFrame(frame)
+
+
+def make_bunch(
+    images: Any,
+    attributes: pd.DataFrame,
+    *,
+    target: str,
+    sensitive: str | Sequence[str],
+    labels: Labels | None = None,
+    descr: str = "",
+    **more: Any,
+) -> Bunch:
+    """Put a data set together.
+
+    Parameters
+    ----------
+    images : array-like of shape (n_samples, n_channels, height, width)
+    attributes : DataFrame of n_samples rows
+        All that is known of each row.
+    target, sensitive : str, str or list of str
+        Columns of `attributes`, or ``"name=value"`` for a binary one made of it.
+    labels : mapping of str to (str, str)
+        What no and yes are called, by column of truth values.
+    descr : str
+        The text of ``DESCR``.
+    **more
+        Further entries of the result.
+
+    Returns
+    -------
+    Bunch
+        ``images``, ``target`` (n_samples,), ``target_name``, ``target_names`` (of the
+        classes, in the order of their codes), ``sensitive_features`` (DataFrame),
+        ``sensitive_names``, ``attributes``, ``labels``, ``DESCR``, and `more`.
+    """
+    labels = dict(labels or {})
+    names = [sensitive] if isinstance(sensitive, str) else list(sensitive)
+    if not names:
+        raise DatasetError("sensitive names no column; name one or more.")
+    if not isinstance(target, str):
+        raise DatasetError(f"target must be the name of one column; got {target!r}.")
+    y, classes = encode(column(attributes, target, role="target"), labels)
+    return Bunch(
+        images=images,
+        target=y,
+        target_name=target,
+        target_names=classes,
+        sensitive_features=_groups(attributes, names, labels),
+        sensitive_names=names,
+        attributes=attributes.reset_index(drop=True),
+        labels=labels,
+        DESCR=descr,
+        **more,
+    )
+
+
+# Entries of a Bunch that have one element a row.
+_ROWS = ("images", "target", "split")
+_FRAMES = ("sensitive_features", "attributes")
+
+
+def subset(data: Bunch, rows: Any) -> Bunch:
+    """Some rows of a data set, as a data set; files are not decoded.
+
+    Parameters
+    ----------
+    data : Bunch
+        From any loader.
+    rows : ndarray of int, bool mask or slice
+        For example ``split.train`` of :func:`biased_split`.
+    """
+    part = Bunch(**data)
+    for name in _ROWS:
+        if part.get(name) is not None:
+            part[name] = part[name][rows]
+    for name in _FRAMES:
+        part[name] = part[name].iloc[rows].reset_index(drop=True)
+    if part.get("masks") is not None:
+        part.masks = {name: mask[rows] for name, mask in part.masks.items()}
+    return part

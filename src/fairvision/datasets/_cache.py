@@ -1,0 +1,114 @@
+"""Decoded images on disk, believed only when complete."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairvision.datasets._decode import Decoder
+from fairvision.exceptions import DatasetError
+
+__all__ = ["Cache"]
+
+_VERSION = 1  # of the decoding; another one makes other keys
+
+
+def _stamp(path: str) -> str:
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return "missing"
+    return f"{stat.st_size}:{stat.st_mtime_ns}"
+
+
+class Cache:
+    """All images of a list of files as one uint8 array in a folder.
+
+    The name of the file is a hash of paths, sizes, modification times and
+    settings, so a changed photograph or setting makes another cache. It is
+    written beside and moved into place at the end: a process that was killed
+    leaves a temporary file, never a cache that is believed.
+
+    Parameters
+    ----------
+    folder : path
+        Created if it is not there.
+    paths : sequence of str
+    decoder : Decoder
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], paths: Sequence[str], decoder: Decoder):
+        self.folder = Path(folder)
+        self.shape = (len(paths), *decoder.shape)
+        key = hashlib.sha256(json.dumps([_VERSION, asdict(decoder)], sort_keys=True).encode())
+        for path in paths:
+            key.update(b"\0" + os.fsencode(os.path.abspath(path)) + b"\0" + _stamp(path).encode())
+        self.name = key.hexdigest()[:32]
+        self._opened: tuple[NDArray[np.uint8], dict[int, str]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A memory map would travel as its whole content; the other side opens its own.
+        return {**self.__dict__, "_opened": None}
+
+    @property
+    def path(self) -> Path:
+        """Where the array is, or will be."""
+        return self.folder / f"{self.name}.npy"
+
+    def open(self) -> tuple[NDArray[np.uint8], dict[int, str]] | None:
+        """The array (a memory map) and the errors of bad images by row; None if not there."""
+        if self._opened is None and self.path.exists():
+            images = np.load(self.path, mmap_mode="r", allow_pickle=False)
+            errors = json.loads(self.path.with_suffix(".json").read_text("utf-8"))
+            self._opened = images, {int(row): text for row, text in errors.items()}
+        return self._opened
+
+    def write(self, batches: Iterator[tuple[NDArray[np.uint8], dict[int, str]]]) -> None:
+        """Write all images, given in order as batches with the errors of their rows."""
+        header = {"descr": "|u1", "fortran_order": False, "shape": self.shape}
+        errors: dict[int, str] = {}
+        with _moved_into_place(self.path) as file:
+            # Written rather than mapped: on a full disk a write is an error, a map a crash.
+            np.lib.format.write_array_header_1_0(file, header)
+            for images, failed in batches:
+                file.write(images.tobytes())
+                errors.update(failed)
+            # First, since it is the array that makes the cache count as complete.
+            with _moved_into_place(self.path.with_suffix(".json")) as notes:
+                notes.write(json.dumps(errors).encode())
+
+
+@contextlib.contextmanager
+def _moved_into_place(path: Path) -> Iterator[Any]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".part", dir=path.parent)
+    except OSError as error:
+        raise DatasetError(
+            f"cache folder {str(path.parent)!r} cannot be written: {error.strerror}. "
+            "Name a folder of your own, or pass cache=None."
+        ) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise DatasetError(
+            f"cache {str(path)!r} could not be written: {error.strerror or error}. "
+            "Free some space, name another folder, or pass cache=None."
+        ) from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)

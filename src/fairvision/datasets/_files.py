@@ -1,0 +1,235 @@
+"""Images in files, as an array that decodes only what is used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fairvision.datasets._cache import Cache
+from fairvision.datasets._decode import Decoder
+from fairvision.exceptions import BadImageError, InputError
+
+__all__ = ["ImageFiles"]
+
+_ALL = slice(None)
+_BATCH = 256  # images decoded at a time where all of them are read
+
+
+def _is_full(part: Any) -> bool:
+    return isinstance(part, slice) and part == _ALL
+
+
+class _Reader:
+    """What an ImageFiles and its subsets share: settings, cache, threads, a count."""
+
+    def __init__(
+        self, paths: Sequence[str], decoder: Decoder, n_threads: int, cache: Any | None
+    ) -> None:
+        self.paths = paths
+        self.decoder = decoder
+        self.n_threads = n_threads
+        self.cache = None if cache is None else Cache(cache, paths, decoder)
+        self.n_decoded = 0
+
+    def _attempt(self, row: int) -> NDArray[np.uint8] | str:
+        try:
+            return self.decoder.read(self.paths[row])
+        except BadImageError as error:
+            return str(error)
+
+    def decode(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.uint8], dict[int, str]]:
+        """Images of `rows`, black where an image is bad, and the errors by row."""
+        images = np.zeros((len(rows), *self.decoder.shape), dtype=np.uint8)
+        errors: dict[int, str] = {}
+        wanted = rows.tolist()
+        if self.n_threads > 1 and len(wanted) > 4:
+            with ThreadPoolExecutor(self.n_threads) as pool:
+                results: Iterable[Any] = list(pool.map(self._attempt, wanted, chunksize=1))
+        else:
+            results = map(self._attempt, wanted)
+        for i, (row, result) in enumerate(zip(wanted, results, strict=True)):
+            if isinstance(result, str):
+                errors[row] = result
+            else:
+                images[i] = result
+        self.n_decoded += len(wanted)
+        return images, errors
+
+    def _batches(self) -> Iterator[tuple[NDArray[np.uint8], dict[int, str]]]:
+        for start in range(0, len(self.paths), _BATCH):
+            yield self.decode(np.arange(start, min(start + _BATCH, len(self.paths))))
+
+    def _cached(self) -> tuple[NDArray[np.uint8], dict[int, str]] | None:
+        if self.cache is None:
+            return None
+        if self.cache.open() is None:
+            self.cache.write(self._batches())
+        return self.cache.open()
+
+    def read(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
+        cached = self._cached()
+        if cached is None:
+            images, errors = self.decode(rows)
+        else:
+            images, errors = np.asarray(cached[0][rows]), cached[1]
+        for row in rows.tolist() if errors else ():
+            if row in errors:
+                raise BadImageError(errors[row])
+        return images
+
+    def errors(self) -> dict[int, str]:
+        """Try every image once; the errors by row."""
+        cached = self._cached()
+        if cached is not None:
+            return cached[1]
+        return {row: text for _, failed in self._batches() for row, text in failed.items()}
+
+
+class ImageFiles:
+    """Image files as a lazy array of shape (n_samples, n_channels, height, width).
+
+    It has the ``shape``, ``dtype`` and ``ndim`` of a uint8 array. Indexing rows
+    (by a slice, integers, or a mask) gives a smaller ImageFiles and decodes
+    nothing, so :func:`~sklearn.model_selection.train_test_split` and
+    cross-validation cost nothing; an integer, or :func:`numpy.asarray`, decodes.
+
+    Parameters
+    ----------
+    paths : sequence of str or path-like
+        One file per image: JPEG, PNG, WebP, BMP, GIF, TIFF or PPM.
+    image_size : int or (height, width), default=64
+        Size in pixels that every image is brought to.
+    mode : {"RGB", "L"}, default="RGB"
+        Three channels, or one grey channel.
+    resize : {"crop", "squash"}, default="crop"
+        Scale the shorter side and cut out the middle, or squash to the size.
+        Photographs are turned upright first, as their EXIF entry says.
+    cache : path-like or None, default=None
+        Folder for the decoded images, uint8, reread on later runs. The first
+        read decodes *all* the files that this object was made of.
+    n_threads : int or None, default=None
+        Threads that decode a batch; None takes the number of cores, at most 8.
+    max_pixels : int, default=50_000_000
+        Files whose header states more are refused before they are decoded.
+
+    Attributes
+    ----------
+    paths : list of str
+        One per row.
+    n_decoded : int
+        Files decoded so far, by this object and all that were sliced from the
+        same one.
+
+    Raises
+    ------
+    BadImageError
+        On reading, naming the file that is missing, truncated, too large or no image.
+
+    Examples
+    --------
+    >>> from fairvision.datasets import ImageFiles
+    >>> images = ImageFiles(["a.jpg", "b.jpg", "c.jpg"], image_size=32)
+    >>> images.shape, images[1:].shape, images.n_decoded
+    ((3, 3, 32, 32), (2, 3, 32, 32), 0)
+    """
+
+    ndim = 4
+    dtype = np.dtype(np.uint8)
+
+    def __init__(
+        self,
+        paths: Iterable[str | os.PathLike[str]],
+        *,
+        image_size: int | tuple[int, int] = 64,
+        mode: Literal["RGB", "L"] = "RGB",
+        resize: Literal["crop", "squash"] = "crop",
+        cache: str | os.PathLike[str] | None = None,
+        n_threads: int | None = None,
+        max_pixels: int = 50_000_000,
+    ) -> None:
+        if isinstance(paths, (str, os.PathLike)):
+            raise InputError(f"paths must be a list of files; got the single {os.fspath(paths)!r}.")
+        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+        decoder = Decoder(height, width, mode, resize, max_pixels)
+        threads = min(8, os.cpu_count() or 1) if n_threads is None else n_threads
+        files = [os.fspath(path) for path in paths]
+        self._reader = _Reader(files, decoder, threads, cache)
+        self._rows: NDArray[np.intp] = np.arange(len(files), dtype=np.intp)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return (len(self._rows), *self._reader.decoder.shape)
+
+    @property
+    def paths(self) -> list[str]:
+        return [self._reader.paths[row] for row in self._rows.tolist()]
+
+    @property
+    def n_decoded(self) -> int:
+        return self._reader.n_decoded
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        return f"ImageFiles(shape={self.shape}, dtype=uint8)"
+
+    def __getitem__(self, key: Any) -> Any:
+        rows = self._rows[self._row_key(key)]
+        if rows.ndim == 0:
+            return self._reader.read(rows[None])[0]
+        if rows.ndim != 1:
+            raise IndexError(f"ImageFiles is indexed by rows; got an index of shape {rows.shape}.")
+        return self._subset(rows)
+
+    @staticmethod
+    def _row_key(key: Any) -> Any:
+        if isinstance(key, tuple):  # scikit-learn asks for array[rows, ...]
+            row, rest = (key[0], key[1:]) if key and key[0] is not Ellipsis else (_ALL, key)
+            if not all(part is Ellipsis or _is_full(part) for part in rest):
+                raise IndexError(
+                    "ImageFiles is indexed by rows only. For channels or pixels decode first: "
+                    "numpy.asarray(images[rows])[:, ...]."
+                )
+            key = row
+        if key is None:
+            raise IndexError("ImageFiles cannot take a new axis; decode with numpy.asarray first.")
+        if isinstance(key, (slice, int, np.integer)):
+            return key
+        array = np.asarray(key)
+        return array.astype(np.intp) if array.size == 0 and array.dtype != bool else array
+
+    def _subset(self, rows: NDArray[np.intp]) -> ImageFiles:
+        part = object.__new__(ImageFiles)
+        part._reader = self._reader
+        part._rows = rows
+        return part
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        for row in range(len(self)):
+            yield self[row]
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("ImageFiles must decode to become an array; copy=False cannot hold.")
+        images = self._reader.read(self._rows)
+        return images if dtype is None else images.astype(dtype, copy=False)
+
+    def without_bad(self) -> tuple[ImageFiles, dict[int, str]]:
+        """Read every image once and leave out those that cannot be read.
+
+        Returns
+        -------
+        images : ImageFiles
+        errors : dict of int to str
+            By row of this object: what is wrong, naming the file.
+        """
+        found = self._reader.errors() if len(self) else {}
+        errors = {i: found[row] for i, row in enumerate(self._rows.tolist()) if row in found}
+        good = np.array([i not in errors for i in range(len(self))], dtype=bool)
+        return self._subset(self._rows[good]), errors
