@@ -1,0 +1,218 @@
+"""`JLUClassifier`: joint learning and unlearning as a scikit-learn classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from fairvision.base import Groups, check_groups, check_images
+from fairvision.exceptions import InputError
+from fairvision.nn import Objective, Rows, TorchClassifier
+from numpy.typing import ArrayLike
+
+from fairvision_jlu._objective import JLUObjective
+
+__all__ = ["JLUClassifier"]
+
+
+class JLUClassifier(TorchClassifier):
+    """Learn a task while unlearning spurious attributes (Alvi et al. 2018).
+
+    A head for each column of `sensitive_features` learns to read the attribute
+    from the features; the features learn the task and, at the same time, to
+    leave those heads guessing:
+    ``L_primary + alpha * sum_m L_confusion,m``, equation 4.
+
+    It cannot separate what never occurs apart: with no counter-examples in the
+    training data, the attribute and the target are one and the same to it.
+
+    Parameters
+    ----------
+    backbone : str, nn.Module or callable, default="small-cnn"
+        As in `TorchClassifier`, like every parameter that is not listed here.
+    alpha : float, default=1.0
+        Weight of the confusion; 0 is plain training, bit for bit.
+    warmup, ramp : float, default=0.25
+        Shares of the training steps: first without confusion, then with alpha
+        rising linearly. Both 0 as published.
+    head_steps : int, default=4
+        Most steps of the spurious heads for each step of the features.
+    head_tol : float, default=0.01
+        The heads stop sooner, once a step lowers their loss by less than this share.
+    head_lr : float, default=1e-2
+    head_memory : int, default=4
+        Batches whose features the heads see at each step.
+    head_hidden : int, default=0
+        Hidden units of a spurious head; 0 is a linear head.
+    decorrelate : bool, default=True
+        Weight the secondary losses by P(y) P(a) / P(y, a), so that the heads
+        read the attribute and not the target that goes with it. False as
+        published; then a strong correlation makes the features collapse.
+
+    Attributes
+    ----------
+    spurious_heads_ : nn.ModuleList
+        One head per spurious attribute, on the features.
+    sensitive_names_ : tuple of str
+    sensitive_categories_ : tuple of ndarray
+        The labels of each attribute, in the order of its head's outputs.
+
+    References
+    ----------
+    M. Alvi, A. Zisserman, C. Nellaker: Turning a Blind Eye: Explicit Removal of
+    Biases and Variation from Deep Neural Network Embeddings. ECCV Workshops
+    2018, arXiv:1809.02169.
+
+    Examples
+    --------
+    >>> from fairvision.datasets import load
+    >>> from fairvision_jlu import JLUClassifier
+    >>> faces = load("faces", n_samples=200, image_size=32, random_state=0)
+    >>> model = JLUClassifier(max_epochs=2, random_state=0)
+    >>> _ = model.fit(faces.images, faces.target, sensitive_features=faces.sensitive_features)
+    >>> model.transform(faces.images[:5]).shape
+    (5, 128)
+    """
+
+    __metadata_request__fit = {"sensitive_features": True, "spurious_data": False}
+
+    def __init__(
+        self,
+        backbone: Any = "small-cnn",
+        *,
+        alpha: float = 1.0,
+        warmup: float = 0.25,
+        ramp: float = 0.25,
+        head_steps: int = 4,
+        head_tol: float = 0.01,
+        head_lr: float = 1e-2,
+        head_memory: int = 4,
+        head_hidden: int = 0,
+        decorrelate: bool = True,
+        weights: str | None = None,
+        optimizer: str | Callable[..., torch.optim.Optimizer] = "adamw",
+        lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        max_epochs: int = 10,
+        batch_size: int = 64,
+        validation_fraction: float = 0.0,
+        device: str = "auto",
+        train_transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        callbacks: Sequence[Any] | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            backbone,
+            weights=weights,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            validation_fraction=validation_fraction,
+            device=device,
+            train_transform=train_transform,
+            callbacks=callbacks,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.alpha = alpha
+        self.warmup = warmup
+        self.ramp = ramp
+        self.head_steps = head_steps
+        self.head_tol = head_tol
+        self.head_lr = head_lr
+        self.head_memory = head_memory
+        self.head_hidden = head_hidden
+        self.decorrelate = decorrelate
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
+        spurious_data: tuple[Any, Any] | None = None,
+    ) -> Self:
+        """Train on images with group labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_channels, height, width)
+        y : array-like of shape (n_samples,)
+        sensitive_features : array-like of shape (n_samples,) or (n_samples, n_sensitive)
+            The spurious attributes, a head for each column. May be None only
+            with `spurious_data`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weighs the primary loss.
+        spurious_data : tuple (X, sensitive_features), default=None
+            Other images of the same shape that carry the spurious labels; the
+            primary images then need none.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        GroupsRequiredError
+            Without group labels: it never falls back to plain training.
+        """
+        X, codes = self._check_training_data(X, y)
+        source, labels = (X, sensitive_features) if spurious_data is None else spurious_data
+        if spurious_data is not None:
+            source = check_images(source, fitted_shape=self.input_shape_)
+        spurious = check_groups(
+            labels, len(source), required_by=type(self).__name__, min_groups=2
+        )
+        assert spurious is not None
+        self.sensitive_names_ = spurious.names
+        self.sensitive_categories_ = spurious.categories
+        self._secondary = None
+        if spurious_data is not None:
+            no_targets = np.zeros(len(source), dtype=np.int64)
+            self._secondary = Rows(source, no_targets, spurious.codes, dtype=self._dtype)
+        primary_groups = spurious if spurious_data is None else None
+        self._train(X, codes, primary_groups, sample_weight)
+        del self._secondary
+        self.spurious_heads_ = self.net_.objective.heads
+        return self
+
+    def _check_groups(self, sensitive_features: Any, n_samples: int) -> Groups | None:
+        return check_groups(
+            sensitive_features, n_samples, required_by=type(self).__name__, min_groups=2
+        )
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        for name in ("alpha", "warmup", "ramp", "head_tol"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} is {getattr(self, name)!r}; pass 0 or more.")
+        if self.warmup + self.ramp > 1:
+            raise InputError(
+                f"warmup={self.warmup} and ramp={self.ramp} are shares of the training steps; "
+                "together they must not exceed 1."
+            )
+        for name in ("head_steps", "head_memory"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)!r}; pass 1 or more.")
+
+    def _make_objective(self) -> Objective:
+        return JLUObjective(
+            alpha=self.alpha,
+            warmup=self.warmup,
+            ramp=self.ramp,
+            head_steps=self.head_steps,
+            head_tol=self.head_tol,
+            head_lr=self.head_lr,
+            head_memory=self.head_memory,
+            head_hidden=self.head_hidden,
+            decorrelate=self.decorrelate,
+            n_values=tuple(len(values) for values in self.sensitive_categories_),
+            secondary=self._secondary,
+            batch_size=self.batch_size,
+        )
