@@ -31,7 +31,7 @@ def test_version_is_written_once_more_only(host: dict[str, Any]) -> None:
 
 def test_machine_pattern() -> None:
     assert MACHINE.search("root = " + "/home" + "/ada/data")
-    assert MACHINE.search("-" + "-index-url https://example.org")
+    assert MACHINE.search("--find" + "-links here")
     assert not MACHINE.search("https://example.org/home/ada")
     assert not MACHINE.search("${tmp}/work/file")
 
