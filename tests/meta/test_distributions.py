@@ -1,0 +1,94 @@
+"""Build every distribution, look inside, install the wheels in an empty environment, use them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.package
+
+SMOKE = """
+import numpy as np
+import fairvision as fv
+
+X, y = np.random.default_rng(0).random((40, 3, 8, 8), dtype=np.float32), np.arange(40) % 2
+model = fv.make("erm", max_epochs=1, random_state=0).fit(X, y)
+assert model.predict(X).shape == (40,)
+"""
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def folders(root: Path, plugins: list[Path]) -> list[Path]:
+    return [root, *plugins]
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory, folders: list[Path]) -> Path:
+    """A folder with each distribution's sdist, and the wheel made from that sdist."""
+    out = tmp_path_factory.mktemp("dist")
+    for folder in folders:
+        run("uv", "build", "--quiet", "--out-dir", out, folder, cwd=out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def environment(dist: Path, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scripts' folder of an environment that holds the wheels and what they ask for."""
+    venv = tmp_path_factory.mktemp("install") / "venv"
+    run("uv", "venv", "--quiet", venv, cwd=dist)
+    bin_dir = next(path for name in ("bin", "Scripts") if (path := venv / name).is_dir())
+    pins = ("--constraints", root / "constraints.txt")
+    run("uv", "pip", "install", "--python", venv, *pins, *dist.glob("*.whl"), cwd=dist)
+    return bin_dir
+
+
+def members(archive: Path) -> set[str]:
+    if archive.suffix == ".whl":
+        return set(zipfile.ZipFile(archive).namelist())
+    with tarfile.open(archive) as tar:
+        return {name.partition("/")[2] for name in tar.getnames()}
+
+
+def test_one_sdist_and_one_wheel_each(dist: Path, folders: list[Path]) -> None:
+    assert len(list(dist.glob("*.whl"))) == len(list(dist.glob("*.tar.gz"))) == len(folders)
+
+
+def test_wheels_hold_the_package_and_its_licence(dist: Path) -> None:
+    for wheel in dist.glob("*.whl"):
+        package, version, *_ = wheel.name.split("-")
+        info = f"{package}-{version}.dist-info"
+        inside = members(wheel)
+        assert {f"{package}/__init__.py", f"{package}/py.typed"} <= inside
+        assert {f"{info}/licenses/LICENSE", f"{info}/entry_points.txt"} <= inside
+        assert {name.split("/")[0] for name in inside} == {package, info}
+
+
+def test_sdists_hold_what_a_build_needs(dist: Path) -> None:
+    for sdist in dist.glob("*.tar.gz"):
+        inside = members(sdist)
+        assert {"pyproject.toml", "README.md", "LICENSE", "PKG-INFO"} <= inside
+        allowed = ("src", "pyproject.toml", "README.md", "LICENSE", "PKG-INFO", ".gitignore")
+        assert {name.split("/")[0] for name in inside} <= set(allowed)
+
+
+def test_every_plugin_loads_where_only_wheels_are(
+    environment: Path, plugins: list[Path], tmp_path: Path
+) -> None:
+    listed = json.loads(run(environment / "fairvision", "plugins", "--json", cwd=tmp_path))
+    states = {plugin["distribution"]: plugin["status"] for plugin in listed["plugins"]}
+    assert states == dict.fromkeys(["fairvision", *(path.name for path in plugins)], "loaded")
+
+
+def test_a_model_trains_where_only_wheels_are(environment: Path, tmp_path: Path) -> None:
+    run(environment / "python", "-W", "error", "-c", SMOKE, cwd=tmp_path)
