@@ -68,19 +68,19 @@ NUISANCES: dict[str, tuple[float, float]] = {
     "horizon": (0.1, 0.75),
     "pattern": (4.0, 11.0),
     "sky_light": (0.0, 1.0),
-    "light": (0.78, 1.1),
+    "light": (0.82, 1.12),
     "light_x": (-0.22, 0.22),
     "light_y": (-0.16, 0.1),
     "cast_red": (-0.05, 0.05),
     "cast_blue": (-0.05, 0.05),
-    "noise": (0.01, 0.05),
+    "noise": (0.005, 0.04),
 }
 
 # Fitzpatrick I to VI, and hair: red, green, blue in 0..1.
 _SKIN = np.array(
     [
-        (0.97, 0.86, 0.80),
-        (0.93, 0.76, 0.64),
+        (0.99, 0.85, 0.77),
+        (0.94, 0.75, 0.61),
         (0.83, 0.64, 0.48),
         (0.69, 0.49, 0.34),
         (0.50, 0.33, 0.21),
@@ -176,13 +176,17 @@ def _body(canvas: Canvas, p: SimpleNamespace) -> None:
 
 
 def _back_hair(canvas: Canvas, p: SimpleNamespace) -> None:
-    """What hangs behind the face: nothing at length 0, to the shoulders at 1."""
-    width = p.face_width + 0.05 + 0.11 * p.hair_volume
-    height = 0.5 + 0.42 * p.hair_length
-    patch = canvas.patch(-width, width, -0.75, 1.1)
-    centre = p.cy - 0.1 + 0.35 * p.hair_length
-    alpha = patch.ellipse(0, centre, width, height)
-    canvas.paint(patch, alpha, _scaled(p.hair, 0.8), "hair_colour")
+    """What hangs behind the neck: to the ears at length 0, to the shoulders at 1."""
+    width = p.face_width + 0.05 + 0.1 * p.hair_volume
+    end = 0.1 + 0.85 * p.hair_length
+    patch = canvas.patch(-width, width, -0.75, 1.0)
+    centre = p.cy + 0.3 * p.hair_length
+    level = (patch.x * (1 / width)) ** 2
+    level += ((patch.y - centre) * (1 / (p.face_height + 0.02 + 0.3 * p.hair_length))) ** 2
+    level = (level - 1) * (width / 2)
+    alpha = cover(np.maximum(level, patch.y - end), patch.edge)
+    strands = 0.72 + 0.16 * _wave(patch.x * 5)
+    canvas.paint(patch, alpha, _scaled(p.hair, strands), "hair_colour")
 
 
 def _squared_face(patch: Patch, p: SimpleNamespace, grow: Any = 0.0, drop: Any = 0.0) -> Floats:
@@ -254,7 +258,7 @@ def _nose(canvas: Canvas, p: SimpleNamespace) -> None:
     ridge = np.maximum(ridge, np.abs(patch.y - (p.eye_y + p.nose_y) / 2) - 0.09)
     canvas.paint(patch, cover(ridge, patch.edge) * 0.6, _scaled(p.skin, 0.78), "skin_tone")
     tip = patch.ellipse(0, p.nose_y, 0.085 * p.nose_size, 0.05 * p.nose_size)
-    canvas.paint(patch, tip * 0.7, _scaled(p.skin, 0.82), "skin_tone")
+    canvas.paint(patch, tip * 0.8, _scaled(p.skin, 0.78), "skin_tone")
     holes = patch.ellipse(
         0.04 * p.nose_size, p.nose_y + 0.03, 0.02, 0.015 + 0 * p.scale, mirrored=True
     )
@@ -267,7 +271,7 @@ def _beard(canvas: Canvas, p: SimpleNamespace) -> None:
     level = (_squared_face(patch, p, 0.025, p.beard_length) - 1) * (p.face_width / 2)
     top = p.nose_y + p.beard_top - 0.75 * np.maximum(np.abs(patch.x) - 0.2, 0)
     alpha = cover(np.maximum(level, top - patch.y), patch.edge) * p.beard
-    strands = 0.62 + 0.3 * _wave(patch.x * 9 + patch.y * 2)
+    strands = 0.68 + 0.16 * _wave(patch.x * 8 + patch.y * 3)
     canvas.paint(patch, alpha, _scaled(p.hair, strands), "beard", "hair_colour")
 
 
@@ -311,8 +315,11 @@ def _eyeglasses(canvas: Canvas, p: SimpleNamespace) -> None:
     lens = (level - 1) * (p.glasses_height / 2)
     bar = np.maximum(np.abs(y + 0.02) - rim * 0.8, -lens)
     bar = np.maximum(bar, x - p.face_width)
-    tint = cover(lens, patch.edge) * p.eyeglasses * (0.06 + 0.5 * p.glasses_tint**3)
-    canvas.paint(patch, tint, (0.16, 0.18, 0.24), "eyeglasses")
+    glass = cover(lens, patch.edge) * p.eyeglasses
+    tint = 0.06 + 0.5 * p.glasses_tint**3
+    canvas.paint(patch, glass * tint, (0.16, 0.18, 0.24), "eyeglasses")
+    glint = cover(np.abs(x - p.eye_x + y - 0.03) - 0.016, patch.edge) * glass
+    canvas.paint(patch, glint * 0.45, (1.0, 1.0, 1.0), "eyeglasses")
     frame = cover(np.minimum(np.abs(lens) - rim, bar), patch.edge) * p.eyeglasses
     colour = _hue(p.glasses_hue, 0.7 * p.glasses_light, 0.08 + 0.4 * p.glasses_light)
     canvas.paint(patch, frame, colour, "eyeglasses")
@@ -329,7 +336,8 @@ def _hat(canvas: Canvas, p: SimpleNamespace) -> None:
     canvas.paint(patch, top, felt, "hat")
     band = cover(np.abs(patch.y - brim_y + 0.08) - 0.05, patch.edge) * top
     canvas.paint(patch, band, _scaled(felt, 0.5), "hat")
-    brim = patch.ellipse(0, brim_y, p.hat_brim, 0.075 + 0 * p.scale) * p.hat
+    beyond = np.maximum(np.abs(patch.x) - p.hat_brim + 0.06, 0)
+    brim = cover(np.sqrt(beyond**2 + (patch.y - brim_y) ** 2) - 0.06, patch.edge) * p.hat
     canvas.paint(patch, brim, _scaled(felt, 0.8), "hat")
 
 
@@ -341,8 +349,8 @@ def _light(canvas: Canvas, p: SimpleNamespace) -> None:
 
 _PARTS = (
     _background,
-    _body,
     _back_hair,
+    _body,
     _head,
     _age_lines,
     _eyes,
