@@ -1,0 +1,76 @@
+"""The command ``fairvision``. Each sub-command is one module, imported when it runs.
+
+A sub-command is a module with a click command called `command`, and one line here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import sys
+from typing import Any
+
+import click
+
+from fairvision import __version__
+from fairvision.exceptions import FairvisionError
+from fairvision.plugins import clean, closest
+
+# Command -> (module, help), so that --help imports none of them.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "methods": ("fairvision.cli.methods", "List the debiasing methods that are installed."),
+    "plugins": ("fairvision.cli.plugins", "List the plugins, and say what is wrong with any."),
+}
+
+
+class _OneLine(click.ClickException):
+    exit_code = 2
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is run, and shows our errors in one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that was typed, or name the closest."""
+        if args[0] not in COMMANDS and not ctx.resilient_parsing:
+            name = clean(args[0])
+            ctx.fail(f"There is no command {name!r}.{closest(name, COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands from the table, importing none."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error of ours is one line and exit code 2."""
+        try:
+            return super().invoke(ctx)
+        except FairvisionError as error:
+            if ctx.params["debug"]:
+                raise
+            raise _OneLine(clean(error, limit=4000)) from error
+
+
+@click.group(cls=LazyGroup)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(__version__, prog_name="fairvision")
+def main(debug: bool) -> None:
+    """Find, compare and report debiasing methods for vision models."""
+    # A name that the terminal's encoding lacks must not end a listing.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

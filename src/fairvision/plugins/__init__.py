@@ -1,0 +1,117 @@
+"""The plugin host: discover, load, hold. Light: listing imports no numpy, scikit-learn or torch.
+
+A plugin is discovered (its metadata read), loaded (its module imported and checked),
+collected (its hooks called), and made (its target imported). Each step can fail for
+one plugin without costing another anything; a failure is a value that
+``fairvision plugins`` shows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fairvision.plugins._make import resolve
+from fairvision.plugins._registry import Registry, default_registry
+from fairvision.plugins._text import clean, closest
+from fairvision.plugins._values import (
+    Origin,
+    Plugin,
+    PluginFailure,
+    PluginNote,
+    Registered,
+    RegisteredMethod,
+)
+from fairvision.types import Dataset, Metric, ReportSection, Stage
+
+__all__ = [
+    "Origin",
+    "Plugin",
+    "PluginFailure",
+    "PluginNote",
+    "Registered",
+    "RegisteredMethod",
+    "Registry",
+    "clean",
+    "closest",
+    "datasets",
+    "default_registry",
+    "make",
+    "methods",
+    "metrics",
+    "report_sections",
+    "resolve",
+]
+
+
+def methods(
+    stage: Stage | None = None, *, registry: Registry | None = None
+) -> tuple[RegisteredMethod, ...]:
+    """Return the debiasing methods that are installed, importing none of them.
+
+    Parameters
+    ----------
+    stage : {"pre", "in", "post"}, default=None
+        Only the methods of this stage.
+    registry : Registry, default=None
+        Where to look; None means the registry of this process.
+
+    Returns
+    -------
+    methods : tuple of RegisteredMethod
+
+    Examples
+    --------
+    >>> import fairvision as fv
+    >>> "erm" in [method.name for method in fv.methods("in")]
+    True
+    """
+    return (registry or default_registry()).methods(stage)
+
+
+def metrics(*, registry: Registry | None = None) -> tuple[Registered[Metric], ...]:
+    """Return the metrics that plugins offer, importing none of them."""
+    return (registry or default_registry()).metrics()
+
+
+def datasets(*, registry: Registry | None = None) -> tuple[Registered[Dataset], ...]:
+    """Return the data sets that are installed, importing none of them."""
+    return (registry or default_registry()).datasets()
+
+
+def report_sections(*, registry: Registry | None = None) -> tuple[Registered[ReportSection], ...]:
+    """Return the report sections that plugins offer, importing none of them."""
+    return (registry or default_registry()).report_sections()
+
+
+def make(name: str, /, preset: str | None = None, **params: Any) -> Any:
+    """Make an unfitted estimator, sampler or meta-estimator.
+
+    Parameters
+    ----------
+    name : str
+        A method, as ``fairvision methods`` lists it; ``"distribution:name"`` where
+        two distributions offer the same name.
+    preset : str, default=None
+        One of the method's named parameter sets, such as ``"quick"`` or ``"paper"``.
+        A class that has a parameter of its own called ``preset`` is given it by a
+        preset or by ``set_params``.
+    **params
+        Parameters of the class; they win over the preset's.
+
+    Raises
+    ------
+    UnknownNameError
+        No method, or no preset, has this name.
+    AmbiguousNameError
+        Several distributions offer the method.
+    InputError
+        The class has no such parameter, or needs one that was not given.
+    PluginError
+        The class cannot be imported; the message says what to install.
+
+    Examples
+    --------
+    >>> import fairvision as fv
+    >>> model = fv.make("erm", preset="quick", random_state=0)  # doctest: +SKIP
+    """
+    return default_registry().make(name, preset, **params)

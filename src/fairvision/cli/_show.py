@@ -1,0 +1,49 @@
+"""Plain tables and JSON on the terminal; whatever third parties wrote is made printable."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from typing import Any
+
+import click
+
+from fairvision.plugins import Origin, Registry, clean, default_registry
+
+
+def registry() -> Registry:
+    """Return the default registry; what plugins print at import goes to stderr."""
+    with redirect_stdout(sys.stderr):
+        return default_registry()
+
+
+def origin_json(origin: Origin) -> dict[str, str]:
+    """Return an origin as plain data."""
+    return {
+        "distribution": origin.distribution,
+        "version": origin.version,
+        "entry_point": origin.entry_point,
+        "module": origin.module,
+        "license": origin.license,
+    }
+
+
+def print_json(value: Any) -> None:
+    """Print plain data as JSON, in ASCII so that no escape sequence survives."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=True, default=repr))
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print aligned columns; on a terminal the last one is wrapped to its width."""
+    lines = [header, *([clean(cell, limit=4000) for cell in row] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header) - 1)]
+    start = sum(widths) + 2 * len(widths)
+    room = shutil.get_terminal_size().columns - start if sys.stdout.isatty() else 0
+    for *cells, last in lines:
+        left = "".join(f"{cell:<{width}}  " for cell, width in zip(cells, widths, strict=True))
+        wrapped = textwrap.wrap(last, room) if room >= 20 else [last]
+        click.echo((left + ("\n" + " " * start).join(wrapped)).rstrip())

@@ -1,0 +1,63 @@
+"""``fairvision methods``: the debiasing methods that are installed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from fairvision.cli._show import origin_json, print_json, print_table, registry
+from fairvision.plugins import RegisteredMethod
+from fairvision.types import STAGES, Stage
+
+_NEEDS = ("never", "fit", "validation", "predict")
+
+
+@click.command("methods")
+@click.option("--stage", type=click.Choice(STAGES), help="Only this stage.")
+@click.option(
+    "--needs",
+    type=click.Choice(_NEEDS),
+    help="Only methods that must see group labels then.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(stage: Stage | None, needs: str | None, as_json: bool) -> None:
+    """List the debiasing methods that are installed, importing none of them."""
+    found = registry()
+    methods = [m for m in found.methods(stage) if needs in (None, *str(m.needs).split(", "))]
+    if as_json:
+        print_json([_json(method) for method in methods])
+    else:
+        ambiguous = found.duplicates("method")
+        rows = [
+            (
+                m.qualified_name if m.name in ambiguous else m.name,
+                m.stage,
+                str(m.needs),
+                str(m.origin),
+                m.summary,
+            )
+            for m in methods
+        ]
+        print_table(("NAME", "STAGE", "GROUPS SEEN", "FROM", "SUMMARY"), rows)
+    if found.failures:
+        click.echo(
+            f"{len(found.failures)} plugin(s) failed; `fairvision plugins` says why.", err=True
+        )
+
+
+def _json(method: RegisteredMethod) -> dict[str, Any]:
+    return {
+        "name": method.name,
+        "qualified_name": method.qualified_name,
+        "stage": method.stage,
+        "summary": method.summary,
+        "target": method.target,
+        "needs": asdict(method.needs),
+        "targets": method.targets,
+        "groups": method.groups,
+        "presets": {name: dict(values) for name, values in method.presets.items()},
+        "reference": asdict(method.reference) if method.reference else None,
+        "origin": origin_json(method.origin),
+    }

@@ -1,0 +1,77 @@
+"""``fairvision plugins``: every plugin, what it offers, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import click
+
+from fairvision.cli._show import origin_json, print_json, print_table, registry
+from fairvision.hookspecs import API_VERSION
+from fairvision.plugins import Plugin, PluginFailure, PluginNote, Registry, clean
+
+
+@click.command("plugins")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--strict", is_flag=True, help="Exit with code 1 if a plugin failed.")
+@click.pass_context
+def command(ctx: click.Context, as_json: bool, strict: bool) -> None:
+    """List the plugins, what each offers, and what to do about those that failed."""
+    found = registry()
+    if as_json:
+        print_json(_json(found))
+    else:
+        _print(found)
+    if strict and found.failures:
+        ctx.exit(1)
+
+
+def _print(found: Registry) -> None:
+    rows = [
+        (
+            plugin.origin.distribution,
+            plugin.origin.version,
+            plugin.origin.entry_point,
+            plugin.status,
+            "; ".join(f"{kind}: {', '.join(names)}" for kind, names in _offers(plugin).items()),
+        )
+        for plugin in found.plugins
+    ]
+    print_table(("DISTRIBUTION", "VERSION", "ENTRY POINT", "STATUS", "OFFERS"), rows)
+    for title, items in (("Failed", found.failures), ("Notes", found.notes)):
+        if items:
+            click.echo(f"\n{title}")
+        for item in items:
+            click.echo(f"  {clean(item)}\n    {clean(item.hint)}")
+
+
+def _offers(plugin: Plugin) -> dict[str, list[str]]:
+    offers: defaultdict[str, list[str]] = defaultdict(list)
+    for offered in plugin.offers:
+        offers[f"{offered.kind}s"].append(offered.name)
+    return dict(offers)
+
+
+def _json(found: Registry) -> dict[str, Any]:
+    strays = [note for note in found.notes if note.origin is None]
+    return {
+        "api_version": API_VERSION,
+        "plugins": [_plugin_json(plugin) for plugin in found.plugins],
+        "notes": [_words(note) for note in strays],
+    }
+
+
+def _plugin_json(plugin: Plugin) -> dict[str, Any]:
+    failure = plugin.failure
+    return {
+        **origin_json(plugin.origin),
+        "status": plugin.status,
+        "offers": _offers(plugin),
+        "failure": {"phase": failure.phase, **_words(failure)} if failure else None,
+        "notes": [_words(note) for note in plugin.notes],
+    }
+
+
+def _words(item: PluginFailure | PluginNote) -> dict[str, str]:
+    return {"message": item.message, "hint": item.hint}

@@ -1,0 +1,171 @@
+"""Every plugin of one environment, loaded once: what each offers, and what went wrong."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from os import PathLike
+from typing import Any, cast
+
+from fairvision.exceptions import AmbiguousNameError, InputError, PluginError, UnknownNameError
+from fairvision.plugins._block import Policy
+from fairvision.plugins._discover import discover
+from fairvision.plugins._load import load_all
+from fairvision.plugins._make import build
+from fairvision.plugins._text import clean, closest, normalise
+from fairvision.plugins._values import Kind, Plugin, Registered, RegisteredMethod
+from fairvision.types import STAGES, Dataset, Metric, ReportSection, Stage
+
+_LOCK = threading.RLock()
+_LOADING: ContextVar[bool] = ContextVar("fairvision plugins are being loaded", default=False)
+
+
+class Registry:
+    """The plugins of one environment; loaded when it is made, then only read.
+
+    Parameters
+    ----------
+    paths : iterable of path-like, default=None
+        Folders with ``*.dist-info`` to look in; None means ``sys.path``.
+    environ : mapping of str to str, default=None
+        Where ``FAIRVISION_DISABLE_PLUGINS`` and ``FAIRVISION_ALLOW_PLUGINS`` are
+        read; None means ``os.environ``.
+    strict : bool, default=False
+        Whether the first failure raises, its cause chained, instead of being kept.
+
+    Attributes
+    ----------
+    plugins : tuple of Plugin
+        Every entry point, in order: loaded, failed and blocked ones.
+    failures : tuple of PluginFailure
+    notes : tuple of PluginNote
+        Slow or blocked plugins, and names in the environment that fit none.
+
+    Raises
+    ------
+    PluginError
+        If `strict` and a plugin failed; or if a plugin asks for the registry while
+        plugins are being loaded.
+    """
+
+    def __init__(
+        self,
+        paths: Iterable[str | PathLike[str]] | None = None,
+        *,
+        environ: Mapping[str, str] | None = None,
+        strict: bool = False,
+    ) -> None:
+        policy = Policy.from_environ(os.environ if environ is None else environ)
+        origins, unreadable = discover(paths)
+        if strict and unreadable:
+            raise PluginError(f"{unreadable[0]} {unreadable[0].hint}")
+        with _no_recursion():
+            loaded = load_all(origins, policy, strict=strict)
+        broken = (Plugin(failure.origin, "failed", failure=failure) for failure in unreadable)
+        self.plugins = (*loaded, *broken)
+        self.failures = tuple(p.failure for p in self.plugins if p.failure is not None)
+        notes = (note for plugin in self.plugins for note in plugin.notes)
+        self.notes = (*notes, *policy.strays(origins))
+
+    def of_kind(self, kind: Kind) -> tuple[Registered[Any], ...]:
+        """Return everything of one kind: "method", "metric", "dataset", "report section"."""
+        offers = (offered for plugin in self.plugins for offered in plugin.offers)
+        return tuple(offered for offered in offers if offered.kind == kind)
+
+    def methods(self, stage: Stage | None = None) -> tuple[RegisteredMethod, ...]:
+        """Return the methods, of one stage ("pre", "in", "post") or of all."""
+        if stage not in (None, *STAGES):
+            raise InputError(f"stage is {stage!r}; expected one of {', '.join(map(repr, STAGES))}.")
+        found = cast("tuple[RegisteredMethod, ...]", self.of_kind("method"))
+        return tuple(method for method in found if stage in (None, method.stage))
+
+    def metrics(self) -> tuple[Registered[Metric], ...]:
+        """Return the metrics."""
+        return self.of_kind("metric")
+
+    def datasets(self) -> tuple[Registered[Dataset], ...]:
+        """Return the data sets."""
+        return self.of_kind("dataset")
+
+    def report_sections(self) -> tuple[Registered[ReportSection], ...]:
+        """Return the report sections."""
+        return self.of_kind("report section")
+
+    def duplicates(self, kind: Kind) -> frozenset[str]:
+        """Return the names that more than one distribution offers."""
+        counts = Counter(offered.name for offered in self.of_kind(kind))
+        return frozenset(name for name, count in counts.items() if count > 1)
+
+    def find(self, kind: Kind, name: str) -> Registered[Any]:
+        """Return what is called `name`, or ``distribution:name``.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is none; the message has the closest names.
+        AmbiguousNameError
+            If several distributions offer it; the message names each.
+        """
+        distribution, _, short = str(name).rpartition(":")
+        wanted = normalise(distribution)
+        found = [
+            offered
+            for offered in self.of_kind(kind)
+            if offered.name == short and wanted in ("", normalise(offered.origin.distribution))
+        ]
+        if not found:
+            raise UnknownNameError(self._unknown(kind, str(name)))
+        if len(found) > 1:
+            who = " and ".join(str(offered.origin) for offered in found)
+            use = " or ".join(repr(offered.qualified_name) for offered in found)
+            raise AmbiguousNameError(f"The {kind} {short!r} is offered by {who}. Use {use}.")
+        return found[0]
+
+    def _unknown(self, kind: Kind, name: str) -> str:
+        every = self.of_kind(kind)
+        names = [offered.qualified_name if ":" in name else offered.name for offered in every]
+        command = "fairvision methods" if kind == "method" else "fairvision plugins"
+        message = f"There is no {kind} {clean(name)!r}.{closest(name, names)}"
+        message += f" `{command}` lists all."
+        for status in ("failed", "blocked"):
+            these = ", ".join(p.origin.distribution for p in self.plugins if p.status == status)
+            message += f" Plugins that are {status}: {clean(these)}." if these else ""
+        return message
+
+    def make(self, name: str, /, preset: str | None = None, **params: Any) -> Any:
+        """Return an unfitted object of the method `name`; see :func:`fairvision.plugins.make`."""
+        return build(cast(RegisteredMethod, self.find("method", name)), preset, params)
+
+    def __repr__(self) -> str:
+        counts = Counter(plugin.status for plugin in self.plugins)
+        return f"<Registry: {', '.join(f'{n} {status}' for status, n in counts.items())}>"
+
+
+def default_registry() -> Registry:
+    """Return the registry of this process, made when it is first asked for."""
+    with _LOCK:  # so that two threads do not each call every hook
+        return _default()
+
+
+@cache
+def _default() -> Registry:
+    return Registry()
+
+
+@contextmanager
+def _no_recursion() -> Iterator[None]:
+    if _LOADING.get():
+        raise PluginError(
+            "A plugin asked for the registry while plugins are being loaded. "
+            "Ask inside a method, not at import or in a hook."
+        )
+    token = _LOADING.set(True)
+    try:
+        yield
+    finally:
+        _LOADING.reset(token)
