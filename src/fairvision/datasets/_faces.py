@@ -48,10 +48,6 @@ correlation: {correlation}
 """
 
 
-def _levels(argument: Mapping[str, Any] | None, key: Any) -> bool:
-    return any(key == name or key in name for name in (argument or {}) if not isinstance(name, str))
-
-
 def _codes(
     uniforms: Mapping[str, NDArray[np.float64]],
     probabilities: Mapping[str, Any] | None,

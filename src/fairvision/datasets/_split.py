@@ -75,7 +75,7 @@ def _shares(
         chosen = {str(name) for name in ([present_in] if single else present_in)}
     if not chosen < set(classes):
         raise DatasetError(
-            f"present_in names {sorted(chosen)}; it must be some, not all, of the classes {classes}."
+            f"present_in names {sorted(chosen)}; name some, not all, of the classes {classes}."
         )
     present = np.array([rate if name in chosen else others for name in classes])
     return np.stack([1 - present, present], axis=1)
