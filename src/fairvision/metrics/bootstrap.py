@@ -1,0 +1,199 @@
+"""Bootstrap of rows, drawn as counts of distinct rows, and the intervals from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairvision.exceptions import InputError
+
+__all__ = ["Bootstrap", "Estimate", "as_generator", "draw_counts", "estimate"]
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+# Arrays made for some draws at a time hold about this many numbers (32 MB).
+_CHUNK = 1 << 22
+# Leaving out one row of each kind is exact; with more kinds than this, one block of rows each.
+_MAX_KINDS = 500
+
+
+def as_generator(random_state: Any) -> np.random.Generator:
+    """Generator from an int, a Generator, a RandomState, or None for fresh entropy."""
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**31 - 1))
+    return np.random.default_rng(random_state)
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How intervals are made.
+
+    Parameters
+    ----------
+    n_boot : int
+        Draws; 0 for no intervals.
+    level : float
+        Coverage, between 0 and 1.
+    kind : {"percentile", "bca"}
+        Percentile, or bias-corrected and accelerated (Efron 1987).
+    """
+
+    n_boot: int = 1000
+    level: float = 0.95
+    kind: str = "percentile"
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("percentile", "bca"):
+            raise InputError(f"interval is {self.kind!r}; expected 'percentile' or 'bca'.")
+        if not 0 < self.level < 1:
+            raise InputError(f"level is {self.level!r}; expected a number between 0 and 1.")
+        if self.n_boot < 0:
+            raise InputError(f"n_boot is {self.n_boot}; expected 0 (no intervals) or more draws.")
+
+    @property
+    def tails(self) -> Floats:
+        return np.array([(1 - self.level) / 2, (1 + self.level) / 2])
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """Numbers with their intervals, each array of shape (n_numbers,).
+
+    `undefined` is the share of draws that left a number undefined.
+    """
+
+    value: Floats
+    lower: Floats
+    upper: Floats
+    undefined: Floats
+
+
+def draw_counts(rng: np.random.Generator, rows: Counts, n_draws: int) -> Counts:
+    """How often a bootstrap of all rows picks each kind of row.
+
+    Parameters
+    ----------
+    rng : Generator
+    rows : ndarray of shape (n_kinds,)
+        Rows of each kind.
+    n_draws : int
+
+    Returns
+    -------
+    ndarray of shape (n_draws, n_kinds), int64
+
+    Notes
+    -----
+    Resampling n rows with replacement gives counts that are multinomial over
+    the kinds. Where nearly every row is a kind of its own, drawing the rows
+    themselves is the faster way to the same distribution.
+    """
+    n = int(rows.sum())
+    if 8 * len(rows) < n:
+        return rng.multinomial(n, rows / n, size=n_draws)
+    kind = np.repeat(np.arange(len(rows)), rows)
+    counts = np.empty((n_draws, len(rows)), dtype=np.int64)
+    for draw in counts:
+        draw[:] = np.bincount(kind[rng.integers(0, n, n)], minlength=len(rows))
+    return counts
+
+
+def _left_out(rng: np.random.Generator, rows: Counts, step: int) -> Iterator[Counts]:
+    """Rows of each kind when one row of a kind, or one block of rows, is left out."""
+    if len(rows) <= _MAX_KINDS:
+        everything = rows - np.eye(len(rows), dtype=np.int64)
+        yield from np.array_split(everything, -(-len(everything) // step))
+        return
+    kind = rng.permutation(np.repeat(np.arange(len(rows)), rows))
+    for block in np.array_split(kind, _MAX_KINDS):
+        yield (rows - np.bincount(block, minlength=len(rows)))[None]
+
+
+def _acceleration(values: Floats, times: Counts) -> Floats:
+    """Skewness of the leave-one-out values, each occurring `times`, over 6 root n."""
+    weight = times[:, None] * ~np.isnan(values)
+    values = np.nan_to_num(values)
+    deviation = (weight * values).sum(0) / np.maximum(weight.sum(0), 1) - values
+    spread = (weight * deviation**2).sum(0) ** 1.5
+    skew = (weight * deviation**3).sum(0)
+    return np.divide(skew, 6 * spread, out=np.zeros_like(skew), where=spread > 1e-300)
+
+
+def _bca_levels(value: Floats, draws: Floats, acceleration: Floats, tails: Floats) -> Floats:
+    """Quantile levels of the bias-corrected and accelerated interval."""
+    from scipy.special import ndtr, ndtri
+
+    # Ties count half, so that a number with few possible values is not called biased.
+    below = (draws < value).sum(0) + 0.5 * (draws == value).sum(0)
+    share = below / np.maximum((~np.isnan(draws)).sum(0), 1)
+    bias = ndtri(np.clip(share, 0.5 / len(draws), 1 - 0.5 / len(draws)))
+    z = bias + ndtri(tails)[:, None]
+    return ndtr(bias + z / (1 - acceleration * z))
+
+
+def _quantiles(draws: Floats, levels: Floats) -> Floats:
+    """Quantiles of every column at its own levels, shape (2, n_numbers).
+
+    Undefined draws are left out; where they are more than half, an interval
+    would describe the other half only, and is undefined.
+    """
+    ends = np.full(levels.shape, np.nan)
+    ordered = np.sort(draws, axis=0)  # NaN last
+    defined = (~np.isnan(draws)).sum(0)
+    columns = np.flatnonzero(2 * defined >= max(len(draws), 1))
+    position = levels[:, columns] * (defined[columns] - 1)
+    low = np.floor(position).astype(np.int64)
+    high = np.minimum(low + 1, defined[columns] - 1)
+    a, b = ordered[low, columns], ordered[high, columns]
+    ends[:, columns] = a + (b - a) * (position - low)
+    return ends
+
+
+def estimate(
+    measure: Callable[[Floats], Floats],
+    rows: Counts,
+    weight: Floats,
+    how: Bootstrap,
+    rng: np.random.Generator,
+    *,
+    width: int = 1,
+) -> Estimate:
+    """Numbers of a sample and their bootstrap intervals.
+
+    Parameters
+    ----------
+    measure : callable
+        From weights of the kinds of rows, shape (..., n_kinds), to numbers,
+        shape (..., n_numbers); NaN where undefined.
+    rows, weight : ndarray of shape (n_kinds,)
+        Rows of each kind, and the weight of one such row.
+    how : Bootstrap
+    rng : Generator
+    width : int
+        Numbers that `measure` holds for one draw, which bounds memory.
+    """
+    value = measure(rows * weight)
+    nothing = np.full_like(value, np.nan)
+    if how.n_boot == 0:
+        return Estimate(value, nothing, nothing, np.zeros_like(value))
+    step = max(1, _CHUNK // max(width, len(rows)))
+    draws = np.concatenate(
+        [
+            measure(draw_counts(rng, rows, min(step, how.n_boot - start)) * weight)
+            for start in range(0, how.n_boot, step)
+        ]
+    )
+    levels = np.repeat(how.tails[:, None], len(value), axis=1)
+    if how.kind == "bca":
+        left = [measure(part * weight) for part in _left_out(rng, rows, step)]
+        times = rows if len(rows) <= _MAX_KINDS else np.ones(_MAX_KINDS, dtype=np.int64)
+        acceleration = _acceleration(np.concatenate(left), times)
+        levels = _bca_levels(value, draws, acceleration, how.tails)
+    ends = _quantiles(draws, levels)
+    ends[:, np.isnan(value)] = np.nan
+    return Estimate(value, ends[0], ends[1], np.isnan(draws).mean(0))

@@ -1,0 +1,198 @@
+"""The names that ``metrics=`` takes, and which of them a given evaluation can compute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from fairvision.exceptions import InputError, UnknownNameError
+from fairvision.metrics.disparities import AGGREGATES, DISPARITIES, Disparity
+from fairvision.metrics.rates import RATES
+from fairvision.metrics.scores import SCORE_RATES
+
+__all__ = ["Chosen", "available_metrics", "choose", "greater_is_better"]
+
+SCORE_KL = "score_kl"
+# Computed on predictions at the calibrated threshold of Ramaswamy et al. (2021).
+CALIBRATED: dict[str, Disparity] = {
+    "deo": DISPARITIES["false_negative_rate_difference"],
+    "bias_amplification_calibrated": DISPARITIES["bias_amplification"],
+}
+# Name -> (score rate, aggregate).
+SCORE_DISPARITIES: dict[str, tuple[str, str]] = {
+    f"{rate}_{aggregate}": (rate, aggregate) for rate in SCORE_RATES for aggregate in AGGREGATES
+}
+
+_DEFAULT = (
+    *RATES,
+    "group_balanced_accuracy",
+    "worst_group_accuracy",
+    "worst_sensitive_group_accuracy",
+    "mean_group_accuracy",
+    "variance_group_accuracy",
+    "accuracy_gap",
+    "demographic_parity_difference",
+    "demographic_parity_ratio",
+    "equal_opportunity_difference",
+    "equalized_odds_difference",
+    "equalized_odds_ratio",
+    "average_odds_difference",
+    "average_abs_odds_difference",
+    "statistical_parity_difference_signed",
+    "equal_opportunity_difference_signed",
+    "average_odds_difference_signed",
+    "disparate_impact",
+    "theil_index",
+    "bias_amplification",
+    *SCORE_RATES,
+    "roc_auc_difference",
+    "ece_difference",
+    SCORE_KL,
+    *CALIBRATED,
+)
+
+
+@dataclass
+class Chosen:
+    """What to compute, by the way it is computed; every list in the order asked for."""
+
+    rates: list[str] = field(default_factory=list)
+    disparities: dict[str, Disparity] = field(default_factory=dict)
+    calibrated: dict[str, Disparity] = field(default_factory=dict)
+    score_rates: list[str] = field(default_factory=list)
+    score_disparities: list[str] = field(default_factory=list)
+    plugins: dict[str, Any] = field(default_factory=dict)
+
+
+def _plugin_metrics(scores: bool) -> dict[str, Any]:
+    """Every metric that plugins offer; asked for late, since it loads the plugins."""
+    from fairvision.plugins import default_registry
+
+    registry = default_registry()
+    twice = registry.duplicates("metric")
+    return {
+        offered.qualified_name if offered.name in twice else offered.name: offered
+        for offered in registry.metrics()
+        if scores or not offered.descriptor.needs_scores
+    }
+
+
+def available_metrics() -> list[str]:
+    """Every built-in metric's name.
+
+    Rates are given for everyone and for every group; the others are single
+    numbers over the groups. Any rate also exists as ``<rate>_difference``,
+    ``_ratio``, ``_group_min``, ``_group_max``, ``_group_mean`` and
+    ``_group_variance``.
+    """
+    return [*RATES, *SCORE_RATES, *DISPARITIES, *SCORE_DISPARITIES, SCORE_KL, *CALIBRATED]
+
+
+def greater_is_better(name: str) -> bool:
+    """Whether larger values of a built-in metric are preferred (of signed ones: nearer to 0)."""
+    if name in SCORE_DISPARITIES:
+        rate, aggregate = SCORE_DISPARITIES[name]
+        prefers = SCORE_RATES[rate].greater_is_better
+        return aggregate == "ratio" or (
+            prefers and aggregate not in ("difference", "group_variance")
+        )
+    entry = RATES.get(name) or SCORE_RATES.get(name) or DISPARITIES.get(name)
+    return bool(entry and entry.greater_is_better)
+
+
+def _needs(name: str) -> tuple[bool, bool, bool]:
+    """Whether a metric needs a positive class, a privileged group, scores."""
+    if name in RATES:
+        return RATES[name].needs_positive, False, False
+    if name in DISPARITIES:
+        return DISPARITIES[name].needs_positive, DISPARITIES[name].needs_privileged, False
+    if name in CALIBRATED or name == SCORE_KL:
+        return True, False, True
+    rate = name if name in SCORE_RATES else SCORE_DISPARITIES[name][0]
+    return SCORE_RATES[rate].needs_positive, False, True
+
+
+def _lacking(name: str, positive: bool, privileged: bool, scores: bool) -> str | None:
+    needs_positive, needs_privileged, needs_scores = _needs(name)
+    if needs_scores and not scores:
+        return "it reads scores; pass y_score"
+    if needs_positive and not positive:
+        return "it compares one class with the rest; pass pos_label"
+    if needs_privileged and not privileged:
+        return "its sign needs a privileged group; pass privileged"
+    return None
+
+
+def choose(
+    metrics: str | Iterable[str], *, positive: bool, privileged: bool, scores: bool
+) -> Chosen:
+    """Sort the wanted metrics by how they are computed.
+
+    Parameters
+    ----------
+    metrics : "default", "all", a name, or an iterable of names
+        "default" and "all" leave out what the data cannot define.
+    positive, privileged, scores : bool
+        Whether there is a positive class, a privileged group, scores.
+
+    Raises
+    ------
+    InputError
+        If a metric that was asked for by name is unknown or not defined here.
+    """
+    whole = isinstance(metrics, str) and metrics in ("default", "all")
+    names = _DEFAULT if metrics == "default" else available_metrics()
+    plugins: dict[str, Any] = {}
+    if not whole:
+        asked = [metrics] if isinstance(metrics, str) else list(metrics)
+        names, plugins = _look_up(asked, scores)
+    elif metrics == "all":
+        plugins = _plugin_metrics(scores)
+    chosen = Chosen(plugins=plugins)
+    for name in names:
+        lacking = _lacking(name, positive, privileged, scores)
+        if lacking is None:
+            _file(chosen, name)
+        elif not whole:
+            raise InputError(f"metric {name!r} is not defined here: {lacking}.")
+    return chosen
+
+
+def _look_up(asked: list[str], scores: bool) -> tuple[list[str], dict[str, Any]]:
+    known = set(available_metrics())
+    names, plugins = [], {}
+    for name in asked:
+        plain = name.replace("-", "_")  # plugin names have dashes, so users may write them here
+        if plain in known:
+            names.append(plain)
+        else:
+            plugins[name] = _find(name, known, scores)
+    return names, plugins
+
+
+def _find(name: str, known: set[str], scores: bool) -> Any:
+    from fairvision.plugins import closest, default_registry
+
+    registry = default_registry()
+    try:
+        found = registry.find("metric", name)
+    except UnknownNameError:
+        near = closest(name, [*known, *(offered.name for offered in registry.metrics())])
+        raise InputError(f"unknown metric {name!r}.{near} See available_metrics().") from None
+    if found.descriptor.needs_scores and not scores:
+        raise InputError(f"metric {name!r} reads scores; pass y_score.")
+    return found
+
+
+def _file(chosen: Chosen, name: str) -> None:
+    if name in RATES:
+        chosen.rates.append(name)
+    elif name in DISPARITIES:
+        chosen.disparities[name] = DISPARITIES[name]
+    elif name in CALIBRATED:
+        chosen.calibrated[name] = CALIBRATED[name]
+    elif name in SCORE_RATES:
+        chosen.score_rates.append(name)
+    else:
+        chosen.score_disparities.append(name)

@@ -1,0 +1,109 @@
+"""The one reduction: rows become a table of cells, which is all that count metrics need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairvision.metrics.inputs import Predictions
+
+__all__ = ["Cells", "count_cells"]
+
+# Up to this many dense cells are counted by `bincount`; beyond it only occupied ones are kept.
+_DENSE = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Distinct rows and how often each occurs.
+
+    Two rows are the same when group, true label, every predicted label and
+    weight are the same; a bootstrap of rows then draws these counts from one
+    multinomial distribution, exactly.
+
+    Attributes
+    ----------
+    shape : tuple (n_groups, n_classes, n_classes)
+        Of a table: group, true label, predicted label.
+    place : tuple of ndarray of shape (n_cells,), int64
+        For each set of predictions, where a cell lies in the flattened table.
+    rows : ndarray of shape (n_cells,), int64
+        How many rows each cell stands for.
+    weight : ndarray of shape (n_cells,), float64
+        The weight of one such row.
+    """
+
+    shape: tuple[int, int, int]
+    place: tuple[NDArray[np.int64], ...]
+    rows: NDArray[np.int64]
+    weight: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def table(self, amounts: NDArray[np.floating], which: int = 0) -> NDArray[np.float64]:
+        """Add up `amounts` of shape (..., n_cells) into tables of shape (..., *shape)."""
+        order = np.argsort(self.place[which], kind="stable")
+        sorted_place = self.place[which][order]
+        starts = np.flatnonzero(np.r_[True, sorted_place[1:] != sorted_place[:-1]])
+        tables = np.zeros((*amounts.shape[:-1], int(np.prod(self.shape))))
+        tables[..., sorted_place[starts]] = np.add.reduceat(
+            amounts[..., order], starts, axis=-1, dtype=np.float64
+        )
+        return tables.reshape(*amounts.shape[:-1], *self.shape)
+
+    def weighted(self, which: int = 0) -> NDArray[np.float64]:
+        """Sums of weights, shape (n_groups, n_classes, n_classes)."""
+        return self.table(self.rows * self.weight, which)
+
+    def counted(self, which: int = 0) -> NDArray[np.float64]:
+        """Numbers of rows, shape (n_groups, n_classes, n_classes)."""
+        return self.table(self.rows.astype(np.float64), which)
+
+
+def _distinct_weights(
+    weight: NDArray[np.float64] | None, n: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    if weight is None:
+        return np.zeros(1, dtype=np.int64), np.ones(1)  # broadcasts over the rows
+    values, codes = np.unique(weight, return_inverse=True)
+    return codes.reshape(-1).astype(np.int64), values
+
+
+def count_cells(data: Predictions, group: NDArray[np.int64], n_groups: int) -> Cells:
+    """Count the distinct rows of `data`.
+
+    Parameters
+    ----------
+    data : Predictions
+    group : ndarray of shape (n_samples,)
+        Group codes in ``range(n_groups)``.
+    n_groups : int
+    """
+    n_classes = len(data.classes)
+    weight_codes, weights = _distinct_weights(data.weight, len(data))
+    sizes = (n_groups, *[n_classes] * (1 + len(data.y_pred)), len(weights))
+    # int64 holds 9e18 cells: more than rows x labels x weights ever need.
+    code = group.astype(np.int64)
+    for part, size in zip((data.y_true, *data.y_pred, weight_codes), sizes[1:], strict=True):
+        code = code * size + part
+    total = int(np.prod(sizes, dtype=np.float64))
+    if total <= max(_DENSE, 2 * len(data)) and total < 1 << 27:
+        rows = np.bincount(code, minlength=total)
+        occupied = np.flatnonzero(rows)
+        rows = rows[occupied]
+    else:
+        occupied, rows = np.unique(code, return_counts=True)
+    parts = np.unravel_index(occupied, sizes)
+    place = tuple(
+        np.ravel_multi_index((parts[0], parts[1], predicted), (n_groups, n_classes, n_classes))
+        for predicted in parts[2:-1]
+    )
+    return Cells(
+        shape=(n_groups, n_classes, n_classes),
+        place=place,
+        rows=rows.astype(np.int64),
+        weight=weights[parts[-1]],
+    )

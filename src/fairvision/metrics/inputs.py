@@ -1,0 +1,199 @@
+"""Labels, scores, weights and groups as they come in, checked and coded once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fairvision.base import Groups, check_groups
+from fairvision.exceptions import InputError
+
+__all__ = ["Predictions", "read_predictions"]
+
+MISSING = "missing"
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What an evaluation reads, row by row, with labels as integer codes.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,)
+        Sorted labels of the target; `y_true` and `y_pred` index into it.
+    y_true : ndarray of shape (n_samples,), int64
+    y_pred : tuple of ndarray of shape (n_samples,), int64
+        One per compared set of predictions, mostly one.
+    groups : Groups
+    positive : int or None
+        Index of the positive class; None for a target without one.
+    weight : ndarray of shape (n_samples,) or None
+        float64; None means that every row weighs 1.
+    """
+
+    classes: NDArray[Any]
+    y_true: NDArray[np.int64]
+    y_pred: tuple[NDArray[np.int64], ...]
+    groups: Groups
+    positive: int | None
+    weight: NDArray[np.float64] | None
+
+    def __len__(self) -> int:
+        return len(self.y_true)
+
+
+def code_labels(name: str, values: ArrayLike) -> tuple[NDArray[np.int64], list[Any]]:
+    """Integer codes and distinct labels, in order of appearance."""
+    import pandas as pd
+
+    labels = np.asarray(values)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or len(labels) == 0:
+        raise InputError(f"{name} has shape {labels.shape}; expected (n_samples,), at least 1 row.")
+    codes, distinct = pd.factorize(labels)  # hashes: far faster than sorting a million labels
+    missing = int(np.count_nonzero(codes < 0))
+    if missing:
+        first = int(np.flatnonzero(codes < 0)[0])
+        raise InputError(
+            f"{name} has {missing} missing label(s), the first in row {first}. Drop those rows."
+        )
+    if labels.dtype.kind == "f" and not np.all(np.mod(distinct, 1) == 0):
+        raise InputError(
+            f"{name} has fractional values ({distinct[0]:g}, ...); expected class labels. "
+            "Pass scores as y_score and their thresholded labels as y_pred."
+        )
+    return np.asarray(codes, dtype=np.int64), distinct.tolist()
+
+
+def sort_labels(labels: set[Any]) -> list[Any]:
+    """Sorted labels; labels of mixed types are sorted by type and text."""
+    try:
+        return sorted(labels)
+    except TypeError:
+        return sorted(labels, key=lambda label: (type(label).__name__, str(label)))
+
+
+def label_array(labels: Sequence[Any]) -> NDArray[Any]:
+    """One-dimensional array of labels that never turns numbers into text."""
+    array = np.asarray(labels) if len({type(label) for label in labels}) == 1 else None
+    if array is None or array.ndim != 1:
+        array = np.empty(len(labels), dtype=object)
+        array[:] = labels
+    return array
+
+
+def _check_kinds(names: Sequence[str], distinct: Sequence[list[Any]]) -> None:
+    """Refuse text on one side and numbers on the other: no label would ever match."""
+    text = [any(isinstance(label, str) for label in labels) for labels in distinct]
+    if any(text) and not all(text):
+        i, j = text.index(True), text.index(False)
+        raise InputError(
+            f"{names[i]} holds text ({distinct[i][:3]}) and {names[j]} does not "
+            f"({distinct[j][:3]}), so no label can match. Convert one of them."
+        )
+
+
+def _positive(classes: list[Any], pos_label: Any) -> int | None:
+    if pos_label is not None:
+        if pos_label not in classes:
+            raise InputError(f"pos_label is {pos_label!r}; the labels are {classes}.")
+        return classes.index(pos_label)
+    return 1 if len(classes) == 2 else None
+
+
+def _classes(distinct: Sequence[list[Any]], labels: Any) -> list[Any]:
+    found = set().union(*map(set, distinct))
+    if labels is not None:
+        known = np.asarray(labels).tolist()
+        unknown = sort_labels(found - set(known))
+        if unknown:
+            raise InputError(f"labels is {known} and the data also holds {unknown}. Add them.")
+        return sort_labels(set(known))
+    if len(found) == 1 and found <= {0, 1}:
+        return [False, True] if isinstance(next(iter(found)), bool) else [0, 1]
+    return sort_labels(found)
+
+
+def check_weight(sample_weight: ArrayLike | None, n_samples: int) -> NDArray[np.float64] | None:
+    """Weights as float64, finite and not negative."""
+    if sample_weight is None:
+        return None
+    weight = np.asarray(sample_weight, dtype=np.float64).reshape(-1)
+    if len(weight) != n_samples:
+        raise InputError(f"sample_weight has {len(weight)} rows, y_true has {n_samples}.")
+    bad = ~(np.isfinite(weight) & (weight >= 0))
+    if bad.any():
+        raise InputError(
+            f"sample_weight has {int(bad.sum())} value(s) that are negative or not finite, "
+            f"the first in row {int(np.flatnonzero(bad)[0])}. Use weights of 0 or more."
+        )
+    return weight
+
+
+def name_missing(sensitive_features: Any) -> Any:
+    """Give rows without a group label the label ``"missing"``."""
+    import pandas as pd
+
+    if isinstance(sensitive_features, dict):
+        sensitive_features = pd.DataFrame(sensitive_features)
+    if isinstance(sensitive_features, pd.DataFrame | pd.Series):
+        table = sensitive_features.astype(object)
+        return table.where(table.notna(), MISSING)
+    values = np.asarray(sensitive_features, dtype=object)
+    return np.where(pd.isna(values), MISSING, values)
+
+
+def read_groups(sensitive_features: Any, n_samples: int, missing: str) -> Groups:
+    """Group labels, with the policy for missing ones."""
+    if missing not in ("raise", "group"):
+        raise InputError(f"missing is {missing!r}; expected 'raise' or 'group'.")
+    if missing == "group" and sensitive_features is not None:
+        sensitive_features = name_missing(sensitive_features)
+    groups = check_groups(sensitive_features, n_samples, required_by="The evaluation")
+    assert groups is not None  # required_by raised otherwise
+    return groups
+
+
+def read_predictions(
+    y_true: ArrayLike,
+    y_preds: Sequence[ArrayLike],
+    *,
+    sensitive_features: Any,
+    sample_weight: ArrayLike | None = None,
+    pos_label: Any = None,
+    labels: ArrayLike | None = None,
+    missing: str = "raise",
+) -> Predictions:
+    """Check and code everything that an evaluation reads.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, labels are missing or cannot match, or `pos_label`
+        is not a label.
+    """
+    names = ["y_true"]
+    names += ["y_pred"] if len(y_preds) == 1 else [f"y_pred_{c}" for c in "abcdef"[: len(y_preds)]]
+    coded = [code_labels(n, v) for n, v in zip(names, (y_true, *y_preds), strict=True)]
+    n_samples = len(coded[0][0])
+    for name, (codes, _) in zip(names, coded, strict=True):
+        if len(codes) != n_samples:
+            raise InputError(f"{name} has {len(codes)} rows, y_true has {n_samples}.")
+    distinct = [found for _, found in coded]
+    _check_kinds(names, distinct)
+    classes = _classes(distinct, labels)
+    place = {label: code for code, label in enumerate(classes)}
+    codes = [np.array([place[label] for label in found])[c] for c, found in coded]
+    return Predictions(
+        classes=label_array(classes),
+        y_true=codes[0],
+        y_pred=tuple(codes[1:]),
+        groups=read_groups(sensitive_features, n_samples, missing),
+        positive=_positive(classes, pos_label),
+        weight=check_weight(sample_weight, n_samples),
+    )

@@ -1,0 +1,245 @@
+"""Numbers that read scores, from rows sorted by group and score once for all draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairvision.metrics.rates import Floats, divide
+
+__all__ = ["KL_BINS", "SCORE_RATES", "Ranked", "ScoreCells", "ScoreRate", "score_kl", "sort_scores"]
+
+ECE_BINS = 15
+KL_BINS = 50
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreCells:
+    """Distinct rows in the order of group, then score.
+
+    Attributes
+    ----------
+    group, score, target : ndarray of shape (n_kinds,)
+        Group code, score, and whether the row is what the score is for.
+    rows, weight : ndarray of shape (n_kinds,)
+        How many rows are of this kind, and the weight of one of them.
+    n_groups : int
+    prevalence : float
+        Weighted share of `target`, the reference of the normalised average precision.
+    """
+
+    group: NDArray[np.int64]
+    score: Floats
+    target: NDArray[np.bool_]
+    rows: NDArray[np.int64]
+    weight: Floats
+    n_groups: int
+    prevalence: float
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def probabilities(self) -> bool:
+        """Whether every score can be a probability."""
+        return bool(self.score.min() >= 0 and self.score.max() <= 1)
+
+    @cached_property
+    def order(self) -> NDArray[np.int64]:
+        """The order by score alone."""
+        return np.argsort(self.score, kind="stable")
+
+    def everyone(self, amounts: Floats) -> Ranked:
+        """All rows ranked; `amounts` are weights of shape (..., n_kinds)."""
+        order = self.order
+        return Ranked(self.score[order], self.target[order], amounts[..., order], self.prevalence)
+
+    def of_group(self, group: int, amounts: Floats) -> Ranked:
+        """The rows of one group ranked."""
+        start, stop = np.searchsorted(self.group, [group, group + 1])
+        part = slice(int(start), int(stop))
+        return Ranked(self.score[part], self.target[part], amounts[..., part], self.prevalence)
+
+
+def sort_scores(
+    group: NDArray[np.int64],
+    n_groups: int,
+    target: NDArray[np.bool_],
+    score: Floats,
+    weight: Floats | None,
+) -> ScoreCells:
+    """Sort the rows once and join those that are alike."""
+    weights = np.ones(len(score)) if weight is None else weight
+    keys = (target, score, group) if weight is None else (weights, target, score, group)
+    order = np.lexsort(keys)
+    columns = [key[order] for key in keys]
+    new = np.zeros(len(order), dtype=bool)
+    new[0] = True
+    for column in columns:
+        new[1:] |= column[1:] != column[:-1]
+    first = np.flatnonzero(new)
+    kept = order[first]
+    return ScoreCells(
+        group=group[kept],
+        score=score[kept],
+        target=target[kept],
+        rows=np.diff(np.r_[first, len(order)]),
+        weight=weights[kept],
+        n_groups=n_groups,
+        prevalence=float(divide(np.sum(weights * target), np.sum(weights))),
+    )
+
+
+class Ranked:
+    """Rows in the order of their scores, with sums at each distinct score.
+
+    Parameters
+    ----------
+    score, target : ndarray of shape (n_kinds,)
+        Scores ascending.
+    amounts : ndarray of shape (..., n_kinds)
+    prevalence : float
+    """
+
+    def __init__(
+        self, score: Floats, target: NDArray[np.bool_], amounts: Floats, prevalence: float
+    ) -> None:
+        self.score, self.target, self.amounts = score, target, amounts
+        self.prevalence = prevalence
+
+    @cached_property
+    def _ties(self) -> NDArray[np.int64]:
+        return np.flatnonzero(np.r_[True, self.score[1:] != self.score[:-1]])
+
+    @cached_property
+    def pos(self) -> Floats:
+        """Weight of the targets at each distinct score, (..., n_scores)."""
+        return np.add.reduceat(self.amounts * self.target, self._ties, axis=-1)
+
+    @cached_property
+    def neg(self) -> Floats:
+        return np.add.reduceat(self.amounts * ~self.target, self._ties, axis=-1)
+
+    @cached_property
+    def n_pos(self) -> Floats:
+        return self.pos.sum(-1)
+
+    @cached_property
+    def n_neg(self) -> Floats:
+        return self.neg.sum(-1)
+
+    @cached_property
+    def caught(self) -> Floats:
+        """Weight of the targets at this score or above."""
+        return np.cumsum(self.pos[..., ::-1], axis=-1)[..., ::-1]
+
+    @cached_property
+    def alarms(self) -> Floats:
+        return np.cumsum(self.neg[..., ::-1], axis=-1)[..., ::-1]
+
+
+def roc_auc(r: Ranked) -> Floats:
+    """Probability that a target outranks another row, ties counting half."""
+    above = r.caught - r.pos / 2
+    return divide((r.neg * above).sum(-1), r.n_pos * r.n_neg)
+
+
+def average_precision(r: Ranked) -> Floats:
+    """Precision at every score, weighted by the recall gained there."""
+    precision = np.nan_to_num(divide(r.caught, r.caught + r.alarms))
+    return divide((r.pos * precision).sum(-1), r.n_pos)
+
+
+def normalized_average_precision(r: Ranked) -> Floats:
+    """Average precision as if the prevalence were that of the whole data.
+
+    Groups of different base rates have different average precision for one
+    and the same ranking; at a common prevalence they compare (the idea of
+    Hoiem et al. 2012).
+    """
+    hits = r.prevalence * divide(r.caught, r.n_pos[..., None])
+    misses = (1 - r.prevalence) * divide(r.alarms, r.n_neg[..., None])
+    precision = np.nan_to_num(divide(hits, hits + misses))
+    value = divide((r.pos * precision).sum(-1), r.n_pos)
+    return np.where(r.n_neg > 0, value, np.nan)
+
+
+def ece(r: Ranked) -> Floats:
+    """Expected calibration error over 15 bins of equal width."""
+    bins = np.minimum((r.score * ECE_BINS).astype(np.int64), ECE_BINS - 1)
+    starts = np.flatnonzero(np.r_[True, bins[1:] != bins[:-1]])
+    excess = np.add.reduceat(r.amounts * (r.target - r.score), starts, axis=-1)
+    return divide(np.abs(excess).sum(-1), r.amounts.sum(-1))
+
+
+@dataclass(frozen=True)
+class ScoreRate:
+    """A number that every group's scores have by themselves.
+
+    `probabilities` tells whether scores must lie in [0, 1].
+    """
+
+    name: str
+    compute: Callable[[Ranked], Floats]
+    support: str
+    needs_positive: bool = True
+    probabilities: bool = False
+    greater_is_better: bool = True
+
+
+_ALL = (
+    ScoreRate("roc_auc", roc_auc, "no positives or no negatives"),
+    ScoreRate("average_precision", average_precision, "no positives"),
+    ScoreRate(
+        "normalized_average_precision",
+        normalized_average_precision,
+        "no positives or no negatives",
+    ),
+    ScoreRate("ece", ece, "no rows", False, probabilities=True, greater_is_better=False),
+)
+
+SCORE_RATES: dict[str, ScoreRate] = {rate.name: rate for rate in _ALL}
+
+
+def score_kl(cells: ScoreCells, keep: NDArray[np.bool_], amounts: Floats) -> Floats:
+    """Symmetrised divergence of score histograms between groups within each true class.
+
+    KL(p, q) + KL(q, p) of histograms with common bins, smoothed by a Gaussian
+    of one bin; the mean over the two classes of the largest over pairs of
+    groups (Ramaswamy et al. 2021, who have two groups).
+
+    Returns
+    -------
+    ndarray of shape (...)
+        NaN where a group has no rows of a class.
+    """
+    from scipy.ndimage import gaussian_filter1d
+
+    low, high = (0.0, 1.0) if cells.probabilities else (cells.score.min(), cells.score.max())
+    scale = KL_BINS / (high - low) if high > low else 0.0
+    bins = np.minimum(((cells.score - low) * scale).astype(np.int64), KL_BINS - 1)
+    shape = (cells.n_groups, 2, KL_BINS)
+    place = np.ravel_multi_index((cells.group, cells.target.astype(np.int64), bins), shape)
+    order = np.argsort(place, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(place[order]) != 0])
+    counts = np.zeros((*amounts.shape[:-1], int(np.prod(shape))))
+    counts[..., place[order][starts]] = np.add.reduceat(amounts[..., order], starts, axis=-1)
+    counts = counts.reshape(*amounts.shape[:-1], *shape)[..., keep, :, :]
+    smooth = gaussian_filter1d(divide(counts, counts.sum(-1, keepdims=True)), 1.0, axis=-1) + 1e-6
+    share = smooth / smooth.sum(-1, keepdims=True)
+    log = np.log(share)
+    n_kept = share.shape[-3]
+    pairs = [
+        ((share[..., i, :, :] - share[..., j, :, :]) * (log[..., i, :, :] - log[..., j, :, :])).sum(
+            -1
+        )
+        for i in range(n_kept)
+        for j in range(i)
+    ]
+    if not pairs:
+        return np.full(amounts.shape[:-1], np.nan)
+    return np.max(pairs, axis=0).mean(-1)
