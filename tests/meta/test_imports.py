@@ -6,6 +6,7 @@ import ast
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 
 def imports(folder: Path) -> Iterator[tuple[str, str, str]]:
@@ -54,3 +55,10 @@ def test_plugins_do_not_know_each_other(plugin: Path, plugins: list[Path]) -> No
 def test_the_host_knows_no_plugin(root: Path) -> None:
     found = [row for row in imports(root / "src") if row[1].startswith("fairvision_")]
     assert found == []
+
+
+def test_every_room_has_a_contract(root: Path, host: dict[str, Any]) -> None:
+    rooms = {path.parent.name for path in (root / "src/fairvision").glob("*/__init__.py")}
+    contracts = host["tool"]["importlinter"]["contracts"]
+    held = {module for contract in contracts for module in contract.get("protected_modules", ())}
+    assert {f"fairvision.{room}" for room in rooms} <= held
