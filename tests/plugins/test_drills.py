@@ -115,10 +115,16 @@ DRILLS = {
     "api-old": ("FAIRVISION_API = (0, 9)", "api", "(0, 9)", "made for API (1, 0)."),
     "api-minor": ("FAIRVISION_API = (1, 9)", "api", "(1, 9)", "fairvision with API (1, 9)"),
     "api-text": ("FAIRVISION_API = '1.0'", "api", "'1.0'", "Write FAIRVISION_API"),
-    "asks-for-itself": (
+    "asks-at-import": (
+        "import fairvision; fairvision.methods()",
+        "import",
+        "Ask inside a method",
+        "authors of",
+    ),
+    "asks-in-hook": (
         hook("import fairvision; return fairvision.methods()"),
         "collect",
-        "",
+        "Ask inside a method",
         "authors of",
     ),
 }
@@ -138,8 +144,9 @@ def test_failure_is_a_value_and_costs_others_nothing(site: Any, name: str) -> No
     assert hint in failure.hint
     assert [m.name for m in registry.methods()] == ["before", "after"]
     assert str(failure).isprintable()
-    with pytest.raises(PluginError, match=f"x-{name} 1.0"):
+    with pytest.raises(PluginError, match=f"x-{name} 1.0") as caught:
         site.registry(strict=True)
+    assert caught.value.__cause__ is not None
 
 
 def test_all_of_them_show_in_the_listing_at_once(site: Any) -> None:
@@ -157,11 +164,6 @@ def test_all_of_them_show_in_the_listing_at_once(site: Any) -> None:
     assert plugins["a-before"]["offers"] == {"methods": ["before"]}
     assert plugins["fairvision"]["status"] == "loaded"
     assert site.run("plugins", "--strict").returncode == 1
-
-
-def test_a_plugin_may_not_ask_for_the_registry_while_it_is_made(site: Any) -> None:
-    site.add("x-recursive", "import fairvision; fairvision.methods()")
-    assert "Ask inside a method" in site.only("x-recursive").failure.message
 
 
 def test_control_c_is_the_users(site: Any) -> None:
@@ -253,8 +255,6 @@ def test_no_control_character_reaches_the_terminal(site: Any, command: tuple[str
     for text in (done.stdout, done.stderr):
         assert [line for line in text.split("\n") if not line.isprintable()] == []
     assert "evil" in done.stdout
-    unknown = site.run("methods", "--stage", ESCAPES)
-    assert unknown.returncode == 2
 
 
 def test_two_hundred_plugins_list_in_a_second(site: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,9 +41,9 @@ def test_hooks_are_called_one_plugin_at_a_time_in_a_fixed_order(site: Any) -> No
     site.add("Zebra", RECORDING + EVERY_HOOK)
     site.add("ant", RECORDING + EVERY_HOOK)
     code = """
-import builtins, json, sys
+import builtins, json
 from fairvision.plugins import Registry
-Registry([sys.argv[1]] if sys.argv[1:] else [PATH], environ={})
+Registry([PATH], environ={})
 print(json.dumps(builtins._fairvision_calls))
 """.replace("PATH", repr(str(site.path)))
     order = [
@@ -105,10 +106,28 @@ def test_unknown_name(site: Any) -> None:
         registry.find("method", "")
 
 
-def test_first_on_the_path_wins(site: Any, tmp_path: Any) -> None:
-    site.add_method("a-one", "old", version="1.0")
-    site.add_method("A.One", "new", version="2.0")  # the same name to an installer
-    assert len(site.registry().plugins) == 1
+def test_first_on_the_path_wins(site: Any, tmp_path: Path) -> None:
+    site.add("a-one", version="1.0")
+    (tmp_path / "other").mkdir()
+    other = type(site)(tmp_path / "other")
+    other.add("A.One", version="2.0")  # the same name to an installer
+    for first, second, version in ((site, other, "1.0"), (other, site, "2.0")):
+        (plugin,) = Registry([first.path, second.path], environ={}).plugins
+        assert plugin.origin.version == version
+
+
+@pytest.mark.parametrize(
+    ("stated", "license_"),
+    [
+        ("License-Expression: MIT\nLicense: old\n", "MIT"),
+        ("License: BSD\n  in many\n  lines\n", "BSD"),
+        ("License: \n", ""),
+        ("", ""),
+    ],
+)
+def test_licence_is_as_stated(site: Any, stated: str, license_: str) -> None:
+    site.add("a-one", metadata=f"Metadata-Version: 2.4\nName: a-one\nVersion: 1\n{stated}\n")
+    assert site.only("a-one").origin.license == license_
 
 
 @pytest.mark.parametrize(
