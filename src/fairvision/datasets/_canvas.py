@@ -131,11 +131,14 @@ class Canvas:
         *tags : str
             What this layer shows.
         """
+        # In this form alpha = 1 leaves no trace, not even a rounding, of what was there.
+        keep = 1 - alpha
         for channel, value in enumerate(colour):
             pixels = self.image[:, channel, *patch.where]
-            pixels += alpha * (value - pixels)
+            pixels *= keep
+            pixels += alpha * value
         for tag, share in self.visible.items():
             pixels = share[:, *patch.where]
-            pixels *= 1 - alpha
+            pixels *= keep
             if tag in tags:
                 pixels += alpha

@@ -109,7 +109,7 @@ def _draw(
         np.rint(np.clip(pixels, 0, 255, out=pixels), out=pixels)
         images[rows] = pixels
         for name, mask in shown.items():
-            mask[rows] = canvas.visible[name] > 1 / 512
+            mask[rows] = canvas.visible[name] > 0
     return images, shown
 
 

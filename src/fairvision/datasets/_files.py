@@ -197,6 +197,8 @@ class ImageFiles:
                     "numpy.asarray(images[rows])[:, ...]."
                 )
             key = row
+        if key is Ellipsis:
+            return _ALL
         if key is None:
             raise IndexError("ImageFiles cannot take a new axis; decode with numpy.asarray first.")
         if isinstance(key, (slice, int, np.integer)):

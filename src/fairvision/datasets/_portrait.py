@@ -35,9 +35,10 @@ NUISANCES: dict[str, tuple[float, float]] = {
     "nose_size": (0.8, 1.25),
     "mouth_y": (0.48, 0.56),
     "mouth_width": (0.17, 0.25),
-    "mouth_bend": (-0.035, 0.03),
+    "mouth_bend": (-0.045, 0.01),
     "mouth_open": (0.0, 1.0),
-    "smile_bend": (0.045, 0.11),
+    "mouth_teeth": (0.0, 1.0),
+    "smile_bend": (0.06, 0.115),
     "lip": (0.022, 0.04),
     "hair_length": (0.0, 1.0),
     "hair_volume": (0.0, 1.0),
@@ -60,7 +61,7 @@ NUISANCES: dict[str, tuple[float, float]] = {
     "glasses_tint": (0.0, 1.0),
     "beard_length": (0.0, 0.14),
     "beard_top": (0.05, 0.09),
-    "line_depth": (0.45, 0.62),
+    "line_depth": (0.36, 0.54),
     "cloth_hue": (0.0, 1.0),
     "cloth_light": (0.2, 0.95),
     "wall_hue": (0.0, 1.0),
@@ -212,7 +213,7 @@ def _age_lines(canvas: Canvas, p: SimpleNamespace) -> None:
     """Forehead, crow's feet, under the eyes, from the nose to the mouth."""
     patch = canvas.patch(-0.42, 0.42, p.cy - 0.45, p.lip_y)
     x, y = np.abs(patch.x), patch.y
-    half = np.float32(0.017)
+    half = np.float32(0.02)
     brow = p.eye_y - 0.2
     lines = np.full_like(x, np.inf)
     for row, width in ((0.0, 0.24), (0.085, 0.22), (0.17, 0.17)):
@@ -276,19 +277,21 @@ def _beard(canvas: Canvas, p: SimpleNamespace) -> None:
 
 
 def _mouth(canvas: Canvas, p: SimpleNamespace) -> None:
-    """Lips around a gap; a smile is wider, bent up at the corners, and shows teeth."""
-    half = p.mouth_width + 0.06 * p.smiling
+    """Lips around a gap; a smile is wider, bent up at the corners, and mostly shows teeth."""
+    half = p.mouth_width + 0.05 * p.smiling
     bend = np.where(p.smiling > 0, p.smile_bend, p.mouth_bend)
-    gap = np.where(p.smiling > 0, 0.02 + 0.04 * p.mouth_open, 0.02 * p.mouth_open)
+    smile_gap = 0.065 * np.maximum(p.mouth_open - 0.12, 0)
+    gap = np.where(p.smiling > 0, smile_gap, 0.05 * np.maximum(p.mouth_open - 0.7, 0))
     patch = canvas.patch(-half, half, p.lip_y - 0.12, p.lip_y + 0.2)
     arc = 1 - (patch.x / half) ** 2
     middle = p.lip_y + bend * (arc - 0.5)
     away = np.abs(patch.y - middle)
-    lips = _mixed(_scaled(p.skin, 0.72), (0.66, 0.16, 0.20), 0.5)
+    lips = _mixed(_scaled(p.skin, 0.75), (0.80, 0.24, 0.27), 0.5)
     outer = cover(away - (gap + p.lip) * arc, patch.edge)
     canvas.paint(patch, outer, lips, "smiling", "skin_tone")
     inner = cover(away - np.maximum(gap, 0.007) * arc, patch.edge) * (outer > 0)
-    teeth = np.where(p.smiling > 0, np.float32(0.95), np.float32(0.16))
+    seen = (gap > 0.007) & ((p.smiling > 0) | (p.mouth_teeth > 0.7))
+    teeth = np.where(seen, np.float32(0.95), np.float32(0.16))
     canvas.paint(patch, inner, (teeth, teeth * 0.95, teeth * 0.92), "smiling")
 
 
