@@ -3,5 +3,19 @@
 from fairvision.metrics.catalog import available_metrics
 from fairvision.metrics.engine import evaluate, evaluate_predictions
 from fairvision.metrics.evaluation import Evaluation
+from fairvision.metrics.paired import paired_difference
+from fairvision.metrics.papers import calibrated_threshold
+from fairvision.metrics.probe import leakage
+from fairvision.metrics.scorer import FairnessScorer, as_scorer
 
-__all__ = ["Evaluation", "available_metrics", "evaluate", "evaluate_predictions"]
+__all__ = [
+    "Evaluation",
+    "FairnessScorer",
+    "as_scorer",
+    "available_metrics",
+    "calibrated_threshold",
+    "evaluate",
+    "evaluate_predictions",
+    "leakage",
+    "paired_difference",
+]

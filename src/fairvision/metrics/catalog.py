@@ -14,6 +14,7 @@ from fairvision.metrics.scores import SCORE_RATES
 __all__ = ["Chosen", "available_metrics", "choose", "greater_is_better"]
 
 SCORE_KL = "score_kl"
+_NO_SCORES = "it reads scores; pass y_score"
 # Computed on predictions at the calibrated threshold of Ramaswamy et al. (2021).
 CALIBRATED: dict[str, Disparity] = {
     "deo": DISPARITIES["false_negative_rate_difference"],
@@ -90,15 +91,33 @@ def available_metrics() -> list[str]:
 
 
 def greater_is_better(name: str) -> bool:
-    """Whether larger values of a built-in metric are preferred (of signed ones: nearer to 0)."""
+    """Whether larger values of a metric are preferred."""
     if name in SCORE_DISPARITIES:
         rate, aggregate = SCORE_DISPARITIES[name]
         prefers = SCORE_RATES[rate].greater_is_better
         return aggregate == "ratio" or (
             prefers and aggregate not in ("difference", "group_variance")
         )
+    if name == SCORE_KL or name in CALIBRATED:
+        return False
     entry = RATES.get(name) or SCORE_RATES.get(name) or DISPARITIES.get(name)
-    return bool(entry and entry.greater_is_better)
+    return bool(entry.greater_is_better if entry else _find(name).descriptor.greater_is_better)
+
+
+def known_name(name: str) -> str:
+    """The name as results show it; refuses one that nobody offers."""
+    names, plugins = _look_up([name])
+    return names[0] if names else next(iter(plugins))
+
+
+def reads_scores(metrics: str | Iterable[str]) -> bool:
+    """Whether any of the metrics needs scores, or could use them."""
+    if isinstance(metrics, str) and metrics in ("default", "all"):
+        return True
+    names, plugins = _look_up([metrics] if isinstance(metrics, str) else list(metrics))
+    return any(_needs(n)[2] for n in names) or any(
+        offered.descriptor.needs_scores for offered in plugins.values()
+    )
 
 
 def _needs(name: str) -> tuple[bool, bool, bool]:
@@ -116,7 +135,7 @@ def _needs(name: str) -> tuple[bool, bool, bool]:
 def _lacking(name: str, positive: bool, privileged: bool, scores: bool) -> str | None:
     needs_positive, needs_privileged, needs_scores = _needs(name)
     if needs_scores and not scores:
-        return "it reads scores; pass y_score"
+        return _NO_SCORES
     if needs_positive and not positive:
         return "it compares one class with the rest; pass pos_label"
     if needs_privileged and not privileged:
@@ -146,7 +165,10 @@ def choose(
     plugins: dict[str, Any] = {}
     if not whole:
         asked = [metrics] if isinstance(metrics, str) else list(metrics)
-        names, plugins = _look_up(asked, scores)
+        names, plugins = _look_up(asked)
+        for name, offered in plugins.items():
+            if offered.descriptor.needs_scores and not scores:
+                raise InputError(f"metric {name!r} is not defined here: {_NO_SCORES}.")
     elif metrics == "all":
         plugins = _plugin_metrics(scores)
     chosen = Chosen(plugins=plugins)
@@ -159,7 +181,7 @@ def choose(
     return chosen
 
 
-def _look_up(asked: list[str], scores: bool) -> tuple[list[str], dict[str, Any]]:
+def _look_up(asked: list[str]) -> tuple[list[str], dict[str, Any]]:
     known = set(available_metrics())
     names, plugins = [], {}
     for name in asked:
@@ -167,22 +189,21 @@ def _look_up(asked: list[str], scores: bool) -> tuple[list[str], dict[str, Any]]
         if plain in known:
             names.append(plain)
         else:
-            plugins[name] = _find(name, known, scores)
+            plugins[name] = _find(name)
     return names, plugins
 
 
-def _find(name: str, known: set[str], scores: bool) -> Any:
+def _find(name: str) -> Any:
     from fairvision.plugins import closest, default_registry
 
     registry = default_registry()
     try:
-        found = registry.find("metric", name)
+        return registry.find("metric", name)
     except UnknownNameError:
-        near = closest(name, [*known, *(offered.name for offered in registry.metrics())])
+        near = closest(
+            name, [*available_metrics(), *(offered.name for offered in registry.metrics())]
+        )
         raise InputError(f"unknown metric {name!r}.{near} See available_metrics().") from None
-    if found.descriptor.needs_scores and not scores:
-        raise InputError(f"metric {name!r} reads scores; pass y_score.")
-    return found
 
 
 def _file(chosen: Chosen, name: str) -> None:

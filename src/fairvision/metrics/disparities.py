@@ -288,6 +288,7 @@ _NAMED = (
         "Attribute to task bias amplification (Wang and Russakovsky 2021).",
         _bias_amplification,
         ("accuracy",),
+        undefined="a group unseen at fit has no direction of association",
         needs_positive=False,
     ),
 )

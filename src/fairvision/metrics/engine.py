@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from fairvision.exceptions import InputError
-from fairvision.metrics.bootstrap import Bootstrap, Estimate, as_generator, estimate
-from fairvision.metrics.catalog import Chosen, choose
-from fairvision.metrics.cells import Cells, count_cells
-from fairvision.metrics.disparities import Context, association
+from fairvision.base import Groups, accepts
+from fairvision.metrics.bootstrap import Bootstrap, as_generator
+from fairvision.metrics.catalog import choose, reads_scores
 from fairvision.metrics.evaluation import Evaluation
-from fairvision.metrics.grouping import Grouping, groupings, privileged_of
-from fairvision.metrics.inputs import Predictions, read_groups, read_predictions
-from fairvision.metrics.plan import CountPlan, Key
-from fairvision.metrics.rates import Floats
+from fairvision.metrics.foreign import foreign_table
+from fairvision.metrics.grouping import groupings
+from fairvision.metrics.inputs import read_predictions
+from fairvision.metrics.papers import read_scores, reliability_curves
+from fairvision.metrics.tables import Job, count_tables, score_table
+from fairvision.metrics.training import read_training
 
 __all__ = ["evaluate", "evaluate_predictions"]
 
-# Fewer rows than this in a group and class: one row moves a rate by ten points or more.
+# Fewer rows than this of a class in a group: one row moves a rate by ten points or more.
 SMALL_CELL = 10
 
 
@@ -41,12 +40,75 @@ def evaluate_predictions(
     interval: str = "percentile",
     pos_label: Any = None,
     labels: ArrayLike | None = None,
+    score_labels: ArrayLike | None = None,
     privileged: Any = None,
     min_support: int = 1,
     missing: str = "raise",
-    train: tuple[ArrayLike, Any] | None = None,
+    train: Any = None,
+    threshold: float | None = None,
 ) -> Evaluation:
-    """Evaluate predictions that were made elsewhere."""
+    """Evaluate predictions, wherever they were made.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of shape (n_samples,)
+        Class labels of any type.
+    sensitive_features : array-like of shape (n_samples,) or (n_samples, n_sensitive)
+        Group labels. Several columns are evaluated each, and crossed.
+    y_score : array-like of shape (n_samples,) or (n_samples, n_classes) or None
+        Scores of the positive class or of every class. Without a positive
+        class only the calibration of the largest is evaluated.
+    sample_weight : array-like of shape (n_samples,) or None
+        Finite weights of 0 or more.
+    metrics : "default", "all", str, or iterable of str
+        Names of :func:`available_metrics` or of plugins' metrics. "default"
+        and "all" leave out what the data cannot define; a name that was asked
+        for is refused.
+    n_boot : int
+        Bootstrap draws; 0 for no intervals.
+    random_state : int, Generator, RandomState or None
+    level : float
+        Coverage of the intervals.
+    interval : {"percentile", "bca"}
+    pos_label : object
+        The positive class; with two classes the second in sorted order unless
+        given, with more none unless given (then it is compared with the rest).
+    labels : array-like or None
+        All classes, where some may be absent from the data.
+    score_labels : array-like or None
+        Class of each column of `y_score`; the sorted classes unless given.
+    privileged : label, list of labels, or dict of column to those, or None
+        For aif360's signed differences.
+    min_support : int
+        Groups with fewer rows are shown, but left out of the numbers over groups.
+    missing : {"raise", "group"}
+        What to do with missing group labels: refuse, or name a group for them.
+    train : tuple (y, sensitive_features), Groups, or None
+        Training labels: the direction of bias amplification is taken from
+        them, and groups that they lack are reported.
+    threshold : float or None
+        Of the metrics at the calibrated threshold, from
+        :func:`calibrated_threshold` on validation data; else from this data.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    InputError
+        If labels or groups are missing, lengths differ, or a metric that was
+        asked for is not defined on this data.
+
+    Examples
+    --------
+    >>> from fairvision.metrics import evaluate_predictions
+    >>> found = evaluate_predictions(
+    ...     [0, 1, 1, 0], [0, 1, 0, 0], sensitive_features=["a", "a", "b", "b"], n_boot=0
+    ... )
+    >>> float(found.disparities.loc["accuracy_gap", "value"])
+    0.5
+    """
     data = read_predictions(
         y_true,
         [y_pred],
@@ -56,127 +118,92 @@ def evaluate_predictions(
         labels=labels,
         missing=missing,
     )
-    how, rng = Bootstrap(n_boot, level, interval), as_generator(random_state)
-    codes, all_groupings = groupings(data.groups)
-    cells = count_cells(data, codes, len(all_groupings[0]))
-    chosen = choose(
-        metrics,
-        positive=data.positive is not None,
-        privileged=privileged is not None,
-        scores=y_score is not None,
+    group, found = groupings(data.groups)
+    job = Job(
+        data=data,
+        scores=read_scores(y_score, score_labels, data),
+        group=group,
+        groupings=found,
+        chosen=choose(
+            metrics,
+            positive=data.positive is not None,
+            privileged=privileged is not None,
+            scores=y_score is not None,
+        ),
+        how=Bootstrap(n_boot, level, interval),
+        rng=as_generator(random_state),
+        privileged=privileged,
+        min_support=min_support,
+        train=read_training(train, data.groups.names, missing),
+        threshold=threshold,
     )
-    plans = [
-        _count_plan(data, cells, grouping, chosen, privileged, min_support)
-        for grouping in all_groupings
-    ]
-    tables = _estimate_counts(plans, all_groupings, cells, how, rng)
-    evaluations = [
-        _wrap(data, cells, grouping, plan, table, how)
-        for grouping, plan, table in zip(all_groupings, plans, tables, strict=True)
-    ]
-    first = evaluations[0]
-    columns = evaluations[1:] or [first]
-    first.by_attribute = dict(zip(data.groups.names, columns, strict=True))
-    return first
+    return _evaluate(job, y_score)
 
 
-def _count_plan(
-    data: Predictions,
-    cells: Cells,
-    grouping: Grouping,
-    chosen: Chosen,
-    privileged: Any,
-    min_support: int,
-) -> CountPlan:
-    rows = grouping.merged(cells.counted()).sum((-2, -1))
-    weights = grouping.merged(cells.weighted())
-    keep = rows >= min_support
-    favoured = privileged_of(grouping, privileged)
-    disparities = dict(chosen.disparities)
-    if favoured is None:  # nobody said for this column
-        disparities = {n: d for n, d in disparities.items() if not d.needs_privileged}
-    return CountPlan(
-        rates=chosen.rates,
-        disparities=disparities,
-        labels=grouping.labels,
-        classes=data.classes,
-        positive=data.positive,
-        present=np.flatnonzero(weights.sum((0, 2)) > 0),
-        keep=keep,
-        context=Context(None if favoured is None else favoured[keep]),
-    )
+def _evaluate(job: Job, y_score: ArrayLike | None) -> Evaluation:
+    tables = [[table] for table in count_tables(job)]
+    if job.chosen.calibrated:
+        for parts, table in zip(tables, count_tables(job.calibrated()), strict=True):
+            parts.append(table)
+    for which, parts in enumerate(tables):
+        if job.chosen.score_rates or job.chosen.score_disparities:
+            parts.append(score_table(job, which))
+        if job.chosen.plugins:
+            parts.append(foreign_table(job, which, y_score))
+    wrapped = [_wrap(job, which, pd.concat(t, ignore_index=True)) for which, t in enumerate(tables)]
+    columns = wrapped[1:] or wrapped
+    wrapped[0].by_attribute = dict(zip(job.data.groups.names, columns, strict=True))
+    return wrapped[0]
 
 
-def _estimate_counts(
-    plans: list[CountPlan],
-    all_groupings: list[Grouping],
-    cells: Cells,
-    how: Bootstrap,
-    rng: np.random.Generator,
-) -> list[pd.DataFrame]:
-    """Every grouping's numbers, on the same draws."""
-
-    def measure(amounts: Floats) -> Floats:
-        table = cells.table(amounts)
-        parts = [p(g.merged(table)) for p, g in zip(plans, all_groupings, strict=True)]
-        return np.concatenate(parts, axis=-1)
-
-    found = estimate(measure, cells.rows, cells.weight, how, rng, width=int(np.prod(cells.shape)))
-    weights, tables, start = cells.weighted(), [], 0
-    for plan, grouping in zip(plans, all_groupings, strict=True):
-        part = slice(start, start + len(plan.keys))
-        notes = plan.notes(grouping.merged(weights), found.value[part])
-        tables.append(tabulate(plan.keys, found, part, notes, how))
-        start = part.stop
-    return tables
+def _flags(job: Job, which: int, unseen: Any) -> list[str]:
+    """What to know of each group: small cells, too few rows, unseen at fit."""
+    of_class, keep = job.rows(which).sum(-1), job.keep(which)
+    present = job.rows(which).sum((0, 2)) > 0
+    flags = []
+    for group, counts in enumerate(of_class):
+        few = [
+            f"{int(n)} rows of class {label}"
+            for n, label, here in zip(counts, job.data.classes, present, strict=True)
+            if here and n < SMALL_CELL
+        ]
+        parts = ["only " + ", ".join(few)] if few else []
+        parts += [] if keep[group] else ["left out of the numbers over groups"]
+        parts += ["unseen at fit"] if unseen[group] else []
+        flags.append("; ".join(parts))
+    return flags
 
 
-def tabulate(
-    keys: list[Key], found: Estimate, part: slice, notes: list[str], how: Bootstrap
-) -> pd.DataFrame:
-    """Numbers in long form: part, group, metric, value, lower, upper, note."""
-    undefined = np.rint(found.undefined[part] * how.n_boot).astype(int)
-    notes = [
-        note or (f"undefined in {times} of {how.n_boot} draws" if times else "")
-        for note, times in zip(notes, undefined, strict=True)
-    ]
-    table = pd.DataFrame(keys, columns=["part", "group", "metric"])
-    ends = {"value": found.value, "lower": found.lower, "upper": found.upper}
-    return table.assign(**{name: values[part] for name, values in ends.items()}, note=notes)
-
-
-def _wrap(
-    data: Predictions,
-    cells: Cells,
-    grouping: Grouping,
-    plan: CountPlan,
-    table: pd.DataFrame,
-    how: Bootstrap,
-) -> Evaluation:
-    counts = grouping.merged(cells.counted())
-    left_out = [label for label, keep in zip(grouping.labels, plan.keep, strict=True) if not keep]
-    notes = [f"left out of the gaps, too few rows: {left_out}"] if left_out else []
+def _wrap(job: Job, which: int, table: pd.DataFrame) -> Evaluation:
+    grouping, keep, data = job.groupings[which], job.keep(which), job.data
+    labels = np.empty(len(grouping), dtype=object)
+    labels[:] = grouping.labels
+    notes = []
+    if not keep.all():
+        few = f"groups with fewer than {job.min_support} rows"
+        notes.append(f"{few}, left out of the numbers over groups: {labels[~keep].tolist()}")
+    unseen = np.zeros(len(grouping), dtype=bool)
+    if job.train is not None:
+        unseen = job.train.unseen(which, grouping)
+        if unseen.any():
+            notes.append(f"groups unseen at fit: {labels[unseen].tolist()}")
+    curves = None
+    if job.scores is not None:
+        curves = reliability_curves(grouping, job.group, *job.scores, data.weight)
     return Evaluation(
         grouping=grouping,
         classes=data.classes,
         pos_label=None if data.positive is None else data.classes[data.positive],
-        counts=counts,
-        weights=grouping.merged(cells.weighted()),
+        counts=job.rows(which),
+        weights=grouping.merged(job.cells.weighted()),
         estimates=table,
-        privileged=privileged_mask(plan, grouping),
-        keep=plan.keep,
-        flags=["" for _ in grouping.labels],
+        privileged=job.favoured(which),
+        keep=keep,
+        flags=_flags(job, which, unseen),
         notes=notes,
-        settings={"n_boot": how.n_boot, "level": how.level, "interval": how.kind},
+        settings={"n_boot": job.how.n_boot, "level": job.how.level, "interval": job.how.kind},
+        curves=curves,
     )
-
-
-def privileged_mask(plan: CountPlan, grouping: Grouping) -> NDArray[np.bool_] | None:
-    if plan.context.privileged is None:
-        return None
-    mask = np.zeros(len(grouping), dtype=bool)
-    mask[plan.keep] = plan.context.privileged
-    return mask
 
 
 def evaluate(
@@ -188,16 +215,84 @@ def evaluate(
     metrics: str | Iterable[str] = "default",
     n_boot: int = 1000,
     random_state: Any = None,
+    sample_weight: ArrayLike | None = None,
+    level: float = 0.95,
+    interval: str = "percentile",
+    pos_label: Any = None,
+    privileged: Any = None,
+    min_support: int = 1,
+    missing: str = "raise",
+    train: Any = None,
+    threshold: float | None = None,
 ) -> Evaluation:
-    """Evaluate a fitted estimator."""
-    y_pred = estimator.predict(X)
-    score = estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else None
+    """Predict with a fitted estimator, and evaluate.
+
+    Scores come from `predict_proba`, or else `decision_function`, where a
+    metric reads them. Group labels are handed to a `predict` that asks for them.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted classifier with `predict`.
+    X : array-like
+        What the estimator takes.
+    y : array-like of shape (n_samples,)
+    sensitive_features, metrics, n_boot, random_state, sample_weight, level, interval, \
+pos_label, privileged, min_support, missing, train, threshold
+        As in :func:`evaluate_predictions`. `train` also defaults to the
+        estimator's ``groups_``, if it keeps the groups that its fit saw.
+
+    Returns
+    -------
+    Evaluation
+    """
+    rng = as_generator(random_state)
+    y_pred = _call(estimator.predict, X, sensitive_features, rng)
+    score = _scores(estimator, X, sensitive_features, rng) if reads_scores(metrics) else None
+    known = getattr(estimator, "classes_", None)
+    seen = getattr(estimator, "groups_", None)
     return evaluate_predictions(
         y,
         y_pred,
         sensitive_features=sensitive_features,
         y_score=score,
+        score_labels=known,
+        sample_weight=sample_weight,
         metrics=metrics,
         n_boot=n_boot,
-        random_state=random_state,
+        random_state=rng,
+        level=level,
+        interval=interval,
+        pos_label=pos_label,
+        labels=None if known is None else _with(known, y),
+        privileged=privileged,
+        min_support=min_support,
+        missing=missing,
+        train=seen if train is None and isinstance(seen, Groups) else train,
+        threshold=threshold,
     )
+
+
+def _scores(estimator: Any, X: Any, sensitive_features: Any, rng: np.random.Generator) -> Any:
+    if hasattr(estimator, "predict_proba"):
+        return _call(estimator.predict_proba, X, sensitive_features, rng)
+    if hasattr(estimator, "decision_function"):
+        score = np.asarray(_call(estimator.decision_function, X, sensitive_features, rng))
+        return np.stack([-score, score], axis=1) if score.ndim == 1 else score
+    return None
+
+
+def _with(known: Any, y: ArrayLike) -> list[Any]:
+    """The estimator's classes and those of `y` that it never saw."""
+    classes = list(np.asarray(known).tolist())
+    return [*classes, *(label for label in pd.unique(np.asarray(y)) if label not in set(classes))]
+
+
+def _call(predict: Any, X: Any, sensitive_features: Any, rng: np.random.Generator) -> Any:
+    """Call with the groups, and with randomness from `rng`, where it asks for them."""
+    options: dict[str, Any] = {}
+    if accepts(predict, "sensitive_features"):
+        options["sensitive_features"] = sensitive_features
+    if accepts(predict, "random_state"):
+        options["random_state"] = int(rng.integers(2**31 - 1))
+    return predict(X, **options)

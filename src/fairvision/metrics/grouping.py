@@ -59,6 +59,8 @@ class Grouping:
 
 def groupings(groups: Groups) -> tuple[NDArray[np.int64], list[Grouping]]:
     """Codes of the finest grouping, shape (n_samples,), then every grouping, finest first."""
+    if len(set(groups.names)) < len(groups.names):
+        raise InputError(f"sensitive_features has columns of one name: {list(groups.names)}.")
     sizes = tuple(len(known) for known in groups.categories)
     if len(sizes) == 1:
         labels = groups.categories[0].tolist()
@@ -108,9 +110,8 @@ def privileged_of(grouping: Grouping, privileged: Any) -> NDArray[np.bool_] | No
         wanted, known = _as_list(privileged[name]), table[name].tolist()
         unknown = [label for label in wanted if label not in known]
         if unknown:
-            raise InputError(
-                f"privileged names {unknown} in {name!r}, whose groups are {list(dict.fromkeys(known))}."
-            )
+            groups = list(dict.fromkeys(known))
+            raise InputError(f"privileged names {unknown}; the groups of {name!r} are {groups}.")
         chosen &= np.array([label in wanted for label in known])
     if not named:
         return None

@@ -188,11 +188,12 @@ def read_predictions(
     _check_kinds(names, distinct)
     classes = _classes(distinct, labels)
     place = {label: code for code, label in enumerate(classes)}
-    codes = [np.array([place[label] for label in found])[c] for c, found in coded]
+    lookup = [np.array([place[label] for label in found]) for found in distinct]
+    recoded = [table[codes] for table, (codes, _) in zip(lookup, coded, strict=True)]
     return Predictions(
         classes=label_array(classes),
-        y_true=codes[0],
-        y_pred=tuple(codes[1:]),
+        y_true=recoded[0],
+        y_pred=tuple(recoded[1:]),
         groups=read_groups(sensitive_features, n_samples, missing),
         positive=_positive(classes, pos_label),
         weight=check_weight(sample_weight, n_samples),

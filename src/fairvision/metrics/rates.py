@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,9 @@ __all__ = ["RATES", "Confusion", "Rate", "divide"]
 Floats = NDArray[np.float64]
 
 
-def divide(numerator: Floats, denominator: Floats) -> Floats:
+def divide(numerator: Any, denominator: Any) -> Floats:
     """Quotient; NaN where the denominator is 0."""
-    out = np.full(np.broadcast_shapes(numerator.shape, denominator.shape), np.nan)
+    out = np.full(np.broadcast_shapes(np.shape(numerator), np.shape(denominator)), np.nan)
     return np.divide(numerator, denominator, out=out, where=denominator > 0)
 
 
@@ -45,7 +46,8 @@ class Confusion:
 
     @cached_property
     def _others(self) -> NDArray[np.int64]:
-        return np.delete(np.arange(self.table.shape[-1]), self.positive)
+        classes = np.arange(self.table.shape[-1])
+        return classes[classes != self.positive]
 
     @cached_property
     def total(self) -> Floats:

@@ -1,0 +1,262 @@
+"""The counts in fairlearn's and aif360's own objects, fed cells with weights.
+
+Signs and groups, side by side:
+
+===============================  ======================================================
+fairlearn ``difference()``       largest minus smallest group, never negative
+aif360 ``..._difference()``      unprivileged minus privileged, either sign; each side
+                                 pools its groups
+here ``..._difference``          fairlearn's
+here ``..._difference_signed``   aif360's
+===============================  ======================================================
+
+aif360 needs numbers: the favourable label is 1.0, the other 0.0, and every
+sensitive column is coded by the position of its label in sorted order.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fairvision.exceptions import InputError
+from fairvision.metrics.inputs import sort_labels
+from fairvision.metrics.rates import Floats
+
+if TYPE_CHECKING:
+    from aif360.metrics import ClassificationMetric
+    from fairlearn.metrics import MetricFrame
+
+    from fairvision.metrics.evaluation import Evaluation
+
+__all__ = ["to_classification_metric", "to_metric_frame"]
+
+Function = Callable[..., float]
+
+
+def _supported(function: Function, has_support: Callable[..., bool]) -> Function:
+    """Make a toolkit's rate NaN where the toolkit says 0 for want of support."""
+
+    def guarded(y_true: Any, y_pred: Any, *, sample_weight: Any) -> float:
+        true, predicted, weight = np.asarray(y_true), np.asarray(y_pred), np.asarray(sample_weight)
+        if not has_support(true, predicted, weight):
+            return float("nan")
+        used = weight > 0
+        return float(function(true[used], predicted[used], sample_weight=weight[used]))
+
+    return guarded
+
+
+def _one_against_rest(function: Function, positive: int) -> Function:
+    def binary(y_true: Any, y_pred: Any, *, sample_weight: Any) -> float:
+        true, predicted = (y_true == positive).astype(int), (y_pred == positive).astype(int)
+        return function(true, predicted, pos_label=1, sample_weight=sample_weight)
+
+    return binary
+
+
+def _base_rate(y_true: Any, y_pred: Any, *, pos_label: int, sample_weight: Any) -> float:
+    return float(np.average(y_true == pos_label, weights=sample_weight))
+
+
+def _functions(evaluation: Evaluation, positive: int | None) -> dict[str, Function]:
+    """fairlearn's and scikit-learn's functions for our rates, on coded labels."""
+    import fairlearn.metrics as fairlearn
+    from sklearn.metrics import accuracy_score, balanced_accuracy_score, precision_score
+
+    present = np.flatnonzero(evaluation.weights.sum((0, 2)) > 0)
+    weighs: Callable[..., bool] = lambda t, p, w: w.sum() > 0  # noqa: E731
+    functions = {
+        "accuracy": _supported(accuracy_score, weighs),
+        "balanced_accuracy": _supported(
+            balanced_accuracy_score, lambda t, p, w: bool(np.isin(present, t[w > 0]).all())
+        ),
+    }
+    if positive is None:
+        return functions
+    positives: Callable[..., bool] = lambda t, p, w: w[t == positive].sum() > 0  # noqa: E731
+    negatives: Callable[..., bool] = lambda t, p, w: w[t != positive].sum() > 0  # noqa: E731
+    selected: Callable[..., bool] = lambda t, p, w: w[p == positive].sum() > 0  # noqa: E731
+    for name, function, support in (
+        ("base_rate", _base_rate, weighs),
+        ("selection_rate", fairlearn.selection_rate, weighs),
+        ("true_positive_rate", fairlearn.true_positive_rate, positives),
+        ("false_positive_rate", fairlearn.false_positive_rate, negatives),
+        ("true_negative_rate", fairlearn.true_negative_rate, negatives),
+        ("false_negative_rate", fairlearn.false_negative_rate, positives),
+        ("precision", precision_score, selected),
+    ):
+        functions[name] = _supported(_one_against_rest(function, positive), support)
+    return functions
+
+
+def _count(y_true: Any, y_pred: Any, *, sample_weight: Any) -> float:
+    return float(np.sum(sample_weight))
+
+
+def to_metric_frame(evaluation: Evaluation) -> MetricFrame:
+    """Feed a fairlearn MetricFrame the cells of an evaluation.
+
+    Every rate is fairlearn's or scikit-learn's function, NaN where those
+    return 0 for want of support. `count` is the summed weight. Note that the
+    frame's own ``difference()`` leaves NaN groups out;
+    ``evaluation.disparities`` does not.
+    """
+    from fairlearn.metrics import MetricFrame
+
+    group, true, predicted = np.nonzero(evaluation.counts)
+    positive = _positive(evaluation)
+    functions = {"count": _count, **_functions(evaluation, positive)}
+    weight = evaluation.weights[group, true, predicted]
+    return MetricFrame(
+        metrics=functions,
+        y_true=true,
+        y_pred=predicted,
+        sensitive_features=evaluation.grouping.columns().iloc[group].reset_index(drop=True),
+        sample_params={name: {"sample_weight": weight} for name in functions},
+    )
+
+
+def _positive(evaluation: Evaluation) -> int | None:
+    if evaluation.pos_label is None:
+        return None
+    return int(np.flatnonzero(evaluation.classes == evaluation.pos_label)[0])
+
+
+def binary_table(evaluation: Evaluation) -> Floats:
+    """Weights by group, true and predicted label, the positive class last, the rest first."""
+    positive = _positive(evaluation)
+    if positive is None:
+        raise InputError(
+            f"aif360's ClassificationMetric needs a binary target; there are "
+            f"{len(evaluation.classes)} classes. Pass pos_label to compare one with the rest."
+        )
+    is_positive = np.arange(len(evaluation.classes)) == positive
+    side = np.stack([~is_positive, is_positive]).astype(float)
+    return np.einsum("sk,gkl,tl->gst", side, evaluation.weights, side)
+
+
+@contextmanager
+def _quiet_import() -> Iterator[None]:
+    """Import aif360 without its warnings on parts that we do not use.
+
+    It warns through the root logger, which thereby gets a handler that would
+    print every library's messages from then on.
+    """
+    root = logging.getLogger()
+    handlers, disabled = list(root.handlers), logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+        root.handlers[:] = handlers
+
+
+def _dataset(labels: NDArray[Any], codes: pd.DataFrame, weight: Floats) -> Any:
+    with _quiet_import():
+        from aif360.datasets import BinaryLabelDataset
+
+    frame = codes.assign(**{"__label__": labels.astype(float), "__weight__": weight})
+    return BinaryLabelDataset(
+        favorable_label=1.0,
+        unfavorable_label=0.0,
+        df=frame,
+        label_names=["__label__"],
+        protected_attribute_names=list(codes.columns),
+        instance_weights_name="__weight__",
+    )
+
+
+def _sides(
+    evaluation: Evaluation, codes: pd.DataFrame
+) -> tuple[list[dict[str, float]] | None, list[dict[str, float]] | None]:
+    if evaluation.privileged is None:
+        return None, None
+    groups = codes.to_dict("records")
+    pairs = list(zip(groups, evaluation.privileged, evaluation.keep, strict=True))
+    return (
+        [group for group, favoured, keep in pairs if keep and not favoured],
+        [group for group, favoured, keep in pairs if keep and favoured],
+    )
+
+
+def to_classification_metric(evaluation: Evaluation) -> ClassificationMetric:
+    """Feed an aif360 ClassificationMetric the cells of an evaluation.
+
+    Without a privileged group, the methods that compare two sides raise, as
+    aif360's do. Its entropy indices (`theil_index` and others) ignore weights
+    and would count a cell once, so those are computed with weights here.
+    """
+    table = binary_table(evaluation)
+    group, true, predicted = np.nonzero(table)
+    columns = evaluation.grouping.columns()
+    codes = pd.DataFrame(
+        {
+            name: columns[name].map({v: float(i) for i, v in enumerate(sort_labels(set(labels)))})
+            for name, labels in columns.items()
+        }
+    )
+    rows, weight = codes.iloc[group].reset_index(drop=True), table[group, true, predicted]
+    unprivileged, privileged = _sides(evaluation, codes)
+    return _weighted_metric()(
+        _dataset(true, rows, weight),
+        _dataset(predicted, rows, weight),
+        unprivileged_groups=unprivileged,
+        privileged_groups=privileged,
+    )
+
+
+def _entropy(benefit: Floats, weight: Floats, alpha: float) -> float:
+    """Generalised entropy index of weighted benefits (Speicher et al. 2018, equation 2)."""
+    share = benefit / np.average(benefit, weights=weight)
+    if alpha == 1:
+        positive = share > 0
+        terms = np.zeros_like(share)
+        terms[positive] = share[positive] * np.log(share[positive])
+    elif alpha == 0:
+        terms = -np.log(share)
+    else:
+        terms = (share**alpha - 1) / (alpha * (alpha - 1))
+    return float(np.average(terms, weights=weight))
+
+
+def _weighted_metric() -> type[ClassificationMetric]:
+    """aif360's class with entropy indices that see the weights; made late, it is heavy."""
+    with _quiet_import():
+        from aif360.metrics import ClassificationMetric
+        from aif360.metrics.utils import compute_boolean_conditioning_vector
+
+    class WeightedClassificationMetric(ClassificationMetric):
+        def _benefits(self) -> Floats:
+            favourable = self.dataset.favorable_label
+            predicted = self.classified_dataset.labels.ravel() == favourable
+            true = self.dataset.labels.ravel() == favourable
+            return np.asarray(1.0 + predicted - true)
+
+        def generalized_entropy_index(self, alpha: float = 2) -> float:
+            return _entropy(self._benefits(), self.dataset.instance_weights, alpha)
+
+        def _between_group_generalized_entropy_index(self, groups: Any, alpha: float = 2) -> float:
+            benefit, weight = self._benefits(), self.dataset.instance_weights
+            mean = np.zeros_like(benefit)
+            for group in groups:
+                inside = compute_boolean_conditioning_vector(
+                    self.dataset.protected_attributes,
+                    self.dataset.protected_attribute_names,
+                    condition=group,
+                )
+                if weight[inside].sum() > 0:
+                    mean[inside] = np.average(benefit[inside], weights=weight[inside])
+            return _entropy(mean, weight, alpha)
+
+    return WeightedClassificationMetric

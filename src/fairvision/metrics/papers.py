@@ -1,0 +1,138 @@
+"""What the papers compute: the calibrated threshold, reliability, predictions at a threshold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from fairvision.exceptions import InputError
+from fairvision.metrics.grouping import Grouping
+from fairvision.metrics.inputs import Predictions, check_weight
+from fairvision.metrics.rates import Floats, divide
+from fairvision.metrics.scores import ECE_BINS
+
+__all__ = ["at_threshold", "calibrated_threshold", "read_scores", "reliability_curves"]
+
+
+def calibrated_threshold(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    pos_label: Any = 1,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """Threshold at which as many rows are predicted positive as are.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        Labels, best of validation data.
+    y_score : array-like of shape (n_samples,)
+        Higher for the positive class.
+    pos_label : object
+    sample_weight : array-like of shape (n_samples,) or None
+
+    Returns
+    -------
+    float
+        Predict positive where ``score >= threshold``. Where ties leave a
+        choice, the count nearest to the true one; infinity without positives.
+
+    References
+    ----------
+    Ramaswamy, Kim, Russakovsky, "Fair Attribute Classification through Latent
+    Space De-biasing", CVPR 2021.
+    """
+    score = np.asarray(y_score, dtype=np.float64)
+    positive = np.asarray(y_true) == pos_label
+    if score.shape != positive.shape or score.ndim != 1:
+        raise InputError(f"y_score has shape {score.shape}, y_true {positive.shape}; expected one.")
+    weight = check_weight(sample_weight, len(score))
+    weight = np.ones(len(score)) if weight is None else weight
+    values, place = np.unique(score, return_inverse=True)
+    at_least = np.cumsum(np.bincount(place, weights=weight)[::-1])[::-1]
+    cuts, predicted = np.r_[values, np.inf], np.r_[at_least, 0.0]
+    return float(cuts[np.argmin(np.abs(predicted - weight[positive].sum()))])
+
+
+def read_scores(
+    y_score: ArrayLike | None, score_labels: Any, data: Predictions
+) -> tuple[NDArray[np.bool_], Floats] | None:
+    """What each score is for (the target of shape (n_samples,)), and the score.
+
+    With a positive class: whether a row is positive, and the score of that
+    class. Without: whether the prediction is right, and its confidence.
+    """
+    if y_score is None:
+        return None
+    score = np.asarray(y_score, dtype=np.float64)
+    if score.shape[:1] != (len(data),) or score.ndim > 2:
+        raise InputError(f"y_score has shape {score.shape}; y_true has {len(data)} rows.")
+    bad = int(np.count_nonzero(~np.isfinite(score)))
+    if bad:
+        raise InputError(f"y_score has {bad} value(s) that are not finite. Drop those rows.")
+    if score.ndim == 2 and score.shape[1] == 1:
+        score = score[:, 0]
+    if data.positive is None:
+        right = data.y_true == data.y_pred[0]
+        return right, score.max(1) if score.ndim == 2 else score
+    if score.ndim == 2:
+        labels = (data.classes if score_labels is None else np.asarray(score_labels)).tolist()
+        positive = data.classes.tolist()[data.positive]
+        if len(labels) != score.shape[1] or positive not in labels:
+            raise InputError(
+                f"y_score has {score.shape[1]} columns for the labels {labels}; pass one column "
+                f"per label, or the scores of {positive!r} alone."
+            )
+        score = score[:, labels.index(positive)]
+    return data.y_true == data.positive, score
+
+
+def at_threshold(data: Predictions, score: Floats, threshold: float | None) -> Predictions:
+    """The data as one class against the rest, predicted by a threshold on scores."""
+    assert data.positive is not None
+    positive = data.y_true == data.positive
+    if threshold is None:
+        threshold = calibrated_threshold(positive, score, pos_label=True, sample_weight=data.weight)
+    label = data.classes[data.positive]
+    rest = [c for c in data.classes.tolist() if c != label]
+    classes = np.empty(2, dtype=object)
+    classes[:] = [rest[0] if len(rest) == 1 else f"not {label}", label]
+    return replace(
+        data,
+        classes=classes,
+        y_true=positive.astype(np.int64),
+        y_pred=((score >= threshold).astype(np.int64),),
+        positive=1,
+    )
+
+
+def reliability_curves(
+    grouping: Grouping,
+    group: NDArray[np.int64],
+    target: NDArray[np.bool_],
+    score: Floats,
+    weight: Floats | None,
+) -> pd.DataFrame | None:
+    """By group and bin of scores: n rows, mean score, observed share; None if no probabilities."""
+    if score.min() < 0 or score.max() > 1:
+        return None
+    weight = np.ones(len(score)) if weight is None else weight
+    bins = np.minimum((score * ECE_BINS).astype(np.int64), ECE_BINS - 1)
+    place = grouping.merge[group] * ECE_BINS + bins
+    size = len(grouping) * ECE_BINS
+    total = np.bincount(place, weights=weight, minlength=size)
+    table = grouping.columns().loc[np.repeat(np.arange(len(grouping)), ECE_BINS)]
+    edges = np.arange(ECE_BINS) / ECE_BINS
+    table = table.reset_index(drop=True).assign(
+        low=np.tile(edges, len(grouping)),
+        high=np.tile(edges + 1 / ECE_BINS, len(grouping)),
+        n=np.bincount(place, minlength=size),
+        mean_score=divide(np.bincount(place, weights=weight * score, minlength=size), total),
+        observed=divide(np.bincount(place, weights=weight * target, minlength=size), total),
+    )
+    return table[table["n"] > 0].reset_index(drop=True)

@@ -1,0 +1,175 @@
+"""How well a fresh probe reads the group from learned features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from fairvision.exceptions import InputError
+from fairvision.metrics.bootstrap import Bootstrap, as_generator, estimate
+from fairvision.metrics.grouping import groupings
+from fairvision.metrics.inputs import code_labels, read_groups
+from fairvision.metrics.rates import Floats, divide
+
+__all__ = ["leakage"]
+
+Codes = NDArray[np.int64]
+
+
+def leakage(
+    features: ArrayLike,
+    sensitive_features: Any,
+    *,
+    y: ArrayLike | None = None,
+    cv: int = 5,
+    n_boot: int = 1000,
+    level: float = 0.95,
+    random_state: Any = None,
+    missing: str = "raise",
+) -> pd.DataFrame:
+    """Accuracy of a fresh, cross-validated probe that predicts the group from features.
+
+    Whatever a method did to its own adversary, a new logistic regression is
+    trained on frozen features, such as ``model.transform(X)``, and predicts
+    the rows that it was not fitted on.
+
+    Parameters
+    ----------
+    features : array-like of shape (n_samples, n_features)
+        Further dimensions are flattened.
+    sensitive_features : array-like of shape (n_samples,) or (n_samples, n_sensitive)
+        Several columns are crossed.
+    y : array-like of shape (n_samples,) or None
+        The target. Where target and group are correlated, features that know
+        the target only still tell the group; the balanced probe, which sees
+        every group equally often within each class, does not count that.
+    cv : int
+        Folds.
+    n_boot : int
+        Bootstrap draws of the rows, with the fitted probes held fixed.
+    level : float
+    random_state : int, Generator, RandomState or None
+    missing : {"raise", "group"}
+
+    Returns
+    -------
+    DataFrame
+        Columns value, lower, upper, chance. Rows: ``accuracy`` (chance is the
+        largest group's share), ``balanced_accuracy`` (mean recall of the
+        groups; the probe is trained with balanced groups), and with `y`
+        ``target_balanced_accuracy`` (mean recall over class and group; the
+        probe is trained with groups balanced within each class). Chance is
+        one over the number of groups for the last two.
+
+    Raises
+    ------
+    InputError
+        If there is one group only, a group (of a class, with `y`) has fewer
+        than `cv` rows, or features are not finite.
+
+    References
+    ----------
+    Alvi, Zisserman, Nellaker, "Turning a Blind Eye", ECCV workshops 2018.
+    """
+    X = _check_features(features)
+    groups = read_groups(sensitive_features, len(X), missing)
+    codes, found = groupings(groups)
+    labels = found[0].labels
+    if len(labels) < 2:
+        raise InputError(f"leakage needs two groups or more; all rows are in {labels[0]!r}.")
+    rng = as_generator(random_state)
+    strata = codes
+    if y is not None:
+        classes, _ = code_labels("y", y)
+        if len(classes) != len(X):
+            raise InputError(f"y has {len(classes)} rows, features {len(X)}.")
+        strata = classes * len(labels) + codes
+    seed = int(rng.integers(2**31 - 1))
+    how = Bootstrap(n_boot, level)
+    folds = _folds(strata, cv, seed)
+    rows = {"accuracy": _probe(X, codes, np.zeros_like(codes), folds, how, rng, balanced=False)}
+    rows["balanced_accuracy"] = _probe(X, codes, np.zeros_like(codes), folds, how, rng)
+    if y is not None:
+        rows["target_balanced_accuracy"] = _probe(X, codes, classes, folds, how, rng)
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["value", "lower", "upper"])
+    share = np.bincount(codes).max() / len(codes)
+    table["chance"] = [share] + [1 / len(labels)] * (len(rows) - 1)
+    return table
+
+
+def _check_features(features: ArrayLike) -> Floats:
+    X = np.asarray(features, dtype=np.float64)
+    if X.ndim < 2 or len(X) == 0:
+        raise InputError(f"features has shape {X.shape}; expected (n_samples, n_features).")
+    X = X.reshape(len(X), -1)
+    bad = int(np.count_nonzero(~np.isfinite(X).all(1)))
+    if bad:
+        raise InputError(f"features has {bad} row(s) with values that are not finite.")
+    return X
+
+
+def _folds(strata: Codes, cv: int, seed: int) -> list[tuple[Codes, Codes]]:
+    from sklearn.model_selection import StratifiedKFold
+
+    sizes = np.bincount(strata)
+    smallest = int(sizes[sizes > 0].min())
+    if smallest < cv:
+        raise InputError(
+            f"the smallest group (within a class) has {smallest} row(s), fewer than cv={cv}. "
+            "Use fewer folds, or leave that group out."
+        )
+    splitter = StratifiedKFold(cv, shuffle=True, random_state=seed)
+    return list(splitter.split(np.zeros(len(strata)), strata))
+
+
+def _probe(
+    X: Floats,
+    codes: Codes,
+    classes: Codes,
+    folds: list[tuple[Codes, Codes]],
+    how: Bootstrap,
+    rng: np.random.Generator,
+    balanced: bool = True,
+) -> tuple[float, float, float]:
+    """Accuracy, or mean recall over (class, group), of out-of-fold predictions."""
+    n_groups = int(codes.max()) + 1
+    cell = classes * n_groups + codes if balanced else np.zeros_like(codes)
+    weight = _balancing(classes, codes) if balanced else np.ones(len(codes))
+    right = _out_of_fold(X, codes, weight, folds) == codes
+    # One kind of row per cell and outcome: two columns, wrong and right.
+    kind = np.unique(cell, return_inverse=True)[1].reshape(-1) * 2 + right
+    rows = np.bincount(kind, minlength=2 * (int(kind.max()) // 2 + 1))
+
+    def measure(amounts: Floats) -> Floats:
+        outcomes = amounts.reshape(*amounts.shape[:-1], -1, 2)
+        return divide(outcomes[..., 1], outcomes.sum(-1)).mean(-1)[..., None]
+
+    found = estimate(measure, rows, np.ones(len(rows)), how, rng)
+    return float(found.value[0]), float(found.lower[0]), float(found.upper[0])
+
+
+def _balancing(classes: Codes, codes: Codes) -> Floats:
+    """Weights that give every group the same weight within each class, n_samples in all."""
+    table = np.zeros((int(classes.max()) + 1, int(codes.max()) + 1))
+    np.add.at(table, (classes, codes), 1.0)
+    groups_here = (table > 0).sum(1)
+    of_class = table.sum(1)
+    return of_class[classes] / (groups_here[classes] * table[classes, codes])
+
+
+def _out_of_fold(
+    X: Floats, codes: Codes, weight: Floats, folds: list[tuple[Codes, Codes]]
+) -> Codes:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    predicted = np.empty_like(codes)
+    for train, test in folds:
+        probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        probe.fit(X[train], codes[train], logisticregression__sample_weight=weight[train])
+        predicted[test] = probe.predict(X[test])
+    return predicted
