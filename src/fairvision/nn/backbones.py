@@ -183,7 +183,7 @@ def _behead(model: nn.Module) -> int:
         if getattr(model, auxiliary, None) is not None:
             setattr(model, auxiliary, None)
     if hasattr(model, "aux_logits"):
-        model.aux_logits = False
+        model.aux_logits = False  # type: ignore[assignment]  # torch types attributes as modules
     if type(model).__name__ == "SqueezeNet":  # ends in a 1 x 1 convolution instead
         model.classifier = nn.AdaptiveAvgPool2d(1)
         return 512

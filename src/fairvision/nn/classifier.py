@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -112,7 +112,7 @@ class TorchClassifier(
     """
 
     # Groups reach `fit` without a set_fit_request call; under metadata routing only.
-    __metadata_request__fit = {"sensitive_features": True}
+    __metadata_request__fit: ClassVar = {"sensitive_features": True}
 
     def __init__(
         self,
@@ -186,7 +186,7 @@ class TorchClassifier(
         """Check X and y; set `classes_` and the input's shape; return X and class codes."""
         if is_images(X):
             X = check_images(X)
-            y = column_or_1d(y, warn=True)
+            y = np.asarray(column_or_1d(y, warn=True))
             if len(y) != len(X):
                 raise InputError(f"y has {len(y)} rows, X has {len(X)}. Pass one label per image.")
             self.n_features_in_ = int(X.shape[1])
@@ -340,14 +340,14 @@ class TorchClassifier(
             module = PretrainedClassifier(module, last_linear(module)[0])
         model = cls(backbone=module, **params)
         model.classes_ = np.asarray(classes)
-        n_outputs = int(module.head.out_features)  # type: ignore[union-attr]
+        n_outputs = int(module.head.out_features)  # type: ignore[union-attr, arg-type]
         if len(model.classes_) != max(n_outputs, 2):
             raise InputError(
                 f"classes has {len(model.classes_)} labels, the model's last linear layer "
                 f"{n_outputs} output(s). Pass one label per output, in their order."
             )
         model.module_ = module.to(model._device()).eval()
-        model._n_features_out = int(module.head.in_features)  # type: ignore[union-attr]
+        model._n_features_out = int(module.head.in_features)  # type: ignore[union-attr, arg-type]
         if input_shape is not None:
             model.input_shape_ = tuple(input_shape)
             model.n_features_in_ = int(input_shape[0])

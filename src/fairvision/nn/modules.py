@@ -29,6 +29,10 @@ class FeatureClassifier(nn.Module):
         Channels that the trunk takes; a grey image is repeated to fill them.
     """
 
+    # Registered as buffers below; torch does not say of what type.
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         trunk: nn.Module,
