@@ -71,3 +71,11 @@ def test_every_python_that_is_promised_is_tested(root: Path, host: dict[str, Any
 def test_ci_calls_the_test_command(root: Path) -> None:
     last = (root / ".ci/run").read_text().rstrip().splitlines()[-1]
     assert last.endswith(" tox run")
+
+
+def test_the_readme_starts_with_the_two_commands(root: Path) -> None:
+    blocks = re.findall(r"^```\w*\n(.*?)^```", (root / "README.md").read_text(), re.M | re.S)
+    assert "".join(blocks).splitlines()[:2] == [
+        "python -m pip install tox tox-uv && tox run -e demo",
+        "tox run",
+    ]
