@@ -112,9 +112,10 @@ def known_name(name: str) -> str:
 
 def reads_scores(metrics: str | Iterable[str]) -> bool:
     """Whether any of the metrics needs scores, or could use them."""
-    if isinstance(metrics, str) and metrics in ("default", "all"):
+    asked = [metrics] if isinstance(metrics, str) else list(metrics)
+    if {"default", "all"} & set(asked):
         return True
-    names, plugins = _look_up([metrics] if isinstance(metrics, str) else list(metrics))
+    names, plugins = _look_up(asked)
     return any(_needs(n)[2] for n in names) or any(
         offered.descriptor.needs_scores for offered in plugins.values()
     )
@@ -150,8 +151,8 @@ def choose(
 
     Parameters
     ----------
-    metrics : "default", "all", a name, or an iterable of names
-        "default" and "all" leave out what the data cannot define.
+    metrics : a name, or an iterable of names
+        Among them "default" and "all", which leave out what the data cannot define.
     positive, privileged, scores : bool
         Whether there is a positive class, a privileged group, scores.
 
@@ -160,23 +161,21 @@ def choose(
     InputError
         If a metric that was asked for by name is unknown or not defined here.
     """
-    whole = isinstance(metrics, str) and metrics in ("default", "all")
-    names = _DEFAULT if metrics == "default" else available_metrics()
-    plugins: dict[str, Any] = {}
-    if not whole:
-        asked = [metrics] if isinstance(metrics, str) else list(metrics)
-        names, plugins = _look_up(asked)
-        for name, offered in plugins.items():
-            if offered.descriptor.needs_scores and not scores:
-                raise InputError(f"metric {name!r} is not defined here: {_NO_SCORES}.")
-    elif metrics == "all":
-        plugins = _plugin_metrics(scores)
+    asked = [metrics] if isinstance(metrics, str) else list(metrics)
+    lenient = list(_DEFAULT) if "default" in asked else []
+    lenient += available_metrics() if "all" in asked else []
+    strict, plugins = _look_up([name for name in asked if name not in ("default", "all")])
+    for name, offered in plugins.items():
+        if offered.descriptor.needs_scores and not scores:
+            raise InputError(f"metric {name!r} is not defined here: {_NO_SCORES}.")
+    if "all" in asked:
+        plugins = {**_plugin_metrics(scores), **plugins}
     chosen = Chosen(plugins=plugins)
-    for name in names:
+    for name in dict.fromkeys([*lenient, *strict]):
         lacking = _lacking(name, positive, privileged, scores)
         if lacking is None:
             _file(chosen, name)
-        elif not whole:
+        elif name in strict:
             raise InputError(f"metric {name!r} is not defined here: {lacking}.")
     return chosen
 

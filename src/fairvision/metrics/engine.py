@@ -60,10 +60,10 @@ def evaluate_predictions(
         class only the calibration of the largest is evaluated.
     sample_weight : array-like of shape (n_samples,) or None
         Finite weights of 0 or more.
-    metrics : "default", "all", str, or iterable of str
+    metrics : str or iterable of str
         Names of :func:`available_metrics` or of plugins' metrics. "default"
-        and "all" leave out what the data cannot define; a name that was asked
-        for is refused.
+        and "all" leave out what the data cannot define; any other name is
+        refused then.
     n_boot : int
         Bootstrap draws; 0 for no intervals.
     random_state : int, Generator, RandomState or None

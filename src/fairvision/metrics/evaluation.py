@@ -124,8 +124,9 @@ class Evaluation:
     def interval(self, name: str) -> pd.Series:
         """Value, lower, upper and note of one metric of `disparities` or `overall`."""
         for table in (self.disparities, self.overall_intervals):
-            if name in table.index:
-                return table.loc[name]
+            for spelling in (name, name.replace("-", "_")):
+                if spelling in table.index:
+                    return table.loc[spelling]
         known = [*self.disparities.index, *self.overall_intervals.index]
         raise KeyError(f"{name!r} was not evaluated; there are {', '.join(known)}.")
 

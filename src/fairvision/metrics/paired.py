@@ -88,10 +88,10 @@ pos_label, labels, privileged, min_support, missing
         privileged=privileged is not None,
         scores=False,
     )
-    if chosen.plugins:
-        if metrics != "all":
-            raise InputError(f"plugin metrics have no paired difference: {list(chosen.plugins)}.")
-        chosen.plugins = {}
+    asked = {metrics} if isinstance(metrics, str) else set(metrics)
+    refused = [name for name in chosen.plugins if name in asked]
+    if refused:
+        raise InputError(f"plugin metrics have no paired difference: {refused}. Leave them out.")
     how, rng = Bootstrap(n_boot, level, interval), as_generator(random_state)
     job = Job(data, None, group, found[:1], chosen, how, rng, privileged, min_support)
     return _compare(job)

@@ -1,0 +1,269 @@
+"""``fairvision audit``: evaluate predictions made elsewhere, and fail on a gap."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fairvision.cli._show import print_json, print_table
+from fairvision.exceptions import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fairvision.metrics import Evaluation
+
+_OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+_CONDITION = re.compile(
+    r"\s*(?P<metric>[\w-]+)(?:\.(?P<end>lower|upper))?\s*(?P<sign>>=|<=|>|<)\s*(?P<bound>\S+)\s*"
+)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One ``--fail-if``: a metric, or an end of its interval, and a bound."""
+
+    text: str
+    metric: str
+    column: str
+    sign: str
+    bound: float
+
+    @classmethod
+    def parse(cls, text: str) -> Condition:
+        """Read ``accuracy_gap>0.1`` or ``accuracy_gap.upper>=0.1``."""
+        match = _CONDITION.fullmatch(text)
+        try:
+            assert match is not None
+            bound = float(match["bound"])
+        except (AssertionError, ValueError):
+            raise click.BadParameter(
+                f"{text!r} is no condition; expected metric, sign and number, such as "
+                "'accuracy_gap>0.1' or 'worst_group_accuracy.lower<0.7'."
+            ) from None
+        return cls(text, match["metric"], match["end"] or "value", match["sign"], bound)
+
+    def verdicts(self, evaluations: list[Evaluation]) -> list[str]:
+        """Why this condition fails the audit, in each grouping where it does."""
+        reasons = []
+        for evaluation in evaluations:
+            try:
+                found = evaluation.interval(self.metric)
+            except KeyError:  # signed, and no privileged group was named for this column
+                continue
+            reasons.append(self._verdict(evaluation, found))
+        if not reasons:
+            raise InputError(f"--fail-if {self.text!r}: {self.metric} was not evaluated.")
+        return [reason for reason in reasons if reason]
+
+    def _verdict(self, evaluation: Evaluation, found: pd.Series) -> str | None:
+        value = float(found[self.column])
+        names = " x ".join(evaluation.grouping.names)
+        where = f"{self.metric} ({self.column}) over {names}"
+        if value != value:
+            # A gate that lets the undefined pass would pass whoever tests no one.
+            reason = found["note"] or "no interval was asked for"
+            return f"{where} is undefined ({reason}), which {self.text!r} needs"
+        met = _OPERATORS[self.sign](value, self.bound)
+        return f"{where} is {value:.4g}: {self.text}" if met else None
+
+
+def _read(path: Path) -> pd.DataFrame:
+    import numpy as np
+    import pandas as pd
+
+    kind = path.suffix.lower()
+    try:
+        if kind == ".csv":
+            return pd.read_csv(path)
+        if kind in (".parquet", ".pq"):
+            return pd.read_parquet(path)
+        if kind == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                return pd.DataFrame({name: arrays[name] for name in arrays.files})
+    except ImportError as error:
+        raise InputError(f"{path.name} needs a Parquet reader: install pyarrow.") from error
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path.name} cannot be read as {kind[1:]}: {error}") from error
+    raise InputError(f"{path.name} is of kind {kind!r}; expected .csv, .parquet or .npz.")
+
+
+def _column(table: pd.DataFrame, name: str, option: str) -> Any:
+    if name not in table.columns:
+        raise InputError(f"{option} {name!r} is no column; there are {list(table.columns)}.")
+    return table[name]
+
+
+def _label(text: str, known: Any, option: str) -> Any:
+    """The label of the data that `text` spells."""
+    import pandas as pd
+
+    labels = [label for label in pd.unique(known) if not pd.isna(label)]
+    for label in labels:
+        if str(label) == text:
+            return label.item() if hasattr(label, "item") else label
+    raise InputError(f"{option} {text!r} is no label; there are {sorted(map(str, labels))}.")
+
+
+def _privileged(table: pd.DataFrame, pairs: tuple[str, ...], sensitive: list[str]) -> Any:
+    chosen: dict[str, list[Any]] = {}
+    for pair in pairs:
+        name, sign, text = pair.partition("=")
+        if not sign or name not in sensitive:
+            raise InputError(
+                f"--privileged {pair!r}: expected column=label with a column of {sensitive}."
+            )
+        chosen.setdefault(name, []).append(_label(text, table[name], "--privileged"))
+    return chosen or None
+
+
+@click.command("audit")
+@click.argument("predictions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--y-true", required=True, metavar="COLUMN", help="True labels.")
+@click.option("--y-pred", required=True, metavar="COLUMN", help="Predicted labels.")
+@click.option("--y-score", metavar="COLUMN", help="Scores of the positive class.")
+@click.option("--weight", metavar="COLUMN", help="Weights of the rows.")
+@click.option(
+    "--sensitive",
+    required=True,
+    metavar="COLUMN[,COLUMN]",
+    help="Group labels; several are evaluated each, and crossed.",
+)
+@click.option(
+    "--privileged",
+    multiple=True,
+    metavar="COLUMN=LABEL",
+    help="Privileged group, for signed differences. May be repeated.",
+)
+@click.option("--pos-label", metavar="LABEL", help="The positive class.")
+@click.option("--metrics", default="default", metavar="NAMES", help="default, all, or names.")
+@click.option("--n-boot", default=1000, show_default=True, help="Bootstrap draws.")
+@click.option("--level", default=0.95, show_default=True, help="Coverage of the intervals.")
+@click.option(
+    "--interval", type=click.Choice(["percentile", "bca"]), default="percentile", show_default=True
+)
+@click.option("--min-support", default=1, show_default=True, help="Rows that a group needs.")
+@click.option("--missing", type=click.Choice(["raise", "group"]), default="raise")
+@click.option("--seed", type=int, help="Makes the intervals repeatable.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--fail-if",
+    multiple=True,
+    metavar="CONDITION",
+    help="Exit with 1 if it holds, or is undefined: 'accuracy_gap>0.1'. May be repeated.",
+)
+@click.pass_context
+def command(
+    context: click.Context,
+    predictions: Path,
+    y_true: str,
+    y_pred: str,
+    y_score: str | None,
+    weight: str | None,
+    sensitive: str,
+    privileged: tuple[str, ...],
+    pos_label: str | None,
+    metrics: str,
+    n_boot: int,
+    level: float,
+    interval: str,
+    min_support: int,
+    missing: str,
+    seed: int | None,
+    as_json: bool,
+    fail_if: tuple[str, ...],
+) -> None:
+    """Evaluate the predictions in a CSV, Parquet or NPZ file, by group, with intervals.
+
+    Exit code 0: evaluated. 1: a --fail-if condition holds in any grouping.
+    2: the input cannot be used.
+    """
+    from fairvision.metrics import evaluate_predictions
+
+    conditions = [Condition.parse(text) for text in fail_if]
+    table = _read(predictions)
+    names = [name.strip() for name in sensitive.split(",") if name.strip()]
+    for name in names:
+        _column(table, name, "--sensitive")
+    true = _column(table, y_true, "--y-true")
+    found = evaluate_predictions(
+        true,
+        _column(table, y_pred, "--y-pred"),
+        sensitive_features=table[names],
+        y_score=None if y_score is None else _column(table, y_score, "--y-score"),
+        sample_weight=None if weight is None else _column(table, weight, "--weight"),
+        metrics=[*metrics.split(","), *(c.metric for c in conditions)],
+        n_boot=n_boot,
+        random_state=seed,
+        level=level,
+        interval=interval,
+        pos_label=None if pos_label is None else _label(pos_label, true, "--pos-label"),
+        privileged=_privileged(table, privileged, names),
+        min_support=min_support,
+        missing=missing,
+    )
+    groupings = list({id(e): e for e in (found, *found.by_attribute.values())}.values())
+    failed = [reason for c in conditions for reason in c.verdicts(groupings)]
+    if as_json:
+        print_json({**found.to_dict(), "failed": failed})
+    else:
+        for evaluation in groupings:
+            _print(evaluation)
+    for reason in failed:
+        click.echo(f"FAILED: {reason}", err=True)
+    context.exit(1 if failed else 0)
+
+
+def _number(value: Any) -> str:
+    return "undefined" if value != value else f"{value:.4g}"
+
+
+def _print(evaluation: Evaluation) -> None:
+    """Print the three tables and the notes."""
+    names = " x ".join(evaluation.grouping.names)
+    click.echo(f"\nBy {names}")
+    table = evaluation.by_group
+    shown = [
+        c
+        for c in ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
+        if c in table.columns
+    ]
+    rows = [
+        (
+            " x ".join(map(str, group)) if isinstance(group, tuple) else str(group),
+            str(row["n"]),
+            *(_number(row[column]) for column in shown),
+            row["note"],
+        )
+        for group, row in table.iterrows()
+    ]
+    print_table(("GROUP", "ROWS", *(c.upper().replace("_", " ") for c in shown), "NOTE"), rows)
+    level = f"{evaluation.settings['level']:.0%} INTERVAL"
+    for title, part in (
+        ("Overall", evaluation.overall_intervals),
+        (f"Over {names}", evaluation.disparities),
+    ):
+        click.echo(f"\n{title}")
+        rows = [
+            (
+                str(name),
+                _number(r["value"]),
+                f"{_number(r['lower'])} to {_number(r['upper'])}",
+                r["note"],
+            )
+            for name, r in part.iterrows()
+        ]
+        print_table(("METRIC", "VALUE", level, "NOTE"), rows)
+    for note in evaluation.notes:
+        click.echo(f"Note: {note}")
