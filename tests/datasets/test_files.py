@@ -119,7 +119,7 @@ def test_converting_as_numpy_asks(photo_paths):
     images = ImageFiles(photo_paths, image_size=8)
     assert np.asarray(images, dtype=np.float32).dtype == np.float32
     with pytest.raises(ValueError, match="copy=False"):
-        np.array(images, copy=False)
+        images.__array__(copy=False)  # as np.array(images, copy=False) asks from NumPy 2 on
     assert sum(1 for _ in images) == 12
 
 
@@ -252,6 +252,16 @@ def test_a_half_written_cache_is_not_believed(photo_paths, tmp_path):
     complete.unlink()
     (cache / f"{complete.name}xyz.part").write_bytes(content[:200])
     again = ImageFiles(photo_paths, image_size=8, cache=cache)
+    assert_array_equal(np.asarray(again), pixels)
+    assert again.n_decoded == 12
+
+
+@pytest.mark.parametrize("ending", ["npy", "json"])
+def test_a_damaged_cache_is_written_anew(photo_paths, tmp_path, ending):
+    pixels = np.asarray(ImageFiles(photo_paths, image_size=8, cache=tmp_path / "cache"))
+    (damaged,) = (tmp_path / "cache").glob(f"*.{ending}")
+    damaged.write_bytes(b"{")
+    again = ImageFiles(photo_paths, image_size=8, cache=tmp_path / "cache")
     assert_array_equal(np.asarray(again), pixels)
     assert again.n_decoded == 12
 

@@ -176,6 +176,12 @@ def test_a_cell_with_too_few_rows_is_named_with_its_counts():
     assert "at most" in str(caught.value)
 
 
+def test_a_confounder_that_is_missing_in_some_rows(rows):
+    with pytest.raises(DatasetError, match="'gender' is missing in 1 of 16000 rows"):
+        biased_split(rows.assign(gender=["male"] * 15_999 + [None]),
+                     target="blond", confounder="gender")  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

@@ -12,7 +12,7 @@ from sklearn.utils import Bunch
 
 from fairvision.exceptions import DatasetError
 
-__all__ = ["column", "encode", "make_bunch", "subset"]
+__all__ = ["column", "encode", "make_bunch", "split_rows", "subset"]
 
 Labels = Mapping[str, tuple[str, str]]
 
@@ -54,6 +54,11 @@ def encode(values: pd.Series, labels: Labels | None = None) -> tuple[NDArray[Any
     Truth values become 0 and 1, text becomes 0 to K - 1 in sorted order, and
     numbers stay as they are.
     """
+    missing = int(values.isna().sum())
+    if missing:
+        raise DatasetError(
+            f"{values.name!r} is missing in {missing} of {len(values)} rows. Leave those rows out."
+        )
     if pd.api.types.is_bool_dtype(values):
         return values.to_numpy(dtype=np.int64), list(_readable(str(values.name), labels or {}))
     if pd.api.types.is_numeric_dtype(values):
@@ -134,6 +139,11 @@ _ROWS = ("images", "target", "split")
 _FRAMES = ("sensitive_features", "attributes")
 
 
+def split_rows(split: NDArray[Any]) -> dict[str, NDArray[np.intp]]:
+    """The rows of each part that `split` names."""
+    return {str(name): np.flatnonzero(split == name) for name in sorted(set(split))}
+
+
 def subset(data: Bunch, rows: Any) -> Bunch:
     """Some rows of a data set, as a data set; files are not decoded.
 
@@ -150,6 +160,8 @@ def subset(data: Bunch, rows: Any) -> Bunch:
             part[name] = part[name][rows]
     for name in _FRAMES:
         part[name] = part[name].iloc[rows].reset_index(drop=True)
+    if "splits" in part:
+        part.splits = split_rows(part.split)
     if part.get("masks") is not None:
         part.masks = {name: mask[rows] for name, mask in part.masks.items()}
     return part

@@ -68,9 +68,12 @@ class Cache:
     def open(self) -> tuple[NDArray[np.uint8], dict[int, str]] | None:
         """The array (a memory map) and the errors of bad images by row; None if not there."""
         if self._opened is None and self.path.exists():
-            images = np.load(self.path, mmap_mode="r", allow_pickle=False)
-            errors = json.loads(self.path.with_suffix(".json").read_text("utf-8"))
-            self._opened = images, {int(row): text for row, text in errors.items()}
+            # Whatever someone else did to the files, at worst they are written anew.
+            with contextlib.suppress(OSError, ValueError):
+                images = np.load(self.path, mmap_mode="r", allow_pickle=False)
+                errors = json.loads(self.path.with_suffix(".json").read_text("utf-8"))
+                if images.shape == self.shape:
+                    self._opened = images, {int(row): text for row, text in errors.items()}
         return self._opened
 
     def write(self, batches: Iterator[tuple[NDArray[np.uint8], dict[int, str]]]) -> None:

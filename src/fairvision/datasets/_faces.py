@@ -14,7 +14,8 @@ from sklearn.utils import Bunch
 from fairvision.datasets._attributes import Correlation, draw_attributes
 from fairvision.datasets._bunch import make_bunch
 from fairvision.datasets._canvas import Canvas
-from fairvision.datasets._portrait import NUISANCES, paint_portrait
+from fairvision.datasets._nuisances import NUISANCES
+from fairvision.datasets._portrait import paint_portrait
 from fairvision.datasets._random import RandomLike, as_generator
 from fairvision.exceptions import DatasetError
 

@@ -154,7 +154,7 @@ class ImageFiles:
     ) -> None:
         if isinstance(paths, (str, os.PathLike)):
             raise InputError(f"paths must be a list of files; got the single {os.fspath(paths)!r}.")
-        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+        height, width = map(int, np.broadcast_to(image_size, 2))
         decoder = Decoder(height, width, mode, resize, max_pixels)
         threads = min(8, os.cpu_count() or 1) if n_threads is None else n_threads
         files = [os.fspath(path) for path in paths]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from fairvision.datasets._bunch import column, make_bunch
+from fairvision.datasets._bunch import column, make_bunch, split_rows
 from fairvision.datasets._files import ImageFiles
 from fairvision.datasets._paths import check_root, inside
 from fairvision.exceptions import BadImageError, DatasetError
@@ -162,8 +162,6 @@ def load_folder(
     more: dict[str, Any] = {"n_skipped": len(skipped), "skipped": skipped}
     if split_column is not None:
         more["split"] = table[split_column].astype(str).to_numpy(dtype=object)
-        more["splits"] = {
-            name: np.flatnonzero(more["split"] == name) for name in sorted(set(more["split"]))
-        }
+        more["splits"] = split_rows(more["split"])
     text = _DESCR.format(root=folder, n=len(images), labels=source, n_skipped=len(skipped))
     return make_bunch(images, table, target=target, sensitive=sensitive, descr=text, **more)

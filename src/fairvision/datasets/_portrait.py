@@ -14,68 +14,7 @@ from numpy.typing import NDArray
 
 from fairvision.datasets._canvas import Canvas, Floats, Patch, cover
 
-__all__ = ["NUISANCES", "paint_portrait"]
-
-# What varies between faces and has nothing to do with any attribute: uniform ranges.
-NUISANCES: dict[str, tuple[float, float]] = {
-    "shift_x": (-0.09, 0.09),
-    "shift_y": (-0.07, 0.09),
-    "scale": (0.88, 1.08),
-    "turn": (-0.16, 0.16),
-    "soft": (1.0, 1.9),
-    "face_width": (0.45, 0.53),
-    "face_height": (0.58, 0.66),
-    "chin": (0.02, 0.24),
-    "skin_shade": (0.94, 1.05),
-    "skin_red": (-0.02, 0.03),
-    "eye_gap": (0.37, 0.45),
-    "eye_open": (0.6, 1.0),
-    "eye_hue": (0.0, 1.0),
-    "brow_lift": (0.0, 0.04),
-    "nose_size": (0.8, 1.25),
-    "mouth_y": (0.48, 0.56),
-    "mouth_width": (0.17, 0.25),
-    "mouth_bend": (-0.045, 0.01),
-    "mouth_open": (0.0, 1.0),
-    "mouth_teeth": (0.0, 1.0),
-    "smile_bend": (0.06, 0.115),
-    "lip": (0.022, 0.04),
-    "hair_length": (0.0, 1.0),
-    "hair_volume": (0.0, 1.0),
-    "hair_line": (0.66, 0.8),
-    "hair_curve": (0.9, 2.4),
-    "hair_part": (-0.16, 0.16),
-    "hair_shade": (0.85, 1.15),
-    "hat_hue": (0.0, 1.0),
-    "hat_grey": (0.0, 1.0),
-    "hat_light": (0.25, 0.9),
-    "hat_brim": (0.6, 0.9),
-    "hat_height": (0.34, 0.5),
-    "hat_box": (0.0, 0.95),
-    "glasses_width": (0.145, 0.18),
-    "glasses_height": (0.1, 0.15),
-    "glasses_box": (0.0, 0.95),
-    "glasses_frame": (0.018, 0.034),
-    "glasses_hue": (0.0, 1.0),
-    "glasses_light": (0.0, 1.0),
-    "glasses_tint": (0.0, 1.0),
-    "beard_length": (0.0, 0.14),
-    "beard_top": (0.05, 0.09),
-    "line_depth": (0.36, 0.54),
-    "cloth_hue": (0.0, 1.0),
-    "cloth_light": (0.2, 0.95),
-    "wall_hue": (0.0, 1.0),
-    "wall_light": (0.55, 0.95),
-    "horizon": (0.1, 0.75),
-    "pattern": (4.0, 11.0),
-    "sky_light": (0.0, 1.0),
-    "light": (0.82, 1.12),
-    "light_x": (-0.22, 0.22),
-    "light_y": (-0.16, 0.1),
-    "cast_red": (-0.05, 0.05),
-    "cast_blue": (-0.05, 0.05),
-    "noise": (0.005, 0.04),
-}
+__all__ = ["paint_portrait"]
 
 # Fitzpatrick I to VI, and hair: red, green, blue in 0..1.
 _SKIN = np.array(
@@ -278,9 +217,9 @@ def _beard(canvas: Canvas, p: SimpleNamespace) -> None:
 
 def _mouth(canvas: Canvas, p: SimpleNamespace) -> None:
     """Lips around a gap; a smile is wider, bent up at the corners, and mostly shows teeth."""
-    half = p.mouth_width + 0.05 * p.smiling
+    half = p.mouth_width + 0.06 * p.smiling
     bend = np.where(p.smiling > 0, p.smile_bend, p.mouth_bend)
-    smile_gap = 0.065 * np.maximum(p.mouth_open - 0.12, 0)
+    smile_gap = 0.06 * np.maximum(p.mouth_open - 0.05, 0)
     gap = np.where(p.smiling > 0, smile_gap, 0.05 * np.maximum(p.mouth_open - 0.7, 0))
     patch = canvas.patch(-half, half, p.lip_y - 0.12, p.lip_y + 0.2)
     arc = 1 - (patch.x / half) ** 2
@@ -290,7 +229,7 @@ def _mouth(canvas: Canvas, p: SimpleNamespace) -> None:
     outer = cover(away - (gap + p.lip) * arc, patch.edge)
     canvas.paint(patch, outer, lips, "smiling", "skin_tone")
     inner = cover(away - np.maximum(gap, 0.007) * arc, patch.edge) * (outer > 0)
-    seen = (gap > 0.007) & ((p.smiling > 0) | (p.mouth_teeth > 0.7))
+    seen = (gap > 0.007) & ((p.smiling > 0) | (p.mouth_teeth > 0.8))
     teeth = np.where(seen, np.float32(0.95), np.float32(0.16))
     canvas.paint(patch, inner, (teeth, teeth * 0.95, teeth * 0.92), "smiling")
 
