@@ -1,0 +1,56 @@
+"""`compose`: a pre-, an in- and a post-processing method nested into one estimator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.base import clone
+
+from fairvision.base.resampled import Resampled
+from fairvision.exceptions import InputError
+
+__all__ = ["compose"]
+
+
+def compose(*, model: Any, pre: Any = None, post: Any = None) -> Any:
+    """Nest a sampler, a classifier and a post-processing method.
+
+    Parameters
+    ----------
+    model : classifier
+    pre : sampler, or list of samplers applied in order, or None
+    post : meta-estimator, or list of them applied in order, or None
+        Unfitted; its ``estimator`` parameter is set to what is inside.
+
+    Returns
+    -------
+    estimator
+        Unfitted. ``post(Resampled(pre, model))``, as far as the parts are given.
+
+    Examples
+    --------
+    >>> from imblearn.over_sampling import RandomOverSampler
+    >>> from fairvision.base import compose
+    >>> from fairvision.nn import TorchClassifier
+    >>> compose(pre=RandomOverSampler(), model=TorchClassifier())
+    Resampled(classifier=TorchClassifier(), sampler=RandomOverSampler())
+    """
+    if not hasattr(model, "predict"):
+        raise InputError(f"model is {model!r}; pass a classifier (it needs fit and predict).")
+    for sampler in reversed(_as_list(pre)):
+        if not hasattr(sampler, "fit_resample"):
+            raise InputError(f"pre is {sampler!r}; pass a sampler (it needs fit_resample).")
+        model = Resampled(sampler, model)
+    for outer in _as_list(post):
+        if "estimator" not in getattr(outer, "get_params", dict)():
+            raise InputError(
+                f"post is {outer!r}; pass a meta-estimator (it needs an `estimator` parameter)."
+            )
+        model = clone(outer, safe=False).set_params(estimator=model)
+    return model
+
+
+def _as_list(part: Any) -> list[Any]:
+    if part is None:
+        return []
+    return list(part) if isinstance(part, (list, tuple)) else [part]
