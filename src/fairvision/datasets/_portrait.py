@@ -219,7 +219,7 @@ def _mouth(canvas: Canvas, p: SimpleNamespace) -> None:
     """Lips around a gap; a smile is wider, bent up at the corners, and mostly shows teeth."""
     half = p.mouth_width + 0.06 * p.smiling
     bend = np.where(p.smiling > 0, p.smile_bend, p.mouth_bend)
-    smile_gap = 0.06 * np.maximum(p.mouth_open - 0.05, 0)
+    smile_gap = 0.005 + 0.06 * p.mouth_open
     gap = np.where(p.smiling > 0, smile_gap, 0.05 * np.maximum(p.mouth_open - 0.7, 0))
     patch = canvas.patch(-half, half, p.lip_y - 0.12, p.lip_y + 0.2)
     arc = 1 - (patch.x / half) ** 2
@@ -229,7 +229,7 @@ def _mouth(canvas: Canvas, p: SimpleNamespace) -> None:
     outer = cover(away - (gap + p.lip) * arc, patch.edge)
     canvas.paint(patch, outer, lips, "smiling", "skin_tone")
     inner = cover(away - np.maximum(gap, 0.007) * arc, patch.edge) * (outer > 0)
-    seen = (gap > 0.007) & ((p.smiling > 0) | (p.mouth_teeth > 0.8))
+    seen = (gap > 0.007) & ((p.smiling > 0) | (p.mouth_teeth > 0.85))
     teeth = np.where(seen, np.float32(0.95), np.float32(0.16))
     canvas.paint(patch, inner, (teeth, teeth * 0.95, teeth * 0.92), "smiling")
 

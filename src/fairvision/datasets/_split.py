@@ -197,7 +197,7 @@ def biased_split(
     >>> from fairvision.datasets import biased_split, load_faces, subset
     >>> faces = load_faces(1000, image_size=32, target="smiling", random_state=0)
     >>> split = biased_split(faces, confounder="hat", n_train=400, n_test=200, random_state=0)
-    >>> split.table.loc[("smiling", "hat"), "train"]
+    >>> print(split.table.loc[("smiling", "hat"), "train"])
     190
     >>> train = subset(faces, split.train)
     """
