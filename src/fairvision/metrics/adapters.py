@@ -20,6 +20,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,14 +70,16 @@ def _base_rate(y_true: Any, y_pred: Any, *, pos_label: int, sample_weight: Any) 
 def _functions(evaluation: Evaluation, positive: int | None) -> dict[str, Function]:
     """fairlearn's and scikit-learn's functions for our rates, on coded labels."""
     import fairlearn.metrics as fairlearn
-    from sklearn.metrics import accuracy_score, balanced_accuracy_score, precision_score
+    from sklearn.metrics import accuracy_score, precision_score, recall_score
 
     present = np.flatnonzero(evaluation.weights.sum((0, 2)) > 0)
     weighs: Callable[..., bool] = lambda t, p, w: w.sum() > 0  # noqa: E731
     functions = {
         "accuracy": _supported(accuracy_score, weighs),
+        # balanced_accuracy_score warns of classes that are predicted only; this is its definition.
         "balanced_accuracy": _supported(
-            balanced_accuracy_score, lambda t, p, w: bool(np.isin(present, t[w > 0]).all())
+            partial(recall_score, labels=present, average="macro"),
+            lambda t, p, w: bool(np.isin(present, t[w > 0]).all()),
         ),
     }
     if positive is None:
