@@ -19,6 +19,7 @@ from fairvision.plugins import clean, closest
 # Command -> (module, help), so that --help imports none of them.
 COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("fairvision.cli.audit", "Evaluate predictions made elsewhere, by group."),
+    "compare": ("fairvision.cli.compare", "Train methods with several seeds, side by side."),
     "methods": ("fairvision.cli.methods", "List the debiasing methods that are installed."),
     "plugins": ("fairvision.cli.plugins", "List the plugins, and say what is wrong with any."),
 }

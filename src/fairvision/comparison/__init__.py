@@ -1,0 +1,10 @@
+"""Methods by seeds on one data set: the main job.
+
+The room is not called ``compare``: importing a subpackage of that name would
+put it in the place of the function `fairvision.compare`.
+"""
+
+from fairvision.comparison.compare import compare
+from fairvision.comparison.result import Comparison
+
+__all__ = ["Comparison", "compare"]

@@ -1,0 +1,148 @@
+"""``fairvision compare``: methods by seeds on one data set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fairvision.cli._show import print_json, print_table
+
+
+def _value(text: str) -> Any:
+    """A parameter as typed: JSON if it is JSON, else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _settings(entries: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """``jlu.alpha=0.4`` as {"jlu": {"alpha": 0.4}}."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        left, equals, value = entry.partition("=")
+        owner, dot, name = left.rpartition(".")
+        if not equals or not dot or not owner or not name:
+            raise click.BadParameter(f"{entry!r}; write METHOD.PARAMETER=VALUE.")
+        found.setdefault(owner, {})[name] = _value(value)
+    return found
+
+
+def _names(text: str | None) -> Any:
+    """A comma list as one name or several, or None."""
+    names = [part.strip() for part in (text or "").split(",") if part.strip()]
+    return None if not names else names[0] if len(names) == 1 else names
+
+
+@click.command(
+    "compare",
+    epilog="""\b
+Examples:
+  fairvision compare --dataset faces --methods all --seeds 2 --out runs/faces
+  fairvision compare --dataset utkface --root DIR --target old --sensitive gender \\
+      --methods erm,jlu --seeds 3 --out runs/x
+  fairvision compare --dataset folder --root DIR --labels labels.csv \\
+      --target smiling --sensitive skin_tone
+""",
+)
+@click.option("--dataset", default="faces", show_default=True, help="A registered data set.")
+@click.option("--root", type=click.Path(path_type=Path), help="Folder of the images.")
+@click.option("--labels", help="CSV of `folder`, absolute or inside --root.")
+@click.option("--target", help="Attribute to predict.")
+@click.option("--sensitive", help="Sensitive attribute; several with commas.")
+@click.option("--split-column", help="Column of the CSV that says train or test.")
+@click.option("--image-size", type=click.IntRange(8), help="Height and width in pixels.")
+@click.option("--n-samples", type=click.IntRange(1), help="Images to make, for drawn data.")
+@click.option("--skip-bad", is_flag=True, help="Leave out unreadable images, and count them.")
+@click.option("--cache", type=click.Path(path_type=Path), help="Folder for decoded images.")
+@click.option("--methods", default="all", show_default=True, help="Names with commas, or all.")
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="How many.")
+@click.option("--epochs", type=click.IntRange(0), default=10, show_default=True)
+@click.option(
+    "--confounding",
+    type=click.FloatRange(0, 1),
+    help="Bias the training rows: this share of each class has the group that goes with it; "
+    "test on balanced rows.",
+)
+@click.option("--n-train", type=click.IntRange(2), help="Training rows, with --confounding.")
+@click.option("--n-test", type=click.IntRange(4), help="Test rows, with --confounding.")
+@click.option("--test-size", type=click.FloatRange(0, 1), default=0.3, show_default=True)
+@click.option("--preset", default="quick", show_default=True, help="For methods that have it.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="METHOD.PARAMETER=VALUE",
+    help="A parameter of a method; may be given again.",
+)
+@click.option("--device", default="auto", show_default=True)
+@click.option("--jobs", type=int, default=1, show_default=True, help="Runs at a time.")
+@click.option("--n-boot", type=click.IntRange(0), default=1000, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.")
+@click.option("--overwrite", is_flag=True, help="Replace another comparison in --out.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(**options: Any) -> None:
+    """Train methods on a data set with several seeds, and set them beside each other.
+
+    All methods of a seed see the same training and test rows. With --out, a run
+    that is already done is not done again: the same command resumes or extends.
+    """
+    from fairvision.comparison import compare
+
+    result = compare(
+        options["dataset"],
+        (options["methods"] or "").replace(" ", "").strip(",").split(","),
+        seeds=options["seeds"],
+        n_jobs=options["jobs"],
+        out=options["out"],
+        overwrite=options["overwrite"],
+        dataset_params=_dataset_params(options),
+        confounding=options["confounding"],
+        n_train=options["n_train"],
+        n_test=options["n_test"],
+        test_size=options["test_size"],
+        max_epochs=options["epochs"],
+        preset=options["preset"] or None,
+        params=_settings(options["settings"]),
+        device=options["device"],
+        n_boot=options["n_boot"],
+        progress=not options["quiet"],
+    )
+    if options["as_json"]:
+        print_json(result.to_dict())
+    else:
+        _print(result)
+    if not result.runs:
+        raise click.exceptions.Exit(1)
+
+
+def _dataset_params(options: dict[str, Any]) -> dict[str, Any]:
+    """What was given for the loader; what was not is left to its defaults."""
+    plain = ("root", "labels", "split_column", "image_size", "n_samples", "cache")
+    given = {name: options[name] for name in plain if options[name] is not None}
+    given = {k: str(v) if isinstance(v, Path) else v for k, v in given.items()}
+    if options["target"]:
+        given["target"] = options["target"]
+    if sensitive := _names(options["sensitive"]):
+        given["sensitive"] = sensitive
+    if options["skip_bad"]:
+        given["skip_bad"] = True
+    return given
+
+
+def _print(result: Any) -> None:
+    table = result.table()
+    header = ("METHOD", *(str(name).upper() for name in table.columns))
+    rows = zip(table.index, table.to_numpy(), strict=True)
+    print_table(header, [(str(label), *map(str, row)) for label, row in rows])
+    click.echo()
+    for note in result.notes():
+        click.echo(note)
+    if result.reused:
+        click.echo(f"{result.reused} of {len(result.runs)} runs were already done.")
+    if result.out is not None:
+        click.echo(f"Results: {result.out / 'results.csv'}, {result.out / 'comparison.json'}")
