@@ -179,7 +179,9 @@ class ReportSection(_Named):
     ----------
     name : str
     target : str
-        ``"package.module:function"``, called with one finished run.
+        ``"package.module:function"`` with the signature
+        ``f(estimator, X, y, *, sensitive_features) -> matplotlib.figure.Figure``,
+        called with a fitted estimator and test rows.
     title : str
         The heading readers see.
     methods : tuple of str
