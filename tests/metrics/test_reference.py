@@ -27,7 +27,9 @@ SOME = settings(MANY, max_examples=60)
 FEW = settings(MANY, max_examples=25)
 
 
-def tables(classes: int = 2, *, smallest: int = 0, groups: int = 5) -> st.SearchStrategy[np.ndarray]:
+def tables(
+    classes: int = 2, *, smallest: int = 0, groups: int = 5
+) -> st.SearchStrategy[np.ndarray]:
     """Counts by group, true and predicted label; two groups or more, none empty."""
 
     def build(n: int) -> st.SearchStrategy[np.ndarray]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import click
 
@@ -94,7 +95,7 @@ def _read(path: Path) -> pd.DataFrame:
                 return pd.DataFrame({name: arrays[name] for name in arrays.files})
     except ImportError as error:
         raise InputError(f"{path.name} needs a Parquet reader: install pyarrow.") from error
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError, BadZipFile) as error:
         raise InputError(f"{path.name} cannot be read as {kind[1:]}: {error}") from error
     raise InputError(f"{path.name} is of kind {kind!r}; expected .csv, .parquet or .npz.")
 

@@ -119,11 +119,19 @@ def _classes(distinct: Sequence[list[Any]], labels: Any) -> list[Any]:
     return sort_labels(found)
 
 
+def as_floats(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    """Numbers as float64; refuses text."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} is not numeric: {error}. Convert it.") from error
+
+
 def check_weight(sample_weight: ArrayLike | None, n_samples: int) -> NDArray[np.float64] | None:
     """Weights as float64, finite and not negative."""
     if sample_weight is None:
         return None
-    weight = np.asarray(sample_weight, dtype=np.float64).reshape(-1)
+    weight = as_floats("sample_weight", sample_weight).reshape(-1)
     if len(weight) != n_samples:
         raise InputError(f"sample_weight has {len(weight)} rows, y_true has {n_samples}.")
     bad = ~(np.isfinite(weight) & (weight >= 0))

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fairvision.exceptions import InputError
 from fairvision.metrics.grouping import Grouping
-from fairvision.metrics.inputs import Predictions, check_weight
+from fairvision.metrics.inputs import Predictions, as_floats, check_weight
 from fairvision.metrics.rates import Floats, divide
 from fairvision.metrics.scores import ECE_BINS
 
@@ -47,7 +47,7 @@ def calibrated_threshold(
     Ramaswamy, Kim, Russakovsky, "Fair Attribute Classification through Latent
     Space De-biasing", CVPR 2021.
     """
-    score = np.asarray(y_score, dtype=np.float64)
+    score = as_floats("y_score", y_score)
     positive = np.asarray(y_true) == pos_label
     if score.shape != positive.shape or score.ndim != 1:
         raise InputError(f"y_score has shape {score.shape}, y_true {positive.shape}; expected one.")
@@ -69,7 +69,7 @@ def read_scores(
     """
     if y_score is None:
         return None
-    score = np.asarray(y_score, dtype=np.float64)
+    score = as_floats("y_score", y_score)
     if score.shape[:1] != (len(data),) or score.ndim > 2:
         raise InputError(f"y_score has shape {score.shape}; y_true has {len(data)} rows.")
     bad = int(np.count_nonzero(~np.isfinite(score)))

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from fairvision.exceptions import InputError
 from fairvision.metrics.bootstrap import Bootstrap, as_generator, estimate
 from fairvision.metrics.grouping import groupings
-from fairvision.metrics.inputs import code_labels, read_groups
+from fairvision.metrics.inputs import as_floats, code_labels, read_groups
 from fairvision.metrics.rates import Floats, divide
 
 __all__ = ["leakage"]
@@ -101,7 +101,7 @@ def leakage(
 
 
 def _check_features(features: ArrayLike) -> Floats:
-    X = np.asarray(features, dtype=np.float64)
+    X = as_floats("features", features)
     if X.ndim < 2 or len(X) == 0:
         raise InputError(f"features has shape {X.shape}; expected (n_samples, n_features).")
     X = X.reshape(len(X), -1)

@@ -53,6 +53,16 @@ class ScoreCells:
         """The order by score alone."""
         return np.argsort(self.score, kind="stable")
 
+    @cached_property
+    def histogram(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Occupied bins (group x bin, flattened) and where each starts among the kinds."""
+        low, high = (0.0, 1.0) if self.probabilities else (self.score.min(), self.score.max())
+        scale = KL_BINS / (high - low) if high > low else 0.0
+        bins = np.minimum(((self.score - low) * scale).astype(np.int64), KL_BINS - 1)
+        place = self.group * KL_BINS + bins  # ascending, as the kinds are sorted
+        starts = np.flatnonzero(np.r_[True, place[1:] != place[:-1]])
+        return place[starts], starts
+
     def everyone(self, amounts: Floats) -> Ranked:
         """All rows ranked; `amounts` are weights of shape (..., n_kinds)."""
         order = self.order
@@ -111,18 +121,19 @@ class Ranked:
         self.score, self.target, self.amounts = score, target, amounts
         self.prevalence = prevalence
 
-    @cached_property
-    def _ties(self) -> NDArray[np.int64]:
-        return np.flatnonzero(np.r_[True, self.score[1:] != self.score[:-1]])
+    def _at_each_score(self, amounts: Floats) -> Floats:
+        starts = np.flatnonzero(np.r_[True, self.score[1:] != self.score[:-1]])
+        return amounts if len(starts) == len(self.score) else np.add.reduceat(amounts, starts, -1)
 
     @cached_property
     def pos(self) -> Floats:
         """Weight of the targets at each distinct score, (..., n_scores)."""
-        return np.add.reduceat(self.amounts * self.target, self._ties, axis=-1)
+        return self._at_each_score(self.amounts * self.target)
 
     @cached_property
     def neg(self) -> Floats:
-        return np.add.reduceat(self.amounts * ~self.target, self._ties, axis=-1)
+        """Weight of the other rows at each distinct score."""
+        return self._at_each_score(self.amounts * ~self.target)
 
     @cached_property
     def n_pos(self) -> Floats:
@@ -219,16 +230,13 @@ def score_kl(cells: ScoreCells, keep: NDArray[np.bool_], amounts: Floats) -> Flo
     """
     from scipy.ndimage import gaussian_filter1d
 
-    low, high = (0.0, 1.0) if cells.probabilities else (cells.score.min(), cells.score.max())
-    scale = KL_BINS / (high - low) if high > low else 0.0
-    bins = np.minimum(((cells.score - low) * scale).astype(np.int64), KL_BINS - 1)
-    shape = (cells.n_groups, 2, KL_BINS)
-    place = np.ravel_multi_index((cells.group, cells.target.astype(np.int64), bins), shape)
-    order = np.argsort(place, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(place[order]) != 0])
-    counts = np.zeros((*amounts.shape[:-1], int(np.prod(shape))))
-    counts[..., place[order][starts]] = np.add.reduceat(amounts[..., order], starts, axis=-1)
-    counts = counts.reshape(*amounts.shape[:-1], *shape)[..., keep, :, :]
+    place, starts = cells.histogram
+    counts = np.zeros((*amounts.shape[:-1], cells.n_groups * KL_BINS, 2))
+    targets = amounts * cells.target
+    for side, part in enumerate((amounts - targets, targets)):
+        counts[..., place, side] = np.add.reduceat(part, starts, axis=-1)
+    counts = counts.reshape(*amounts.shape[:-1], cells.n_groups, KL_BINS, 2)
+    counts = np.swapaxes(counts, -1, -2)[..., keep, :, :]
     smooth = gaussian_filter1d(divide(counts, counts.sum(-1, keepdims=True)), 1.0, axis=-1) + 1e-6
     share = smooth / smooth.sum(-1, keepdims=True)
     log = np.log(share)

@@ -1,0 +1,160 @@
+"""``fairvision audit`` on files of every kind, and its exit codes."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from fairvision.cli import main
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    skin, sex = rng.integers(0, 2, 400), rng.integers(0, 2, 400)
+    true = rng.integers(0, 2, 400)
+    right = rng.random(400) < np.where(skin == 1, 0.9, 0.6)
+    pred = np.where(right, true, 1 - true)
+    return pd.DataFrame(
+        {
+            "y": np.array(["no", "yes"])[true],
+            "p": np.array(["no", "yes"])[pred],
+            "s": np.clip(0.2 + 0.5 * pred + 0.3 * rng.random(400), 0, 1),
+            "skin": np.array(["dark", "light"])[skin],
+            "sex": sex,
+            "w": 1.0,
+        }
+    )
+
+
+@pytest.fixture
+def csv(table: pd.DataFrame, tmp_path: Path) -> Path:
+    table.to_csv(tmp_path / "predictions.csv", index=False)
+    return tmp_path / "predictions.csv"
+
+
+def audit(path: Path, *options: str, sensitive: str = "skin") -> Result:
+    arguments = ["--y-true", "y", "--y-pred", "p", "--sensitive", sensitive, "--n-boot", "100"]
+    return CliRunner().invoke(main, ["audit", str(path), *arguments, "--seed", "0", *options])
+
+
+def as_json(result: Result) -> Any:
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_table_names_groups_metrics_and_intervals(csv: Path) -> None:
+    result = audit(csv, "--y-score", "s", "--privileged", "skin=light")
+    assert result.exit_code == 0, result.output
+    for word in ("dark", "light", "accuracy_gap", "95% INTERVAL", "roc_auc", "disparate_impact"):
+        assert word in result.stdout
+
+
+def test_json_agrees_with_the_library(csv: Path, table: pd.DataFrame) -> None:
+    from fairvision.metrics import evaluate_predictions
+
+    found = as_json(audit(csv, "--json"))
+    direct = evaluate_predictions(
+        table["y"], table["p"], sensitive_features=table[["skin"]], n_boot=100, random_state=0
+    )
+    assert found == {**json.loads(json.dumps(direct.to_dict())), "failed": []}
+    assert found["disparities"]["accuracy_gap"]["value"] > 0.2
+
+
+def test_csv_npz_and_parquet_give_the_same_numbers(
+    csv: Path, table: pd.DataFrame, tmp_path: Path
+) -> None:
+    expected = as_json(audit(csv, "--json"))
+    columns = {name: table[name].to_numpy() for name in table}
+    columns = {n: c.astype(str) if c.dtype == object else c for n, c in columns.items()}
+    np.savez(tmp_path / "predictions.npz", **columns)
+    assert as_json(audit(tmp_path / "predictions.npz", "--json")) == expected
+    parquet = tmp_path / "predictions.parquet"
+    if importlib.util.find_spec("pyarrow") is None:
+        parquet.write_bytes(b"")
+        result = audit(parquet)
+        assert result.exit_code == 2
+        assert "pyarrow" in result.stderr
+    else:
+        table.to_parquet(parquet)
+        assert as_json(audit(parquet, "--json")) == expected
+
+
+@pytest.mark.parametrize(
+    ("condition", "code"),
+    [
+        ("accuracy_gap>0.1", 1),
+        ("accuracy-gap > 0.1", 1),
+        ("accuracy_gap>0.9", 0),
+        ("accuracy_gap.upper>=0.2", 1),
+        ("worst_group_accuracy<0.9", 1),
+        ("worst_group_accuracy.lower<=0", 0),
+        ("theil_index_gap>0", 2),
+        ("accuracy_gap", 2),
+        ("accuracy_gap>much", 2),
+    ],
+)
+def test_exit_code_of_a_condition(csv: Path, condition: str, code: int) -> None:
+    result = audit(csv, "--fail-if", condition)
+    assert result.exit_code == code, result.output
+    assert ("FAILED" in result.stderr) is (code == 1)
+
+
+def test_an_undefined_gate_does_not_pass(table: pd.DataFrame, tmp_path: Path) -> None:
+    path = tmp_path / "faces.csv"
+    table[(table["skin"] == "light") | (table["y"] == "no")].to_csv(path, index=False)
+    result = audit(path, "--fail-if", "equal_opportunity_difference>0.5")
+    assert result.exit_code == 1
+    assert "undefined" in result.stderr
+    assert "no positives in group dark" in result.stderr
+
+
+def test_a_condition_is_tested_in_every_grouping(csv: Path) -> None:
+    result = audit(csv, "--fail-if", "accuracy_gap>0.15", "--json", sensitive="skin,sex")
+    failed = json.loads(result.stdout)["failed"]
+    assert result.exit_code == 1
+    assert any("over skin x sex" in reason for reason in failed)
+    assert any("over skin is" in reason for reason in failed)
+    assert not any("over sex is" in reason for reason in failed)
+
+
+def test_chosen_metrics_and_numeric_labels(csv: Path) -> None:
+    options = ("--metrics", "accuracy,accuracy_gap", "--privileged", "sex=1", "--json")
+    found = as_json(audit(csv, *options, sensitive="sex"))
+    assert list(found["disparities"]) == ["accuracy_gap"]
+    assert [group["group"] for group in found["by_group"]] == [{"sex": 0}, {"sex": 1}]
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--y-score", "nope"), "no column"),
+        (("--privileged", "skin=blue"), "no label"),
+        (("--privileged", "blue"), "column=label"),
+        (("--pos-label", "maybe"), "no label"),
+        (("--metrics", "nonsense"), "unknown metric"),
+        (("--weight", "y"), "y"),
+    ],
+)
+def test_unusable_options_are_one_line_and_exit_2(
+    csv: Path, options: tuple[str, ...], word: str
+) -> None:
+    result = audit(csv, *options)
+    assert result.exit_code == 2, result.output
+    assert word in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    for name in ("x.xlsx", "x.npz", "x.csv"):
+        (tmp_path / name).write_bytes(b"")
+        result = audit(tmp_path / name)
+        assert result.exit_code == 2
+        assert name in result.stderr

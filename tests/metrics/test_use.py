@@ -1,0 +1,283 @@
+"""Metrics in use: paired differences, leakage, scorers in a search, metrics of plugins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import sklearn
+from scipy import stats
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_validate
+
+from fairvision.exceptions import GroupsRequiredError, InputError
+from fairvision.metrics import (
+    as_scorer,
+    available_metrics,
+    evaluate_predictions,
+    leakage,
+    paired_difference,
+)
+
+
+def sample(n: int = 2000, seed: int = 0) -> tuple[Any, Any, Any, Any]:
+    rng = np.random.default_rng(seed)
+    group, true = rng.integers(0, 2, n), rng.integers(0, 2, n)
+    hard = rng.random(n) < 0.3
+    a = np.where(hard, 1 - true, true)
+    b = np.where(hard ^ (rng.random(n) < 0.02), 1 - true, true)
+    return true, a, b, group
+
+
+def test_paired_difference_is_the_difference_of_two_evaluations() -> None:
+    true, a, b, group = sample()
+    options: dict[str, Any] = {"sensitive_features": group, "metrics": "all", "privileged": 1}
+    table = paired_difference(true, a, b, random_state=0, n_boot=50, **options)
+    each = [evaluate_predictions(true, p, n_boot=0, **options) for p in (a, b)]
+    for column, found in zip("ab", each, strict=True):
+        for name in ("accuracy", "worst_group_accuracy", "theil_index", "disparate_impact"):
+            assert table.loc[name, column] == pytest.approx(found.interval(name)["value"])
+    np.testing.assert_allclose(table["value"], table["a"] - table["b"])
+
+
+def test_pairing_narrows_the_interval_as_the_theory_says() -> None:
+    true, a, b, group = sample()
+    row = paired_difference(true, a, b, sensitive_features=group, random_state=0, n_boot=4000).loc[
+        "accuracy"
+    ]
+    d = (a == true).astype(float) - (b == true)
+    half = stats.norm.ppf(0.975) * d.std() / np.sqrt(len(d))
+    np.testing.assert_allclose(
+        [row["lower"], row["upper"]], [d.mean() - half, d.mean() + half], atol=0.001
+    )
+    single = evaluate_predictions(true, a, sensitive_features=group, random_state=0)
+    alone = single.overall_intervals.loc["accuracy"]
+    assert row["upper"] - row["lower"] < 0.5 * (alone["upper"] - alone["lower"])
+
+
+@pytest.mark.parametrize("interval", ["percentile", "bca"])
+def test_a_method_does_not_differ_from_itself(interval: str) -> None:
+    true, a, _, group = sample(300)
+    table = paired_difference(
+        true, a, a, sensitive_features=group, random_state=0, n_boot=100, interval=interval
+    )
+    assert (table[["value", "lower", "upper"]] == 0).all(axis=None)
+
+
+def test_a_paired_difference_says_whose_rate_is_undefined() -> None:
+    table = paired_difference(
+        [0, 1, 0, 1], [0, 0, 0, 0], [0, 1, 0, 1], sensitive_features=[0, 0, 1, 1], n_boot=5
+    )
+    assert np.isnan(table.loc["precision", "value"])
+    assert table.loc["precision", "note"] == "a: no positive predictions"
+    with pytest.raises(InputError, match="scores"):
+        paired_difference([0, 1], [0, 1], [1, 0], sensitive_features=[0, 1], metrics=["roc_auc"])
+
+
+def test_leakage_of_noise_is_chance_and_of_the_group_itself_is_1() -> None:
+    rng = np.random.default_rng(0)
+    group = rng.integers(0, 3, 900)
+    noise = leakage(rng.normal(size=(900, 5)), group, random_state=0)
+    for row in noise.itertuples():
+        assert row.lower - 0.03 <= row.chance <= row.upper + 0.03
+    assert noise.loc["accuracy", "chance"] == np.bincount(group).max() / 900
+    known = leakage(np.eye(3)[group], group, random_state=0)
+    assert (known[["value", "lower", "upper"]] == 1).all(axis=None)
+
+
+def test_features_that_know_the_target_only_do_not_leak_within_it() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 2, 3000)
+    group = np.where(rng.random(3000) < 0.9, true, 1 - true)
+    features = true[:, None] + 0.1 * rng.normal(size=(3000, 2))
+    table = leakage(features, group, y=true, random_state=0)
+    assert table.loc["accuracy", "value"] == pytest.approx(0.9, abs=0.02)
+    balanced = table.loc["target_balanced_accuracy"]
+    assert balanced["value"] == pytest.approx(balanced["chance"], abs=0.06)
+    both = leakage(np.c_[features, group], group, y=true, random_state=0)
+    assert both.loc["target_balanced_accuracy", "value"] == 1
+
+
+def test_leakage_is_repeatable_and_refuses_what_it_cannot_probe() -> None:
+    rng = np.random.default_rng(0)
+    features, group = rng.normal(size=(60, 2, 2)), np.repeat([0, 1], 30)
+    first, second = (leakage(features, group, random_state=3) for _ in range(2))
+    assert first.equals(second)
+    with pytest.raises(InputError, match="two groups"):
+        leakage(features, np.zeros(60))
+    with pytest.raises(InputError, match="3 row"):
+        leakage(features, np.r_[np.zeros(57), np.ones(3)])
+    with pytest.raises(InputError, match="not finite"):
+        leakage(np.full((60, 2), np.nan), group)
+    with pytest.raises(InputError, match="y has 2 rows, features 60"):
+        leakage(features, group, y=[0, 1])
+
+
+def search_data() -> tuple[Any, Any, Any]:
+    rng = np.random.default_rng(0)
+    group, true = rng.integers(0, 2, 600), rng.integers(0, 2, 600)
+    # Both columns predict; only the second one works in group 1.
+    X = np.c_[np.where(group == 0, true, 0) * 6.0, true + rng.normal(size=600)]
+    return X, true, group
+
+
+def test_scorer_receives_routed_groups_in_a_grid_search() -> None:
+    X, true, group = search_data()
+    with sklearn.config_context(enable_metadata_routing=True):
+        search = GridSearchCV(
+            LogisticRegression(), {"C": [1e-4, 1.0]}, scoring=as_scorer("accuracy_gap"), cv=3
+        ).fit(X, true, sensitive_features=group)
+        gap = evaluate_predictions(
+            true, search.predict(X), sensitive_features=group, n_boot=0
+        ).disparities.loc["accuracy_gap", "value"]
+        assert search.score(X, true, sensitive_features=group) == pytest.approx(-gap)
+        assert search.best_index_ == np.argmax(search.cv_results_["mean_test_score"])
+        assert (search.cv_results_["mean_test_score"] < 0).all()
+
+
+def test_scorers_stand_beside_sklearns_own() -> None:
+    X, true, group = search_data()
+    weight = np.ones(600)
+    scoring = {
+        "gap": as_scorer("equal-opportunity-difference-signed", privileged=0),
+        "auc": as_scorer("roc_auc"),
+        "plain": "roc_auc",
+    }
+    with sklearn.config_context(enable_metadata_routing=True):
+        found = cross_validate(
+            LogisticRegression(),
+            X,
+            true,
+            scoring=scoring,
+            cv=3,
+            params={"sensitive_features": group},
+        )
+        weighted = as_scorer("accuracy").set_score_request(sample_weight=True)
+        same = cross_validate(
+            LogisticRegression().set_fit_request(sample_weight=True),
+            X,
+            true,
+            scoring={"ours": weighted},
+            cv=3,
+            params={"sensitive_features": group, "sample_weight": weight},
+        )
+    np.testing.assert_allclose(found["test_auc"], found["test_plain"])
+    assert (found["test_gap"] <= 0).all()
+    assert same["test_ours"].shape == (3,)
+
+
+def test_a_scorer_without_groups_says_what_to_do() -> None:
+    X, true, _ = search_data()
+    model = LogisticRegression().fit(X, true)
+    with pytest.raises(GroupsRequiredError, match="enable_metadata_routing"):
+        as_scorer("accuracy_gap")(model, X, true)
+    with pytest.raises(InputError, match="unknown metric"):
+        as_scorer("nonsense")
+
+
+def test_a_better_model_scores_higher_by_every_built_in_scorer() -> None:
+    _, true, group = search_data()
+
+    class Fixed:
+        classes_ = np.array([0, 1])
+
+        def __init__(self, right: Any) -> None:
+            self.p = np.where(right, true, 1 - true)
+
+        def predict(self, X: Any) -> Any:
+            return self.p
+
+        def predict_proba(self, X: Any) -> Any:
+            return np.stack([1 - self.p, self.p], axis=1).astype(float)
+
+    rng = np.random.default_rng(0)
+    good, bad = Fixed(np.ones(600, bool)), Fixed((group == 0) & (rng.random(600) < 0.9))
+    for name in available_metrics():
+        options = {"privileged": 0} if "signed" in name or name == "disparate_impact" else {}
+        scorer = as_scorer(name, **options)
+        high, low = (scorer(m, None, true, sensitive_features=group) for m in (good, bad))
+        assert np.isnan(high) or np.isnan(low) or high >= low - 1e-12, name
+
+
+PLUGIN = """
+@hookimpl
+def fairvision_metrics():
+    yield Metric("odd-gap", "odd_functions:gap", "A gap.", greater_is_better=False)
+    yield Metric("odd-score", "odd_functions:score", "A score.", needs_scores=True)
+    yield Metric("odd-broken", "odd_functions:broken", "Raises.")
+    yield Metric("odd-undefined", "odd_functions:undefined", "Undefined.")
+    yield Metric("odd-absent", "odd_functions:absent", "Not there.")
+"""
+FUNCTIONS = """
+import numpy as np
+from fairvision.exceptions import UndefinedMetricError
+
+def gap(y_true, y_pred, *, sensitive_features, y_score, sample_weight):
+    right = y_true == y_pred
+    masks = [sensitive_features == g for g in np.unique(sensitive_features)]
+    rates = [np.average(right[mask], weights=sample_weight[mask]) for mask in masks]
+    return max(rates) - min(rates)
+
+def score(y_true, y_pred, *, sensitive_features, y_score, sample_weight):
+    return np.average(y_score, weights=sample_weight)
+
+def broken(y_true, y_pred, *, sensitive_features, y_score, sample_weight):
+    raise RuntimeError("out of order")
+
+def undefined(y_true, y_pred, *, sensitive_features, y_score, sample_weight):
+    raise UndefinedMetricError("nobody to compare")
+"""
+
+
+@pytest.fixture
+def offered(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.add("odd", PLUGIN)
+    (site.path / "odd_functions.py").write_text(FUNCTIONS)
+    registry = site.registry()
+    monkeypatch.setattr("fairvision.plugins.default_registry", lambda: registry)
+
+
+@pytest.mark.usefixtures("offered")
+def test_plugins_metrics_have_intervals_and_fail_alone() -> None:
+    true, pred, _, group = sample(400)
+    score = np.linspace(0, 1, 400)
+    names = ["gap", "score", "broken", "undefined", "absent"]
+    found = evaluate_predictions(
+        true,
+        pred,
+        y_score=score,
+        sensitive_features=np.array(["a", "b"])[group],
+        metrics=["accuracy_gap", *(f"odd-{name}" for name in names)],
+        n_boot=300,
+        random_state=0,
+    )
+    table = found.disparities
+    assert table.loc["odd-gap", "value"] == pytest.approx(table.loc["accuracy_gap", "value"])
+    ends = table.loc[["odd-gap", "accuracy_gap"], "upper"]
+    assert ends.iloc[0] == pytest.approx(ends.iloc[1], abs=0.03)
+    assert table.loc["odd-score", "value"] == pytest.approx(0.5)
+    assert table.loc["odd-score", "lower"] < 0.5 < table.loc["odd-score", "upper"]
+    assert table.loc["odd-broken", "note"] == "RuntimeError: out of order"
+    assert table.loc["odd-undefined", "note"] == "nobody to compare"
+    assert "cannot be imported" in table.loc["odd-absent", "note"]
+    assert table["value"].isna().sum() == 3
+
+
+@pytest.mark.usefixtures("offered")
+def test_plugins_metrics_are_in_all_and_can_score() -> None:
+    true, pred, _, group = sample(100)
+    found = evaluate_predictions(true, pred, sensitive_features=group, metrics="all", n_boot=0)
+    assert {"odd-gap", "odd-broken"} <= set(found.disparities.index)
+    assert "odd-score" not in found.disparities.index  # no scores were passed
+    with pytest.raises(InputError, match="y_score"):
+        evaluate_predictions(true, pred, sensitive_features=group, metrics="odd-score")
+    with pytest.raises(InputError, match="odd-gap"):
+        evaluate_predictions(true, pred, sensitive_features=group, metrics="odd-gpa")
+
+    class Fixed:
+        def predict(self, X: Any) -> Any:
+            return pred
+
+    value = as_scorer("odd-gap")(Fixed(), None, true, sensitive_features=group)
+    assert value == -found.interval("odd-gap")["value"]
