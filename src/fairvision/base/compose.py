@@ -35,18 +35,21 @@ def compose(*, model: Any, pre: Any = None, post: Any = None) -> Any:
     >>> compose(pre=RandomOverSampler(), model=TorchClassifier())
     Resampled(classifier=TorchClassifier(), sampler=RandomOverSampler())
     """
-    if not hasattr(model, "predict"):
-        raise InputError(f"model is {model!r}; pass a classifier (it needs fit and predict).")
+    if isinstance(model, type) or not hasattr(model, "predict"):
+        raise InputError(
+            f"model is {model!r}; pass a classifier object (it needs fit and predict)."
+        )
     for sampler in reversed(_as_list(pre)):
-        if not hasattr(sampler, "fit_resample"):
-            raise InputError(f"pre is {sampler!r}; pass a sampler (it needs fit_resample).")
+        if isinstance(sampler, type) or not hasattr(sampler, "fit_resample"):
+            raise InputError(f"pre is {sampler!r}; pass a sampler object (it needs fit_resample).")
         model = Resampled(sampler, model)
     for outer in _as_list(post):
-        if "estimator" not in getattr(outer, "get_params", dict)():
+        if isinstance(outer, type) or "estimator" not in getattr(outer, "get_params", dict)():
             raise InputError(
-                f"post is {outer!r}; pass a meta-estimator (it needs an `estimator` parameter)."
+                f"post is {outer!r}; pass a meta-estimator object (it needs an `estimator` "
+                "parameter)."
             )
-        model = clone(outer, safe=False).set_params(estimator=model)
+        model = clone(outer).set_params(estimator=model)
     return model
 
 

@@ -60,12 +60,14 @@ class Groups:
         return codes.reshape(-1).astype(np.int64), labels
 
     def encode(self, other: Groups) -> NDArray[np.int64]:
-        """Codes of `other`'s rows in this object's categories, shape of ``other.codes``.
+        """Codes of `other`'s rows in this object's columns and categories.
+
+        Columns of the same names may come in another order.
 
         Raises
         ------
         InputError
-            If `other` has other columns, or a label that is unknown here.
+            If `other` has another number of columns, or a label that is unknown here.
         """
         if len(other.names) != len(self.names):
             raise InputError(
@@ -74,16 +76,22 @@ class Groups:
             )
         columns = []
         for i, known in enumerate(self.categories):
-            unseen = sorted(set(other.categories[i].tolist()) - set(known.tolist()), key=str)
+            j = self._place(i, other)
+            unseen = sorted(set(other.categories[j].tolist()) - set(known.tolist()), key=str)
             if unseen:
                 raise InputError(
                     f"sensitive feature {self.names[i]!r} has the label(s) {unseen}, unseen at "
                     f"fit, which saw {known.tolist()}. Fit with rows of every group."
                 )
             position = {label: code for code, label in enumerate(known.tolist())}
-            translate = np.array([position[label] for label in other.categories[i].tolist()])
-            columns.append(translate[other.codes[:, i]])
+            translate = np.array([position[label] for label in other.categories[j].tolist()])
+            columns.append(translate[other.codes[:, j]])
         return np.stack(columns, axis=1)
+
+    def _place(self, index: int, other: Groups) -> int:
+        """Where `other` has this column: by name if it has the same names, else by position."""
+        by_name = len(set(self.names)) == len(self.names) and set(self.names) == set(other.names)
+        return other.names.index(self.names[index]) if by_name else index
 
 
 def _columns(sensitive_features: Any) -> tuple[list[str], list[Any]]:
@@ -95,6 +103,9 @@ def _columns(sensitive_features: Any) -> tuple[list[str], list[Any]]:
     if isinstance(sensitive_features, dict):
         return [str(k) for k in sensitive_features], list(sensitive_features.values())
     name = getattr(sensitive_features, "name", None)
+    if isinstance(sensitive_features, (list, tuple)):
+        # numpy would make text of what stands beside text: 1 becomes "1" and NaN "nan".
+        sensitive_features = np.array(sensitive_features, dtype=object)
     values = np.asarray(sensitive_features)
     if values.ndim == 1:
         return [str(name) if name is not None else "sensitive_feature"], [sensitive_features]
@@ -120,7 +131,7 @@ def _encode(name: str, column: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
             f"sensitive feature {name!r} has {int(missing.sum())} missing label(s), the first in "
             f"row {int(np.flatnonzero(missing)[0])}. Drop those rows or name a group for them."
         )
-    categories = np.asarray(found, dtype=values.dtype)
+    categories = np.asarray(pd.Series(found, dtype=values.dtype).infer_objects())
     try:
         order = np.argsort(categories)
     except TypeError:  # labels of mixed types do not sort; their text does
@@ -176,6 +187,8 @@ Series, DataFrame, dict of columns, or None
             "Pass fit(X, y, sensitive_features=...)."
         )
     found, columns = _columns(sensitive_features)
+    if not columns:
+        raise InputError("sensitive_features has no columns. Name at least one.")
     if names is not None:
         found = list(names)
     encoded = []

@@ -15,8 +15,20 @@ _FORM = "(n_samples, n_channels, height, width)"
 
 
 def is_images(X: Any) -> bool:
-    """Whether X has the four dimensions of a batch of images (3 are an image short)."""
-    return len(getattr(X, "shape", ())) in (3, 4)
+    """Whether X is meant as images rather than a table: it has more than two dimensions."""
+    return len(_shape(X)) > 2
+
+
+def _shape(X: Any) -> tuple[int, ...]:
+    if hasattr(X, "shape"):
+        return tuple(int(size) for size in X.shape)
+    try:
+        return np.asarray(X).shape
+    except ValueError as error:  # numpy's own message speaks of an inhomogeneous shape
+        raise InputError(
+            f"X is a {type(X).__name__} whose {len(X)} items have different shapes. Resize the "
+            f"images alike, and pass them as one array of shape {_FORM}."
+        ) from error
 
 
 def take(X: Any, rows: Any) -> NDArray[Any]:
@@ -51,9 +63,9 @@ def check_images(X: Any, *, fitted_shape: tuple[int, ...] | None = None) -> Any:
     InputError
         Naming the shape, type or value that does not fit, and what to do.
     """
+    shape = _shape(X)
     if not hasattr(X, "shape") or not hasattr(X, "dtype"):
         X = np.asarray(X)
-    shape = tuple(int(size) for size in X.shape)
     if len(shape) == 3:
         raise InputError(
             f"X has shape {shape}; images need {_FORM}. "
@@ -83,17 +95,20 @@ def _check_values(X: Any) -> None:
     name = str(X.dtype).removeprefix("torch.")
     if name == "uint8":
         return
-    if not name.startswith(("float", "bfloat")):
+    if name not in ("float16", "float32", "float64"):
         raise InputError(
-            f"X has dtype {name}; expected uint8 in 0..255 or floating in 0..1. "
-            "Pass X.astype('uint8') if its values are 0..255."
+            f"X has dtype {name}; expected uint8 in 0..255 or floating in 0..1. Pass "
+            "X.astype('uint8') if its values are 0..255, X.astype('float32') if they are 0..1."
         )
     if not isinstance(X, np.ndarray) and not hasattr(X, "numpy"):
         return  # lazy: reading it all just to look at its range would defeat it
     # min and max see every value, propagate NaN, and need no copy.
     low, high = float(X.min()), float(X.max())
-    if np.isnan(low) or np.isnan(high):
-        raise InputError("X contains NaN. Find the broken images with np.isnan(X).any((1, 2, 3)).")
+    if not np.isfinite([low, high]).all():
+        what = "NaN" if np.isnan(low) or np.isnan(high) else "infinite values"
+        raise InputError(
+            f"X contains {what}. Find the broken images with ~np.isfinite(X).all((1, 2, 3))."
+        )
     if low < -1e-6 or high > 1 + 1e-6:
         raise InputError(
             f"X has floating values from {low:g} to {high:g}; expected 0..1. Divide by 255, or "

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.utils import _safe_indexing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from fairvision.base.fitting import accepts, all_or_nothing, fit_with_groups
+from fairvision.base.groups import check_groups
 from fairvision.exceptions import InputError
 
-__all__ = ["Resampled", "accepts", "fit_with_groups"]
-
-
-def accepts(method: Any, name: str) -> bool:
-    """Whether a bound method takes a keyword by this name."""
-    return name in inspect.signature(method).parameters
-
-
-def fit_with_groups(estimator: Any, X: Any, y: Any, **metadata: Any) -> Any:
-    """Fit, passing on the metadata that `fit` names and that are not None."""
-    known = {k: v for k, v in metadata.items() if v is not None and accepts(estimator.fit, k)}
-    return estimator.fit(X, y, **known)
+__all__ = ["Resampled"]
 
 
 def _inner_has(method: str) -> Any:
@@ -47,8 +38,8 @@ class Resampled(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     sampler : sampler
         With ``fit_resample(X, y, *, sensitive_features=None)`` and
         ``sensitive_features_`` after it. A sampler of imbalanced-learn, which
-        knows no groups and no images, is shown row numbers instead and must
-        choose among them (as over- and under-samplers do).
+        knows no groups and no images, is shown `y` alone and must choose among
+        the rows by it (as its random over- and under-samplers do).
     classifier : classifier
 
     Attributes
@@ -57,12 +48,13 @@ class Resampled(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     classes_ : ndarray of shape (n_classes,)
     """
 
-    __metadata_request__fit = {"sensitive_features": True}
+    __metadata_request__fit: ClassVar = {"sensitive_features": True}
 
     def __init__(self, sampler: Any, classifier: Any) -> None:
         self.sampler = sampler
         self.classifier = classifier
 
+    @all_or_nothing
     def fit(self, X: Any, y: ArrayLike, *, sensitive_features: Any = None) -> Self:
         """Resample the training data, then fit the classifier on what came out.
 
@@ -72,18 +64,24 @@ class Resampled(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_samples,)
         sensitive_features : array-like of shape (n_samples,) or \
 (n_samples, n_sensitive), default=None
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InputError
+            If lengths differ, or the sampler cannot choose rows, or loses their groups.
         """
-        self.sampler_ = clone(self.sampler)
-        if accepts(self.sampler_.fit_resample, "sensitive_features"):
-            X, y = self.sampler_.fit_resample(X, y, sensitive_features=sensitive_features)
-            groups = getattr(self.sampler_, "sensitive_features_", None)
+        sampler = clone(self.sampler)
+        if accepts(sampler.fit_resample, "sensitive_features"):
+            X, y = sampler.fit_resample(X, y, sensitive_features=sensitive_features)
+            groups = _groups_after(sampler, sensitive_features)
         else:
-            rows = _choose_rows(self.sampler_, np.asarray(y))
-            X, y = X[rows], np.asarray(y)[rows]
-            groups = _rows_of(sensitive_features, rows)
-        self.classifier_ = fit_with_groups(
-            clone(self.classifier), X, y, sensitive_features=groups
-        )
+            X, y, groups = _choose(sampler, X, y, sensitive_features)
+        self.classifier_ = fit_with_groups(clone(self.classifier), X, y, sensitive_features=groups)
+        self.sampler_ = sampler
         self.classes_ = self.classifier_.classes_
         return self
 
@@ -105,21 +103,47 @@ class Resampled(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return self.classifier_.transform(X)
 
 
-def _choose_rows(sampler: Any, y: NDArray[Any]) -> NDArray[np.int64]:
-    """Let a sampler that knows nothing of images choose among row numbers."""
-    sampler.fit_resample(np.arange(len(y)).reshape(-1, 1), y)
-    rows = getattr(sampler, "sample_indices_", None)
-    if rows is None:
+def _groups_after(sampler: Any, before: Any) -> Any:
+    groups = getattr(sampler, "sensitive_features_", None)
+    if groups is None and before is not None:
         raise InputError(
-            f"{type(sampler).__name__} makes new rows out of numbers and cannot make images. "
-            "Use a sampler that chooses rows (RandomOverSampler, RandomUnderSampler, ...)."
+            f"{type(sampler).__name__} was given sensitive_features and left none for the new "
+            "rows. Its fit_resample must set `sensitive_features_`."
         )
+    return groups
+
+
+def _choose(sampler: Any, X: Any, y: ArrayLike, groups: Any) -> tuple[Any, Any, Any]:
+    """Let a sampler that knows nothing of images choose among their rows."""
+    targets = np.asarray(y)
+    if len(targets) != len(X):
+        raise InputError(f"y has {len(targets)} rows, X has {len(X)}. Pass one label per image.")
+    check_groups(groups, len(targets))
+    rows = _chosen_rows(sampler, targets)
+    if isinstance(groups, dict):
+        groups = {name: _safe_indexing(column, rows) for name, column in groups.items()}
+    elif groups is not None:
+        groups = _safe_indexing(groups, rows)
+    return _safe_indexing(X, rows), targets[rows], groups
+
+
+def _chosen_rows(sampler: Any, y: NDArray[Any]) -> NDArray[np.int64]:
+    """Row numbers picked by `y` alone.
+
+    The sampler sees a word in place of each image, so that one which computes
+    with pixels (SMOTE, NearMiss) fails instead of computing with nonsense.
+    """
+    name, error = type(sampler).__name__, None
+    try:
+        sampler.fit_resample(np.full((len(y), 1), "image", dtype=object), y)
+    except (TypeError, ValueError) as raised:
+        error = raised
+    rows = getattr(sampler, "sample_indices_", None)
+    if error is not None or rows is None:
+        raise InputError(
+            f"{name} cannot choose among images by their targets alone"
+            f"{f' ({error})' if error else ''}. Samplers that compute with pixels, as SMOTE or "
+            "NearMiss do, make no images: use RandomOverSampler, RandomUnderSampler, or a sampler "
+            "whose fit_resample takes sensitive_features."
+        ) from error
     return np.asarray(rows)
-
-
-def _rows_of(sensitive_features: Any, rows: NDArray[np.int64]) -> Any:
-    if sensitive_features is None:
-        return None
-    if hasattr(sensitive_features, "iloc"):
-        return sensitive_features.iloc[rows]
-    return np.asarray(sensitive_features)[rows]

@@ -5,16 +5,18 @@ from __future__ import annotations
 import copy
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fairvision.exceptions import InputError
-from fairvision.nn.modules import FeatureClassifier, last_linear
+from fairvision.nn.modules import FeatureClassifier, PretrainedClassifier, last_linear
 
 __all__ = ["Backbone", "build_classifier", "mlp", "small_cnn"]
 
@@ -64,8 +66,8 @@ def build_classifier(
     backbone : str, nn.Module or callable
         ``"small-cnn"``, ``"mlp"``, the name of any `torchvision.models`
         classifier, ``"package.module:factory"``; a module (copied: features in
-        its output, or its own `.features` and `.head`); or a factory called
-        with the input shape if it takes an argument.
+        its output, or its own `.features` and `.head`); or a factory, called
+        with the input shape if it requires an argument.
     weights : str or None
         For torchvision names: an entry of the model's weights enum
         (``"DEFAULT"``), downloaded by torchvision; or the path of a state dict.
@@ -79,20 +81,26 @@ def build_classifier(
         If no backbone has that name (with the closest ones), or the module does
         not take such images.
     """
+    published = isinstance(backbone, str) and backbone not in _OWN and ":" not in backbone
+    if weights is not None and not published:
+        raise InputError(
+            f"weights is {weights!r}, which goes with the backbones of torchvision.models; "
+            f"backbone is {backbone!r}. Load them into a module and pass that as the backbone."
+        )
     if isinstance(backbone, str):
         if backbone in _OWN:
             return _with_head(_OWN[backbone](input_shape), input_shape, n_classes, **_HALF)
-        if ":" not in backbone:
+        if published:
             return _torchvision(backbone, weights, input_shape, n_classes)
         backbone = _import(backbone)
-    if isinstance(backbone, nn.Module):
-        module = copy.deepcopy(backbone)
-    elif callable(backbone):
-        takes_shape = bool(inspect.signature(backbone).parameters)
-        module = backbone(input_shape) if takes_shape else backbone()
-    else:
-        raise InputError(f"backbone is {backbone!r}; pass a name, an nn.Module or a factory.")
-    return _complete(module, input_shape, n_classes)
+    module = copy.deepcopy(backbone) if isinstance(backbone, nn.Module) else None
+    if module is None and callable(backbone):
+        module = backbone(input_shape) if _requires_argument(backbone) else backbone()
+    if not isinstance(module, nn.Module):
+        raise InputError(
+            f"backbone is {backbone!r}; pass a name, an nn.Module, or a factory that returns one."
+        )
+    return _complete(module.cpu(), input_shape, n_classes)
 
 
 _OWN: dict[str, Callable[[Shape], nn.Module]] = {"small-cnn": small_cnn, "mlp": mlp}
@@ -106,17 +114,48 @@ def _import(target: str) -> Callable[..., nn.Module]:
         raise InputError(f"backbone {target!r} cannot be imported: {error}.") from error
 
 
+def _requires_argument(factory: Callable[..., nn.Module]) -> bool:
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return any(
+        parameter.kind in positional and parameter.default is parameter.empty
+        for parameter in inspect.signature(factory).parameters.values()
+    )
+
+
+@contextmanager
+def _taking(input_shape: Shape) -> Iterator[None]:
+    """Explain what a net raises when it is built for, or shown, images it cannot take."""
+    try:
+        yield
+    except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"The backbone does not take images of shape {input_shape} "
+            f"(channels, height, width): {error}"
+        ) from error
+
+
+def _features_of(module: nn.Module, input_shape: Shape) -> Tensor:
+    """What `.features` gives for two blank images."""
+    module.eval()
+    weight = next(module.parameters(), torch.empty(0))
+    with _taking(input_shape), torch.no_grad():
+        return module.features(torch.zeros(2, *input_shape, dtype=weight.dtype))  # type: ignore[operator]
+
+
 def _complete(module: nn.Module, input_shape: Shape, n_classes: int) -> nn.Module:
     """Give a module what is missing: a head, or a head of the right width."""
     head = getattr(module, "head", None)
     if not callable(getattr(module, "features", None)) or not isinstance(head, nn.Linear):
         return _with_head(module, input_shape, n_classes)
-    if head.out_features != n_classes and isinstance(getattr(type(module), "head", None), property):
-        raise InputError(
-            f"The wrapped model has {head.out_features} output(s), y has {n_classes} classes. "
-            "Replace its last layer first."
-        )
-    if head.out_features != n_classes:
+    if _features_of(module, input_shape).shape[1:] != (head.in_features,):
+        return _with_head(module, input_shape, n_classes)  # a `.features` of some other meaning
+    if isinstance(module, PretrainedClassifier):
+        if max(head.out_features, 2) != n_classes:
+            raise InputError(
+                f"The wrapped model has {head.out_features} output(s), y has {n_classes} classes. "
+                "Replace its last layer first."
+            )
+    elif head.out_features != n_classes:
         module.head = nn.Linear(head.in_features, n_classes)
     return module
 
@@ -124,17 +163,10 @@ def _complete(module: nn.Module, input_shape: Shape, n_classes: int) -> nn.Modul
 def _with_head(
     trunk: nn.Module, input_shape: Shape, n_classes: int, **normalization: Any
 ) -> FeatureClassifier:
-    tabular = len(input_shape) == 1
-    probe = FeatureClassifier(trunk, 1, 1, **({} if tabular else normalization)).eval()
-    try:
-        with torch.no_grad():
-            n_features = probe.features(torch.zeros(2, *input_shape)).shape[1]
-    except RuntimeError as error:
-        raise InputError(
-            f"The backbone does not take images of shape {input_shape} "
-            f"(channels, height, width): {error}"
-        ) from error
-    return FeatureClassifier(trunk, n_features, n_classes, **({} if tabular else normalization))
+    if len(input_shape) == 1:
+        normalization = {}
+    n_features = _features_of(FeatureClassifier(trunk, 1, 1), input_shape).shape[1]
+    return FeatureClassifier(trunk, n_features, n_classes, **normalization)
 
 
 def _torchvision(
@@ -150,20 +182,53 @@ def _torchvision(
     if len(input_shape) != 3:
         raise InputError(f"backbone {name!r} takes images; X has {input_shape[0]} plain features.")
     local = weights is not None and Path(weights).is_file()
-    published = None if local else weights
-    model = zoo.get_model(name, weights=published, **_options(name, input_shape, published))
-    if local:
-        model.load_state_dict(torch.load(str(weights), weights_only=True, map_location="cpu"))
+    published = None if weights is None or local else _published(name, weights)
+    with _taking(input_shape):
+        model = zoo.get_model(name, weights=published, **_options(name, input_shape, published))
     n_features = _behead(model)
+    if local:
+        _load(model, str(weights))
     normalization = _IMAGENET
     if published is not None:
-        preset = zoo.get_model_weights(name)[published].transforms()
+        preset = published.transforms()
         normalization = {"mean": tuple(preset.mean), "std": tuple(preset.std)}
-    model = FeatureClassifier(model, n_features, n_classes, n_channels=3, **normalization)
-    return model
+    whole = FeatureClassifier(model, n_features, n_classes, n_channels=3, **normalization)
+    _features_of(whole, input_shape)
+    return whole
 
 
-def _options(name: str, input_shape: Shape, weights: str | None) -> dict[str, Any]:
+def _published(name: str, weights: str) -> Any:
+    """The entry of a torchvision weights enum that is called so."""
+    import torchvision.models as zoo
+
+    known = zoo.get_model_weights(name)
+    try:
+        return known[weights.rpartition(".")[2]]
+    except KeyError:
+        raise InputError(
+            f"weights is {weights!r}: there is no such file, and {name} is published as "
+            f"{[entry.name for entry in known]}. Pass one of these, or the path of a state dict."
+        ) from None
+
+
+def _load(trunk: nn.Module, path: str) -> None:
+    """Load a trunk from a state dict, whose own head, of however many classes, is left out."""
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        missing = trunk.load_state_dict(state, strict=False).missing_keys
+    except (AttributeError, EOFError, RuntimeError, TypeError, UnpicklingError) as error:
+        raise InputError(
+            f"{path} cannot be loaded into the backbone: {error} Pass a state dict of this very "
+            "model, as torch.save(model.state_dict(), path) writes it."
+        ) from error
+    if missing:
+        raise InputError(
+            f"{path} lacks {len(missing)} of the backbone's weights, {missing[0]!r} first. "
+            "Pass a state dict of this very model."
+        )
+
+
+def _options(name: str, input_shape: Shape, weights: Any) -> dict[str, Any]:
     """Constructor arguments that depend on the image size or on training from scratch."""
     if weights is not None:
         return {}

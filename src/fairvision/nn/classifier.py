@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar, Self
@@ -16,22 +17,22 @@ from sklearn.base import (
     TransformerMixin,
     clone,
 )
-from sklearn.model_selection import train_test_split
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_is_fitted,
-    column_or_1d,
-    validate_data,
-)
-from skorch.helper import predefined_split
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 from torch import Tensor, nn
 
-from fairvision.base import Groups, check_groups, check_images, is_images, take
+from fairvision.base import Groups, all_or_nothing, check_groups, check_images, is_images, take
 from fairvision.exceptions import InputError
 from fairvision.nn.backbones import Backbone, build_classifier
-from fairvision.nn.modules import PretrainedClassifier, last_linear
-from fairvision.nn.net import ObjectiveNet
+from fairvision.nn.checks import (
+    check_callbacks,
+    check_parameters,
+    check_weights,
+    drop_weightless,
+    encode,
+    hold_out,
+)
+from fairvision.nn.modules import with_features
+from fairvision.nn.net import INFERENCE, ObjectiveNet
 from fairvision.nn.objective import Objective
 from fairvision.nn.randomness import RandomState, as_seed, isolated_rng
 from fairvision.nn.rows import Rows, Transform, scale
@@ -60,7 +61,7 @@ class TorchClassifier(
         ``"small-cnn"``, ``"mlp"``, the name of any `torchvision.models`
         classifier (its head is replaced), ``"package.module:factory"``, a
         module (copied, never changed), or a factory, called with
-        (n_channels, height, width) if it takes an argument. Two-dimensional X
+        (n_channels, height, width) if it requires an argument. Two-dimensional X
         gets ``"mlp"`` in place of ``"small-cnn"``.
     weights : str or None, default=None
         For torchvision backbones: ``"DEFAULT"`` or another published name,
@@ -98,6 +99,7 @@ class TorchClassifier(
         (n_channels, height, width), or (n_features,).
     net_ : skorch.NeuralNetClassifier
     history_ : skorch.history.History
+        A row an epoch.
     n_steps_ : int
         Optimisation steps taken.
 
@@ -147,6 +149,7 @@ class TorchClassifier(
 
     # -- training -----------------------------------------------------------------
 
+    @all_or_nothing
     def fit(
         self,
         X: Any,
@@ -176,7 +179,8 @@ class TorchClassifier(
         Raises
         ------
         InputError
-            Naming what does not fit, before anything runs.
+            Naming what does not fit, before anything runs. An estimator that was
+            fitted before is left as it was.
         """
         X, codes = self._check_training_data(X, y)
         groups = self._check_groups(sensitive_features, len(codes))
@@ -194,15 +198,9 @@ class TorchClassifier(
                 del self.feature_names_in_
         else:
             X, y = validate_data(self, X, y, dtype=np.float64)
-        check_classification_targets(y)
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise InputError(
-                f"y has one class ({self.classes_.tolist()[0]!r}); a classifier needs two or more. "
-                "Check the target column, or the part of the data that you selected."
-            )
+        self.classes_, codes = encode(y)
         self.input_shape_ = tuple(int(size) for size in X.shape[1:])
-        return X, codes.astype(np.int64)
+        return X, codes
 
     def _check_groups(self, sensitive_features: Any, n_samples: int) -> Groups | None:
         """Read the groups. Methods that need them say so here."""
@@ -229,18 +227,17 @@ class TorchClassifier(
         self._check_parameters()
         weights = None
         if sample_weight is not None:
-            weights = _check_sample_weight(sample_weight, codes, ensure_non_negative=True)
-            X, codes, groups, weights = _drop_weightless(X, codes, groups, weights)
+            weights = check_weights(sample_weight, codes)
+            X, codes, groups, weights = drop_weightless(X, codes, groups, weights)
         seed = as_seed(self.random_state)
         device = self._device()
-        with isolated_rng(seed):
+        with isolated_rng(seed, device):
             module = self._make_module().to(device, self._dtype)
             net = self._make_net(module, device)
-            rows = self._rows(X, codes, groups, weights)
+            rows, held_out = self._rows(X, codes, groups, weights), None
             if self.validation_fraction:
-                rows, held_out = _hold_out(rows, self.validation_fraction, seed)
-                net.set_params(train_split=predefined_split(held_out))
-            net.train(rows)
+                rows, held_out = hold_out(rows, self.validation_fraction, seed)
+            net.train(rows, held_out)
         self.net_, self.module_, self.history_ = net, net.module_.eval(), net.history
         self.n_steps_ = sum(self.history_[:, "train_batch_count"]) if len(net.history) else 0
         self._n_features_out = self.module_.head.in_features
@@ -278,24 +275,35 @@ class TorchClassifier(
         )
 
     def _check_parameters(self) -> None:
-        for name, low in (("max_epochs", 0), ("batch_size", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, (int, np.integer)) or value < low:
-                raise InputError(f"{name} is {value!r}; pass an int of {low} or more.")
-        if not 0 <= self.validation_fraction < 1:
-            raise InputError(
-                f"validation_fraction is {self.validation_fraction!r}; pass 0 (none) up to 1."
-            )
-        if isinstance(self.optimizer, str) and self.optimizer not in _OPTIMIZERS:
+        """Check the parameters of training. Methods add their own."""
+        check_parameters(self)
+        check_callbacks(self.callbacks, bool(self.validation_fraction))
+        if not callable(self.optimizer) and self.optimizer not in list(_OPTIMIZERS):
             raise InputError(
                 f"optimizer is {self.optimizer!r}; pass one of {sorted(_OPTIMIZERS)}, or anything "
                 "called as optimizer(params, lr=..., weight_decay=...)."
+            )
+        if self.train_transform is not None and not callable(self.train_transform):
+            raise InputError(
+                f"train_transform is {self.train_transform!r}; pass a callable from a batch of "
+                "images to another, or None."
             )
 
     def _device(self) -> torch.device:
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return torch.device(self.device)
+        try:
+            device = torch.device(self.device)
+        except RuntimeError as error:
+            raise InputError(
+                f"device is {self.device!r}; pass 'auto', 'cpu', 'cuda', 'cuda:1', ... ({error})"
+            ) from error
+        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+            raise InputError(
+                f"device is {self.device!r}; torch sees {torch.cuda.device_count()} CUDA "
+                "device(s). Pass 'cpu' or 'auto'."
+            )
+        return device
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -321,9 +329,9 @@ class TorchClassifier(
         module : nn.Module
             Takes floating images in 0..1 (put its normalisation in front with
             ``nn.Sequential``) and gives logits: one per class, or a single one
-            for the second of two classes. Used as it is, not copied. Its
-            features are what enters its last linear layer, unless it has
-            ``features(x)`` and ``head`` of its own.
+            for the second of two classes. Copied, never changed. Its features
+            are what enters its last linear layer, unless it has a method
+            ``features(x)`` and a linear ``head`` of its own.
         classes : array-like of shape (n_classes,)
             The label of each output, in the order of the outputs.
         input_shape : tuple (n_channels, height, width) or None
@@ -334,10 +342,10 @@ class TorchClassifier(
         Returns
         -------
         TorchClassifier
-            Fitted; ``module_`` computes what `module` computes.
+            Fitted; ``module_`` computes what `module` computes. A clone of it
+            trains on from the weights of `module`.
         """
-        if not callable(getattr(module, "features", None)) or not hasattr(module, "head"):
-            module = PretrainedClassifier(module, last_linear(module)[0])
+        module = with_features(module)
         model = cls(backbone=module, **params)
         model.classes_ = np.asarray(classes)
         n_outputs = int(module.head.out_features)  # type: ignore[union-attr, arg-type]
@@ -346,7 +354,7 @@ class TorchClassifier(
                 f"classes has {len(model.classes_)} labels, the model's last linear layer "
                 f"{n_outputs} output(s). Pass one label per output, in their order."
             )
-        model.module_ = module.to(model._device()).eval()
+        model.module_ = copy.deepcopy(module).to(model._device()).eval()
         model._n_features_out = int(module.head.in_features)  # type: ignore[union-attr, arg-type]
         if input_shape is not None:
             model.input_shape_ = tuple(input_shape)
@@ -373,13 +381,14 @@ class TorchClassifier(
         """Apply a function to batches of scaled images in evaluation mode."""
         check_is_fitted(self)
         X = self._check_input(X)
-        device = next(self.module_.parameters()).device
-        size = max(int(self.batch_size), 256)
+        weight = next(self.module_.parameters())
+        size = INFERENCE * self.batch_size
         outputs = []
         self.module_.eval()
         with torch.inference_mode():
-            for start in range(0, len(X), size):
-                images = scale(take(X, slice(start, start + size)), device, self._dtype)
+            # By index, which copies: a module may work in place, and X is not ours.
+            for rows in np.array_split(np.arange(len(X)), range(size, len(X), size)):
+                images = scale(take(X, rows), weight.device, weight.dtype)
                 outputs.append(function(images).cpu().numpy())
         return np.concatenate(outputs)
 
@@ -391,40 +400,3 @@ class TorchClassifier(
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "module_")
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = False
-        # Training is reproducible given random_state, which checks set.
-        tags.non_deterministic = False
-        return tags
-
-
-def _drop_weightless(
-    X: Any, codes: NDArray[np.int64], groups: Groups | None, weights: NDArray[np.float64]
-) -> tuple[Any, NDArray[np.int64], Groups | None, NDArray[np.float64]]:
-    """Leave out rows of weight 0: they must not even reach batch normalisation."""
-    kept = np.flatnonzero(weights)
-    if len(kept) == len(weights):
-        return X, codes, groups, weights
-    if len(kept) == 0:
-        raise InputError("sample_weight is 0 for every row. Give some rows a positive weight.")
-    if groups is not None:
-        groups = Groups(groups.names, groups.codes[kept], groups.categories)
-    return X[kept], codes[kept], groups, weights[kept]
-
-
-def _hold_out(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows]:
-    """Split rows for validation, stratified by class."""
-    targets = rows.targets.numpy()
-    try:
-        parts = train_test_split(
-            np.arange(len(rows)), test_size=fraction, stratify=targets, random_state=seed % 2**32
-        )
-    except ValueError as error:
-        raise InputError(
-            f"validation_fraction={fraction} cannot be held out of {len(rows)} rows "
-            f"stratified by class: {error}"
-        ) from error
-    train, held_out = (np.sort(part) for part in parts)
-    return rows.subset(train), rows.subset(held_out)

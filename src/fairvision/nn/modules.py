@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fairvision.exceptions import InputError
 
-__all__ = ["FeatureClassifier", "PretrainedClassifier", "last_linear"]
+__all__ = ["FeatureClassifier", "PretrainedClassifier", "last_linear", "with_features"]
 
 
 class FeatureClassifier(nn.Module):
@@ -97,10 +97,23 @@ class PretrainedClassifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.model(x)
-        if logits.ndim == 1 or logits.shape[1] == 1:  # one logit: the positive class against 0
+        if logits.numel() == len(x):  # one logit: the positive class against 0
             logits = logits.reshape(-1, 1)
             return torch.cat([torch.zeros_like(logits), logits], dim=1)
         return logits
+
+
+def with_features(model: nn.Module) -> nn.Module:
+    """The model itself if it has a method `.features` and a linear `.head`, else wrapped.
+
+    A *submodule* called features, as many of torchvision's models have, may stop
+    short of what enters the head.
+    """
+    features, head = getattr(model, "features", None), getattr(model, "head", None)
+    own = callable(features) and not isinstance(features, nn.Module)
+    if own and isinstance(head, nn.Linear):
+        return model
+    return PretrainedClassifier(model, last_linear(model)[0])
 
 
 def last_linear(model: nn.Module) -> tuple[str, nn.Linear]:

@@ -6,13 +6,16 @@ from typing import Any
 
 import torch
 from skorch import NeuralNetClassifier
-from skorch.callbacks import PassthroughScoring
+from skorch.callbacks import EarlyStopping, PassthroughScoring
 from torch import Tensor
 
 from fairvision.nn.objective import Objective, cross_entropy
 from fairvision.nn.rows import Batch, Batches, Rows, Transform
 
-__all__ = ["ObjectiveNet"]
+__all__ = ["INFERENCE", "ObjectiveNet"]
+
+#: Batches are this many times larger where no gradients are kept.
+INFERENCE = 4
 
 
 class ObjectiveNet(NeuralNetClassifier):
@@ -49,9 +52,14 @@ class ObjectiveNet(NeuralNetClassifier):
     def check_data(self, X: Any, y: Any = None) -> None:
         """Nothing: the estimator checked its input already."""
 
+    def get_split_datasets(
+        self, X: tuple[Rows, Rows | None], y: Any = None, **fit_params: Any
+    ) -> tuple[Rows, Rows | None]:
+        return X  # split by the estimator, and not kept: a pickled net holds no images
+
     def get_iterator(self, dataset: Rows, training: bool = False) -> Batches:
         if not training:
-            size = max(self.batch_size, 256)
+            size = INFERENCE * self.batch_size
             return Batches(dataset, size, self.device, lambda: torch.arange(len(dataset)))
         return Batches(
             dataset,
@@ -77,7 +85,16 @@ class ObjectiveNet(NeuralNetClassifier):
             self.history.record_batch(name, value)
         return {"loss": step.loss, "y_pred": step.logits}
 
-    def train(self, rows: Rows) -> None:
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        self._forget_batches()
+        super().on_epoch_begin(net, **kwargs)
+
+    def _forget_batches(self) -> None:
+        # Their means are in the epoch's own row; a dict a batch would outgrow the net.
+        if self.history:
+            self.history[-1]["batches"] = []
+
+    def train(self, rows: Rows, held_out: Rows | None = None) -> None:
         """Train from the start. Unlike skorch's `fit`, an interrupt is passed on.
 
         A half-trained net that looks like a finished one would be worse than none.
@@ -85,6 +102,16 @@ class ObjectiveNet(NeuralNetClassifier):
         self.initialize()
         self.objective.start(self.module_, rows, torch.device(self.device), self.max_epochs)
         self.notify("on_train_begin", X=rows, y=rows.targets)
-        self.fit_loop(rows, rows.targets)
+        try:
+            self.fit_loop((rows, held_out))
+        except KeyboardInterrupt:
+            if not self._stopped_early():
+                raise
         self.notify("on_train_end", X=rows, y=rows.targets)
         self.objective.finish(self.module_)
+        self._forget_batches()
+
+    def _stopped_early(self) -> bool:
+        # skorch's EarlyStopping speaks by raising KeyboardInterrupt, as a keyboard does.
+        stoppers = [cb for _, cb in self.callbacks_ if isinstance(cb, EarlyStopping)]
+        return any(stopper.misses_ == stopper.patience for stopper in stoppers)

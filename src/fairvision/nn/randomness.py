@@ -29,8 +29,8 @@ def as_seed(random_state: RandomState) -> int:
     if random_state is None:
         return int(np.random.default_rng().integers(2**32))
     if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
-        if random_state < 0:
-            raise InputError(f"random_state is {random_state}; pass an int of 0 or more.")
+        if not 0 <= random_state < 2**32:
+            raise InputError(f"random_state is {random_state}; pass an int from 0 to 2**32 - 1.")
         return int(random_state)
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**32, dtype=np.uint32))
@@ -42,22 +42,32 @@ def as_seed(random_state: RandomState) -> int:
 
 
 @contextmanager
-def isolated_rng(seed: int) -> Iterator[None]:
+def isolated_rng(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
     """Seed torch, numpy and random inside the block; restore all three after it.
+
+    Parameters
+    ----------
+    seed : int
+    device : torch device
+        Where the block computes. CUDA's generators are left alone, and CUDA
+        asleep, if that is the CPU and nobody has used CUDA yet.
 
     Weight initialisation, dropout and torchvision's transforms only know the
     global generators, so they are seeded here and put back. cuDNN is held to
     its deterministic kernels for the same bits on the same machine.
     """
     numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with_cuda = torch.device(device).type == "cuda" or torch.cuda.is_initialized()
+    devices = range(torch.cuda.device_count()) if with_cuda else ()
     try:
         with (
             torch.random.fork_rng(devices=devices),
             torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
         ):
-            torch.manual_seed(seed)
-            np.random.seed(seed % 2**32)  # noqa: NPY002
+            torch.default_generator.manual_seed(seed)
+            if with_cuda:
+                torch.cuda.manual_seed_all(seed)
+            np.random.seed(seed)  # noqa: NPY002
             random.seed(seed)
             yield
     finally:

@@ -149,10 +149,10 @@ class Batches:
 def split(order: Tensor, batch_size: int) -> list[Tensor]:
     """Cut an epoch into batches, never leaving a single row for the last one.
 
-    Batch normalisation cannot train on one row.
+    Batch normalisation cannot train on one row, unless batches of one are what was asked for.
     """
     batches = list(order.split(batch_size))
-    if len(batches) > 1 and len(batches[-1]) == 1:
+    if batch_size > 1 < len(batches) and len(batches[-1]) == 1:
         last = batches.pop()
         batches[-1] = torch.cat([batches[-1], last])
     return batches

@@ -1,0 +1,120 @@
+"""What `TorchClassifier.fit` checks and prepares before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.model_selection import train_test_split
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight
+
+from fairvision.base import Groups
+from fairvision.exceptions import InputError
+from fairvision.nn.rows import Rows
+
+__all__ = [
+    "check_callbacks",
+    "check_parameters",
+    "check_weights",
+    "drop_weightless",
+    "encode",
+    "hold_out",
+]
+
+
+_NUMBER = (int, float, np.number)
+
+
+def check_parameters(estimator: Any) -> None:
+    """The numbers among the parameters."""
+    for name, low in (("max_epochs", 0), ("batch_size", 1)):
+        value = getattr(estimator, name)
+        if not isinstance(value, (int, np.integer)) or value < low:
+            raise InputError(f"{name} is {value!r}; pass an int of {low} or more.")
+    for name in ("lr", "weight_decay"):
+        value = getattr(estimator, name)
+        if not isinstance(value, _NUMBER) or not value >= 0:
+            raise InputError(f"{name} is {value!r}; pass a number of 0 or more.")
+    fraction = estimator.validation_fraction
+    if not isinstance(fraction, _NUMBER) or not 0 <= fraction < 1:
+        raise InputError(f"validation_fraction is {fraction!r}; pass 0 (none) up to 1.")
+
+
+def check_callbacks(callbacks: Sequence[Any] | None, validation: bool) -> None:
+    """A list, and none that waits for a validation loss which nobody computes."""
+    if callbacks is not None and not isinstance(callbacks, (list, tuple)):
+        raise InputError(f"callbacks is {callbacks!r}; pass a list of skorch callbacks.")
+    for callback in () if validation else callbacks or ():
+        if isinstance(callback, tuple):  # skorch takes (name, callback), too
+            callback = callback[-1]
+        if str(getattr(callback, "monitor", None)).startswith("valid_"):
+            raise InputError(
+                f"{type(callback).__name__} monitors {callback.monitor!r}, and no rows are held "
+                "out. Set validation_fraction=0.2, or monitor='train_loss'."
+            )
+
+
+def encode(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Sorted class labels, and the place of each row's label among them."""
+    import pandas as pd
+
+    missing = np.flatnonzero(pd.isna(y))
+    if len(missing):
+        raise InputError(
+            f"y has {len(missing)} missing label(s), the first in row {missing[0]}. "
+            "Drop those rows or label them."
+        )
+    try:
+        check_classification_targets(y)
+    except ValueError as error:
+        raise InputError(
+            f"{error} Cut numbers into classes; make mixed labels of one type: y.astype(str)."
+        ) from error
+    classes, codes = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise InputError(
+            f"y has one class ({classes.tolist()[0]!r}); a classifier needs two or more. "
+            "Check the target column, or the part of the data that you selected."
+        )
+    return classes, codes.astype(np.int64)
+
+
+def check_weights(sample_weight: ArrayLike, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The weights as an array of shape (n_samples,), none negative, not all of them 0."""
+    try:
+        return _check_sample_weight(sample_weight, codes, ensure_non_negative=True)
+    except ValueError as error:
+        raise InputError(f"{error} Pass one weight of 0 or more for each row of X.") from error
+
+
+def drop_weightless(
+    X: Any, codes: NDArray[np.int64], groups: Groups | None, weights: NDArray[np.float64]
+) -> tuple[Any, NDArray[np.int64], Groups | None, NDArray[np.float64]]:
+    """Leave out rows of weight 0: they must not even reach batch normalisation."""
+    kept = np.flatnonzero(weights)
+    if len(kept) == len(weights):
+        return X, codes, groups, weights
+    if len(kept) == 0:
+        raise InputError("sample_weight is 0 for every row. Give some rows a positive weight.")
+    if groups is not None:
+        groups = Groups(groups.names, groups.codes[kept], groups.categories)
+    return X[kept], codes[kept], groups, weights[kept]
+
+
+def hold_out(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows]:
+    """Split rows for validation, stratified by class."""
+    targets = rows.targets.numpy()
+    try:
+        parts = train_test_split(
+            np.arange(len(rows)), test_size=fraction, stratify=targets, random_state=seed
+        )
+    except ValueError as error:
+        raise InputError(
+            f"validation_fraction={fraction} cannot be held out of {len(rows)} rows "
+            f"stratified by class: {error}"
+        ) from error
+    train, held_out = (np.sort(part) for part in parts)
+    return rows.subset(train), rows.subset(held_out)
