@@ -7,22 +7,28 @@ the m-th spurious attribute with K_m values; p are its softmax outputs.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["FeatureMemory", "confusion_excess", "decorrelating_weights", "weighted_mean"]
+__all__ = [
+    "FeatureMemory",
+    "confusion_excess",
+    "curvature_solver",
+    "decorrelating_weights",
+    "standardize",
+    "weighted_mean",
+]
 
 
-def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:
-    """Mean of per-row values of shape (n,), each times its weight over the weights' sum."""
-    if weights is None:
-        return values.mean()
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Mean of per-row values of shape (n,), weighted; 0 where no row has any weight."""
     return (values * weights).sum() / weights.sum().clamp_min(1e-12)
 
 
-def confusion_excess(logits: Tensor, weights: Tensor | None = None) -> Tensor:
+def confusion_excess(logits: Tensor, weights: Tensor) -> Tensor:
     """How far a head is from knowing nothing, in nats (equation 3, less its minimum).
 
     L_confusion = -1/K sum_k log p_k, the cross-entropy to the uniform label,
@@ -32,18 +38,31 @@ def confusion_excess(logits: Tensor, weights: Tensor | None = None) -> Tensor:
     Parameters
     ----------
     logits : Tensor of shape (n, K)
-    weights : Tensor of shape (n,) or None
+    weights : Tensor of shape (n,)
     """
-    k = logits.shape[1]
-    per_row = -F.log_softmax(logits, dim=1).mean(dim=1) - torch.log(torch.tensor(float(k)))
-    return weighted_mean(per_row, weights)
+    uniform = torch.full_like(logits, 1 / logits.shape[1])
+    divergence = F.kl_div(logits.log_softmax(1), uniform, reduction="none").sum(1)
+    return weighted_mean(divergence, weights)
+
+
+def standardize(features: Tensor) -> Tensor:
+    """Features with mean 0 and variance 1 over the batch, shape (n, d).
+
+    Read like this, an attribute cannot be hidden by merely making it small.
+    """
+    variance, mean = torch.var_mean(features, dim=0, correction=0)
+    return (features - mean) * (variance + 1e-6).rsqrt()
 
 
 def decorrelating_weights(targets: Tensor, attribute: Tensor) -> Tensor:
-    """P(y) P(a) / P(y, a) for each row: weights under which target and attribute are independent.
+    """Weights of rows under which the attribute says nothing about the target.
 
-    Without them, a head that must not tell the attribute must not tell the
-    target either, wherever the two are correlated, and the features collapse.
+    Within each class every value of the attribute that occurs there weighs the
+    same: P(y) / (K_y P(y, a)), with K_y the number of those values. Without such
+    weights, a head that must not tell the attribute must not tell the target
+    either, wherever the two are correlated, and the features collapse. Classes
+    with a single value are left out, because there the attribute is the target;
+    if all are such, every row weighs 1.
 
     Parameters
     ----------
@@ -52,14 +71,48 @@ def decorrelating_weights(targets: Tensor, attribute: Tensor) -> Tensor:
 
     Returns
     -------
-    Tensor of shape (n,), float32; the rows' mean is 1 if every pair occurs.
+    Tensor of shape (n,), float32
     """
     n_y, n_a = int(targets.max()) + 1, int(attribute.max()) + 1
     cell = targets * n_a + attribute
     joint = torch.bincount(cell, minlength=n_y * n_a).double().reshape(n_y, n_a)
-    expected = joint.sum(1, keepdim=True) * joint.sum(0, keepdim=True) / joint.sum()
-    ratio = torch.where(joint > 0, expected / joint.clamp_min(1), torch.zeros_like(joint))
-    return ratio.reshape(-1)[cell].float()
+    values = (joint > 0).sum(1, keepdim=True)
+    share = joint.sum(1, keepdim=True) / values.clamp_min(1) * (values > 1)
+    if not share.any():
+        return torch.ones(len(targets))
+    return (share / joint.clamp_min(1)).reshape(-1)[cell].float()
+
+
+def curvature_solver(inputs: Tensor, weights: Tensor, ridge: float) -> Callable[[Tensor], Tensor]:
+    """Divide by the curvature of a softmax regression's loss.
+
+    Whatever its probabilities are, the curvature of the logits is at most
+    1/2 (I - 11'/K) (Böhning 1992), and just that for K = 2 where the head knows
+    nothing, which is where the confusion drives it. With this bound a step never
+    raises the loss, and one factorisation serves all steps and classes.
+
+    Parameters
+    ----------
+    inputs : Tensor of shape (n, d)
+    weights : Tensor of shape (n,), sum 1
+    ridge : float
+
+    Returns
+    -------
+    callable
+        Maps a gradient of shape (d, K) to (1/2 Z' diag(w) Z + ridge I)^-1 gradient.
+    """
+    n, d = inputs.shape
+    scaled = inputs * (weights / 2).sqrt()[:, None]
+    narrow = n < d  # then n x n is the smaller system (Woodbury's identity)
+    gram = scaled @ scaled.T if narrow else scaled.T @ scaled
+    gram.diagonal().add_(ridge)
+    factor = torch.linalg.cholesky(gram)
+    if not narrow:
+        return lambda gradient: torch.cholesky_solve(gradient, factor)
+    return lambda gradient: (
+        (gradient - scaled.T @ torch.cholesky_solve(scaled @ gradient, factor)) / ridge
+    )
 
 
 class FeatureMemory:
@@ -80,3 +133,7 @@ class FeatureMemory:
         if len(self._batches) == 1:
             return self._batches[0]
         return tuple(torch.cat(parts) for parts in zip(*self._batches, strict=True))
+
+    def clear(self) -> None:
+        """Forget all batches."""
+        self._batches.clear()

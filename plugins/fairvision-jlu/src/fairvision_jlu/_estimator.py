@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from functools import partial
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
-from fairvision.base import Groups, check_groups, check_images
-from fairvision.exceptions import InputError
-from fairvision.nn import Objective, Rows, TorchClassifier
 from numpy.typing import ArrayLike
 
+from fairvision.base import Groups, check_groups
+from fairvision.exceptions import InputError
+from fairvision.nn import Objective, Rows, TorchClassifier
+from fairvision_jlu._heads import SpuriousHeads
 from fairvision_jlu._objective import JLUObjective
 
 __all__ = ["JLUClassifier"]
@@ -37,24 +39,35 @@ class JLUClassifier(TorchClassifier):
     warmup, ramp : float, default=0.25
         Shares of the training steps: first without confusion, then with alpha
         rising linearly. Both 0 as published.
+    head_solver : {"newton", "adam"}, default="newton"
+        How the spurious heads learn. A head that lags behind the features
+        leaves them unchanged; Newton steps keep it at its best at hardly any
+        cost. ``"adam"`` as published.
     head_steps : int, default=4
         Most steps of the spurious heads for each step of the features.
     head_tol : float, default=0.01
         The heads stop sooner, once a step lowers their loss by less than this share.
-    head_lr : float, default=1e-2
-    head_memory : int, default=4
-        Batches whose features the heads see at each step.
-    head_hidden : int, default=0
-        Hidden units of a spurious head; 0 is a linear head.
+    head_memory : int, default=1
+        Batches whose features the heads see at each step, the current one included.
+    head_ridge : float, default=0.01
+        Penalty on the heads' squared weights, for ``"newton"``.
+    head_lr : float, default=0.01
+        Learning rate of the heads, for ``"adam"``.
+    standardize : bool, default=True
+        Whether the heads read features standardised over the batch. False as
+        published; then features can hide the attribute by shrinking, and at
+        larger alpha collapse.
     decorrelate : bool, default=True
-        Weight the secondary losses by P(y) P(a) / P(y, a), so that the heads
-        read the attribute and not the target that goes with it. False as
-        published; then a strong correlation makes the features collapse.
+        Weight the rows in the secondary losses so that, within each class, all
+        values of an attribute weigh the same: the heads then read the attribute
+        and not the target that goes with it. False as published; then a strong
+        correlation costs the target, too. Not applied to `spurious_data`.
 
     Attributes
     ----------
     spurious_heads_ : nn.ModuleList
-        One head per spurious attribute, on the features.
+        One linear head per spurious attribute, on the features that
+        ``transform`` gives, standardised over the rows if `standardize`.
     sensitive_names_ : tuple of str
     sensitive_categories_ : tuple of ndarray
         The labels of each attribute, in the order of its head's outputs.
@@ -76,7 +89,7 @@ class JLUClassifier(TorchClassifier):
     (5, 128)
     """
 
-    __metadata_request__fit = {"sensitive_features": True, "spurious_data": False}
+    __metadata_request__fit: ClassVar = {"sensitive_features": True, "spurious_data": False}
 
     def __init__(
         self,
@@ -85,11 +98,13 @@ class JLUClassifier(TorchClassifier):
         alpha: float = 1.0,
         warmup: float = 0.25,
         ramp: float = 0.25,
+        head_solver: str = "newton",
         head_steps: int = 4,
         head_tol: float = 0.01,
-        head_lr: float = 1e-2,
-        head_memory: int = 4,
-        head_hidden: int = 0,
+        head_memory: int = 1,
+        head_ridge: float = 0.01,
+        head_lr: float = 0.01,
+        standardize: bool = True,
         decorrelate: bool = True,
         weights: str | None = None,
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adamw",
@@ -122,11 +137,13 @@ class JLUClassifier(TorchClassifier):
         self.alpha = alpha
         self.warmup = warmup
         self.ramp = ramp
+        self.head_solver = head_solver
         self.head_steps = head_steps
         self.head_tol = head_tol
-        self.head_lr = head_lr
         self.head_memory = head_memory
-        self.head_hidden = head_hidden
+        self.head_ridge = head_ridge
+        self.head_lr = head_lr
+        self.standardize = standardize
         self.decorrelate = decorrelate
 
     def fit(
@@ -145,8 +162,8 @@ class JLUClassifier(TorchClassifier):
         X : array-like of shape (n_samples, n_channels, height, width)
         y : array-like of shape (n_samples,)
         sensitive_features : array-like of shape (n_samples,) or (n_samples, n_sensitive)
-            The spurious attributes, a head for each column. May be None only
-            with `spurious_data`.
+            The spurious attributes, a head for each column. With `spurious_data`
+            they are not used and may be None.
         sample_weight : array-like of shape (n_samples,), default=None
             Weighs the primary loss.
         spurious_data : tuple (X, sensitive_features), default=None
@@ -163,35 +180,41 @@ class JLUClassifier(TorchClassifier):
             Without group labels: it never falls back to plain training.
         """
         X, codes = self._check_training_data(X, y)
-        source, labels = (X, sensitive_features) if spurious_data is None else spurious_data
-        if spurious_data is not None:
-            source = check_images(source, fitted_shape=self.input_shape_)
-        spurious = check_groups(
-            labels, len(source), required_by=type(self).__name__, min_groups=2
-        )
-        assert spurious is not None
+        groups: Groups | None = None
+        self._secondary: Rows | None = None
+        if spurious_data is None:
+            groups = spurious = self._check_spurious(sensitive_features, len(codes))
+        else:
+            check_groups(sensitive_features, len(codes))
+            images, labels = _pair(spurious_data)
+            images = self._check_input(images)
+            spurious = self._check_spurious(labels, len(images))
+            no_targets = np.zeros(len(images), dtype=np.int64)
+            self._secondary = Rows(images, no_targets, spurious.codes, dtype=self._dtype)
         self.sensitive_names_ = spurious.names
         self.sensitive_categories_ = spurious.categories
-        self._secondary = None
-        if spurious_data is not None:
-            no_targets = np.zeros(len(source), dtype=np.int64)
-            self._secondary = Rows(source, no_targets, spurious.codes, dtype=self._dtype)
-        primary_groups = spurious if spurious_data is None else None
-        self._train(X, codes, primary_groups, sample_weight)
-        del self._secondary
-        self.spurious_heads_ = self.net_.objective.heads
+        try:
+            self._train(X, codes, groups, sample_weight)
+        finally:
+            del self._secondary
+        objective = cast(JLUObjective, self.net_.objective)
+        self.spurious_heads_ = objective.heads.modules
         return self
 
-    def _check_groups(self, sensitive_features: Any, n_samples: int) -> Groups | None:
-        return check_groups(
-            sensitive_features, n_samples, required_by=type(self).__name__, min_groups=2
-        )
+    def _check_spurious(self, labels: Any, n_samples: int) -> Groups:
+        name = type(self).__name__
+        groups = check_groups(labels, n_samples, required_by=name, min_groups=2)
+        assert groups is not None  # None raises where groups are required
+        return groups
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
         for name in ("alpha", "warmup", "ramp", "head_tol"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} is {getattr(self, name)!r}; pass 0 or more.")
+        for name in ("head_ridge", "head_lr"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} is {getattr(self, name)!r}; pass more than 0.")
         if self.warmup + self.ramp > 1:
             raise InputError(
                 f"warmup={self.warmup} and ramp={self.ramp} are shares of the training steps; "
@@ -200,19 +223,39 @@ class JLUClassifier(TorchClassifier):
         for name in ("head_steps", "head_memory"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)!r}; pass 1 or more.")
+        if self.head_solver not in ("newton", "adam"):
+            raise InputError(
+                f"head_solver is {self.head_solver!r}; pass 'newton', or 'adam' as published."
+            )
 
     def _make_objective(self) -> Objective:
+        make_heads = partial(
+            SpuriousHeads,
+            n_values=tuple(len(values) for values in self.sensitive_categories_),
+            solver=self.head_solver,
+            steps=self.head_steps,
+            tol=self.head_tol,
+            lr=self.head_lr,
+            ridge=self.head_ridge,
+            memory=self.head_memory,
+            standardized=self.standardize,
+        )
         return JLUObjective(
+            make_heads,
             alpha=self.alpha,
             warmup=self.warmup,
             ramp=self.ramp,
-            head_steps=self.head_steps,
-            head_tol=self.head_tol,
-            head_lr=self.head_lr,
-            head_memory=self.head_memory,
-            head_hidden=self.head_hidden,
             decorrelate=self.decorrelate,
-            n_values=tuple(len(values) for values in self.sensitive_categories_),
-            secondary=self._secondary,
             batch_size=self.batch_size,
+            secondary=self._secondary,
+            train_transform=self.train_transform,
         )
+
+
+def _pair(spurious_data: Any) -> tuple[Any, Any]:
+    if not isinstance(spurious_data, (tuple, list)) or len(spurious_data) != 2:
+        raise InputError(
+            f"spurious_data is a {type(spurious_data).__name__}; pass a pair "
+            "(X, sensitive_features)."
+        )
+    return spurious_data[0], spurious_data[1]

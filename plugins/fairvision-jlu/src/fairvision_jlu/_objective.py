@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from itertools import cycle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import repeat
 
 import torch
-import torch.nn.functional as F
-from fairvision.exceptions import CollapseWarning
-from fairvision.nn import Batch, Batches, Objective, Rows, Step, cross_entropy
 from torch import Tensor, nn
 
-from fairvision_jlu._algorithm import (
-    FeatureMemory,
-    confusion_excess,
-    decorrelating_weights,
-    weighted_mean,
-)
+from fairvision.exceptions import CollapseWarning
+from fairvision.nn import Batch, Batches, Objective, Rows, Step, cross_entropy
+from fairvision_jlu._algorithm import decorrelating_weights
+from fairvision_jlu._heads import SpuriousHeads
 
 __all__ = ["JLUObjective"]
 
@@ -26,27 +23,19 @@ class JLUObjective(Objective):
 
     Parameters
     ----------
+    make_heads : callable (n_features) -> SpuriousHeads
     alpha : float
         Weight of the confusion losses once fully on.
     warmup, ramp : float
         Shares of the training steps: without confusion, and rising linearly to `alpha`.
-    head_steps : int
-        Most steps of (a) for each step of (b).
-    head_tol : float
-        (a) stops early once a step lowers the heads' loss by less than this share.
-    head_lr : float
-    head_memory : int
-        Batches whose features (a) sees.
-    head_hidden : int
-        Hidden units of a spurious head; 0 is a linear head.
     decorrelate : bool
-        Weight (a) and the confusion by P(y) P(a) / P(y, a).
-    n_values : tuple of int
-        Values of each spurious attribute.
+        Whether to weight rows in (a) and in the confusion so that target and
+        attribute are independent.
     secondary : Rows or None
         Images with spurious labels of their own, in ``groups``; None reads them
         from the primary batch.
     batch_size : int
+    train_transform : callable or None
         For `secondary`.
     """
 
@@ -54,81 +43,60 @@ class JLUObjective(Objective):
 
     def __init__(
         self,
+        make_heads: Callable[[int], SpuriousHeads],
         *,
         alpha: float,
         warmup: float,
         ramp: float,
-        head_steps: int,
-        head_tol: float,
-        head_lr: float,
-        head_memory: int,
-        head_hidden: int,
         decorrelate: bool,
-        n_values: tuple[int, ...],
+        batch_size: int,
         secondary: Rows | None = None,
-        batch_size: int = 64,
+        train_transform: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
+        self.make_heads = make_heads
         self.alpha = alpha
         self.warmup = warmup
         self.ramp = ramp
-        self.head_steps = head_steps
-        self.head_tol = head_tol
-        self.head_lr = head_lr
-        self.head_memory = head_memory
-        self.head_hidden = head_hidden
         self.decorrelate = decorrelate
-        self.n_values = n_values
-        self.secondary = secondary
         self.batch_size = batch_size
+        self.secondary = secondary
+        self.train_transform = train_transform
 
     def start(self, module: nn.Module, rows: Rows, device: torch.device, max_epochs: int) -> None:
-        # The heads draw from a fork of the generator, so that alpha = 0 shuffles and
-        # drops out exactly as plain training does and gives the same bits.
-        devices = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            self.heads = nn.ModuleList(self._head(module, n) for n in self.n_values).to(device)
-            self._seed = int(torch.randint(2**31, ()))
-        dtype = next(module.parameters()).dtype
-        self.heads.to(dtype)
-        self.optimizer = torch.optim.Adam(self.heads.parameters(), lr=self.head_lr)
-        self.memory = FeatureMemory(self.head_memory)
-        self.balance = self._balance(rows).to(device, dtype)
-        self._secondary_batches = self._endless_secondary(device)
+        self._devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices=self._devices):
+            self.heads = self.make_heads(int(module.head.in_features))  # type: ignore[arg-type, union-attr]
+            seed = int(torch.randint(2**31, ()))
+        self.heads.start(next(module.parameters()))
+        self._weights = self._row_weights(rows).to(device, rows.dtype)
+        self._secondary = self._endless_secondary(device, seed)
         self.n_steps = max_epochs * -(-len(rows) // self.batch_size)
         self.n_done = 0
-        self._counts = torch.zeros(module.head.out_features, dtype=torch.long)
+        n_classes = int(rows.targets.max()) + 1
+        self._largest_class = float(torch.bincount(rows.targets).max()) / len(rows)
+        self._predicted = torch.zeros(n_classes, dtype=torch.long, device=device)
 
-    def _head(self, module: nn.Module, n_values: int) -> nn.Module:
-        n_features = module.head.in_features
-        if not self.head_hidden:
-            return nn.Linear(n_features, n_values)
-        return nn.Sequential(
-            nn.Linear(n_features, self.head_hidden),
-            nn.ReLU(),
-            nn.Linear(self.head_hidden, n_values),
-        )
-
-    def _balance(self, rows: Rows) -> Tensor:
+    def _row_weights(self, rows: Rows) -> Tensor:
         """Weight of each row in each attribute's losses, shape (n_rows, n_attributes)."""
-        source = self.secondary if self.secondary is not None else rows
+        source = rows if self.secondary is None else self.secondary
         assert source.groups is not None
         if self.secondary is not None or not self.decorrelate:
             return torch.ones(source.groups.shape)
         columns = [decorrelating_weights(rows.targets, a) for a in source.groups.T]
         return torch.stack(columns, dim=1)
 
-    def _endless_secondary(self, device: torch.device):
+    def _endless_secondary(self, device: torch.device, seed: int) -> Iterator[Batch] | None:
         if self.secondary is None:
             return None
-        generator = torch.Generator().manual_seed(self._seed)
-        n = len(self.secondary)
-        batches = Batches(
+        generator, n_rows = torch.Generator().manual_seed(seed), len(self.secondary)
+        epoch = Batches(
             self.secondary,
             self.batch_size,
             device,
-            lambda: torch.randperm(n, generator=generator),
+            lambda: torch.randperm(n_rows, generator=generator),
+            self.train_transform,
         )
-        return (batch for epoch in cycle([batches]) for batch, _ in epoch)
+        return (batch for batches in repeat(epoch) for batch, _ in batches)
 
     def current_alpha(self) -> float:
         """Alpha of the step to come: 0 in the warm-up, then a ramp, then `alpha`."""
@@ -140,28 +108,22 @@ class JLUObjective(Objective):
         return self.alpha * min((done - self.warmup) / self.ramp, 1.0)
 
     def order(self, module: nn.Module, rows: Rows) -> Tensor:
-        self._counts.zero_()
+        self._predicted.zero_()
         return super().order(module, rows)
 
     def step(self, module: nn.Module, batch: Batch) -> Step:
-        features = module.features(batch.images)
-        logits = module.head(features)
+        features, logits = _features_and_logits(module, batch.images)
         primary = cross_entropy(logits, batch.targets, batch.weights)
-        second = batch
-        spurious_features = features
-        if self._secondary_batches is not None:
-            second = next(self._secondary_batches)
-            spurious_features = module.features(second.images)
-        weights = self.balance[second.rows.to(self.balance.device)]
-        head_loss, steps = self._fit_heads(spurious_features, second.groups, weights)
-        excesses = [
-            confusion_excess(head(spurious_features), weights[:, m])
-            for m, head in enumerate(self.heads)
-        ]
-        excess = torch.stack(excesses).sum()
         alpha = self.current_alpha()
+        if self._secondary is not None:
+            batch, features = self._secondary_features(module, self._secondary, bool(alpha))
+        inputs = self.heads.read(features if alpha else features.detach())
+        weights = self._weights[batch.rows.to(self._weights.device)]
+        assert batch.groups is not None
+        head_loss, head_steps = self.heads.fit(inputs, batch.groups, weights)
+        excess = self.heads.excess(inputs, weights)
         self.n_done += 1
-        self._counts += torch.bincount(logits.detach().argmax(1).cpu(), minlength=logits.shape[1])
+        self._predicted += torch.bincount(logits.argmax(1), minlength=len(self._predicted))
         return Step(
             primary + alpha * excess if alpha else primary,
             logits,
@@ -169,39 +131,55 @@ class JLUObjective(Objective):
                 "primary_loss": primary.item(),
                 "confusion_excess": excess.item(),
                 "head_loss": head_loss,
-                "head_steps": float(steps),
+                "head_steps": float(head_steps),
             },
         )
 
-    def _fit_heads(self, features: Tensor, groups: Tensor, weights: Tensor) -> tuple[float, int]:
-        """(a): fit the heads alone, features fixed, until they stop improving."""
-        features, groups, weights = self.memory.add(features, groups, weights)
-        before, value, taken = float("inf"), float("inf"), 0
-        while taken < self.head_steps and (taken < 2 or value < before * (1 - self.head_tol)):
-            before = value
-            losses = [
-                weighted_mean(
-                    F.cross_entropy(head(features), groups[:, m], reduction="none"), weights[:, m]
-                )
-                for m, head in enumerate(self.heads)
-            ]
-            loss = torch.stack(losses).sum()
-            # (b) left gradients in the heads: they belong to the features alone.
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
-            value, taken = loss.item(), taken + 1
-        return value, taken
+    def _secondary_features(
+        self, module: nn.Module, batches: Iterator[Batch], learn: bool
+    ) -> tuple[Batch, Tensor]:
+        """The next batch that carries spurious labels, and its features."""
+        if learn:
+            batch = next(batches)
+            return batch, module.features(batch.images)  # type: ignore[operator]
+        # Without confusion the heads look on: running statistics and the random stream stay
+        # as plain training has them, so that alpha = 0 gives the same bits.
+        with torch.random.fork_rng(devices=self._devices), torch.no_grad(), _evaluating(module):
+            batch = next(batches)
+            return batch, module.features(batch.images)  # type: ignore[operator]
 
     def finish(self, module: nn.Module) -> None:
-        self._secondary_batches = None
-        self.memory = FeatureMemory(self.head_memory)
-        share = self._counts.max() / self._counts.sum().clamp_min(1)
-        if self.alpha and share > 0.99:
+        self._secondary = self.secondary = None
+        self.heads.memory.clear()
+        share = float(self._predicted.max() / self._predicted.sum().clamp_min(1))
+        if self.alpha and share > max(0.99, self._largest_class + 0.05):
             warnings.warn(
                 f"In its last epoch the model put {share:.1%} of the training rows into one class: "
-                "the features have collapsed. Lower alpha, lengthen warmup and ramp, or keep "
-                "decorrelate=True.",
+                "the features have collapsed, or training was too short. Lower alpha, lengthen "
+                "warmup and ramp, keep decorrelate=True, or pass spurious_data in which the "
+                "attribute goes with no class.",
                 CollapseWarning,
                 stacklevel=2,
             )
+
+
+def _features_and_logits(module: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in one pass, and the logits just as the module's own `forward` gives them."""
+    seen: list[Tensor] = []
+    handle = module.head.register_forward_pre_hook(  # type: ignore[union-attr, operator]
+        lambda _, inputs: seen.append(inputs[0])
+    )
+    try:
+        logits = module(images)
+    finally:
+        handle.remove()
+    return seen[-1].flatten(1), logits
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train()
