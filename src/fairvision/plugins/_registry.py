@@ -148,6 +148,7 @@ class Registry:
 
 def default_registry() -> Registry:
     """Return the registry of this process, made when it is first asked for."""
+    _refuse_while_loading()  # even if there is one: a plugin must not depend on who came first
     with _LOCK:  # so that two threads do not each call every hook
         return _default()
 
@@ -157,13 +158,17 @@ def _default() -> Registry:
     return Registry()
 
 
-@contextmanager
-def _no_recursion() -> Iterator[None]:
+def _refuse_while_loading() -> None:
     if _LOADING.get():
         raise PluginError(
             "A plugin asked for the registry while plugins are being loaded. "
             "Ask inside a method, not at import or in a hook."
         )
+
+
+@contextmanager
+def _no_recursion() -> Iterator[None]:
+    _refuse_while_loading()
     token = _LOADING.set(True)
     try:
         yield
