@@ -152,6 +152,19 @@ def test_unusable_options_are_one_line_and_exit_2(
     assert "Traceback" not in result.output
 
 
+def test_groups_called_none_are_groups_and_empty_ones_are_missing(
+    table: pd.DataFrame, tmp_path: Path
+) -> None:
+    path = tmp_path / "predictions.csv"
+    table["skin"] = table["skin"].replace({"dark": "None"})
+    table.to_csv(path, index=False)
+    assert as_json(audit(path, "--json"))["by_group"][0]["group"] == {"skin": "None"}
+    table.loc[:4, "skin"] = ""
+    table.to_csv(path, index=False)
+    assert "5 missing" in audit(path).stderr
+    assert len(as_json(audit(path, "--json", "--missing", "group"))["by_group"]) == 3
+
+
 def test_unreadable_files_are_named(tmp_path: Path) -> None:
     for name in ("x.xlsx", "x.npz", "x.csv"):
         (tmp_path / name).write_bytes(b"")

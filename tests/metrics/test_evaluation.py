@@ -362,3 +362,44 @@ def test_aif360_leaves_logging_as_it_was() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[] 0"
     assert "tensorflow" not in done.stderr
+
+
+def test_all_weights_zero_and_groups_all_too_small() -> None:
+    with pytest.raises(InputError, match="nothing is left"):
+        run(sample_weight=np.zeros(600))
+    found = run(min_support=1000, privileged=0)
+    assert found.disparities.loc["worst_group_accuracy", "note"] == "needs 1 groups, got 0"
+    assert found.by_group["accuracy"].notna().all()
+    # Only the privileged group is large enough: there is no other side.
+    group = np.where(np.arange(600) < 4, 1, np.where(np.arange(600) < 300, 0, 2))
+    one_sided = run(group=group, min_support=10, privileged=[0, 2])
+    note = one_sided.disparities.loc["statistical_parity_difference_signed", "note"]
+    assert note == "no rows on one side"
+
+
+def test_columns_may_be_named_like_ours() -> None:
+    frame = pd.DataFrame({"metric": GROUP, "n": GROUP % 2})
+    found = run(group=frame)
+    json.dumps(found.to_dict(), allow_nan=False)
+    assert found.by_group_intervals.index.names == ["metric", "n", "metric"]
+    # fairlearn also lists crossings that do not occur.
+    frame = found.metric_frame.by_group["accuracy"].dropna()
+    assert frame.tolist() == found.by_group["accuracy"].tolist()
+
+
+def test_gaps_alone_and_no_probabilities_where_nobody_reads_them() -> None:
+    class Silent:
+        def predict(self, X: Any) -> Any:
+            return PRED
+
+        def predict_proba(self, X: Any) -> Any:
+            raise AssertionError("a second pass through a net, for nothing")
+
+    found = evaluate(
+        Silent(), None, TRUE, sensitive_features=GROUP, metrics=["accuracy_gap"], n_boot=0
+    )
+    assert list(found.disparities.index) == ["accuracy_gap"]
+    assert list(found.by_group.columns) == ["n", "positives", "negatives", "note"]
+    assert found.overall.empty
+    json.dumps(found.to_dict(), allow_nan=False)
+    found._repr_html_()

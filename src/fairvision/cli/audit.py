@@ -87,7 +87,8 @@ def _read(path: Path) -> pd.DataFrame:
     kind = path.suffix.lower()
     try:
         if kind == ".csv":
-            return pd.read_csv(path)
+            # "None" and "NA" may well be the names of groups.
+            return pd.read_csv(path, keep_default_na=False, na_values=["", "nan", "NaN"])
         if kind in (".parquet", ".pq"):
             return pd.read_parquet(path)
         if kind == ".npz":

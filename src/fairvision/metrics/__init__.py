@@ -1,7 +1,8 @@
 """Fairness gaps and performance, by group, with intervals; fairlearn and aif360 side by side."""
 
 from fairvision.metrics.catalog import available_metrics
-from fairvision.metrics.engine import evaluate, evaluate_predictions
+from fairvision.metrics.engine import evaluate_predictions
+from fairvision.metrics.estimator import evaluate
 from fairvision.metrics.evaluation import Evaluation
 from fairvision.metrics.paired import paired_difference
 from fairvision.metrics.papers import calibrated_threshold

@@ -50,7 +50,8 @@ def _supported(function: Function, has_support: Callable[..., bool]) -> Function
         if not has_support(true, predicted, weight):
             return float("nan")
         used = weight > 0
-        return float(function(true[used], predicted[used], sample_weight=weight[used]))
+        value = function(true[used], predicted[used], sample_weight=weight[used])
+        return float(np.asarray(value).item())  # fairlearn before 0.15 gives some as one-row arrays
 
     return guarded
 
@@ -227,7 +228,8 @@ def _entropy(benefit: Floats, weight: Floats, alpha: float) -> float:
         terms = np.zeros_like(share)
         terms[positive] = share[positive] * np.log(share[positive])
     elif alpha == 0:
-        terms = -np.log(share)
+        with np.errstate(divide="ignore"):  # infinite, by definition, where somebody gets nothing
+            terms = -np.log(share)
     else:
         terms = (share**alpha - 1) / (alpha * (alpha - 1))
     return float(np.average(terms, weights=weight))

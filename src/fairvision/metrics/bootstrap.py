@@ -16,8 +16,8 @@ __all__ = ["Bootstrap", "Estimate", "as_generator", "draw_counts", "estimate"]
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
-# Arrays made for some draws at a time hold about this many numbers (32 MB).
-_CHUNK = 1 << 22
+# Arrays made for some draws at a time hold about this many numbers: 4 MB stay near the cache.
+_CHUNK = 1 << 19
 # Leaving out one row of each kind is exact; with more kinds than this, one block of rows each.
 _MAX_KINDS = 500
 

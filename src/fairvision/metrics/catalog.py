@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fairvision.exceptions import InputError, UnknownNameError
-from fairvision.metrics.disparities import AGGREGATES, DISPARITIES, Disparity
+from fairvision.exceptions import InputError, PluginError, UndefinedMetricError, UnknownNameError
+from fairvision.metrics.aggregates import AGGREGATES, Disparity
+from fairvision.metrics.disparities import DISPARITIES
 from fairvision.metrics.rates import RATES
 from fairvision.metrics.scores import SCORE_RATES
 
@@ -203,6 +204,21 @@ def _find(name: str) -> Any:
             name, [*available_metrics(), *(offered.name for offered in registry.metrics())]
         )
         raise InputError(f"unknown metric {name!r}.{near} See available_metrics().") from None
+
+
+def plugin_function(offered: Any) -> Any:
+    """What a plugin's metric names; if it cannot be imported, a function that says so."""
+    from fairvision.plugins import resolve
+
+    try:
+        return resolve(offered)
+    except PluginError as error:
+        message = str(error)
+
+        def unavailable(*_: Any, **__: Any) -> float:
+            raise UndefinedMetricError(message)
+
+        return unavailable
 
 
 def _file(chosen: Chosen, name: str) -> None:

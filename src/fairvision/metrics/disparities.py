@@ -10,94 +10,13 @@ the number over all groups undefined.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fairvision.metrics.aggregates import AGGREGATES, Context, Disparity, aggregate, ratio, span
 from fairvision.metrics.rates import RATES, Confusion, Floats, divide
 
-__all__ = ["AGGREGATES", "DISPARITIES", "Context", "Disparity"]
-
-
-@dataclass(frozen=True, eq=False)
-class Context:
-    """What a disparity may read beside the counts.
-
-    Attributes
-    ----------
-    privileged : ndarray of shape (n_groups,), bool, or None
-    directions : ndarray of shape (n_groups, n_classes) or None
-        Signs of the association of group and class in the training data.
-    """
-
-    privileged: NDArray[np.bool_] | None = None
-    directions: Floats | None = None
-
-
-@dataclass(frozen=True)
-class Disparity:
-    """A number over the groups.
-
-    Attributes
-    ----------
-    name, summary : str
-    compute : callable
-        ``compute(confusion, context)`` -> array of shape (...).
-    uses : tuple of str
-        The rates it is made of, which tell why it is undefined.
-    undefined : str
-        Why it can be undefined although every rate is defined.
-    needs_positive, needs_privileged : bool
-    min_groups : int
-    greater_is_better : bool
-    part : {"disparity", "overall"}
-        The table of an evaluation that shows it.
-    """
-
-    name: str
-    summary: str
-    compute: Callable[[Confusion, Context], Floats]
-    uses: tuple[str, ...] = ()
-    undefined: str = "a ratio over 0"
-    needs_positive: bool = True
-    needs_privileged: bool = False
-    min_groups: int = 2
-    greater_is_better: bool = False
-    part: str = "disparity"
-
-
-def _span(values: Floats) -> Floats:
-    return values.max(-1) - values.min(-1)  # NaN in any group gives NaN
-
-
-def _ratio(values: Floats) -> Floats:
-    return divide(values.min(-1), values.max(-1))
-
-
-AGGREGATES: dict[str, tuple[Callable[[Floats], Floats], str, int]] = {
-    "difference": (_span, "Largest minus smallest", 2),
-    "ratio": (_ratio, "Smallest over largest", 2),
-    "group_min": (lambda v: v.min(-1), "Smallest", 1),
-    "group_max": (lambda v: v.max(-1), "Largest", 1),
-    "group_mean": (lambda v: v.mean(-1), "Mean over groups of the", 1),
-    "group_variance": (lambda v: v.var(-1), "Population variance over groups of the", 2),
-}
-
-
-def _aggregate(rate_name: str, aggregate: str, name: str | None = None) -> Disparity:
-    rate = RATES[rate_name]
-    reduce, words, min_groups = AGGREGATES[aggregate]
-    spread = aggregate in ("difference", "group_variance")
-    return Disparity(
-        name=name or f"{rate_name}_{aggregate}",
-        summary=f"{words} {rate_name} of the groups.",
-        compute=lambda c, _: reduce(rate.compute(c)),
-        uses=(rate_name,),
-        needs_positive=rate.needs_positive,
-        min_groups=min_groups,
-        greater_is_better=not spread and (aggregate == "ratio" or rate.greater_is_better),
-    )
+__all__ = ["DISPARITIES", "association"]
 
 
 def _rates_of_every_class(c: Confusion, given_truth: bool) -> Floats:
@@ -111,14 +30,14 @@ def _rates_of_every_class(c: Confusion, given_truth: bool) -> Floats:
 
 def _demographic_parity(c: Confusion, _: Context) -> Floats:
     if c.positive is not None:
-        return _span(RATES["selection_rate"].compute(c))
-    return _span(_rates_of_every_class(c, given_truth=False)).max((-2, -1))
+        return span(RATES["selection_rate"].compute(c))
+    return span(_rates_of_every_class(c, given_truth=False)).max((-2, -1))
 
 
 def _equalized_odds(c: Confusion, _: Context) -> Floats:
     if c.positive is not None:
-        return np.maximum(_span(_tpr(c)), _span(_fpr(c)))
-    return _span(_rates_of_every_class(c, given_truth=True)).max((-2, -1))
+        return np.maximum(span(_tpr(c)), span(_fpr(c)))
+    return span(_rates_of_every_class(c, given_truth=True)).max((-2, -1))
 
 
 def _tpr(c: Confusion) -> Floats:
@@ -207,10 +126,10 @@ _NAMED = (
         greater_is_better=True,
         part="overall",
     ),
-    _aggregate("accuracy", "group_min", "worst_sensitive_group_accuracy"),
-    _aggregate("accuracy", "group_mean", "mean_group_accuracy"),
-    _aggregate("accuracy", "group_variance", "variance_group_accuracy"),
-    _aggregate("accuracy", "difference", "accuracy_gap"),
+    aggregate("accuracy", "group_min", "worst_sensitive_group_accuracy"),
+    aggregate("accuracy", "group_mean", "mean_group_accuracy"),
+    aggregate("accuracy", "group_variance", "variance_group_accuracy"),
+    aggregate("accuracy", "difference", "accuracy_gap"),
     Disparity(
         "demographic_parity_difference",
         "Largest difference between groups in the share predicted as any one class.",
@@ -218,9 +137,9 @@ _NAMED = (
         ("accuracy",),
         needs_positive=False,
     ),
-    _aggregate("selection_rate", "ratio", "demographic_parity_ratio"),
-    _aggregate("true_positive_rate", "difference", "equal_opportunity_difference"),
-    _aggregate("true_positive_rate", "ratio", "equal_opportunity_ratio"),
+    aggregate("selection_rate", "ratio", "demographic_parity_ratio"),
+    aggregate("true_positive_rate", "difference", "equal_opportunity_difference"),
+    aggregate("true_positive_rate", "ratio", "equal_opportunity_ratio"),
     Disparity(
         "equalized_odds_difference",
         "Largest difference between groups in any true or false positive rate.",
@@ -231,20 +150,20 @@ _NAMED = (
     Disparity(
         "equalized_odds_ratio",
         "The smaller of the true and false positive rate's ratio, smallest over largest group.",
-        lambda c, _: np.minimum(_ratio(_tpr(c)), _ratio(_fpr(c))),
+        lambda c, _: np.minimum(ratio(_tpr(c)), ratio(_fpr(c))),
         _BOTH,
         greater_is_better=True,
     ),
     Disparity(
         "average_odds_difference",
         "Largest minus smallest mean of true and false positive rate.",
-        lambda c, _: _span((_tpr(c) + _fpr(c)) / 2),
+        lambda c, _: span((_tpr(c) + _fpr(c)) / 2),
         _BOTH,
     ),
     Disparity(
         "average_abs_odds_difference",
         "Mean of the true and the false positive rate's largest difference between groups.",
-        lambda c, _: (_span(_tpr(c)) + _span(_fpr(c))) / 2,
+        lambda c, _: (span(_tpr(c)) + span(_fpr(c))) / 2,
         _BOTH,
     ),
     Disparity(
@@ -252,6 +171,7 @@ _NAMED = (
         "Selection rate, unprivileged minus privileged (aif360's sign).",
         _signed(_SELECTION),
         (_SELECTION,),
+        undefined="no rows on one side",
         needs_privileged=True,
     ),
     Disparity(
@@ -259,6 +179,7 @@ _NAMED = (
         "True positive rate, unprivileged minus privileged (aif360's sign).",
         _signed(_TPR),
         (_TPR,),
+        undefined="no rows on one side",
         needs_privileged=True,
     ),
     Disparity(
@@ -266,6 +187,7 @@ _NAMED = (
         "Mean of true and false positive rate, unprivileged minus privileged (aif360's sign).",
         _signed(*_BOTH),
         _BOTH,
+        undefined="no rows on one side",
         needs_privileged=True,
     ),
     Disparity(
@@ -293,6 +215,6 @@ _NAMED = (
     ),
 )
 
-_FAMILY = tuple(_aggregate(rate, aggregate) for rate in RATES for aggregate in AGGREGATES)
+_FAMILY = tuple(aggregate(rate, how) for rate in RATES for how in AGGREGATES)
 
 DISPARITIES: dict[str, Disparity] = {d.name: d for d in (*_NAMED, *_FAMILY)}

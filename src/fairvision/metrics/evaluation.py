@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Evaluation"]
 
 _COLUMNS = ["value", "lower", "upper", "note"]
+_SUPPORT = ["n", "positives", "negatives", "note"]
 
 
 @dataclass(eq=False, repr=False)
@@ -101,8 +102,9 @@ class Evaluation:
         """Rates by group in long form, indexed by group and metric: value, lower, upper, note."""
         rates = self._part("group")
         groups = self.grouping.columns().iloc[rates["group"].to_numpy()].reset_index(drop=True)
-        table = pd.concat([groups, rates[["metric", *_COLUMNS]].reset_index(drop=True)], axis=1)
-        return table.set_index([*groups.columns, "metric"])
+        keys = [*(labels for _, labels in groups.items()), rates["metric"]]
+        index = pd.MultiIndex.from_arrays(keys, names=[*groups.columns, "metric"])
+        return rates[_COLUMNS].set_axis(index)
 
     @cached_property
     def disparities(self) -> pd.DataFrame:
@@ -112,13 +114,11 @@ class Evaluation:
     @cached_property
     def cells(self) -> pd.DataFrame:
         """Every cell: the group's columns, y_true, y_pred, n rows and their summed weight."""
-        n_classes = len(self.classes)
         group, true, predicted = np.indices(self.counts.shape).reshape(3, -1)
         table = self.grouping.columns().iloc[group].reset_index(drop=True)
         table["y_true"], table["y_pred"] = self.classes[true], self.classes[predicted]
         table["n"] = self.counts.reshape(-1).astype(np.int64)
         table["weight"] = self.weights.reshape(-1)
-        assert len(table) == len(self.grouping) * n_classes**2
         return table
 
     def interval(self, name: str) -> pd.Series:
@@ -204,14 +204,12 @@ class Evaluation:
 
         An undefined number is None, and its note says why.
         """
-        groups = self.by_group.drop(columns="note").reset_index()
         labels = [dict(zip(self.grouping.names, _tuple(g), strict=True)) for g in self.groups]
         rates = self._part("group")
         by_group = [
             {
                 "group": {name: _plain(label) for name, label in labels[code].items()},
-                **{k: _plain(groups.loc[code, k]) for k in ("n", "positives", "negatives")},
-                "note": self.by_group["note"].iloc[code],
+                **{k: _plain(self.by_group[k].iloc[code]) for k in _SUPPORT},
                 "rates": _records(rates[rates["group"] == code].set_index("metric")[_COLUMNS]),
             }
             for code in range(len(self.groups))

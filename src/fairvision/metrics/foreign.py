@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairvision.exceptions import PluginError, UndefinedMetricError
+from fairvision.exceptions import UndefinedMetricError
 from fairvision.metrics.bootstrap import estimate
+from fairvision.metrics.catalog import plugin_function
 from fairvision.metrics.rates import Floats
 from fairvision.metrics.tables import Job, tabulate
 
@@ -68,27 +69,13 @@ def _columns(job: Job, which: int, y_score: Any) -> tuple[dict[str, Any], Any, F
     return columns, rows, weight
 
 
-def _function(offered: Any) -> Any:
-    from fairvision.plugins import resolve
-
-    try:
-        return resolve(offered)
-    except PluginError as error:
-        message = str(error)
-
-        def unavailable(*_: Any, **__: Any) -> float:
-            raise UndefinedMetricError(message)
-
-        return unavailable
-
-
 def foreign_table(job: Job, which: int, y_score: Any) -> pd.DataFrame:
     """Numbers of the chosen plugin metrics, with the same kind of intervals as ours."""
     tables = []
     for name, offered in job.chosen.plugins.items():
         scores = y_score if offered.descriptor.needs_scores else None
         columns, rows, weight = _columns(job, which, scores)
-        called = _Called(_function(offered), columns)
+        called = _Called(plugin_function(offered), columns)
         undefined = np.isnan(called(rows * weight)).all()
         how = replace(job.how, n_boot=0) if undefined else job.how
         found = estimate(called, rows, weight, how, job.rng)

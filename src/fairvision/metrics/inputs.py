@@ -140,6 +140,8 @@ def check_weight(sample_weight: ArrayLike | None, n_samples: int) -> NDArray[np.
             f"sample_weight has {int(bad.sum())} value(s) that are negative or not finite, "
             f"the first in row {int(np.flatnonzero(bad)[0])}. Use weights of 0 or more."
         )
+    if not weight.any():
+        raise InputError(f"sample_weight is 0 in all {n_samples} rows: nothing is left to count.")
     return weight
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fairvision.metrics.aggregates import AGGREGATES, Context, Disparity
 from fairvision.metrics.catalog import SCORE_DISPARITIES
-from fairvision.metrics.disparities import AGGREGATES, Context, Disparity
 from fairvision.metrics.rates import RATES, Confusion, Floats
 from fairvision.metrics.scores import SCORE_RATES, ScoreCells, score_kl
 

@@ -10,7 +10,7 @@ from sklearn.utils.metadata_routing import UNUSED
 
 from fairvision.exceptions import GroupsRequiredError
 from fairvision.metrics.catalog import greater_is_better, known_name
-from fairvision.metrics.engine import evaluate
+from fairvision.metrics.estimator import evaluate
 
 __all__ = ["FairnessScorer", "as_scorer"]
 

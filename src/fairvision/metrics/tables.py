@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fairvision.metrics.aggregates import Context, Disparity
 from fairvision.metrics.bootstrap import Bootstrap, Estimate, estimate
 from fairvision.metrics.catalog import Chosen
 from fairvision.metrics.cells import Cells, count_cells
-from fairvision.metrics.disparities import Context, Disparity
 from fairvision.metrics.grouping import Grouping, privileged_of
 from fairvision.metrics.inputs import Predictions
 from fairvision.metrics.papers import at_threshold

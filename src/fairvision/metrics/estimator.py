@@ -1,0 +1,110 @@
+"""`evaluate`: predict with a fitted estimator, and evaluate the predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from fairvision.base import Groups, accepts
+from fairvision.metrics.bootstrap import as_generator
+from fairvision.metrics.catalog import reads_scores
+from fairvision.metrics.engine import evaluate_predictions
+from fairvision.metrics.evaluation import Evaluation
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    estimator: Any,
+    X: Any,
+    y: ArrayLike,
+    *,
+    sensitive_features: Any,
+    metrics: str | Iterable[str] = "default",
+    n_boot: int = 1000,
+    random_state: Any = None,
+    sample_weight: ArrayLike | None = None,
+    level: float = 0.95,
+    interval: str = "percentile",
+    pos_label: Any = None,
+    privileged: Any = None,
+    min_support: int = 1,
+    missing: str = "raise",
+    train: Any = None,
+    threshold: float | None = None,
+) -> Evaluation:
+    """Predict with a fitted estimator, and evaluate.
+
+    Scores come from `predict_proba`, or else `decision_function`, where a
+    metric reads them. Group labels are handed to a `predict` that asks for them.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted classifier with `predict`.
+    X : array-like
+        What the estimator takes.
+    y : array-like of shape (n_samples,)
+    sensitive_features, metrics, n_boot, random_state, sample_weight, level, interval, \
+pos_label, privileged, min_support, missing, train, threshold
+        As in :func:`evaluate_predictions`. `train` also defaults to the
+        estimator's ``groups_``, if it keeps the groups that its fit saw.
+
+    Returns
+    -------
+    Evaluation
+    """
+    rng = as_generator(random_state)
+    y_pred = _call(estimator.predict, X, sensitive_features, rng)
+    score = _scores(estimator, X, sensitive_features, rng) if reads_scores(metrics) else None
+    known = getattr(estimator, "classes_", None)
+    seen = getattr(estimator, "groups_", None)
+    return evaluate_predictions(
+        y,
+        y_pred,
+        sensitive_features=sensitive_features,
+        y_score=score,
+        score_labels=known,
+        sample_weight=sample_weight,
+        metrics=metrics,
+        n_boot=n_boot,
+        random_state=rng,
+        level=level,
+        interval=interval,
+        pos_label=pos_label,
+        labels=None if known is None else _with(known, y),
+        privileged=privileged,
+        min_support=min_support,
+        missing=missing,
+        train=seen if train is None and isinstance(seen, Groups) else train,
+        threshold=threshold,
+    )
+
+
+def _scores(estimator: Any, X: Any, sensitive_features: Any, rng: np.random.Generator) -> Any:
+    if hasattr(estimator, "predict_proba"):
+        return _call(estimator.predict_proba, X, sensitive_features, rng)
+    if hasattr(estimator, "decision_function"):
+        score = np.asarray(_call(estimator.decision_function, X, sensitive_features, rng))
+        return np.stack([-score, score], axis=1) if score.ndim == 1 else score
+    return None
+
+
+def _with(known: Any, y: ArrayLike) -> list[Any]:
+    """The estimator's classes and those of `y` that it never saw."""
+    classes = list(np.asarray(known).tolist())
+    return [*classes, *(label for label in pd.unique(np.asarray(y)) if label not in set(classes))]
+
+
+def _call(predict: Any, X: Any, sensitive_features: Any, rng: np.random.Generator) -> Any:
+    """Call with the groups, and with randomness from `rng`, where it asks for them."""
+    options: dict[str, Any] = {}
+    if accepts(predict, "sensitive_features"):
+        options["sensitive_features"] = sensitive_features
+    if accepts(predict, "random_state"):
+        options["random_state"] = int(rng.integers(2**31 - 1))
+    return predict(X, **options)
