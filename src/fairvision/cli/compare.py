@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from fairvision.cli._show import print_json, print_table
+from fairvision.cli._show import print_json
+from fairvision.plugins import clean
 
 
 def _value(text: str) -> Any:
@@ -69,8 +71,16 @@ Examples:
 )
 @click.option("--n-train", type=click.IntRange(2), help="Training rows, with --confounding.")
 @click.option("--n-test", type=click.IntRange(4), help="Test rows, with --confounding.")
-@click.option("--test-size", type=click.FloatRange(0, 1), default=0.3, show_default=True)
-@click.option("--preset", default="quick", show_default=True, help="For methods that have it.")
+@click.option(
+    "--test-size",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.3,
+    show_default=True,
+    help="Share of test rows, where neither --confounding nor --split-column decides.",
+)
+@click.option(
+    "--preset", default="quick", show_default=True, help="For methods that have it; '' for none."
+)
 @click.option(
     "--set",
     "settings",
@@ -79,10 +89,17 @@ Examples:
     help="A parameter of a method; may be given again.",
 )
 @click.option("--device", default="auto", show_default=True)
-@click.option("--jobs", type=int, default=1, show_default=True, help="Runs at a time.")
-@click.option("--n-boot", type=click.IntRange(0), default=1000, show_default=True)
+@click.option(
+    "--jobs", type=int, default=1, show_default=True, help="Runs at a time; -1 for one a core."
+)
+@click.option(
+    "--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of a run."
+)
+@click.option(
+    "--n-boot", type=click.IntRange(0), default=1000, show_default=True, help="Draws of intervals."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.")
-@click.option("--overwrite", is_flag=True, help="Replace another comparison in --out.")
+@click.option("--overwrite", is_flag=True, help="Start anew in --out: remove its runs.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(**options: Any) -> None:
@@ -93,25 +110,31 @@ def command(**options: Any) -> None:
     """
     from fairvision.comparison import compare
 
-    result = compare(
-        options["dataset"],
-        (options["methods"] or "").replace(" ", "").strip(",").split(","),
-        seeds=options["seeds"],
-        n_jobs=options["jobs"],
-        out=options["out"],
-        overwrite=options["overwrite"],
-        dataset_params=_dataset_params(options),
-        confounding=options["confounding"],
-        n_train=options["n_train"],
-        n_test=options["n_test"],
-        test_size=options["test_size"],
-        max_epochs=options["epochs"],
-        preset=options["preset"] or None,
-        params=_settings(options["settings"]),
-        device=options["device"],
-        n_boot=options["n_boot"],
-        progress=not options["quiet"],
-    )
+    try:
+        result = compare(
+            options["dataset"],
+            [name.strip() for name in options["methods"].split(",") if name.strip()],
+            seeds=options["seeds"],
+            n_jobs=options["jobs"],
+            n_threads=options["threads"],
+            out=options["out"],
+            overwrite=options["overwrite"],
+            dataset_params=_dataset_params(options),
+            confounding=options["confounding"],
+            n_train=options["n_train"],
+            n_test=options["n_test"],
+            test_size=options["test_size"],
+            max_epochs=options["epochs"],
+            preset=options["preset"] or None,
+            params=_settings(options["settings"]),
+            device=options["device"],
+            n_boot=options["n_boot"],
+            progress=not options["quiet"],
+        )
+    except KeyboardInterrupt:
+        if options["out"]:
+            click.echo("Finished runs are kept; the same command again resumes.", err=True)
+        raise
     if options["as_json"]:
         print_json(result.to_dict())
     else:
@@ -135,14 +158,27 @@ def _dataset_params(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print(result: Any) -> None:
-    table = result.table()
-    header = ("METHOD", *(str(name).upper() for name in table.columns))
-    rows = zip(table.index, table.to_numpy(), strict=True)
-    print_table(header, [(str(label), *map(str, row)) for label, row in rows])
-    click.echo()
+    _print_table(result.table(), "method")
+    if len(result.differences):
+        _print_table(result.difference_table(), f"minus {result.baseline}")
     for note in result.notes():
-        click.echo(note)
+        click.echo(clean(note, limit=4000))
     if result.reused:
         click.echo(f"{result.reused} of {len(result.runs)} runs were already done.")
     if result.out is not None:
         click.echo(f"Results: {result.out / 'results.csv'}, {result.out / 'comparison.json'}")
+
+
+def _print_table(frame: Any, corner: str) -> None:
+    """A table that wraps within its cells on a terminal, and never in a file."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE, pad_edge=False)
+    for name in (corner, *frame.columns):
+        table.add_column(Text(clean(name)), overflow="fold")
+    for label, *cells in frame.itertuples(name=None):
+        table.add_row(Text(clean(label)), *map(Text, cells))
+    Console(width=None if sys.stdout.isatty() else 1000).print(table)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
+from threadpoolctl import threadpool_limits
 
 from fairvision.base import accepts, compose, fit_with_groups
-from fairvision.comparison.plan import MethodPlan, Plan
+from fairvision.comparison.data import class_names
+from fairvision.comparison.plan import PLAIN_TRAINING, MethodPlan, Plan
 from fairvision.comparison.split import split_rows
-from fairvision.metrics import evaluate_predictions, leakage
-from fairvision.plugins import RegisteredMethod, default_registry, resolve
+from fairvision.exceptions import InputError
+from fairvision.metrics import Evaluation, evaluate_predictions, leakage
+from fairvision.plugins import default_registry, resolve
 
 __all__ = ["Run", "build", "execute"]
 
@@ -29,7 +34,7 @@ class Run:
     Attributes
     ----------
     identity : str
-        Hash of what decided the numbers.
+        Hash of what was asked.
     method, seed : the label and the seed
     n_train, n_test : int
     n_steps : int or None
@@ -38,12 +43,15 @@ class Run:
         Of `fit`.
     evaluation : dict
         `Evaluation.to_dict`.
+    worst_group : dict or None
+        The class and group in which the smallest share is right; None if some is empty.
     leakage : dict or None
-        A fresh probe's reading of the group from the test features.
+        By sensitive attribute, a fresh probe's reading of it from the test features,
+        or a ``note`` why there is none; None for a method without features.
     history : list of dict
         Training curves, an entry an epoch.
     rows, y_true, y_pred : ndarray of shape (n_test,)
-        Row numbers in the data set, class codes, predicted class codes.
+        Row numbers in the data set, classes, predicted classes.
     y_score : ndarray of shape (n_test,) or (n_test, n_classes), or None
     """
 
@@ -55,6 +63,7 @@ class Run:
     n_steps: int | None
     train_seconds: float
     evaluation: dict[str, Any]
+    worst_group: dict[str, Any] | None
     leakage: dict[str, Any] | None
     history: list[dict[str, Any]]
     rows: NDArray[np.int64]
@@ -65,28 +74,23 @@ class Run:
 
 def build(method: MethodPlan, plan: Plan, seed: int, callbacks: Sequence[Any] = ()) -> Any:
     """Make the estimator of a method: composed with plain training unless it trains itself."""
-    registry = default_registry()
-    found = registry.find("method", method.name)
-    common = {
-        "max_epochs": plan.max_epochs,
-        "device": plan.device,
-        "random_state": seed,
-        "callbacks": list(callbacks),
-    }
+    common = {"max_epochs": plan.max_epochs, "device": plan.device, "random_state": seed}
 
-    def make(which: RegisteredMethod, preset: str | None, params: dict[str, Any]) -> Any:
-        known = inspect.signature(resolve(which)).parameters
+    def make(which: MethodPlan, **more: Any) -> Any:
+        known = inspect.signature(resolve(default_registry().find("method", which.name))).parameters
         given = {name: value for name, value in common.items() if name in known}
-        return registry.make(which.qualified_name, preset, **{**given, **params})
+        params = {**given, **more, **which.params}
+        made = default_registry().make(which.name, which.preset, **params)
+        if callbacks and "callbacks" in known:
+            made.set_params(callbacks=[*(made.callbacks or ()), *callbacks])
+        return made
 
-    own = dict(method.params)
-    if method.stage == "in":
-        return make(found, method.preset, own)
-    plain = registry.find("method", "fairvision:erm")
-    model = make(plain, "quick" if method.preset == "quick" else None, {})
+    if method.model is None:
+        return make(method)
+    model = make(method.model)
     if method.stage == "pre":
-        return compose(pre=make(found, method.preset, own), model=model)
-    return make(found, method.preset, {"estimator": model, **own})
+        return compose(pre=make(method), model=model)
+    return make(method, estimator=model)
 
 
 @cache
@@ -95,8 +99,20 @@ def _warm_up() -> None:
 
     The first method's seconds would otherwise hold those imports.
     """
-    plain = default_registry().make("fairvision:erm", None, max_epochs=1, random_state=0)
+    plain = default_registry().make(PLAIN_TRAINING, None, max_epochs=1, random_state=0)
     plain.fit(np.zeros((8, 1, 24, 24), dtype=np.uint8), np.arange(8) % 2)
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    """Compute on `n` CPU threads: sums are cut by threads, so their number decides the bits."""
+    before = torch.get_num_threads()
+    try:
+        with threadpool_limits(n):
+            torch.set_num_threads(n)
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def execute(
@@ -109,16 +125,32 @@ def execute(
     clock: Callable[[], float] = time.perf_counter,
 ) -> Run:
     """Fit one method on one seed's training rows and measure it on its test rows."""
-    _warm_up()
-    train, test = split_rows(data, plan.split, seed)
-    estimator = build(method, plan, seed, callbacks)
-    groups = data.sensitive_features
-    start = clock()
-    fit_with_groups(
-        estimator, data.images[train], data.target[train], sensitive_features=groups.iloc[train]
-    )
-    seconds = clock() - start
-    images, y_true, groups = data.images[test], data.target[test], groups.iloc[test]
+    with _threads(plan.n_threads):
+        _warm_up()
+        train, test = split_rows(data, plan.split, seed)
+        estimator = build(method, plan, seed, callbacks)
+        images, y, groups = _take(data, train)
+        start = clock()
+        fit_with_groups(estimator, images, y, sensitive_features=groups)
+        seconds = clock() - start
+        return _measure(plan, data, method, seed, estimator, test, len(train), seconds)
+
+
+def _take(data: Bunch, rows: Any) -> tuple[Any, Any, Any]:
+    return data.images[rows], data.target[rows], data.sensitive_features.iloc[rows]
+
+
+def _measure(
+    plan: Plan,
+    data: Bunch,
+    method: MethodPlan,
+    seed: int,
+    estimator: Any,
+    test: NDArray[Any],
+    n_train: int,
+    seconds: float,
+) -> Run:
+    images, y_true, groups = _take(data, test)
     y_pred, y_score = _predict(estimator, images, groups, method.groups_at_predict)
     evaluation = evaluate_predictions(
         y_true,
@@ -133,11 +165,12 @@ def execute(
         identity=plan.identity(method, seed),
         method=method.label,
         seed=seed,
-        n_train=len(train),
+        n_train=n_train,
         n_test=len(test),
         n_steps=_steps(estimator),
         train_seconds=seconds,
         evaluation=evaluation.to_dict(),
+        worst_group=_worst_group(evaluation, class_names(data)),
         leakage=_leakage(estimator, images, y_true, groups, plan.n_boot, seed),
         history=_history(estimator),
         rows=np.asarray(test, dtype=np.int64),
@@ -158,10 +191,28 @@ def _predict(
         return np.asarray(method(images))
 
     y_pred = call(estimator.predict)
+    if y_pred.dtype == object:  # which would need pickle on disk
+        y_pred = np.asarray(y_pred.tolist())
     if not hasattr(estimator, "predict_proba"):
         return y_pred, None
     scores = np.asarray(call(estimator.predict_proba), dtype=np.float64)
     return y_pred, scores[:, 1] if scores.shape[1] == 2 else scores
+
+
+def _worst_group(evaluation: Evaluation, classes: Sequence[str]) -> dict[str, Any] | None:
+    """The class and group in which the smallest share is predicted right."""
+    n = evaluation.counts.sum(2)
+    if not n.all():
+        return None
+    right = np.diagonal(evaluation.counts, axis1=1, axis2=2) / n
+    group, code = np.unravel_index(right.argmin(), right.shape)
+    label = evaluation.groups[group]
+    return {
+        "class": classes[code],
+        "group": [str(part) for part in (label if isinstance(label, tuple) else (label,))],
+        "n": int(n[group, code]),
+        "accuracy": float(right[group, code]),
+    }
 
 
 def _leakage(
@@ -171,15 +222,15 @@ def _leakage(
     if not hasattr(estimator, "transform"):
         return None
     features = np.asarray(estimator.transform(images), dtype=np.float64)
-    if not np.isfinite(features).all() or features.std() == 0:
-        return None
-    found = {}
+    found: dict[str, Any] = {}
     for name in groups.columns:
-        table = leakage(features, groups[name].to_numpy(), y=y, n_boot=n_boot, random_state=seed)
-        found[str(name)] = {
-            str(row): {str(k): float(v) for k, v in values.items()}
-            for row, values in table.to_dict(orient="index").items()
-        }
+        column = groups[name].to_numpy()
+        try:
+            table = leakage(features, column, y=y, n_boot=n_boot, random_state=seed)
+        except InputError as error:  # too few rows to probe are no fault of the method
+            found[str(name)] = {"note": str(error)}
+            continue
+        found[str(name)] = table.to_dict(orient="index")
     return found
 
 

@@ -6,13 +6,16 @@ import hashlib
 import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
+from fairvision.comparison.plain import plain
 from fairvision.exceptions import InputError
-from fairvision.plugins import RegisteredMethod, default_registry
+from fairvision.plugins import RegisteredMethod, closest, default_registry
 
-__all__ = ["MethodPlan", "Plan", "plan_methods"]
+__all__ = ["PLAIN_TRAINING", "MethodPlan", "Plan", "plan_methods", "versions"]
+
+PLAIN_TRAINING = "fairvision:erm"
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,11 @@ class MethodPlan:
     preset : str or None
     params : mapping
         On top of the preset.
+    groups_seen : str
+        When it sees group labels, in words.
+    groups_at_predict : bool
+    model : MethodPlan or None
+        The plain training inside a method that does not train by itself.
     """
 
     label: str
@@ -39,8 +47,14 @@ class MethodPlan:
     version: str
     preset: str | None
     params: Mapping[str, Any]
-    groups_seen: str
-    groups_at_predict: bool
+    groups_seen: str = "never"
+    groups_at_predict: bool = False
+    model: MethodPlan | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        model = None if self.model is None else self.model.to_dict()
+        return plain({**vars(self), "model": model})
 
 
 @dataclass(frozen=True)
@@ -50,16 +64,20 @@ class Plan:
     Parameters
     ----------
     dataset : mapping
-        Name and parameters of the loader, or a hash of the data given.
+        Name and parameters of the loader, or a hash of the images given; hash of the labels.
     split : mapping
-        ``confounding``, ``n_train``, ``n_test``, ``test_size``.
+        ``by`` ("confounding", "column" or "random"), ``confounding``, ``n_train``,
+        ``n_test``, ``test_size``.
     methods : tuple of MethodPlan
     seeds : tuple of int
     max_epochs : int
         For every method that trains by epochs.
     device : str
+    n_threads : int
+        CPU threads of each run.
     n_boot : int
         Draws of each interval.
+    versions : mapping of str to str
     """
 
     dataset: Mapping[str, Any]
@@ -68,28 +86,28 @@ class Plan:
     seeds: tuple[int, ...]
     max_epochs: int
     device: str = "auto"
+    n_threads: int = 1
     n_boot: int = 1000
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def common(self) -> dict[str, Any]:
         """What must agree before runs of two plans may stand in one table."""
-        return {
-            "dataset": dict(self.dataset),
-            "split": dict(self.split),
-            "max_epochs": self.max_epochs,
-            "n_boot": self.n_boot,
-        }
+        names = ("dataset", "split", "max_epochs", "n_boot")
+        return {name: plain(getattr(self, name)) for name in names}
 
     def identity(self, method: MethodPlan, seed: int) -> str:
-        """Hash of everything that decides the numbers of one run."""
-        run = {**self.common(), "method": asdict(method), "seed": seed}
-        del run["method"]["label"]
-        text = json.dumps(run, sort_keys=True, default=repr)
+        """Hash of what was asked of one run; a run on disk with another is done again.
+
+        Where it ran (device, threads, versions of other libraries) may change
+        last digits, and is not part of it: hours of work would be thrown away.
+        """
+        asked = {**method.to_dict(), "label": None, "host": self.versions.get("fairvision")}
+        text = json.dumps({**self.common(), "method": asked, "seed": seed}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return asdict(self)
+        return plain({**vars(self), "methods": [method.to_dict() for method in self.methods]})
 
 
 def versions() -> dict[str, str]:
@@ -112,41 +130,57 @@ def plan_methods(
         From a label to a name, or to a pair (name, parameters).
     preset : str or None
         Used by the methods that have it.
-    params : mapping of name to mapping
-        Further parameters, by name or label.
+    params : mapping of label to mapping
+        Further parameters.
 
     Raises
     ------
     UnknownNameError
         With the closest names.
     InputError
-        For a label given twice, or parameters of a method that is not run.
+        For a name given twice, parameters of a method that is not run, or a
+        preset that no method has.
     """
-    registry = default_registry()
-    if isinstance(methods, str):
-        methods = [methods]
-    if not isinstance(methods, Mapping):
-        names = list(methods)
-        if names == ["all"]:
-            names = [_shortest(m) for m in registry.methods()]
-            names.sort(key=lambda name: (name != "erm", name))
-        if len(set(names)) < len(names):
-            raise InputError(f"methods names one twice: {names}.")
-        methods = {name: name for name in names}
-    if not methods:
-        raise InputError("methods is empty; name one or more (`fairvision methods` lists them).")
-    params = dict(params or {})
+    _check_preset(preset)
+    named, params = _named(methods), dict(params or {})
     plans = []
-    for label, value in methods.items():
-        name, own = (value, {}) if isinstance(value, str) else value
-        found = registry.find("method", name)
-        own = {**own, **params.pop(label, {})}
-        plans.append(_plan(label, found, preset, own))
+    for label, (name, own) in named.items():
+        plans.append(_plan(label, name, preset, {**own, **params.pop(label, {})}))
     if params:
         raise InputError(
-            f"parameters are given for {sorted(params)}, but the methods are {list(methods)}."
+            f"parameters are given for {sorted(params)}, but the methods are {list(named)}."
         )
-    return tuple(plans)
+    # What a sampler or a meta-estimator is combined with is the baseline beside it in the table.
+    plain_training = next((p for p in plans if p.name == PLAIN_TRAINING), None)
+    if plain_training is None:
+        plain_training = _plan("erm", PLAIN_TRAINING, preset, {})
+    model = replace(plain_training, label="erm")
+    return tuple(p if p.stage == "in" else replace(p, model=model) for p in plans)
+
+
+def _check_preset(preset: str | None) -> None:
+    known = {name for method in default_registry().methods() for name in method.presets}
+    if preset is not None and preset not in known:
+        raise InputError(
+            f"preset is {preset!r}, which no method has.{closest(str(preset), known)} "
+            f"There are {', '.join(sorted(known))}; None takes each method's defaults."
+        )
+
+
+def _named(methods: str | Sequence[str] | Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
+    """Label -> name and own parameters, in the order of the table."""
+    names = [methods] if isinstance(methods, str) else list(methods)
+    if not names:
+        raise InputError("methods is empty; name one or more (`fairvision methods` lists them).")
+    if isinstance(methods, Mapping):
+        pairs = {k: (v, {}) if isinstance(v, str) else v for k, v in methods.items()}
+        return {str(label): (name, dict(own)) for label, (name, own) in pairs.items()}
+    if names == ["all"]:
+        names = sorted(map(_shortest, default_registry().methods()))
+        names.sort(key=lambda name: name not in ("erm", PLAIN_TRAINING))
+    if len(set(names)) < len(names):
+        raise InputError(f"methods names one twice: {names}.")
+    return {name: (name, {}) for name in names}
 
 
 def _shortest(method: RegisteredMethod) -> str:
@@ -154,9 +188,8 @@ def _shortest(method: RegisteredMethod) -> str:
     return method.qualified_name if ambiguous else method.name
 
 
-def _plan(
-    label: str, found: RegisteredMethod, preset: str | None, params: Mapping[str, Any]
-) -> MethodPlan:
+def _plan(label: str, name: str, preset: str | None, params: Mapping[str, Any]) -> MethodPlan:
+    found = cast(RegisteredMethod, default_registry().find("method", name))
     return MethodPlan(
         label=label,
         name=found.qualified_name,

@@ -7,11 +7,13 @@ from typing import Any, Self
 
 from skorch.callbacks import Callback
 
+from fairvision.plugins import clean
+
 __all__ = ["EpochCallback", "Progress"]
 
 
 class Progress:
-    """Shows runs and the epochs within them.
+    """Shows runs and the epochs within them, on stderr.
 
     Parameters
     ----------
@@ -26,36 +28,37 @@ class Progress:
         self.total = total
         self.max_epochs = max_epochs
         self.done = 0
-        self._bar = self._make_bar() if show and total and sys.stderr.isatty() else None
+        self._bar = self._make_bar() if show and sys.stderr.isatty() else None
         self._lines = show and self._bar is None
 
     def _make_bar(self) -> Any:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
         return Progress(
             "{task.description}",
             BarColumn(),
             MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
+            TimeElapsedColumn(),
+            console=Console(stderr=True, markup=False, highlight=False),
         )
 
     def __enter__(self) -> Self:
         if self._bar is not None:
             self._bar.start()
             self._runs = self._bar.add_task("runs", total=self.total)
-            self._epochs = self._bar.add_task("epochs", total=self.max_epochs)
+            self._epochs = self._bar.add_task("epochs", total=self.max_epochs, visible=False)
         return self
 
     def __exit__(self, *exc: object) -> None:
         if self._bar is not None:
+            self._bar.update(self._epochs, visible=False)
             self._bar.stop()
 
     def start(self, label: str, seed: int) -> None:
         """A run begins."""
         if self._bar is not None:
-            self._bar.reset(self._epochs, description=f"{label}, seed {seed}")
+            self._bar.reset(self._epochs, description=_name(label, seed), visible=True)
 
     def epoch(self) -> None:
         """An epoch of the current run is over."""
@@ -65,11 +68,17 @@ class Progress:
     def finish(self, label: str, seed: int, what: str) -> None:
         """A run is over: it was done, found on disk, or failed."""
         self.done += 1
+        line = f"[{self.done}/{self.total}] {_name(label, seed)}: {clean(what)}"
         if self._bar is not None:
+            self._bar.console.print(line)
             self._bar.advance(self._runs)
         if self._lines:
-            line = f"[{self.done}/{self.total}] {label}, seed {seed}: {what}"
-            print(line, file=sys.stderr, flush=True)
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+
+
+def _name(label: str, seed: int) -> str:
+    return f"{clean(label, limit=60)}, seed {seed}"
 
 
 class EpochCallback(Callback):

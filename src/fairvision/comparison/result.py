@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,13 @@ import numpy as np
 import pandas as pd
 
 from fairvision.comparison.execute import Run
+from fairvision.comparison.plain import plain
 from fairvision.comparison.plan import Plan
 from fairvision.comparison.summary import MIN_SEEDS, measures
 
 __all__ = ["Comparison"]
 
-#: The measures of the short table, and what its columns are called.
+#: The measures of the short tables, and what their columns are called.
 COLUMNS = {
     "accuracy": "accuracy",
     "worst_group_accuracy": "worst-group accuracy",
@@ -40,7 +42,10 @@ class Comparison:
     summary : DataFrame
         Indexed by (method, metric): mean over seeds, 95 % interval, number of seeds.
     differences : DataFrame
-        The same for each method minus plain training, paired by seed and test row.
+        The same for each method minus the baseline, paired by seed and test row.
+    data_notes : tuple of str
+        What the data are, and what was left out of them.
+    baseline : str
     out : Path or None
         The folder that holds it all.
     reused : int
@@ -52,26 +57,23 @@ class Comparison:
     failures: Mapping[tuple[str, int], str]
     summary: pd.DataFrame
     differences: pd.DataFrame
+    data_notes: tuple[str, ...] = ()
+    baseline: str = "erm"
     out: Path | None = None
     reused: int = 0
 
     @property
     def results(self) -> pd.DataFrame:
         """One row a run: method, seed, rows, steps, seconds, every measure with its interval."""
+        names = ("method", "seed", "n_train", "n_test", "n_steps", "train_seconds")
         rows = []
         for run in self.runs:
-            row: dict[str, Any] = {
-                "method": run.method,
-                "seed": run.seed,
-                "n_train": run.n_train,
-                "n_test": run.n_test,
-                "n_steps": run.n_steps,
-                "train_seconds": run.train_seconds,
-            }
+            row = {name: getattr(run, name) for name in names}
+            row["worst_group"] = _worst_group(run)
             for name, (value, lower, upper) in measures(run).items():
                 row |= {name: value, f"{name}_lower": lower, f"{name}_upper": upper}
             rows.append(row)
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=None if rows else [*names, "worst_group"])
 
     def table(self) -> pd.DataFrame:
         """The short table as text: a row a method, each measure with its interval."""
@@ -79,39 +81,40 @@ class Comparison:
         for method in self.plan.methods:
             own = [run for run in self.runs if run.method == method.label]
             row = {"groups seen": method.groups_seen}
-            if not own:
-                row |= dict.fromkeys(COLUMNS.values(), "failed")
-            else:
-                row |= {name: self._cell(method.label, key) for key, name in COLUMNS.items()}
+            if own:
+                row |= self._cells(self.summary, method.label, "")
                 row["training s"] = f"{np.mean([run.train_seconds for run in own]):.1f}"
                 row["steps"] = _steps(own)
+            else:
+                row |= dict.fromkeys(COLUMNS.values(), "failed")
             rows[method.label] = row
         return pd.DataFrame.from_dict(rows, orient="index").fillna("")
 
-    def _cell(self, method: str, metric: str) -> str:
-        if (method, metric) not in self.summary.index:
-            return ""
-        value, lower, upper = self.summary.loc[(method, metric), ["value", "lower", "upper"]]
-        if np.isnan(value):
-            return "undefined"
-        return f"{value:.3f} [{lower:.3f}, {upper:.3f}]"
+    def difference_table(self) -> pd.DataFrame:
+        """The same of each method minus the baseline, signs shown; empty without a baseline."""
+        methods = self.differences.index.get_level_values("method").unique()
+        rows = {method: self._cells(self.differences, method, "+") for method in methods}
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    def _cells(self, summary: pd.DataFrame, method: str, sign: str) -> dict[str, str]:
+        measured = summary.index.get_level_values("metric")
+        own = summary.loc[method]
+        return {
+            name: _cell(own.loc[metric], len(self.plan.seeds), sign) if metric in own.index else ""
+            for metric, name in COLUMNS.items()
+            if metric in measured
+        }
 
     def notes(self) -> list[str]:
         """What a reader of the table must know."""
-        n = len(self.plan.seeds)
-        if n >= MIN_SEEDS:
-            how = f"Student's t over {n} seeds (training and sampling noise)"
-        else:
-            how = (
-                f"bootstrap of the test rows, averaged over {n} seed(s): the noise of training is "
-                f"not in it; {MIN_SEEDS} seeds or more give it"
-            )
-        notes = [f"Mean over seeds [95 % interval: {how}]."]
+        notes = [*self.data_notes, *self._rows_note(), self._interval_note()]
+        notes += [f"Worst group of {m}: {text}." for m, text in self._worst_groups().items()]
         if "leakage" in self.summary.index.get_level_values("metric"):
             notes.append(
-                "Leakage: balanced accuracy of a fresh probe reading the group from the features "
-                "of test images, within classes of the target."
+                "Leakage: balanced accuracy of a fresh probe that reads the group from the "
+                "features of test images, within classes of the target."
             )
+        notes += self._undefined_notes()
         steps = {run.n_steps for run in self.runs if run.n_steps is not None}
         if len(steps) > 1:
             notes.append(
@@ -122,36 +125,101 @@ class Comparison:
             notes.append(f"{method}, seed {seed} failed: {error}")
         return notes
 
+    def _rows_note(self) -> list[str]:
+        found = [" or ".join(map(str, sorted(set(n)))) for n in zip(*self._sizes(), strict=True)]
+        return [f"{found[0]} rows to train on, {found[1]} to test on."] if found else []
+
+    def _sizes(self) -> list[tuple[int, int]]:
+        return [(run.n_train, run.n_test) for run in self.runs]
+
+    def _interval_note(self) -> str:
+        n = len(self.plan.seeds)
+        if n < MIN_SEEDS:
+            how = (
+                f"bootstrap of the test rows, averaged over {n} seed(s): the noise of training is "
+                f"not in it; {MIN_SEEDS} seeds or more give it"
+            )
+        elif self.plan.split["by"] == "column":
+            how = (
+                f"Student's t over {n} seeds: the noise of training; the test rows are the same "
+                "for every seed, so the noise of sampling them is not in it"
+            )
+        else:
+            how = f"Student's t over {n} seeds: the noise of training and of sampling rows"
+        return f"Mean over seeds [95 % interval: {how}]."
+
+    def _worst_groups(self) -> dict[str, str]:
+        """The worst group of each method: the one that is worst in most seeds."""
+        found = {}
+        for method in self.plan.methods:
+            own = [run for run in self.runs if run.method == method.label]
+            counts = Counter(name for run in own if (name := _worst_group(run)))
+            if counts:
+                name, times = counts.most_common(1)[0]
+                found[method.label] = f"{name} (in {times} of {len(own)} seed(s))"
+        return found
+
+    def _undefined_notes(self) -> list[str]:
+        """Why a measure of the short table has no value, each reason once."""
+        reasons: dict[str, None] = {}
+        for run in self.runs:
+            tables = {**run.evaluation["overall"], **run.evaluation["disparities"]}
+            for metric, name in COLUMNS.items():
+                entry = tables.get(metric, {"value": 0})
+                if entry["value"] is None:
+                    reasons[f"{name} is undefined in seed {run.seed}: {entry['note']}."] = None
+            for column, entry in (run.leakage or {}).items():
+                if "note" in entry:
+                    reasons[f"leakage of {column}, seed {run.seed}: {entry['note']}"] = None
+        return list(reasons)
+
     def __str__(self) -> str:
-        return "\n".join([self.table().to_string(), "", *self.notes()])
+        parts = [self.table().to_string()]
+        if len(self.differences):
+            parts += ["", f"Minus {self.baseline}:", self.difference_table().to_string()]
+        return "\n".join([*parts, "", *self.notes()])
 
     def _repr_html_(self) -> str:
         from html import escape
 
-        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes())
-        return self.table().to_html(escape=True) + notes
+        tables = self.table().to_html(escape=True)
+        if len(self.differences):
+            tables += f"<p>Minus {escape(self.baseline)}:</p>"
+            tables += self.difference_table().to_html(escape=True)
+        return tables + "".join(f"<p>{escape(note)}</p>" for note in self.notes())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: the plan, every run without its predictions, the summaries."""
-        return {
-            "plan": self.plan.to_dict(),
-            "results": _records(self.results),
-            "summary": _records(self.summary.reset_index()),
-            "differences": _records(self.differences.reset_index()),
-            "failures": [
-                {"method": method, "seed": seed, "error": error}
-                for (method, seed), error in self.failures.items()
-            ],
-            "notes": self.notes(),
-        }
+        return plain(
+            {
+                "plan": self.plan.to_dict(),
+                "results": self.results.to_dict(orient="records"),
+                "summary": self.summary.reset_index().to_dict(orient="records"),
+                "differences": self.differences.reset_index().to_dict(orient="records"),
+                "failures": [
+                    {"method": method, "seed": seed, "error": error}
+                    for (method, seed), error in self.failures.items()
+                ],
+                "notes": self.notes(),
+            }
+        )
+
+
+def _cell(row: pd.Series, n_seeds: int, sign: str) -> str:
+    value, lower, upper = row[["value", "lower", "upper"]]
+    if np.isnan(value):
+        return "undefined"
+    text = f"{value:{sign}.3f}"
+    if not np.isnan(lower):
+        text += f" [{lower:{sign}.3f}, {upper:{sign}.3f}]"
+    return text if row["n_seeds"] == n_seeds else f"{text} ({row['n_seeds']:.0f} of {n_seeds})"
+
+
+def _worst_group(run: Run) -> str:
+    worst = run.worst_group
+    return "" if worst is None else " x ".join([worst["class"], *worst["group"]])
 
 
 def _steps(runs: Sequence[Run]) -> str:
     counts = sorted({run.n_steps for run in runs if run.n_steps is not None})
     return "" if not counts else "-".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as plain data, undefined numbers as None."""
-    rows = table.astype(object).where(table.notna(), None)
-    return [{str(k): v for k, v in row.items()} for row in rows.to_dict(orient="records")]

@@ -12,11 +12,40 @@ from sklearn.utils import Bunch
 
 from fairvision.base import check_groups
 from fairvision.datasets import biased_split
-from fairvision.exceptions import DatasetError
+from fairvision.exceptions import DatasetError, InputError
 
-__all__ = ["split_rows"]
+__all__ = ["plan_split", "split_rows"]
 
 Rows = NDArray[np.intp]
+
+
+def plan_split(
+    data: Bunch,
+    *,
+    confounding: float | None,
+    n_train: int | None,
+    n_test: int | None,
+    test_size: float,
+) -> dict[str, Any]:
+    """How the rows will be split, as plain data.
+
+    Raises
+    ------
+    InputError
+        If a number has no effect or makes no sense.
+    """
+    if confounding is None and (n_train, n_test) != (None, None):
+        raise InputError("n_train and n_test go with confounding; pass test_size, or both.")
+    if not 0 < test_size < 1:
+        raise InputError(f"test_size is {test_size!r}; pass a share between 0 and 1.")
+    by = "random" if data.get("split") is None else "column"
+    return {
+        "by": by if confounding is None else "confounding",
+        "confounding": confounding,
+        "n_train": n_train,
+        "n_test": n_test,
+        "test_size": test_size,
+    }
 
 
 def split_rows(data: Bunch, how: Mapping[str, Any], seed: int) -> tuple[Rows, Rows]:
@@ -26,31 +55,35 @@ def split_rows(data: Bunch, how: Mapping[str, Any], seed: int) -> tuple[Rows, Ro
     ----------
     data : Bunch
     how : mapping
-        ``confounding``: rate for `biased_split`, or None for a random split,
-        stratified by target x group, or the data's own column ``split``.
+        From `plan_split`: with a known bias, by the data's own column, or at
+        random, stratified by target x group.
     seed : int
     """
-    if how.get("confounding") is not None:
+    if how["by"] == "confounding":
         return _biased(data, how, seed)
-    if data.get("split") is not None:
+    if how["by"] == "column":
         return _given(data)
-    return _random(data, how.get("test_size") or 0.3, seed)
+    return _random(data, how["test_size"], seed)
 
 
 def _biased(data: Bunch, how: Mapping[str, Any], seed: int) -> tuple[Rows, Rows]:
-    names = data.sensitive_names
+    names = list(data.sensitive_features.columns)
     if len(names) != 1:
-        raise DatasetError(
-            f"confounding needs one sensitive attribute, got {len(names)}: {list(names)}."
-        )
+        raise DatasetError(f"confounding needs one sensitive attribute, got {len(names)}: {names}.")
     # The groups as the loader names them, so that any of its forms will do.
     confounder = data.sensitive_features[names[0]].to_numpy()
+    levels = sorted(map(str, set(confounder.tolist())))
+    if len(levels) != 2:
+        raise DatasetError(
+            f"confounding needs two groups; {names[0]!r} has {len(levels)}: {levels[:20]}. Name "
+            f"one of them as the sensitive attribute: {f'{names[0]}={levels[-1]}'!r}."
+        )
     rows = biased_split(
         data,
         confounder=confounder,
         rate=how["confounding"],
-        n_train=how.get("n_train"),
-        n_test=how.get("n_test"),
+        n_train=how["n_train"],
+        n_test=how["n_test"],
         random_state=seed,
     )
     return rows.train, rows.test
@@ -68,12 +101,18 @@ def _given(data: Bunch) -> tuple[Rows, Rows]:
 def _random(data: Bunch, test_size: float, seed: int) -> tuple[Rows, Rows]:
     groups = check_groups(data.sensitive_features, len(data.target))
     assert groups is not None
-    codes, _ = groups.intersection()
-    cells = np.unique(np.stack([data.target, codes], axis=1), axis=0, return_inverse=True)[1]
+    classes = np.unique(data.target, return_inverse=True)[1].reshape(-1)
+    cells = np.unique(np.stack([classes, groups.intersection()[0]]), axis=1, return_inverse=True)[1]
     cells = cells.reshape(-1)
     if np.bincount(cells).min() < 2:  # too rare to stratify by
-        cells = np.asarray(data.target)
-    train, test = train_test_split(
-        np.arange(len(cells)), test_size=test_size, stratify=cells, random_state=seed
-    )
+        cells = classes
+    try:
+        train, test = train_test_split(
+            np.arange(len(cells)), test_size=test_size, stratify=cells, random_state=seed
+        )
+    except ValueError as error:  # a class of one row, or more classes than test rows
+        raise DatasetError(
+            f"{len(cells)} rows in {len(set(classes.tolist()))} classes of {data.target_name!r} "
+            f"cannot be split with test_size={test_size}: {error} Use more rows, or fewer classes."
+        ) from error
     return np.sort(train), np.sort(test)

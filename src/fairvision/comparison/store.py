@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fairvision.comparison.execute import Run
+from fairvision.comparison.plain import dumps
 from fairvision.comparison.plan import Plan
 from fairvision.exceptions import RunError
 
 __all__ = ["Store"]
 
 _ARRAYS = ("rows", "y_true", "y_pred", "y_score")
-_RUN, _PREDICTIONS = "run.json", "predictions.npz"
+_PLAN, _RUN, _PREDICTIONS, _ERROR = "plan.json", "run.json", "predictions.npz", ".error.txt"
+_RESULTS = ("results.csv", "comparison.json")
+# No dots and no capitals: a label can name neither our own files nor a second one's folder.
+_SAFE = re.compile(r"[a-z0-9][a-z0-9_=-]{0,63}")
 
 
 class Store:
@@ -30,8 +34,8 @@ class Store:
     Layout::
 
         out/plan.json                      what was asked for
-        out/results.csv, comparison.json   the table, a row a run, and all numbers
-        out/METHOD/seed-0/run.json         metrics, history, seconds, versions
+        out/results.csv, comparison.json   a row a run, and all numbers
+        out/METHOD/seed-0/run.json         metrics, training curves, seconds
         out/METHOD/seed-0/predictions.npz  rows, y_true, y_pred, y_score
         out/METHOD/seed-0.error.txt        why a run failed
 
@@ -54,36 +58,63 @@ class Store:
         RunError
             If the folder holds something else; nothing is touched then.
         """
-        path = self.out / "plan.json"
-        if overwrite and path.exists():
-            self._clear(plan)
-        if path.exists():
-            self._check_same(plan, json.loads(path.read_text(encoding="utf-8")))
-        elif self.out.is_dir() and any(self.out.iterdir()):
+        if self.out.exists() and not self.out.is_dir():
+            raise RunError(f"{self.out} is a file; pass a folder as --out.")
+        stored = self._stored()
+        if stored is None and self.out.is_dir() and any(self.out.iterdir()):
             raise RunError(
                 f"{self.out} is not empty and holds no comparison. Pass another --out, or empty it."
             )
-        self.write_text("plan.json", _json(plan.to_dict()))
+        if overwrite:
+            with self._guard(self.out):
+                self._clear()
+        elif stored is not None:
+            self._check_same(plan, stored)
+        self.write_text(_PLAN, dumps(plan.to_dict()))
 
-    def _clear(self, plan: Plan) -> None:
-        """Remove the runs of an earlier comparison: only folders that it made."""
-        for run in self.out.glob("*/seed-*/" + _RUN):
-            shutil.rmtree(run.parent)
+    def _stored(self) -> dict[str, Any] | None:
+        """The plan that the folder holds; None if there is none, or a stranger's."""
+        try:
+            stored = json.loads((self.out / _PLAN).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{self.out / _PLAN} cannot be read: {error}. Mend or move it."
+            ) from error
+        ours = isinstance(stored, dict) and {"dataset", "split", "methods"} <= stored.keys()
+        return stored if ours else None
+
+    def _clear(self) -> None:
+        """Remove what an earlier comparison made, file by file: nothing else."""
+        for name in _RESULTS:
+            (self.out / name).unlink(missing_ok=True)
+        for error in self.out.glob("*/seed-*" + _ERROR):
+            error.unlink()
+        for run in [*self.out.glob("*/seed-*"), *self.out.glob("*/.seed-*.partial")]:
+            for name in (_RUN, _PREDICTIONS):
+                (run / name).unlink(missing_ok=True)
+            with suppress(OSError):  # a folder that holds something else stays
+                run.rmdir()
+                run.parent.rmdir()
 
     def _check_same(self, plan: Plan, stored: dict[str, Any]) -> None:
-        # Through JSON, so that tuples and lists compare alike.
-        mine = json.loads(_json(plan.common()))
-        differing = [key for key, value in mine.items() if stored.get(key) != value]
-        if differing:
-            key = differing[0]
-            raise RunError(
-                f"{self.out} holds another comparison: its {key} is {stored.get(key)}, this one's "
-                f"{mine[key]}. Pass another --out, or --overwrite to replace its runs."
-            )
+        common = plan.common()
+        mine, theirs = _flat(common), _flat({key: stored.get(key) for key in common})
+        for key in [*mine, *theirs]:
+            if mine.get(key) != theirs.get(key):
+                raise RunError(
+                    f"{self.out} holds another comparison: its {key} is {theirs.get(key)!r}, this "
+                    f"one's {mine.get(key)!r}. Pass another --out, or --overwrite to replace it."
+                )
 
     def folder(self, method: str, seed: int) -> Path:
-        """Where a run lies. Labels are made safe: they may hold anything."""
-        return self.out / re.sub(r"[^A-Za-z0-9._=,-]+", "_", method).lstrip(".") / f"seed-{seed}"
+        """Where a run lies. Labels may hold anything: what is no plain name gets a hash."""
+        name = method
+        if not _SAFE.fullmatch(method):
+            digest = hashlib.sha256(method.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+            name = f"{re.sub('[^a-z0-9]+', '-', method.lower())[:40].strip('-')}.{digest}"
+        return self.out / name.lstrip(".") / f"seed-{seed}"
 
     def read(self, method: str, seed: int, identity: str) -> Run | None:
         """A finished run of exactly this identity, or None.
@@ -94,44 +125,47 @@ class Store:
         try:
             fields = json.loads((folder / _RUN).read_text(encoding="utf-8"))
             with np.load(folder / _PREDICTIONS, allow_pickle=False) as arrays:
-                columns = {name: arrays[name] if name in arrays else None for name in _ARRAYS}
-            run = Run(**fields, **columns)  # type: ignore[arg-type]
-        except (OSError, ValueError, TypeError, KeyError, EOFError):
+                columns = {name: arrays.get(name) for name in _ARRAYS}
+            run = Run(**fields, **columns)
+            whole = {len(run.rows), len(run.y_true), len(run.y_pred)} == {run.n_test}
+        except Exception:  # a damaged archive raises anything from BadZipFile to zlib.error
             return None
-        return run if run.identity == identity else None
+        return run if whole and (run.identity, run.method) == (identity, method) else None
 
     def write(self, run: Run) -> None:
         """Store a run: all of it or nothing."""
         place = self.folder(run.method, run.seed)
         fields = {k: v for k, v in vars(run).items() if k not in _ARRAYS}
         arrays = {k: v for k in _ARRAYS if (v := getattr(run, k)) is not None}
+        # A name that the next attempt finds again: whatever a kill left there goes.
+        scratch = place.with_name(f".{place.name}.partial")
         with self._guard(place):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            scratch = place.parent / f".{place.name}.{uuid.uuid4().hex}"
             try:
-                scratch.mkdir()
-                _write(scratch / _RUN, lambda file: file.write(_json(fields).encode()))
+                shutil.rmtree(scratch, ignore_errors=True)
+                scratch.mkdir(parents=True)
+                _write(scratch / _RUN, lambda file: file.write(dumps(fields).encode()))
                 _write(scratch / _PREDICTIONS, lambda file: np.savez_compressed(file, **arrays))
                 if place.exists():
                     shutil.rmtree(place)
                 os.rename(scratch, place)
+                place.with_name(place.name + _ERROR).unlink(missing_ok=True)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
-        place.with_name(place.name + ".error.txt").unlink(missing_ok=True)
 
     def write_error(self, method: str, seed: int, text: str) -> None:
         """Keep the traceback of a run that failed."""
         place = self.folder(method, seed)
-        self.write_text(str(place.relative_to(self.out)) + ".error.txt", text)
+        self.write_text(str(place.relative_to(self.out)) + _ERROR, text)
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file of the folder at once: the old content stays until the new is complete."""
         path = self.out / name
+        scratch = path.with_name(f".{path.name}.partial")
         with self._guard(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
             try:
-                _write(scratch, lambda file: file.write(text.encode()))
+                content = text.encode("utf-8", "backslashreplace")
+                _write(scratch, lambda file: file.write(content))
                 os.replace(scratch, path)
             finally:
                 scratch.unlink(missing_ok=True)
@@ -154,5 +188,9 @@ def _write(path: Path, fill: Callable[[Any], Any]) -> None:
         os.fsync(file.fileno())
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=1, default=repr)
+def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as one, keys joined by dots."""
+    found: dict[str, Any] = {}
+    for key, item in value.items():
+        found |= _flat(item, f"{prefix}{key}.") if isinstance(item, dict) else {prefix + key: item}
+    return found

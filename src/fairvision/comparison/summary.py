@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,42 +19,60 @@ MIN_SEEDS = 3
 
 _OVERALL = ("accuracy", "balanced_accuracy")
 
+Triple = tuple[float, float, float]
 
-def measures(run: Run) -> dict[str, tuple[float, float, float]]:
+
+def measures(run: Run) -> dict[str, Triple]:
     """Value and interval over the test rows of every measure of a run."""
     found = {name: _triple(run.evaluation["overall"][name]) for name in _OVERALL}
     for name, entry in run.evaluation["disparities"].items():
         found[name] = _triple(entry)
-    for table in (run.leakage or {}).values():
-        entry = table["target_balanced_accuracy"]
-        # Of several attributes, the one that leaks most.
-        found["leakage"] = max(found.get("leakage", (-np.inf,) * 3), _triple(entry))
+    if run.leakage:
+        # Of several attributes, the one that leaks most; unknown while one of them is.
+        probes = [_triple(t.get("target_balanced_accuracy", {})) for t in run.leakage.values()]
+        found["leakage"] = probes[int(np.argmax([value for value, _, _ in probes]))]
     return found
 
 
-def _triple(entry: Any) -> tuple[float, float, float]:
+def _triple(entry: Any) -> Triple:
     values = (entry.get(key) for key in ("value", "lower", "upper"))
     value, lower, upper = (np.nan if v is None else float(v) for v in values)
     return value, lower, upper
 
 
-def _interval(triples: Sequence[tuple[float, float, float]]) -> tuple[float, float, float]:
-    """Mean over seeds with its 95 % interval.
+def _interval(triples: Sequence[Triple]) -> Triple:
+    """Mean over seeds with its 95 % interval; all undefined if one seed's value is.
 
     From `MIN_SEEDS` seeds on, Student's t over the seeds, which covers training
     and sampling noise alike. Below, the mean of the seeds' bootstrap intervals,
     which covers the sampling of test rows only.
     """
-    values = np.array([t[0] for t in triples], dtype=np.float64)
+    values, lower, upper = np.array(triples, dtype=np.float64).T
     mean = float(values.mean())
     if len(values) < MIN_SEEDS:
-        return (
-            mean,
-            float(np.mean([t[1] for t in triples])),
-            float(np.mean([t[2] for t in triples])),
-        )
+        return mean, float(lower.mean()), float(upper.mean())
     half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
     return mean, float(mean - half), float(mean + half)
+
+
+def _frame(each: dict[str, list[dict[str, Triple]]]) -> pd.DataFrame:
+    """One row a method and measure, over the seeds that have it."""
+    rows = []
+    for method, seeds in each.items():
+        for metric in dict.fromkeys(name for found in seeds for name in found):
+            triples = [found[metric] for found in seeds if metric in found]
+            rows.append((method, metric, *_interval(triples), len(triples)))
+    columns = ["method", "metric", "value", "lower", "upper", "n_seeds"]
+    return pd.DataFrame(rows, columns=columns).set_index(["method", "metric"])
+
+
+def _by_method(
+    runs: Iterable[Run], measure: Callable[[Run], dict[str, Triple]]
+) -> dict[str, list[dict[str, Triple]]]:
+    found: dict[str, list[dict[str, Triple]]] = {}
+    for run in runs:
+        found.setdefault(run.method, []).append(measure(run))
+    return found
 
 
 def summarize(runs: Iterable[Run]) -> pd.DataFrame:
@@ -63,19 +81,10 @@ def summarize(runs: Iterable[Run]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Indexed by (method, metric); columns value, lower, upper, n_seeds.
+        Indexed by (method, metric); columns value, lower, upper, n_seeds. A
+        value that is undefined in one seed is NaN.
     """
-    by_method: dict[str, list[Run]] = {}
-    for run in runs:
-        by_method.setdefault(run.method, []).append(run)
-    rows = []
-    for method, own in by_method.items():
-        each = [measures(run) for run in own]
-        for metric in each[0]:
-            triples = [m[metric] for m in each if metric in m]
-            rows.append((method, metric, *_interval(triples), len(triples)))
-    columns = ["method", "metric", "value", "lower", "upper", "n_seeds"]
-    return pd.DataFrame(rows, columns=columns).set_index(["method", "metric"])
+    return _frame(_by_method(runs, measures))
 
 
 def differences(runs: Iterable[Run], groups: Any, baseline: str, n_boot: int) -> pd.DataFrame:
@@ -87,39 +96,33 @@ def differences(runs: Iterable[Run], groups: Any, baseline: str, n_boot: int) ->
     groups : DataFrame of all rows of the data
     baseline : str
         Label of the method to compare to.
+    n_boot : int
 
     Returns
     -------
     DataFrame
-        As :func:`summarize`; empty if the baseline was not run.
+        As :func:`summarize`, over the seeds that both have; empty if the
+        baseline was not run.
     """
     runs = list(runs)
     base = {run.seed: run for run in runs if run.method == baseline}
-    rows = []
-    for method in dict.fromkeys(run.method for run in runs if run.method != baseline):
-        pairs = [(r, base[r.seed]) for r in runs if r.method == method and r.seed in base]
-        if not pairs:
-            continue
-        each = [_paired(run, other, groups, n_boot) for run, other in pairs]
-        for metric in each[0]:
-            triples = [m[metric] for m in each if metric in m]
-            rows.append((method, metric, *_interval(triples), len(triples)))
-    columns = ["method", "metric", "value", "lower", "upper", "n_seeds"]
-    return pd.DataFrame(rows, columns=columns).set_index(["method", "metric"])
+    others = [run for run in runs if run.method != baseline and run.seed in base]
+    return _frame(_by_method(others, lambda run: _paired(run, base[run.seed], groups, n_boot)))
 
 
-def _paired(run: Run, other: Run, groups: Any, n_boot: int) -> dict[str, Any]:
+def _paired(run: Run, other: Run, groups: Any, n_boot: int) -> dict[str, Triple]:
     table = paired_difference(
         run.y_true,
         run.y_pred,
         other.y_pred,
         sensitive_features=groups.iloc[run.rows],
-        labels=np.unique(np.concatenate([run.y_true, run.y_pred, other.y_pred])),
+        labels=run.evaluation["classes"],
         n_boot=n_boot,
         random_state=run.seed,
     )
     found = {str(name): _triple(row) for name, row in table.to_dict(orient="index").items()}
     mine, others = measures(run), measures(other)
     if "leakage" in mine and "leakage" in others:
+        # Two probes were not drawn together, so a single seed has no interval.
         found["leakage"] = (mine["leakage"][0] - others["leakage"][0], np.nan, np.nan)
     return found

@@ -12,7 +12,7 @@ from typing import Any
 
 from fairvision.plugins._make import resolve
 from fairvision.plugins._registry import Registry, default_registry
-from fairvision.plugins._text import clean, closest
+from fairvision.plugins._text import clean, closest, describe
 from fairvision.plugins._values import (
     Origin,
     Plugin,
@@ -35,6 +35,7 @@ __all__ = [
     "closest",
     "datasets",
     "default_registry",
+    "describe",
     "make",
     "methods",
     "metrics",

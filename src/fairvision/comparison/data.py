@@ -1,0 +1,112 @@
+"""The data of a comparison: loaded or given, brought into one form, described."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+from sklearn.utils import Bunch
+
+from fairvision.base import check_groups, check_images
+from fairvision.datasets import load
+from fairvision.exceptions import InputError
+
+__all__ = ["class_names", "data_notes", "read_data"]
+
+# What loaders count as left out, and what that means.
+_LEFT_OUT = {
+    "n_skipped": ("unreadable image(s)", "skipped"),
+    "n_missing_race": ("file(s) without a race in the name", "missing_race"),
+    "n_unreadable": ("file(s) with another name", "unreadable"),
+    "n_outside": ("image(s) outside the age bins", ""),
+}
+
+
+def read_data(
+    dataset: str | Bunch, params: Mapping[str, Any] | None
+) -> tuple[Bunch, dict[str, Any]]:
+    """The data, and what identifies them in a plan.
+
+    Raises
+    ------
+    InputError
+        If a data set that was given lacks an entry, or its rows do not match.
+    """
+    if isinstance(dataset, str):
+        given = load(dataset, **(params or {}))
+        description: dict[str, Any] = {"name": dataset, "params": dict(params or {})}
+    elif params:
+        raise InputError("dataset_params are for a data set given by name.")
+    else:
+        given = dataset
+        description = {"name": "given"}
+    data = _checked(given)
+    if description["name"] == "given":
+        description["images"] = _content(data.images)
+    # A folder's photographs may change between two calls of the same command.
+    labels = joblib.hash((data.target, data.sensitive_features.to_numpy().astype(str)))
+    return data, {**description, "n": len(data.target), "labels": labels}
+
+
+def _checked(given: Any) -> Bunch:
+    """The data with a plain target, and groups in a DataFrame."""
+    missing = [k for k in ("images", "target", "sensitive_features") if k not in given]
+    if missing:
+        raise InputError(
+            f"the data set has no {', '.join(missing)}; pass a name or what "
+            "`fairvision.datasets.load` returns."
+        )
+    target = np.asarray(given["target"])
+    if target.dtype == object:  # text; object arrays would need pickle on disk
+        target = target.astype(str)
+    images = check_images(given["images"])
+    if len(images) != len(target):
+        raise InputError(f"target has {len(target)} rows, images {len(images)}.")
+    groups = check_groups(given["sensitive_features"], len(target), required_by="A comparison")
+    assert groups is not None
+    frame = pd.DataFrame({name: groups.column(i) for i, name in enumerate(groups.names)})
+    changed = {"images": images, "target": target, "sensitive_features": frame}
+    return Bunch(**{"target_name": "target", **given, **changed})
+
+
+def _content(images: Any) -> str:
+    """A hash of images that were given, of their paths where they lie in files."""
+    if hasattr(images, "paths"):
+        return joblib.hash((list(images.paths), tuple(images.shape)))
+    return joblib.hash(np.asarray(images))
+
+
+def class_names(data: Bunch) -> list[str]:
+    """What each class is called, in the order of their labels."""
+    labels = np.unique(data.target)
+    names = data.get("target_names")
+    return [str(n) for n in (labels if names is None or len(names) != len(labels) else names)]
+
+
+def data_notes(data: Bunch, split_by: str) -> list[str]:
+    """What the data are, and what was left out of them."""
+    groups = data.sensitive_features
+    sensitive = "; ".join(f"{name} ({_list(set(groups[name]))})" for name in groups.columns)
+    notes = [
+        f"{len(data.target)} images of {'x'.join(map(str, data.images.shape[1:]))}; target "
+        f"{data.target_name} ({_list(class_names(data))}); sensitive {sensitive}."
+    ]
+    for count, (what, names) in _LEFT_OUT.items():
+        if n := int(data.get(count) or 0):
+            first = f", the first {data[names][0]!r}" if data.get(names) else ""
+            notes.append(f"Left out: {n} {what}{first}.")
+    if split_by == "column":
+        parts = Counter(str(part).lower() for part in data.split)
+        for part in sorted(parts.keys() - {"train", "test"}):
+            notes.append(f"Not used: {parts[part]} rows of part {part!r}.")
+    return notes
+
+
+def _list(names: Any, most: int = 6) -> str:
+    shown = sorted(map(str, names)) if isinstance(names, set) else list(names)
+    more = [f"and {len(shown) - most} more"] if len(shown) > most else []
+    return ", ".join([*shown[:most], *more])

@@ -1,0 +1,138 @@
+"""All runs of a plan: read from disk, done here or in workers, stored as they end."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import joblib
+import numpy as np
+from sklearn.utils import Bunch
+
+from fairvision.comparison.execute import Run, build, execute
+from fairvision.comparison.plan import MethodPlan, Plan
+from fairvision.comparison.progress import EpochCallback, Progress
+from fairvision.comparison.split import split_rows
+from fairvision.comparison.store import Store
+from fairvision.exceptions import DatasetError, FairvisionError, InputError, RunError
+from fairvision.plugins import clean, default_registry, describe
+
+__all__ = ["rehearse", "run_all"]
+
+Task = tuple[MethodPlan, int]
+#: A run, or the message and the traceback of what stopped it.
+Outcome = Run | tuple[str, str]
+
+
+def rehearse(plan: Plan, data: Bunch) -> None:
+    """Meet the errors of bad input before the first run, not in the middle of the night.
+
+    A plugin that cannot be made as it comes is not among them: it costs its own runs only.
+    """
+    for seed in plan.seeds:
+        split_rows(data, plan.split, seed)
+    for method in plan.methods:
+        try:
+            build(method, plan, plan.seeds[0])
+        except Exception as error:
+            if method.params and isinstance(error, FairvisionError):
+                raise
+            if method.params:
+                raise InputError(f"{method.label} cannot be made: {_message(error)}") from error
+
+
+def run_all(
+    plan: Plan, data: Bunch, store: Store | None, n_jobs: int, progress: Progress
+) -> tuple[list[Run], dict[tuple[str, int], str], int]:
+    """Do every run that is not stored yet.
+
+    Returns
+    -------
+    runs : list of Run
+        In the order of the plan.
+    failures : dict of (label, seed) to str
+    reused : int
+        Runs found on disk.
+    """
+    runs: dict[tuple[str, int], Run] = {}
+    failures: dict[tuple[str, int], str] = {}
+    todo: list[Task] = []
+    for seed in plan.seeds:
+        for method in plan.methods:
+            found = store and store.read(method.label, seed, plan.identity(method, seed))
+            if found:
+                runs[method.label, seed] = found
+                progress.finish(method.label, seed, "already done")
+            else:
+                todo.append((method, seed))
+    reused = len(runs)
+    for (method, seed), outcome in _outcomes(plan, data, todo, n_jobs, progress):
+        if isinstance(outcome, Run):
+            runs[method.label, seed] = outcome
+            if store:
+                store.write(outcome)
+            progress.finish(method.label, seed, f"trained in {outcome.train_seconds:.1f} s")
+        else:
+            failures[method.label, seed], trace = outcome
+            if store:
+                store.write_error(method.label, seed, trace)
+            progress.finish(method.label, seed, f"failed: {outcome[0]}")
+    keys = [(method.label, seed) for method in plan.methods for seed in plan.seeds]
+    return [runs[key] for key in keys if key in runs], failures, reused
+
+
+def _outcomes(
+    plan: Plan, data: Bunch, todo: list[Task], n_jobs: int, progress: Progress
+) -> Iterator[tuple[Task, Outcome]]:
+    if n_jobs == 1 or len(todo) < 2:
+        for task in todo:
+            progress.start(task[0].label, task[1])
+            yield task, _attempt(plan, data, task, [EpochCallback(progress)])
+        return
+    jobs = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+    numbered = (joblib.delayed(_numbered)(i, plan, data, task) for i, task in enumerate(todo))
+    try:
+        for i, outcome in jobs(numbered):
+            yield todo[i], outcome
+    except BrokenProcessPool as error:
+        raise RunError(
+            "a worker process died, mostly for want of memory. Finished runs are kept: run the "
+            "same command again with fewer jobs."
+        ) from error
+
+
+def _numbered(i: int, plan: Plan, data: Bunch, task: Task) -> tuple[int, Outcome]:
+    return i, _attempt(plan, data, task, ())
+
+
+def _attempt(plan: Plan, data: Bunch, task: Task, callbacks: Sequence[Any]) -> Outcome:
+    """A run, or what stopped it: the others go on."""
+    try:
+        _check_suited(task[0], data)
+        return execute(plan, data, *task, callbacks=callbacks)
+    except DatasetError:  # an image that cannot be read stops every method alike
+        raise
+    except Exception as error:
+        return _message(error), traceback.format_exc()
+
+
+def _message(error: Exception) -> str:
+    return clean(error) if isinstance(error, FairvisionError) else describe(error)
+
+
+def _check_suited(method: MethodPlan, data: Bunch) -> None:
+    """Compare the data with what the method says it takes, before hours of training."""
+    found = default_registry().find("method", method.name)
+    n_classes, n_groups = (
+        len(np.unique(data.target)),
+        len(data.sensitive_features.drop_duplicates()),
+    )
+    for what, n, binary, more in (
+        ("targets", n_classes, "binary", "multiclass"),
+        ("groups", n_groups, "binary", "multiple"),
+    ):
+        taken = getattr(found, what)
+        if (binary if n <= 2 else more) not in taken:
+            raise InputError(f"{method.label} takes {' or '.join(taken)} {what}; there are {n}.")
