@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -42,7 +43,9 @@ class ObjectiveNet(NeuralNetClassifier):
     ) -> None:
         super().__init__(module, *args, **kwargs)
         self.objective = objective
-        self.train_transform = train_transform
+        # Behind a function: skorch takes any module it holds, as torchvision's transforms are,
+        # for a part of the net to be trained.
+        self.train_transform = None if train_transform is None else partial(train_transform)
 
     @property
     def _default_callbacks(self) -> list[Any]:

@@ -1,0 +1,100 @@
+"""Randomness comes from `random_state` alone, and the global generators are left alone."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import Callback
+from torchvision.transforms import v2
+
+from fairvision.exceptions import InputError
+from fairvision.nn import TorchClassifier, as_seed, isolated_rng
+
+
+def probabilities(pictures, random_state):
+    model = TorchClassifier(max_epochs=2, batch_size=16, random_state=random_state)
+    return model.fit(pictures.images, pictures.target).predict_proba(pictures.images)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(pictures):
+    expected = probabilities(pictures, 3)
+    np.testing.assert_array_equal(probabilities(pictures, 3), expected)
+    np.testing.assert_array_equal(probabilities(pictures, np.int64(3)), expected)
+    assert (probabilities(pictures, 4) != expected).any()
+
+
+def test_no_seed_is_a_new_one_each_time(pictures):
+    assert (probabilities(pictures, None) != probabilities(pictures, None)).any()
+
+
+@pytest.mark.parametrize("kind", [np.random.RandomState, np.random.default_rng])
+def test_a_generator_is_a_source_that_moves_on(pictures, kind):
+    generator = kind(0)
+    first, second = probabilities(pictures, generator), probabilities(pictures, generator)
+    assert (first != second).any()
+    np.testing.assert_array_equal(probabilities(pictures, kind(0)), first)
+
+
+@pytest.mark.parametrize("bad", [-1, 2**32, 1.0, "seed", True])
+def test_what_is_no_seed_is_named(bad):
+    with pytest.raises(InputError, match=f"random_state is {bad!r}; pass an int"):
+        as_seed(bad)
+
+
+@pytest.fixture
+def untouched():
+    """Check that a test neither reads nor moves a global generator."""
+
+    def state():
+        key, position = np.random.get_state()[1:3]  # noqa: NPY002
+        return key.tolist(), position, random.getstate(), torch.get_rng_state().tolist()
+
+    before = state()
+    yield
+    assert state() == before
+
+
+class Failing(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        torch.rand(3), np.random.rand(3), random.random()  # noqa: NPY002
+        raise RuntimeError("a callback fails")
+
+
+@pytest.mark.usefixtures("untouched")
+class TestGlobalGenerators:
+    @pytest.mark.parametrize("random_state", [0, None])
+    def test_fit_predict_and_transform_leave_them_alone(self, pictures, random_state):
+        model = TorchClassifier(
+            max_epochs=1,
+            validation_fraction=0.25,
+            train_transform=v2.RandomHorizontalFlip(),
+            random_state=random_state,
+        ).fit(pictures.images, pictures.target)
+        model.predict(pictures.images)
+        model.predict_proba(pictures.images)
+        model.transform(pictures.images)
+        TorchClassifier.from_module(model.module_, classes=[0, 1]).predict(pictures.images)
+
+    def test_so_does_a_fit_that_fails_on_the_way(self, pictures):
+        model = TorchClassifier("mlp", callbacks=[Failing()], random_state=0)
+        with pytest.raises(RuntimeError, match="a callback fails"):
+            model.fit(pictures.images, pictures.target)
+
+    def test_a_block_sees_its_seed_and_puts_everything_back(self):
+        def draw():
+            return torch.rand(1).item(), np.random.rand(), random.random()  # noqa: NPY002
+
+        with isolated_rng(5):
+            first = draw()
+        with isolated_rng(5):
+            second = draw()
+        assert first == second
+
+
+def test_what_was_drawn_before_does_not_matter(pictures):
+    expected = probabilities(pictures, 0)
+    with isolated_rng(99):
+        np.testing.assert_array_equal(probabilities(pictures, 0), expected)
