@@ -45,16 +45,26 @@ def confusion_excess(logits: Tensor, weights: Tensor) -> Tensor:
     return weighted_mean(divergence, weights)
 
 
-def standardize(features: Tensor) -> Tensor:
+def standardize(features: Tensor, weights: Tensor | None = None) -> Tensor:
     """Features with mean 0 and variance 1 over the batch, shape (n, d).
 
     Read like this, an attribute cannot be hidden by merely making it small.
+
+    Parameters
+    ----------
+    features : Tensor of shape (n, d)
+    weights : Tensor of shape (n,) or None
+        Sample weights.
     """
-    variance, mean = torch.var_mean(features, dim=0, correction=0)
-    return (features - mean) * (variance + 1e-6).rsqrt()
+    shares = features.new_ones(len(features)) if weights is None else weights
+    shares = (shares / shares.sum())[:, None]
+    centred = features - (features * shares).sum(0)
+    return centred * ((centred.square() * shares).sum(0) + 1e-6).rsqrt()
 
 
-def decorrelating_weights(targets: Tensor, attribute: Tensor) -> Tensor:
+def decorrelating_weights(
+    targets: Tensor, attribute: Tensor, weights: Tensor | None = None
+) -> Tensor:
     """Weights of rows under which the attribute says nothing about the target.
 
     Within each class every value of the attribute that occurs there weighs the
@@ -68,19 +78,23 @@ def decorrelating_weights(targets: Tensor, attribute: Tensor) -> Tensor:
     ----------
     targets, attribute : Tensor of shape (n,), int64
         Codes from 0.
+    weights : Tensor of shape (n,) or None
+        Sample weights: a row of weight 2 counts as two.
 
     Returns
     -------
-    Tensor of shape (n,), float32
+    Tensor of shape (n,), float64
+        A factor for each row, to be multiplied by its sample weight.
     """
     n_y, n_a = int(targets.max()) + 1, int(attribute.max()) + 1
     cell = targets * n_a + attribute
-    joint = torch.bincount(cell, minlength=n_y * n_a).double().reshape(n_y, n_a)
+    amounts = torch.ones(len(cell)) if weights is None else weights
+    joint = torch.bincount(cell, amounts.double(), minlength=n_y * n_a).reshape(n_y, n_a)
     values = (joint > 0).sum(1, keepdim=True)
     share = joint.sum(1, keepdim=True) / values.clamp_min(1) * (values > 1)
     if not share.any():
-        return torch.ones(len(targets))
-    return (share / joint.clamp_min(1)).reshape(-1)[cell].float()
+        return torch.ones(len(targets), dtype=torch.double)
+    return (share / joint.clamp_min(1e-12)).reshape(-1)[cell]
 
 
 def curvature_solver(inputs: Tensor, weights: Tensor, ridge: float) -> Callable[[Tensor], Tensor]:

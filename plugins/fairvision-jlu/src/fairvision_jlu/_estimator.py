@@ -165,7 +165,7 @@ class JLUClassifier(TorchClassifier):
             The spurious attributes, a head for each column. With `spurious_data`
             they are not used and may be None.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weighs the primary loss.
+            A row of weight 2 counts as two, in the secondary losses as well.
         spurious_data : tuple (X, sensitive_features), default=None
             Other images of the same shape that carry the spurious labels; the
             primary images then need none.

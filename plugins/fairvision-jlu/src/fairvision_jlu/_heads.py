@@ -70,9 +70,9 @@ class SpuriousHeads:
         self.modules.to(like.device, like.dtype)
         self._optimizer = torch.optim.Adam(self.modules.parameters(), lr=self.lr)
 
-    def read(self, features: Tensor) -> Tensor:
+    def read(self, features: Tensor, weights: Tensor | None = None) -> Tensor:
         """What the heads see of the features, shape (n, n_features)."""
-        return standardize(features) if self.standardized else features
+        return standardize(features, weights) if self.standardized else features
 
     def excess(self, inputs: Tensor, weights: Tensor) -> Tensor:
         """Sum of the attributes' confusion losses, each above its minimum.

@@ -82,7 +82,7 @@ class JLUObjective(Objective):
         assert source.groups is not None
         if self.secondary is not None or not self.decorrelate:
             return torch.ones(source.groups.shape)
-        columns = [decorrelating_weights(rows.targets, a) for a in source.groups.T]
+        columns = [decorrelating_weights(rows.targets, a, rows.weights) for a in source.groups.T]
         return torch.stack(columns, dim=1)
 
     def _endless_secondary(self, device: torch.device, seed: int) -> Iterator[Batch] | None:
@@ -117,8 +117,10 @@ class JLUObjective(Objective):
         alpha = self.current_alpha()
         if self._secondary is not None:
             batch, features = self._secondary_features(module, self._secondary, bool(alpha))
-        inputs = self.heads.read(features if alpha else features.detach())
+        inputs = self.heads.read(features if alpha else features.detach(), batch.weights)
         weights = self._weights[batch.rows.to(self._weights.device)]
+        if batch.weights is not None:
+            weights = weights * batch.weights[:, None]
         assert batch.groups is not None
         head_loss, head_steps = self.heads.fit(inputs, batch.groups, weights)
         excess = self.heads.excess(inputs, weights)
@@ -166,7 +168,7 @@ class JLUObjective(Objective):
 def _features_and_logits(module: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """Both in one pass, and the logits just as the module's own `forward` gives them."""
     seen: list[Tensor] = []
-    handle = module.head.register_forward_pre_hook(  # type: ignore[union-attr, operator]
+    handle = module.head.register_forward_pre_hook(  # type: ignore[union-attr]
         lambda _, inputs: seen.append(inputs[0])
     )
     try:
