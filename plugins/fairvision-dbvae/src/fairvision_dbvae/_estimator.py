@@ -1,0 +1,367 @@
+"""`DBVAEClassifier`: the debiasing variational autoencoder as a scikit-learn classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from fairvision.base import all_or_nothing, check_images, is_images, take
+from fairvision.exceptions import InputError
+from fairvision.nn import Rows, TorchClassifier
+from fairvision_dbvae._algorithm import Aggregate
+from fairvision_dbvae._module import DBVAEModule
+from fairvision_dbvae._objective import DBVAEObjective
+
+__all__ = ["DBVAEClassifier"]
+
+_CHOICES = {"aggregate": ("product", "max"), "class_shares": ("equal", "data")}
+_SMALLEST = 8
+
+
+class DBVAEClassifier(TorchClassifier):
+    """Classify images, and show those with rare latent features more often (DB-VAE).
+
+    A variational autoencoder [1]_ shares the classifier's encoder and learns
+    what the images of a class vary in. Before each epoch, every image of that
+    class is encoded; the rarer its latents among its class, the likelier it is
+    drawn. No group label is ever used: what is rare is learned.
+
+    Parameters
+    ----------
+    backbone : str, nn.Module or callable, default="small-cnn"
+        The encoder, as in `TorchClassifier`, like every parameter not listed here.
+        ``"fairvision_dbvae:lab_encoder"`` is the one of the authors' lab.
+    n_latents : int, default=16
+    alpha : float or None, default=0.01
+        Smoothing: added to the probability of a histogram's bin. 0 debiases
+        most, infinity samples uniformly; None does too, without encoding.
+    bins : int, default=10
+        Of each latent's histogram.
+    aggregate : {"product", "max"}, default="product"
+        How latents combine: over all of them as in the paper, or the rarest one
+        as in the authors' code.
+    min_effective : float, default=0.25
+        Least effective sample size, 1 / sum W^2, as a share of the class. A product
+        over many latents all but drops to a few images, which are then shown over
+        and over; it is flattened until it is worth this many. 0 leaves it as published.
+    debias_classes : label, list of labels, "all" or None, default=None
+        Classes that are reconstructed and resampled, each by densities of its
+        own. None takes the second of two classes, and all of more than two.
+    class_shares : {"equal", "data"}, default="equal"
+        Classes in a batch: as many rows of each, as in the authors' code, or as
+        many as in the training data.
+    classification_weight, reconstruction_weight, kl_weight : float, \
+default=1.0, 1.0, 5e-4
+        c1, c2 and c3 of the loss. Reconstruction is the mean absolute error a
+        pixel, KL is summed over latents.
+    decoder_filters : tuple of int, default=(64, 32, 16)
+        Filters from the smallest map on; each one doubles the size.
+    keep_images : int, default=8
+        How many of the most and of the least likely training images to keep in
+        the fitted estimator, for the report; 0 keeps none.
+
+    Attributes
+    ----------
+    sample_probabilities_ : ndarray of shape (n_samples,)
+        How likely each training row would be drawn next; 0 for rows of weight 0.
+    sample_odds_ : ndarray of shape (n_samples,)
+        The same against a uniform draw from the row's class: 1 is as often.
+    latent_densities_ : dict of label to LatentDensities
+        Of each debiased class.
+    debiased_classes_ : ndarray
+    n_debiased_ : int
+        Training rows of these classes.
+    extreme_rows_ : tuple of two ndarrays
+        Training rows of the debiased classes, most and least likely first, against
+        a uniform draw from their class.
+    extreme_images_ : tuple of two ndarrays of shape (keep_images, n_channels, height, width)
+        The images of these rows.
+
+    References
+    ----------
+    .. [1] A. Amini, A. P. Soleimany, W. Schwarting, S. N. Bhatia, D. Rus: Uncovering
+       and Mitigating Algorithmic Bias through Learned Latent Structure. AIES 2019,
+       doi:10.1145/3306618.3314243.
+
+    Examples
+    --------
+    >>> from fairvision.datasets import load
+    >>> from fairvision_dbvae import DBVAEClassifier
+    >>> faces = load("faces", n_samples=200, image_size=32, random_state=0)
+    >>> model = DBVAEClassifier(max_epochs=2, random_state=0).fit(faces.images, faces.target)
+    >>> model.transform(faces.images[:5]).shape
+    (5, 16)
+    >>> model.reconstruct(faces.images[:5]).shape
+    (5, 3, 32, 32)
+    """
+
+    def __init__(
+        self,
+        backbone: Any = "small-cnn",
+        *,
+        n_latents: int = 16,
+        alpha: float | None = 0.01,
+        bins: int = 10,
+        aggregate: Aggregate = "product",
+        min_effective: float = 0.25,
+        debias_classes: Any = None,
+        class_shares: str = "equal",
+        classification_weight: float = 1.0,
+        reconstruction_weight: float = 1.0,
+        kl_weight: float = 5e-4,
+        decoder_filters: Sequence[int] = (64, 32, 16),
+        keep_images: int = 8,
+        weights: str | None = None,
+        optimizer: str | Callable[..., torch.optim.Optimizer] = "adamw",
+        lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        max_epochs: int = 10,
+        batch_size: int = 64,
+        validation_fraction: float = 0.0,
+        device: str = "auto",
+        train_transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        callbacks: Sequence[Any] | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            backbone,
+            weights=weights,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            validation_fraction=validation_fraction,
+            device=device,
+            train_transform=train_transform,
+            callbacks=callbacks,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.n_latents = n_latents
+        self.alpha = alpha
+        self.bins = bins
+        self.aggregate = aggregate
+        self.min_effective = min_effective
+        self.debias_classes = debias_classes
+        self.class_shares = class_shares
+        self.classification_weight = classification_weight
+        self.reconstruction_weight = reconstruction_weight
+        self.kl_weight = kl_weight
+        self.decoder_filters = decoder_filters
+        self.keep_images = keep_images
+
+    @all_or_nothing
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Train on images; group labels are neither needed nor used.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_channels, height, width)
+            Of 8 pixels and more each way.
+        y : array-like of shape (n_samples,)
+        sensitive_features : array-like, default=None
+            Checked for length only.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How many images a row stands for, in the loss and in the densities.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InputError
+        """
+        super().fit(X, y, sensitive_features=sensitive_features, sample_weight=sample_weight)
+        self._n_features_out = self.n_latents
+        self._describe_sample(check_images(X), y, sample_weight)
+        return self
+
+    def _check_training_data(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray[np.int64]]:
+        if not is_images(X):
+            raise InputError(
+                f"X has shape {np.shape(X)}; {type(self).__name__} reconstructs images and needs "
+                "(n_samples, n_channels, height, width). For tables use another method."
+            )
+        X, codes = super()._check_training_data(X, y)
+        if min(self.input_shape_[1:]) < _SMALLEST:
+            raise InputError(
+                f"X has images of {self.input_shape_[1]} x {self.input_shape_[2]} pixels; the "
+                f"decoder draws {_SMALLEST} x {_SMALLEST} at least. Enlarge the images."
+            )
+        self.debiased_classes_ = self._debiased_classes()
+        return X, codes
+
+    def _debiased_classes(self) -> NDArray[Any]:
+        chosen = self.debias_classes
+        if chosen is None:
+            return self.classes_[1:] if len(self.classes_) == 2 else self.classes_
+        if isinstance(chosen, str) and chosen == "all":
+            return self.classes_
+        wanted = np.unique(np.atleast_1d(np.asarray(chosen)))
+        missing = [label for label in wanted.tolist() if label not in self.classes_.tolist()]
+        if missing or not len(wanted):
+            raise InputError(
+                f"debias_classes is {chosen!r}, y has the classes {self.classes_.tolist()}. "
+                "Pass some of these, 'all', or None."
+            )
+        return self.classes_[np.isin(self.classes_, wanted)]
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        for name, low in (("n_latents", 1), ("bins", 1), ("keep_images", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, (int, np.integer)) or value < low:
+                raise InputError(f"{name} is {value!r}; pass an int of {low} or more.")
+        for name in ("alpha", "classification_weight", "reconstruction_weight", "kl_weight"):
+            value = getattr(self, name)
+            if not (name == "alpha" and value is None) and not value >= 0:
+                raise InputError(f"{name} is {value!r}; pass 0 or more.")
+        if not 0 <= self.min_effective < 1:
+            raise InputError(f"min_effective is {self.min_effective!r}; pass 0 up to below 1.")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise InputError(f"{name} is {getattr(self, name)!r}; pass one of {choices}.")
+        if not len(self.decoder_filters) or min(self.decoder_filters) < 1:
+            raise InputError(
+                f"decoder_filters is {self.decoder_filters!r}; pass a few positive ints, "
+                "such as (64, 32, 16)."
+            )
+
+    def _make_module(self) -> DBVAEModule:
+        encoder = super()._make_module()
+        if isinstance(encoder, DBVAEModule) and encoder.n_latents == self.n_latents:
+            return encoder  # trained before: go on from there
+        return DBVAEModule(encoder, self.n_latents, self.input_shape_, self.decoder_filters)
+
+    def _make_objective(self) -> DBVAEObjective:
+        return DBVAEObjective(
+            n_classes=len(self.classes_),
+            debiased=np.searchsorted(self.classes_, self.debiased_classes_).tolist(),
+            alpha=self.alpha,
+            n_bins=self.bins,
+            aggregate=self.aggregate,
+            min_effective=self.min_effective,
+            class_shares=self.class_shares,
+            classification_weight=self.classification_weight,
+            reconstruction_weight=self.reconstruction_weight,
+            kl_weight=self.kl_weight,
+            encode_batch_size=4 * self.batch_size,
+        )
+
+    def _describe_sample(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> None:
+        """Densities and probabilities under the trained net; the images at both ends."""
+        codes = np.searchsorted(self.classes_, np.asarray(y).ravel())
+        weights = np.ones(len(codes)) if sample_weight is None else np.asarray(sample_weight)
+        rows = Rows(X, codes, weights=weights.astype(np.float64), dtype=self._dtype)
+        objective = self.net_.objective
+        assert isinstance(objective, DBVAEObjective)
+        counts = np.bincount(codes[weights > 0], minlength=len(self.classes_))
+        draws = np.array(objective.draws(counts.tolist()))
+        self.sample_odds_ = (weights > 0).astype(np.float64)
+        self.latent_densities_ = {}
+        for label, code in zip(self.debiased_classes_.tolist(), objective.debiased, strict=True):
+            part = np.flatnonzero((codes == code) & (weights > 0))
+            found = objective.resample(self.module_, rows, torch.from_numpy(part))
+            self.latent_densities_[label], probabilities = found
+            self.sample_odds_[part] = probabilities.numpy() * len(part)
+        per_row = draws / np.maximum(counts, 1) / draws.sum()
+        self.sample_probabilities_ = self.sample_odds_ * per_row[codes]
+        debiased = np.isin(codes, objective.debiased) & (weights > 0)
+        self.n_debiased_ = int(debiased.sum())
+        self._keep_extremes(X, np.flatnonzero(debiased))
+
+    def _keep_extremes(self, X: Any, rows: NDArray[np.intp]) -> None:
+        ranked = rows[np.argsort(-self.sample_odds_[rows], kind="stable")]
+        n = min(self.keep_images, len(ranked))
+        self.extreme_rows_ = (ranked[:n], ranked[::-1][:n])
+        self.extreme_images_ = tuple(take(X, part) for part in self.extreme_rows_)
+
+    # -- use ----------------------------------------------------------------------
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """The latents' means mu, shape (n_samples, n_latents)."""
+        return self._forward(X, lambda x: self.module_.mu(x))
+
+    def reconstruct(self, X: Any) -> NDArray[np.float32]:
+        """Images drawn from their latents' means, in 0..1, of the shape of X.
+
+        Only the debiased classes were ever reconstructed in training; others
+        come out as the nearest that these can do.
+        """
+        return self._forward(X, lambda x: self.module_.decode(self.module_.mu(x)))
+
+    def traverse(self, x: Any, latent: int, values: ArrayLike) -> NDArray[np.float32]:
+        """One image drawn again and again with one latent set to other values.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_channels, height, width), or one such row
+        latent : int
+        values : array-like of shape (n_values,)
+            For orientation: ``model.transform(X)[:, latent]``.
+
+        Returns
+        -------
+        ndarray of shape (n_values, n_channels, height, width), in 0..1
+        """
+        check_is_fitted(self)
+        image = np.asarray(x)
+        image = image[None] if image.ndim == 3 else image
+        if len(image) != 1:
+            raise InputError(f"x holds {len(image)} images; traverse takes one: x[i].")
+        if not 0 <= latent < self.module_.n_latents:
+            raise InputError(
+                f"latent is {latent!r}; the model has latents 0 to {self.module_.n_latents - 1}."
+            )
+        z = np.repeat(self.transform(image), len(np.atleast_1d(values)), axis=0)
+        z[:, latent] = np.atleast_1d(values)
+        weight = next(self.module_.parameters())
+        with torch.inference_mode():
+            drawn = self.module_.decode(torch.from_numpy(z).to(weight.device))
+        return drawn.cpu().numpy()
+
+    @classmethod
+    def from_module(
+        cls,
+        module: torch.nn.Module,
+        *,
+        classes: ArrayLike,
+        input_shape: tuple[int, int, int] | None = None,
+        **params: Any,
+    ) -> Self:
+        """Wrap the ``module_`` of a DB-VAE that is already trained.
+
+        Parameters
+        ----------
+        module, classes, input_shape, **params
+            As in `TorchClassifier.from_module`.
+
+        Raises
+        ------
+        InputError
+            If the module has no latents; wrap it in a `TorchClassifier` then.
+        """
+        if not isinstance(module, DBVAEModule):
+            raise InputError(
+                f"module is a {type(module).__name__}, which has no latents. Wrap it with "
+                "TorchClassifier.from_module, or pass it as the backbone and fit."
+            )
+        params = {"n_latents": module.n_latents, **params}
+        model = super().from_module(module, classes=classes, input_shape=input_shape, **params)
+        model._n_features_out = module.n_latents
+        return model

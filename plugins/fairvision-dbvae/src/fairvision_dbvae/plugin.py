@@ -1,0 +1,58 @@
+"""What this distribution offers: descriptors only, nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fairvision.hookspecs import hookimpl
+from fairvision.types import Method, Needs, Reference, ReportSection
+
+FAIRVISION_API = (1, 0)
+
+AMINI_2019 = Reference(
+    title="Uncovering and Mitigating Algorithmic Bias through Learned Latent Structure",
+    authors=(
+        "Alexander Amini",
+        "Ava P. Soleimany",
+        "Wilko Schwarting",
+        "Sangeeta N. Bhatia",
+        "Daniela Rus",
+    ),
+    year=2019,
+    venue="AIES",
+    doi="10.1145/3306618.3314243",
+)
+QUICK = {"max_epochs": 8}
+PAPER = {
+    "backbone": "fairvision_dbvae:lab_encoder",
+    "n_latents": 100,
+    "alpha": 0.001,
+    "aggregate": "product",
+    "decoder_filters": (72, 48, 24, 12),
+    "optimizer": "adam",
+    "lr": 5e-4,
+    "batch_size": 32,
+    "max_epochs": 6,
+}
+
+
+@hookimpl
+def fairvision_inprocessing() -> Iterable[Method]:
+    yield Method(
+        "db-vae",
+        "fairvision_dbvae:DBVAEClassifier",
+        "Debiasing VAE: images with rare learned features are drawn more often. No group labels.",
+        reference=AMINI_2019,
+        needs=Needs(),
+        presets={"quick": QUICK, "paper": PAPER},
+    )
+
+
+@hookimpl
+def fairvision_report_sections() -> Iterable[ReportSection]:
+    yield ReportSection(
+        "db-vae-latents",
+        "fairvision_dbvae:latents_figure",
+        "What the DB-VAE learned, and whom it drew",
+        methods=("db-vae",),
+    )
