@@ -1,0 +1,113 @@
+"""Gaps and performance from counts, every threshold and every resample at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["BIASES", "NAMES", "PERFORMANCES", "Rates", "rates_at"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Rates:
+    """Counts by group, in arrays of shape (n_groups, n_thresholds) or more in front.
+
+    Attributes
+    ----------
+    tp, fp : ndarray of shape (..., n_groups, n_thresholds)
+        Rows selected among the positives, among the negatives.
+    p, n : ndarray of shape (..., n_groups, 1)
+        All positives, all negatives.
+    """
+
+    tp: Floats
+    fp: Floats
+    p: Floats
+    n: Floats
+
+    @property
+    def tpr(self) -> Floats:
+        return self.tp / self.p
+
+    @property
+    def fpr(self) -> Floats:
+        return self.fp / self.n
+
+    @property
+    def selection(self) -> Floats:
+        return (self.tp + self.fp) / (self.p + self.n)
+
+    @property
+    def accuracy(self) -> Floats:
+        return (self.tp + (self.n - self.fp)) / (self.p + self.n)
+
+    def pooled(self) -> Rates:
+        """All groups as one."""
+        return Rates(*(part.sum(-2, keepdims=True) for part in (self.tp, self.fp, self.p, self.n)))
+
+
+def _span(values: Floats) -> Floats:
+    """The largest pairwise gap between groups; NaN if a group has no rate."""
+    return values.max(-2) - values.min(-2)
+
+
+#: Named as in :func:`fairvision.metrics.available_metrics`.
+BIASES: dict[str, Callable[[Rates], Floats]] = {
+    "demographic_parity_difference": lambda r: _span(r.selection),
+    "equal_opportunity_difference": lambda r: _span(r.tpr),
+    "average_odds_difference": lambda r: _span((r.tpr + r.fpr) / 2),
+    "average_abs_odds_difference": lambda r: (_span(r.tpr) + _span(r.fpr)) / 2,
+    "equalized_odds_difference": lambda r: np.maximum(_span(r.tpr), _span(r.fpr)),
+    "accuracy_gap": lambda r: _span(r.accuracy),
+}
+PERFORMANCES: dict[str, Callable[[Rates], Floats]] = {
+    "balanced_accuracy": lambda r: ((r.pooled().tpr + (1 - r.pooled().fpr)) / 2)[..., 0, :],
+    "accuracy": lambda r: r.pooled().accuracy[..., 0, :],
+    "group_balanced_accuracy": lambda r: ((r.tpr + (1 - r.fpr)) / 2).mean(-2),
+    "worst_group_accuracy": lambda r: np.minimum(r.tpr, 1 - r.fpr).min(-2),
+}
+#: The paper's abbreviations.
+NAMES = {
+    "spd": "demographic_parity_difference",
+    "eod": "equal_opportunity_difference",
+    "aod": "average_odds_difference",
+    "equalized_odds": "equalized_odds_difference",
+}
+
+
+def rates_at(
+    scores: Floats,
+    thresholds: Floats,
+    targets: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    weights: Floats,
+) -> Rates:
+    """Count what every threshold selects, in one pass over the rows.
+
+    A row is selected where its score is above the threshold. Rows are sorted
+    into the intervals between thresholds, counted by (group, class, interval)
+    and summed from the top.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n,)
+    thresholds : ndarray of shape (n_thresholds,), increasing
+    targets, groups : ndarray of shape (n,)
+        Codes: 0 and 1; 0 to n_groups - 1.
+    weights : ndarray of shape (n_draws, n)
+        How often each row occurs in each resample.
+    """
+    n_groups, n_bins = int(groups.max()) + 1, len(thresholds) + 1
+    interval = np.searchsorted(thresholds, scores, side="left")
+    cell = (groups * 2 + targets) * n_bins + interval
+    size = n_groups * 2 * n_bins
+    counts = np.stack([np.bincount(cell, weights=w, minlength=size) for w in weights])
+    counts = counts.reshape(len(weights), n_groups, 2, n_bins)
+    selected = counts[..., ::-1].cumsum(-1)[..., ::-1][..., 1:]
+    total = counts.sum(-1, keepdims=True)
+    return Rates(tp=selected[:, :, 1], fp=selected[:, :, 0], p=total[:, :, 1], n=total[:, :, 0])

@@ -1,0 +1,74 @@
+"""What this distribution offers: descriptors only, nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from fairvision.hookspecs import hookimpl
+from fairvision.types import Method, Needs, Reference, ReportSection
+
+FAIRVISION_API = (1, 0)
+
+SAVANI_2020 = Reference(
+    title="Intra-Processing Methods for Debiasing Neural Networks",
+    authors=("Yash Savani", "Colin White", "Naveen Sundar Govindarajulu"),
+    year=2020,
+    venue="NeurIPS",
+    arxiv="2006.08564",
+)
+
+METHODS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
+    "random-perturbation": (
+        "fairvision_intra:RandomPerturbation",
+        "Perturb a trained net's weights at random, keep the best within a bound on bias.",
+        {"n_trials": 31},
+        {"n_trials": 101, "min_performance": 0.0},
+    ),
+    "layerwise-optimization": (
+        "fairvision_intra:LayerwiseOptimization",
+        "Optimise one layer of a trained net at a time within a bound on bias.",
+        {"n_layers": 2, "n_calls": 15},
+        {"n_calls": 20, "min_performance": 0.0},
+    ),
+    "adversarial-fine-tuning": (
+        "fairvision_intra:AdversarialFineTuning",
+        "Fine-tune a trained net against a critic that predicts its bias.",
+        {},
+        {
+            "n_epochs": 10,
+            "critic_steps": 301,
+            "actor_steps": 401,
+            "lr": 1e-4,
+            "penalty": 20.0,
+            "critic": "features",
+            "sampling": "natural",
+            "selection_fraction": 0.0,
+            "min_performance": 0.0,
+        },
+    ),
+}
+
+
+@hookimpl
+def fairvision_postprocessing() -> Iterable[Method]:
+    for name, (target, summary, quick, paper) in METHODS.items():
+        yield Method(
+            name,
+            target,
+            summary,
+            reference=SAVANI_2020,
+            needs=Needs(validation=True),
+            targets=("binary",),
+            presets={"quick": quick, "paper": paper},
+        )
+
+
+@hookimpl
+def fairvision_report_sections() -> Iterable[ReportSection]:
+    yield ReportSection(
+        "intra-pareto",
+        "fairvision_intra:pareto_figure",
+        "What each trial gave: performance against bias",
+        methods=tuple(METHODS),
+    )

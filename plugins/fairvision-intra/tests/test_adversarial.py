@@ -1,0 +1,209 @@
+"""The adversarial method's parts: soft bias, critic, batches, and the gradient to the net."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fairvision.exceptions import InputError
+from fairvision_intra import AdversarialFineTuning
+from fairvision_intra._algorithm import (
+    SOFT_BIASES,
+    Critic,
+    Subspace,
+    actor_loss,
+    perturbed,
+    soft_bias,
+)
+from fairvision_intra._duel import Duel, Settings, batch_bias, draw_batch
+from fairvision_intra._forward import Forward
+from fairvision_intra._rates import BIASES, rates_at
+
+SETTINGS = Settings(
+    critic_steps=60,
+    actor_steps=1,
+    batch_size=64,
+    lr=1e-2,
+    critic_lr=1e-2,
+    penalty=20.0,
+    critic="features",
+    balanced=True,
+    epsilon=0.05,
+    margin=0.01,
+)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Any:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+@pytest.mark.parametrize("n_groups", [2, 3])
+@pytest.mark.parametrize("name", list(SOFT_BIASES))
+def test_soft_bias_of_certain_predictions_is_the_bias(name: str, n_groups: int) -> None:
+    rng = np.random.default_rng(0)
+    p, y, g = rng.integers(0, 2, 99), rng.integers(0, 2, 99), rng.integers(0, n_groups, 99)
+    soft = soft_bias(torch.from_numpy(p).double(), *map(torch.from_numpy, (y, g)), n_groups, name)
+    rates = rates_at(p.astype(float), np.array([0.5]), y, g, np.ones((1, 99)))
+    assert abs(soft.item()) == pytest.approx(BIASES[name](rates)[0, 0])
+
+
+def test_soft_bias_has_gradients() -> None:
+    p = torch.rand(40, dtype=torch.float64, requires_grad=True)
+    y, g = torch.arange(40) % 2, torch.arange(40) // 2 % 2
+    for name in SOFT_BIASES:
+        assert torch.autograd.gradcheck(
+            lambda q, name=name: soft_bias(q, y, g, 2, name), (p,), fast_mode=True
+        )
+
+
+def test_actor_loss() -> None:
+    error = torch.tensor(0.5)
+    bound = {"penalty": 20.0, "epsilon": 0.05, "margin": 0.01}
+    assert actor_loss(error, torch.tensor(0.03), **bound) == 0.5  # inside: plain fine-tuning
+    assert actor_loss(error, torch.tensor(-0.14), **bound) == pytest.approx(0.5 * 3.0)
+    assert actor_loss(error, torch.tensor(0.9), **{**bound, "penalty": 0.0}) == 0.5
+
+
+def test_critic_takes_any_batch_and_no_order() -> None:
+    critic = Critic(6).eval()
+    h = torch.randn(50, 6)
+    critic.standardize(h)
+    for n in (1, 7, 50):
+        assert critic(h[:n]).shape == ()
+    assert torch.allclose(critic(h), critic(h.flip(0)), atol=1e-6)
+    assert len([m for m in critic.modules() if isinstance(m, nn.Linear)]) == 4
+    assert {m.p for m in critic.modules() if isinstance(m, nn.Dropout)} == {0.2}
+
+
+def small_net() -> nn.Module:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.trunk, self.head = nn.Linear(4, 8), nn.Linear(8, 2)
+
+        def features(self, x: torch.Tensor) -> torch.Tensor:
+            return self.trunk(x.flatten(1)).relu()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.features(x))
+
+    return Net()
+
+
+def duel(**changes: Any) -> Duel:
+    rng = np.random.default_rng(0)
+    y, g = rng.integers(0, 2, 200), rng.integers(0, 2, 200)
+    X = rng.normal(size=(200, 4)).astype(np.float32) + 2 * y[:, None] + g[:, None]
+    settings = Settings(**{**vars_of(SETTINGS), **changes})
+    bias = batch_bias("average_odds_difference", 2, lambda *_: 0.0)
+    return Duel(Forward(small_net(), X.astype(np.float32)), y, g, bias, settings)
+
+
+def vars_of(settings: Settings) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in settings.__dataclass_fields__}
+
+
+@pytest.mark.parametrize("critic", ["features", "labels"])
+def test_the_critics_gradient_reaches_the_net(critic: str) -> None:
+    """Through the activations alone: a critic of raw images would leave the trunk at 0."""
+    fight = duel(critic=critic)
+    rows = torch.arange(64)
+    h, _ = fight.run(fight.forward.batch(rows.numpy()))
+    fight.critic.eval()
+    fight.judged(h, rows).abs().backward()
+    assert fight.module.trunk.weight.grad.abs().sum() > 0
+    assert fight.module.head.weight.grad is None
+
+
+def test_the_penalty_moves_the_net_beyond_the_cross_entropy() -> None:
+    """With a penalty the step differs from plain fine-tuning's, with the same draws."""
+
+    def after(**changes: Any) -> torch.Tensor:
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            fight = duel(**changes)
+            fight.critic_optimizer = torch.optim.SGD(fight.critic.parameters(), lr=0.0)
+            fight.epoch()
+        return fight.module.trunk.weight.detach()
+
+    assert torch.equal(after(penalty=0.0), after(penalty=0.0))
+    assert not torch.equal(after(penalty=0.0, epsilon=0.011), after(epsilon=0.011))
+
+
+def test_the_critic_learns_and_the_actor_leaves_it_alone() -> None:
+    fight = duel(critic_steps=150)
+    before = fight._train_critic()
+    after = fight._train_critic()
+    assert after < before
+    weights = [p.clone() for p in fight.critic.parameters()]
+    fight._train_actor()
+    assert all(torch.equal(a, b) for a, b in zip(weights, fight.critic.parameters(), strict=True))
+
+
+def test_without_a_critic_the_bias_itself_falls() -> None:
+    def last(penalty: float) -> float:
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            fight = duel(critic=None, penalty=penalty, actor_steps=30)
+            parts = [fight.epoch() for _ in range(6)]
+        assert np.isnan(parts[0]["critic_loss"])
+        return parts[-1]["batch_bias"]
+
+    assert last(200.0) < 0.5 * last(0.0)
+
+
+def test_batches_have_every_cell() -> None:
+    cells = [torch.arange(0, 90), torch.arange(90, 98), torch.tensor([98]), torch.arange(99, 110)]
+    balanced, natural = draw_batch(cells, 40, True), draw_batch(cells, 40, False)
+    for cell in cells:
+        assert torch.isin(balanced, cell).sum() == 10
+        share = int(torch.isin(natural, cell).sum())
+        assert share == max(1, round(40 * len(cell) / 110))
+    assert len(natural.unique()) == len(natural)
+
+
+def test_perturbed_multiplies_and_leaves_the_given_weights() -> None:
+    weights = {"w": torch.full((100, 100), 2.0), "zero": torch.zeros(3)}
+    found = perturbed(weights, 0.1, torch.Generator().manual_seed(0))
+    assert found["w"].std().item() == pytest.approx(0.2, rel=0.05)
+    assert found["w"].mean().item() == pytest.approx(2.0, abs=0.01)
+    assert (found["zero"] == 0).all()
+    assert (weights["w"] == 2).all()
+
+
+def test_subspace_starts_at_the_weight_and_steps_in_its_std() -> None:
+    weight = torch.randn(64, 64) * 3
+    generator = torch.Generator().manual_seed(0)
+    wide = Subspace(weight, 10, generator)
+    assert torch.equal(wide(torch.zeros(10)), weight)
+    unit = torch.nn.functional.normalize(torch.randn(10), dim=0)
+    moved = (wide(unit) - weight).square().mean().sqrt()
+    assert moved.item() == pytest.approx(3.0, rel=0.1)
+    narrow = Subspace(weight[:1, :4], 10, generator)
+    assert narrow.n_dims == 4
+    step = narrow(torch.tensor([0.0, 1.0, 0.0, 0.0])) - weight[:1, :4]
+    assert torch.count_nonzero(step) == 1
+
+
+@pytest.mark.parametrize(
+    ("params", "word"),
+    [
+        ({"critic": "images"}, "critic is 'images'"),
+        ({"sampling": "stratified"}, "sampling"),
+        ({"selection_fraction": 1.0}, "selection_fraction"),
+        ({"epsilon": 0.01}, "margin=0.01"),
+        ({"actor_steps": 0}, "actor_steps is 0"),
+    ],
+)
+def test_parameters_are_checked(params: dict[str, Any], word: str) -> None:
+    with pytest.raises(InputError, match=word):
+        AdversarialFineTuning(**params).fit(
+            np.zeros((2, 3, 8, 8)), [0, 1], sensitive_features=[0, 1]
+        )
