@@ -124,7 +124,11 @@ class Store:
         folder = self.folder(method, seed)
         try:
             fields = json.loads((folder / _RUN).read_text(encoding="utf-8"))
-            with np.load(folder / _PREDICTIONS, allow_pickle=False) as arrays:
+            # Opened here: numpy leaves a damaged archive open.
+            with (
+                (folder / _PREDICTIONS).open("rb") as file,
+                np.load(file, allow_pickle=False) as arrays,
+            ):
                 columns = {name: arrays.get(name) for name in _ARRAYS}
             run = Run(**fields, **columns)
             whole = {len(run.rows), len(run.y_true), len(run.y_pred)} == {run.n_test}

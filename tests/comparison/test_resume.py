@@ -1,0 +1,273 @@
+"""The folder of a comparison: resumed, extended, refused, mended, replaced."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.utils import Bunch
+
+from fairvision.comparison import Comparison, running
+from fairvision.comparison.plain import dumps, plain
+from fairvision.comparison.store import Store
+from fairvision.exceptions import RunError
+
+Compare = Callable[..., Comparison]
+Snapshot = Callable[[Path], dict[str, tuple[int, bytes]]]
+
+
+@pytest.fixture(scope="module")
+def finished(faces: Bunch, small: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One seed of plain training; tests work on copies."""
+    import fairvision as fv
+
+    out = tmp_path_factory.mktemp("finished") / "out"
+    fv.compare(faces, "erm", **small | {"seeds": 1, "out": out})
+    return out
+
+
+@pytest.fixture
+def out(finished: Path, tmp_path: Path) -> Path:
+    shutil.copytree(finished, tmp_path / "out")
+    return tmp_path / "out"
+
+
+def runs_of(snapshot: dict[str, Any]) -> dict[str, Any]:
+    return {name: held for name, held in snapshot.items() if "seed-" in name}
+
+
+def test_the_same_call_redoes_nothing(compare: Compare, out: Path, snapshot: Snapshot) -> None:
+    before = snapshot(out)
+    first = compare(seeds=1)
+    again = compare(seeds=1, out=out)
+    assert (first.reused, again.reused) == (0, 1)
+    assert runs_of(snapshot(out)) == runs_of(before)
+    pd.testing.assert_frame_equal(again.summary, first.summary)
+    table = again.results.drop(columns="train_seconds")
+    pd.testing.assert_frame_equal(table, first.results.drop(columns="train_seconds"))
+
+
+def test_seeds_and_methods_may_be_added(
+    compare: Compare, methods: Any, out: Path, snapshot: Snapshot
+) -> None:
+    before = runs_of(snapshot(out))
+    longer = compare(methods, seeds=(0, 1), out=out)
+    assert longer.reused == 1
+    assert runs_of(snapshot(out)).items() > before.items()
+    fresh = compare(methods, seeds=(0, 1))
+    pd.testing.assert_frame_equal(longer.summary, fresh.summary)
+    pd.testing.assert_frame_equal(longer.differences, fresh.differences)
+    assert len(pd.read_csv(out / "results.csv")) == 4
+    fewer = compare(seeds=1, out=out)  # and left out again: what is stored stays
+    assert fewer.reused == 1
+    assert len(runs_of(snapshot(out))) == 8
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"max_epochs": 2}, "its max_epochs is 1, this one's 2"),
+        ({"n_boot": 49}, "its n_boot is 50, this one's 49"),
+        ({"confounding": 0.8}, "its split.confounding is 0.9, this one's 0.8"),
+        ({"n_test": 40}, "its split.n_test is 80, this one's 40"),
+        (
+            {"dataset": "digits", "dataset_params": {"sensitive": "colour"}},
+            "its dataset.name is 'given'",
+        ),
+    ],
+)
+def test_another_comparison_is_refused_and_nothing_is_touched(
+    compare: Compare, out: Path, snapshot: Snapshot, changed: Any, words: str
+) -> None:
+    before = snapshot(out)
+    with pytest.raises(RunError, match=f"{words}.*--overwrite"):
+        compare(seeds=1, out=out, **changed)
+    assert snapshot(out) == before
+
+
+def test_other_pixels_under_the_same_labels_are_another_comparison(
+    compare: Compare, faces: Bunch, out: Path
+) -> None:
+    data = Bunch(**{**faces, "images": 255 - faces.images})
+    with pytest.raises(RunError, match=r"its dataset\.images is"):
+        compare(dataset=data, seeds=1, out=out)
+
+
+def test_overwrite_replaces_only_what_a_comparison_made(compare: Compare, out: Path) -> None:
+    (out / "notes.txt").write_text("mine")
+    (out / "erm" / "seed-0" / "picture.txt").write_text("mine, too")
+    found = compare("erm", seeds=(1,), max_epochs=2, out=out, overwrite=True)
+    assert found.reused == 0
+    assert found.plan.max_epochs == 2
+    left = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+    assert left == [
+        "comparison.json",
+        "erm/seed-0/picture.txt",
+        "erm/seed-1/predictions.npz",
+        "erm/seed-1/run.json",
+        "notes.txt",
+        "plan.json",
+        "results.csv",
+    ]
+
+
+def test_overwrite_does_the_same_comparison_anew(compare: Compare, out: Path) -> None:
+    assert compare(seeds=1, out=out, overwrite=True).reused == 0
+
+
+@pytest.mark.parametrize("name", ["plan.json", "photo.jpg"])
+def test_a_strangers_folder_is_refused(compare: Compare, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('{"terraform": 1}')
+    for overwrite in (False, True):
+        with pytest.raises(RunError, match="not empty and holds no comparison"):
+            compare(seeds=1, out=tmp_path, overwrite=overwrite)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_damaged_plan_is_named(compare: Compare, out: Path, snapshot: Snapshot) -> None:
+    (out / "plan.json").write_text('{"dataset": ')
+    before = snapshot(out)
+    with pytest.raises(RunError, match=r"plan\.json cannot be read"):
+        compare(seeds=1, out=out)
+    assert snapshot(out) == before
+
+
+def test_a_changed_parameter_redoes_that_method_only(compare: Compare, out: Path) -> None:
+    assert compare(seeds=1, out=out, params={"erm": {"lr": 0.01}}).reused == 0
+    assert compare(seeds=1, out=out, params={"erm": {"lr": 0.01}}).reused == 1
+    assert compare({"erm": ("erm", {"lr": 0.01}), "b": "erm"}, seeds=1, out=out).reused == 1
+
+
+def test_another_version_of_a_plugin_redoes_its_runs(
+    compare: Compare, third_party: ModuleType, site: Any, out: Path
+) -> None:
+    assert compare(["erm", "guess"], seeds=1, out=out).reused == 1
+    assert compare(["erm", "guess"], seeds=1, out=out).reused == 2
+    (info,) = site.path.glob("third_party-*.dist-info")
+    metadata = (info / "METADATA").read_text()
+    (info / "METADATA").write_text(metadata.replace("Version: 1.0", "Version: 1.1"))
+    info.rename(info.with_name("third_party-1.1.dist-info"))
+    from fairvision.plugins import _registry
+
+    _registry._default.cache_clear()
+    assert compare(["erm", "guess"], seeds=1, out=out).reused == 1
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+def pickled(path: Path) -> None:
+    with np.load(path) as held:
+        arrays = dict(held)
+    arrays["y_pred"] = arrays["y_pred"].astype(object)
+    np.savez(path, **arrays)
+
+
+def shortened(path: Path) -> None:
+    with np.load(path) as held:
+        arrays = dict(held)
+    arrays["y_pred"] = arrays["y_pred"][:-1]
+    np.savez(path, **arrays)
+
+
+def another_field(path: Path) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"from": "the future"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("run.json", truncate),
+        ("run.json", flip),
+        ("run.json", another_field),
+        ("run.json", Path.unlink),
+        ("predictions.npz", truncate),
+        ("predictions.npz", flip),
+        ("predictions.npz", pickled),
+        ("predictions.npz", shortened),
+        ("predictions.npz", Path.unlink),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_a_damaged_run_is_done_again(
+    compare: Compare, out: Path, name: str, damage: Callable[[Path], None]
+) -> None:
+    damage(out / "erm" / "seed-0" / name)
+    mended = compare(seeds=1, out=out)
+    assert mended.reused == 0
+    assert compare(seeds=1, out=out).reused == 1
+    pd.testing.assert_frame_equal(mended.summary, compare(seeds=1).summary)
+
+
+def test_what_a_kill_left_is_cleared_away(compare: Compare, out: Path) -> None:
+    shutil.rmtree(out / "erm" / "seed-0")
+    for folder in (out / "erm" / ".seed-0.partial", out / "erm" / ".seed-1.partial"):
+        folder.mkdir()
+        (folder / "run.json").write_text('{"identity"')
+    compare(seeds=2, out=out)
+    assert sorted(p.name for p in (out / "erm").iterdir()) == ["seed-0", "seed-1"]
+
+
+LABELS = [
+    "../../up", "..", ".", "", "/etc/passwd", "a/b", "a_b", "a\nb", "A", "a", "plan.json",
+    "results.csv", "x" * 300, "é", "\x1b[31mred", "con\x00", "seed-0",
+]  # fmt: skip
+
+
+def test_labels_name_folders_of_their_own_inside(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    places = [Store(out).folder(label, 0) for label in LABELS]
+    assert all(place.resolve().parent.parent == out.resolve() for place in places)
+    assert len({str(place).lower() for place in places}) == len(LABELS)
+    assert not {place.parent.name for place in places} & {"plan.json", "results.csv"}
+    assert all(len(place.parent.name) < 100 for place in places)
+
+
+def test_any_label_is_stored_and_found(compare: Compare, tmp_path: Path) -> None:
+    labels = dict.fromkeys(["../../up", "a/b", "a_b", "a\nb", "", "plan.json"], "erm")
+    out = tmp_path / "deep" / "out"
+    first = compare(labels, seeds=1, out=out)
+    again = compare(labels, seeds=1, out=out)
+    assert again.reused == len(labels)
+    assert [run.method for run in again.runs] == list(labels)
+    assert [path.name for path in tmp_path.iterdir()] == ["deep"]
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+    pd.testing.assert_frame_equal(first.summary, again.summary)
+
+
+def test_json_is_valid_whatever_is_in_it() -> None:
+    odd = {
+        "nan": float("nan"),
+        "inf": np.float32("inf"),
+        "n": np.int64(3),
+        "path": Path("a/b"),
+        ("smiling", "hat"): (0.9, np.array([1, 2])),
+        "function": running.rehearse,
+    }
+    read = json.loads(dumps(odd), parse_constant=pytest.fail)
+    assert read["nan"] is None
+    assert read["inf"] is None
+    assert (read["n"], read["path"]) == (3, "a/b")
+    assert read["('smiling', 'hat')"] == [0.9, [1, 2]]
+
+
+def test_large_arrays_are_told_apart_by_content() -> None:
+    zeros, one = np.zeros(5000), np.zeros(5000)
+    one[2500] = 1
+    assert repr(zeros) == repr(one)
+    assert plain(zeros) != plain(one)
+    assert plain(zeros) == plain(np.zeros(5000))
