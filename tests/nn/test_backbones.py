@@ -138,10 +138,17 @@ def test_training_starts_from_the_weights_of_the_given_module():
 
 
 def test_features_of_another_meaning_are_not_taken_for_the_contract():
-    # torchvision's Swin has `.features` and a linear `.head`, with layers between the two.
-    model = TorchClassifier(zoo.swin_t(num_classes=9), max_epochs=0)
-    model.fit(pixels(4, 32), np.arange(4) % 2)
-    assert model.transform(pixels(4, 32)).shape == (4, 9)
+    class Featured(nn.Module):  # as torchvision's Swin: there are layers between the two
+        def __init__(self) -> None:
+            super().__init__()
+            self.features = nn.Conv2d(3, 4, 3)
+            self.head = nn.Linear(4, 9)
+
+        def forward(self, x):
+            return self.head(self.features(x).mean((2, 3)))
+
+    model = TorchClassifier(Featured(), max_epochs=0).fit(pixels(4, 8), np.arange(4) % 2)
+    assert model.transform(pixels(4, 8)).shape == (4, 9)
 
 
 class TestWeights:
