@@ -10,12 +10,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from fairvision.base import all_or_nothing, check_images, is_images, take
+from fairvision.base import Groups, is_images, take
 from fairvision.exceptions import InputError
 from fairvision.nn import Rows, TorchClassifier
 from fairvision_dbvae._algorithm import Aggregate
 from fairvision_dbvae._module import DBVAEModule
 from fairvision_dbvae._objective import DBVAEObjective
+from fairvision_dbvae._sample import describe_sample
 
 __all__ = ["DBVAEClassifier"]
 
@@ -29,7 +30,8 @@ class DBVAEClassifier(TorchClassifier):
     A variational autoencoder [1]_ shares the classifier's encoder and learns
     what the images of a class vary in. Before each epoch, every image of that
     class is encoded; the rarer its latents among its class, the likelier it is
-    drawn. No group label is ever used: what is rare is learned.
+    drawn. No group label is ever used: what is rare is learned. `sample_weight` says
+    how many images a row stands for, in the loss and in the densities.
 
     Parameters
     ----------
@@ -157,40 +159,6 @@ default=1.0, 1.0, 5e-4
         self.decoder_filters = decoder_filters
         self.keep_images = keep_images
 
-    @all_or_nothing
-    def fit(
-        self,
-        X: Any,
-        y: ArrayLike,
-        *,
-        sensitive_features: Any = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> Self:
-        """Train on images; group labels are neither needed nor used.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_channels, height, width)
-            Of 8 pixels and more each way.
-        y : array-like of shape (n_samples,)
-        sensitive_features : array-like, default=None
-            Checked for length only.
-        sample_weight : array-like of shape (n_samples,), default=None
-            How many images a row stands for, in the loss and in the densities.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        InputError
-        """
-        super().fit(X, y, sensitive_features=sensitive_features, sample_weight=sample_weight)
-        self._n_features_out = self.n_latents
-        self._describe_sample(check_images(X), y, sample_weight)
-        return self
-
     def _check_training_data(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray[np.int64]]:
         if not is_images(X):
             raise InputError(
@@ -263,33 +231,32 @@ default=1.0, 1.0, 5e-4
             encode_batch_size=4 * self.batch_size,
         )
 
-    def _describe_sample(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> None:
-        """Densities and probabilities under the trained net; the images at both ends."""
-        codes = np.searchsorted(self.classes_, np.asarray(y).ravel())
-        weights = np.ones(len(codes)) if sample_weight is None else np.asarray(sample_weight)
-        rows = Rows(X, codes, weights=weights.astype(np.float64), dtype=self._dtype)
+    def _train(
+        self,
+        X: Any,
+        codes: NDArray[np.int64],
+        groups: Groups | None,
+        sample_weight: ArrayLike | None,
+    ) -> Self:
+        super()._train(X, codes, groups, sample_weight)
+        self._n_features_out = self.n_latents
         objective = self.net_.objective
         assert isinstance(objective, DBVAEObjective)
-        counts = np.bincount(codes[weights > 0], minlength=len(self.classes_))
-        draws = np.array(objective.draws(counts.tolist()))
-        self.sample_odds_ = (weights > 0).astype(np.float64)
-        self.latent_densities_ = {}
-        for label, code in zip(self.debiased_classes_.tolist(), objective.debiased, strict=True):
-            part = np.flatnonzero((codes == code) & (weights > 0))
-            found = objective.resample(self.module_, rows, torch.from_numpy(part))
-            self.latent_densities_[label], probabilities = found
-            self.sample_odds_[part] = probabilities.numpy() * len(part)
-        per_row = draws / np.maximum(counts, 1) / draws.sum()
-        self.sample_probabilities_ = self.sample_odds_ * per_row[codes]
-        debiased = np.isin(codes, objective.debiased) & (weights > 0)
-        self.n_debiased_ = int(debiased.sum())
-        self._keep_extremes(X, np.flatnonzero(debiased))
-
-    def _keep_extremes(self, X: Any, rows: NDArray[np.intp]) -> None:
-        ranked = rows[np.argsort(-self.sample_odds_[rows], kind="stable")]
-        n = min(self.keep_images, len(ranked))
-        self.extreme_rows_ = (ranked[:n], ranked[::-1][:n])
-        self.extreme_images_ = tuple(take(X, part) for part in self.extreme_rows_)
+        weights = np.ones(len(codes))
+        if sample_weight is not None:
+            weights = weights * np.asarray(sample_weight)
+        rows = Rows(X, codes, weights=weights, dtype=self._dtype)
+        sample = describe_sample(objective, self.module_, rows)
+        self.sample_odds_ = sample.odds
+        self.sample_probabilities_ = sample.probabilities
+        self.latent_densities_ = dict(
+            zip(self.debiased_classes_.tolist(), sample.densities, strict=True)
+        )
+        self.n_debiased_ = len(sample.ranked)
+        ends = sample.ranked, sample.ranked[::-1]
+        self.extreme_rows_ = tuple(end[: self.keep_images] for end in ends)
+        self.extreme_images_ = tuple(take(X, rows) for rows in self.extreme_rows_)
+        return self
 
     # -- use ----------------------------------------------------------------------
 
