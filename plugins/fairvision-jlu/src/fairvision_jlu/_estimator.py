@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from fairvision.base import Groups, check_groups
+from fairvision.base import Groups, all_or_nothing, check_groups
 from fairvision.exceptions import InputError
 from fairvision.nn import Objective, Rows, TorchClassifier
 from fairvision_jlu._heads import SpuriousHeads
@@ -146,6 +146,7 @@ class JLUClassifier(TorchClassifier):
         self.standardize = standardize
         self.decorrelate = decorrelate
 
+    @all_or_nothing
     def fit(
         self,
         X: Any,
