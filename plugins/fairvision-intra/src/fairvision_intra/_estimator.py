@@ -15,7 +15,7 @@ from fairvision_intra._finetune import AdversarialFineTuning
 from fairvision_intra._forward import Forward, layers_of
 from fairvision_intra._objective import Metric, Objective
 from fairvision_intra._search import Trial, Trials
-from fairvision_intra._surrogate import Surrogate
+from fairvision_intra._surrogate import SURROGATES, Surrogate
 
 __all__ = ["AdversarialFineTuning", "LayerwiseOptimization", "RandomPerturbation"]
 
@@ -201,6 +201,8 @@ class LayerwiseOptimization(IntraProcessor):
         A wider layer is searched along so many random directions.
     scale : float, default=2.2
         Half the width of the box, in standard deviations of the layer's weights.
+    surrogate : {"tpe", "gp", "random"}, default="tpe"
+        Tree-structured Parzen estimator, Gaussian process, or none (optuna's).
 
     Attributes
     ----------
@@ -229,6 +231,7 @@ class LayerwiseOptimization(IntraProcessor):
         n_calls: int = 20,
         n_dims: int = 10,
         scale: float = 2.2,
+        surrogate: str = "tpe",
         bias: Metric = "average_odds_difference",
         performance: Metric = "balanced_accuracy",
         epsilon: float = 0.05,
@@ -246,6 +249,7 @@ class LayerwiseOptimization(IntraProcessor):
         self.n_calls = n_calls
         self.n_dims = n_dims
         self.scale = scale
+        self.surrogate = surrogate
         self.bias = bias
         self.performance = performance
         self.epsilon = epsilon
@@ -261,6 +265,10 @@ class LayerwiseOptimization(IntraProcessor):
     def _check_parameters(self) -> None:
         super()._check_parameters()
         _check_at_least(self, 1, "n_layers", "n_calls", "n_dims")
+        if self.surrogate not in SURROGATES:
+            raise InputError(
+                f"surrogate is {self.surrogate!r}; pass one of {', '.join(SURROGATES)}."
+            )
 
     def _debias(self, *args: Any) -> None:
         super()._debias(*args)
@@ -276,10 +284,10 @@ class LayerwiseOptimization(IntraProcessor):
         for i, layer in enumerate(_last_layers(forward, self.n_layers)):
             name, resumed = f"{layer}.weight", forward.resuming_at(layer)
             space = Subspace(forward.weights()[name], self.n_dims, generator)
-            surrogate = Surrogate(space.n_dims, self.scale, (seed + i) % 2**32)
-            surrogate.tell(np.zeros(space.n_dims), given.value)
+            surrogate = Surrogate(space.n_dims, self.scale, self.surrogate, (seed + i) % 2**32)
+            surrogate.know(np.zeros(space.n_dims), given.value)
             for _ in range(self.n_calls):
                 steps = surrogate.ask()
                 changed = {name: space(torch.from_numpy(steps))}
                 outcome = yield Trial(resumed.scores(changed), changed, {"layer": layer})
-                surrogate.tell(steps, outcome.value)
+                surrogate.tell(outcome.value)
