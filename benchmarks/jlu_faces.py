@@ -115,6 +115,7 @@ def summary(results: pd.DataFrame) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--n-train", type=int, default=2000)
     parser.add_argument("--target", default="eyeglasses")
@@ -122,8 +123,11 @@ def main() -> None:
     parser.add_argument("--only", help="method names, separated by ';'")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    results = pd.DataFrame([row for seed in range(args.seeds) for row in run(seed, args)])
-    print(f"\n{args.target} / {args.confounder}, {args.n_train} rows, {args.epochs} epochs")
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
+    results = pd.DataFrame([row for seed in seeds for row in run(seed, args)])
+    print(
+        f"\n{args.target} / {args.confounder}, {args.n_train} rows, {args.epochs} epochs, {seeds}"
+    )
     print(summary(results))
 
 

@@ -72,9 +72,8 @@ class JLUObjective(Objective):
         self._secondary = self._endless_secondary(device, seed)
         self.n_steps = max_epochs * -(-len(rows) // self.batch_size)
         self.n_done = 0
-        n_classes = int(rows.targets.max()) + 1
-        self._largest_class = float(torch.bincount(rows.targets).max()) / len(rows)
-        self._predicted = torch.zeros(n_classes, dtype=torch.long, device=device)
+        self._rows: Rows | None = rows
+        self._device = device
 
     def _row_weights(self, rows: Rows) -> Tensor:
         """Weight of each row in each attribute's losses, shape (n_rows, n_attributes)."""
@@ -107,10 +106,6 @@ class JLUObjective(Objective):
             return self.alpha
         return self.alpha * min((done - self.warmup) / self.ramp, 1.0)
 
-    def order(self, module: nn.Module, rows: Rows) -> Tensor:
-        self._predicted.zero_()
-        return super().order(module, rows)
-
     def step(self, module: nn.Module, batch: Batch) -> Step:
         features, logits = _features_and_logits(module, batch.images)
         primary = cross_entropy(logits, batch.targets, batch.weights)
@@ -125,7 +120,6 @@ class JLUObjective(Objective):
         head_loss, head_steps = self.heads.fit(inputs, batch.groups, weights)
         excess = self.heads.excess(inputs, weights)
         self.n_done += 1
-        self._predicted += torch.bincount(logits.argmax(1), minlength=len(self._predicted))
         return Step(
             primary + alpha * excess if alpha else primary,
             logits,
@@ -151,15 +145,27 @@ class JLUObjective(Objective):
             return batch, module.features(batch.images)  # type: ignore[operator]
 
     def finish(self, module: nn.Module) -> None:
+        rows, self._rows = self._rows, None
         self._secondary = self.secondary = None
         self.heads.memory.clear()
-        share = float(self._predicted.max() / self._predicted.sum().clamp_min(1))
-        if self.alpha and share > max(0.99, self._largest_class + 0.05):
+        if self.alpha and self.warmup < 1 and rows is not None:
+            self._warn_if_collapsed(module, rows)
+
+    def _warn_if_collapsed(self, module: nn.Module, rows: Rows) -> None:
+        """Ask the model as its user gets it: running statistics can fail where batches do not."""
+        size = max(self.batch_size, 256)
+        some = torch.linspace(0, len(rows) - 1, min(len(rows), 2048)).long()
+        with torch.no_grad(), _evaluating(module):
+            images = (rows.batch(part, self._device).images for part in some.split(size))
+            guesses = torch.cat([module(batch).argmax(1) for batch in images])
+        share = float(torch.bincount(guesses).max()) / len(some)
+        largest = float(torch.bincount(rows.targets[some]).max()) / len(some)
+        if share > max(0.99, largest + 0.05):
             warnings.warn(
-                f"In its last epoch the model put {share:.1%} of the training rows into one class: "
-                "the features have collapsed, or training was too short. Lower alpha, lengthen "
-                "warmup and ramp, keep decorrelate=True, or pass spurious_data in which the "
-                "attribute goes with no class.",
+                f"The trained model puts {share:.1%} of the training rows into one class, which "
+                f"has {largest:.1%} of them at most: the features have collapsed, or training was "
+                "too short. Lower alpha, lengthen warmup and ramp, keep decorrelate=True, or pass "
+                "spurious_data in which the attribute goes with no class.",
                 CollapseWarning,
                 stacklevel=2,
             )
