@@ -78,7 +78,7 @@ def test_seeds_and_methods_may_be_added(
         ({"confounding": 0.8}, "its split.confounding is 0.9, this one's 0.8"),
         ({"n_test": 40}, "its split.n_test is 80, this one's 40"),
         (
-            {"dataset": "digits", "dataset_params": {"sensitive": "colour"}},
+            {"dataset": "digits", "n_train": 100},
             "its dataset.name is 'given'",
         ),
     ],

@@ -116,11 +116,7 @@ def compare(
     1
     """
     chosen = plan_methods(methods, preset=preset, params=params)
-    for name, number, low in (("n_threads", n_threads, 1), ("max_epochs", max_epochs, 0)):
-        if number < low:
-            raise InputError(f"{name} is {number}; pass {low} or more.")
-    if n_jobs == 0:
-        raise InputError("n_jobs is 0; pass 1 or more, or -1 for one a core.")
+    _check_numbers(n_jobs, n_threads=(n_threads, 1), max_epochs=(max_epochs, 0), n_boot=(n_boot, 0))
     data, description = read_data(dataset, dataset_params)
     plan = Plan(
         dataset=description,
@@ -156,6 +152,14 @@ def compare(
         store.write_text("results.csv", result.results.to_csv(index=False))
         store.write_text("comparison.json", dumps(result.to_dict()))
     return result
+
+
+def _check_numbers(n_jobs: int, **numbers: tuple[int, int]) -> None:
+    for name, (number, low) in numbers.items():
+        if number < low:
+            raise InputError(f"{name} is {number}; pass {low} or more.")
+    if n_jobs == 0:
+        raise InputError("n_jobs is 0; pass 1 or more, or -1 for one a core.")
 
 
 def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:

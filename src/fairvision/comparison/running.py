@@ -9,6 +9,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+import torch
 from sklearn.utils import Bunch
 
 from fairvision.comparison.execute import Run, build, execute
@@ -31,6 +32,13 @@ def rehearse(plan: Plan, data: Bunch) -> None:
 
     A plugin that cannot be made as it comes is not among them: it costs its own runs only.
     """
+    if plan.device != "auto":
+        try:
+            torch.empty(0, device=plan.device)
+        except Exception as error:  # torch raises one of three kinds
+            raise InputError(
+                f"device {plan.device!r} cannot be used here ({_message(error)}). Pass 'auto'."
+            ) from error
     for seed in plan.seeds:
         split_rows(data, plan.split, seed)
     for method in plan.methods:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -147,8 +148,8 @@ class Store:
             try:
                 shutil.rmtree(scratch, ignore_errors=True)
                 scratch.mkdir(parents=True)
-                _write(scratch / _RUN, lambda file: file.write(dumps(fields).encode()))
-                _write(scratch / _PREDICTIONS, lambda file: np.savez_compressed(file, **arrays))
+                _write(scratch / _RUN, dumps(fields).encode())
+                _write(scratch / _PREDICTIONS, _packed(arrays))
                 if place.exists():
                     shutil.rmtree(place)
                 os.rename(scratch, place)
@@ -169,7 +170,7 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 content = text.encode("utf-8", "backslashreplace")
-                _write(scratch, lambda file: file.write(content))
+                _write(scratch, content)
                 os.replace(scratch, path)
             finally:
                 scratch.unlink(missing_ok=True)
@@ -185,9 +186,16 @@ class Store:
             ) from error
 
 
-def _write(path: Path, fill: Callable[[Any], Any]) -> None:
+def _packed(arrays: dict[str, Any]) -> bytes:
+    """Arrays as an npz, made in memory: numpy's zip file complains where a disk fills up."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _write(path: Path, content: bytes) -> None:
     with path.open("wb") as file:
-        fill(file)
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
