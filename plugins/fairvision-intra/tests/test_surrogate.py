@@ -26,6 +26,8 @@ def test_tpe_is_ahead_of_random() -> None:
     )
 
 
+# Optuna before 5 says so of "gp", which is asked for by name here.
+@pytest.mark.filterwarnings("ignore:GPSampler is experimental")
 @pytest.mark.parametrize("kind", SURROGATES)
 def test_same_seed_same_proposals_and_a_quiet_log(
     kind: str, capfd: pytest.CaptureFixture[str]
