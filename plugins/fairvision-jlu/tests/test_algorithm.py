@@ -116,7 +116,7 @@ def test_newton_reaches_the_optimum_of_a_softmax_regression(k):
 
     inputs, groups = torch.randn(300, 4), torch.randint(0, k, (300, 1))
     inputs[:, 0] += groups[:, 0]
-    made = heads(n_values=(k,), steps=2000, ridge=1e-5)
+    made = heads(n_values=(k,), steps=600, ridge=1e-5)
     loss, _ = made.fit(inputs, groups, torch.ones(300, 1))
     # An almost unpenalised reference; our small ridge costs a little.
     best = LogisticRegression(C=1e4).fit(inputs, groups[:, 0]).predict_proba(inputs)
