@@ -83,14 +83,22 @@ def trials(n_trials: int = 101, n: int = 4096) -> None:
 
     trial(), net.predict_proba(images)
     plain, ours = [], []
-    for _ in range(n_trials):
-        plain.append(seconds(lambda: net.predict_proba(images), time.process_time))
-        ours.append(seconds(trial, time.process_time))
+    for i in range(n_trials):  # in turn, and each first as often as the other
+        for kind in (0, 1) if i % 2 else (1, 0):
+            run, kept = (trial, ours) if kind else (lambda: net.predict_proba(images), plain)
+            kept.append(seconds(run, time.process_time))
     print(
         f"{n_trials} trials on {n} images: {sum(ours):.1f} s of processor; {n_trials} plain passes "
         f"{sum(plain):.1f} s; ratio {sum(ours) / sum(plain):.3f} (of medians "
         f"{np.median(ours) / np.median(plain):.3f})"
     )
+    scores = forward.scores()
+    for what, run in (
+        ("drawing the weights", lambda: perturbed(weights, 0.1, generator)),
+        ("the threshold search", lambda: objective.search(scores)),
+    ):
+        taken = np.median([seconds(run, time.process_time) for _ in range(30)])
+        print(f"  {what}: {taken * 1e3:.2f} ms, {taken / np.median(plain):.2%} of a plain pass")
     whole = np.median([seconds(forward.scores, time.process_time) for _ in range(5)])
     for layer in layers_of(forward.module, forward.batch(slice(0, 2)))[-3:]:
         resumed = forward.resuming_at(layer)

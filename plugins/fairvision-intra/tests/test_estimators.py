@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import signal
 from typing import Any
 
@@ -27,7 +28,7 @@ METHODS: list[Any] = [
     LayerwiseOptimization(n_layers=2, n_calls=3, n_dims=3, random_state=0),
     AdversarialFineTuning(n_epochs=2, critic_steps=3, actor_steps=2, random_state=0),
 ]
-LOOSE = {"epsilon": 0.9}
+LOOSE = {"epsilon": 0.9, "performance": "balanced_accuracy"}
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +99,7 @@ class TestEveryMethod:
         clear = np.abs(score - found.threshold_) > 1e-9
         assert np.array_equal((shown[:, 1] > 0.5)[clear], (found.predict(X) == "yes")[clear])
         assert found.transform(X).shape == net.transform(X).shape
+        assert np.array_equal(pickle.loads(pickle.dumps(found)).predict_proba(X), shown)
 
     def test_the_path_and_the_best(self, method: Any, net: Any, rows: Any) -> None:
         path = fit(method, FrozenEstimator(net), rows).objective_path_
@@ -132,7 +134,7 @@ class TestEveryMethod:
         spy = FunctionTransformer(lambda X: seen.append(len(X)) or X)
         inner = make_pipeline(spy, TorchClassifier(max_epochs=1, random_state=0))
         found = fit(method, inner, rows, validation_fraction=0.4)
-        assert seen[:2] == [90, 60] or sum(seen[:3]) in (150, 210)
+        assert (seen[0], sum(seen)) == (90, 150)  # fitted on the one part, debiased on the other
         assert not hasattr(inner[-1], "module_")
         assert found.estimator_[-1].n_steps_ == 2
 
@@ -180,7 +182,6 @@ def test_pipeline_and_resampled_and_bare_module(net: Any, rows: Any) -> None:
     pipe = make_pipeline(FunctionTransformer(shift), net)
     piped = fit(method, FrozenEstimator(pipe), (shift(X), y, groups))
     assert np.array_equal(piped.predict_proba(shift(X)), plain.predict_proba(X))
-    assert piped.estimator_.steps[-1][1] is net or piped.estimator_ is not None
     inner = TorchClassifier(max_epochs=1, random_state=0)
     resampled = Resampled(RandomOverSampler(random_state=0), inner).fit(X, y)
     found = fit(method, FrozenEstimator(resampled), rows)

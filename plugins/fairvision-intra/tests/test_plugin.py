@@ -44,7 +44,8 @@ def test_the_picture() -> None:
     trials = left.collections[0].get_offsets()
     assert np.allclose(trials, model.objective_path_[["bias", "performance"]])
     kept = model.predict(X)
-    recalls = [(kept == c)[y == c].mean() for c in (0, 1)]
+    cells = groups["skin_group"].to_numpy()
+    recalls = [(kept == c)[(y == c) & (cells == s)].mean() for c in (0, 1) for s in set(cells)]
     assert right.collections[-1].get_offsets()[0][1] == pytest.approx(np.mean(recalls))
     (section,) = plugin.fairvision_report_sections()
     assert section.methods == tuple(method.name for method in OFFERED)

@@ -22,7 +22,8 @@ def perturbed(
     The draws are made on the CPU, so that a seed means the same on every device.
     """
     return {
-        name: value * (1 + scale * _normal(value, generator)) for name, value in weights.items()
+        name: _normal(value, generator).mul_(scale).add_(1).mul_(value)
+        for name, value in weights.items()
     }
 
 

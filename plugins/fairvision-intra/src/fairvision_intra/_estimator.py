@@ -59,8 +59,11 @@ class RandomPerturbation(IntraProcessor):
         :func:`fairvision.metrics.available_metrics`; between several groups the
         largest pairwise gap. A metric that is not one of counts by group and
         class is evaluated without resamples at 25 thresholds, and takes longer.
-    performance : str or scorer, default="balanced_accuracy"
-        Also the name of a scikit-learn scorer, or anything called as
+    performance : str or scorer, default="group_balanced_accuracy"
+        Every class of every group weighs the same: where the validation rows
+        are as skewed as those that the net learned from, ``"balanced_accuracy"``
+        (as published) and ``"accuracy"`` reward the very bias. Also the name
+        of a scikit-learn scorer, or anything called as
         ``scorer(estimator, X, y)``.
     epsilon, margin : float, default=0.05, 0.01
         The bound on bias; the search keeps below epsilon - margin.
@@ -102,6 +105,8 @@ class RandomPerturbation(IntraProcessor):
     interrupted_ : bool
     min_performance_ : float
     classes_ : ndarray of shape (2,)
+    sensitive_labels_ : list
+        The groups; tuples where several columns were crossed.
 
     References
     ----------
@@ -133,7 +138,7 @@ class RandomPerturbation(IntraProcessor):
         scale: float = 0.1,
         n_layers: int | None = None,
         bias: Metric = "average_odds_difference",
-        performance: Metric = "balanced_accuracy",
+        performance: Metric = "group_balanced_accuracy",
         epsilon: float = 0.05,
         margin: float = 0.01,
         min_performance: float | None = None,
@@ -233,7 +238,7 @@ class LayerwiseOptimization(IntraProcessor):
         scale: float = 2.2,
         surrogate: str = "tpe",
         bias: Metric = "average_odds_difference",
-        performance: Metric = "balanced_accuracy",
+        performance: Metric = "group_balanced_accuracy",
         epsilon: float = 0.05,
         margin: float = 0.01,
         min_performance: float | None = None,

@@ -72,6 +72,17 @@ def layers_of(module: nn.Module, x: Tensor) -> list[str]:
     return [name for _, name in sorted(layers)]
 
 
+class _Sweep(nn.Module):
+    """A module applied to batch after batch."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, batches: Iterator[Tensor]) -> Tensor:
+        return torch.cat([self.module(x) for x in batches])
+
+
 class Forward:
     """A private copy of a net in evaluation mode, and the images that it scores.
 
@@ -121,12 +132,11 @@ class Forward:
         ndarray of shape (n,)
         """
         with torch.inference_mode():
-            logits = [self._logits(x, dict(changed or {})) for x in self._feed()]
+            weights = {f"module.{name}": value for name, value in (changed or {}).items()}
+            # Weights are swapped once for all batches: swapping takes as long as a small layer.
+            logits = functional_call(_Sweep(self.module), weights, (self._feed(),))
             # In double precision, as the classifier itself computes its probabilities.
-            return torch.cat(logits).double().softmax(1)[:, 1].cpu().numpy()
-
-    def _logits(self, x: Tensor, changed: dict[str, Tensor]) -> Tensor:
-        return functional_call(self.module, changed, (x,))
+            return logits.double().softmax(1)[:, 1].cpu().numpy()
 
     def _feed(self) -> Iterator[Tensor]:
         if self._resume is None:

@@ -48,7 +48,8 @@ def pareto_figure(estimator: Any, X: Any, y: Any, *, sensitive_features: Any) ->
     name = estimator.bias if isinstance(estimator.bias, str) else "bias"
     performance = estimator.performance if isinstance(estimator.performance, str) else "performance"
     for axes in (left, right):
-        axes.set(xlabel=f"size of {_words(name)}", ylabel=_words(performance), xlim=(0, None))
+        axes.set(xlabel=f"size of {_words(name)}", ylabel=_words(performance))
+        axes.set_xlim(0, max(axes.get_xlim()[1], 1.2 * estimator.epsilon))
         axes.axvline(estimator.epsilon, color="0.5", linestyle="--", linewidth=1)
         axes.annotate(
             "epsilon",
@@ -96,16 +97,14 @@ def _draw_trials(axes: Axes, path: pd.DataFrame, estimator: IntraProcessor) -> N
 def _draw_test(axes: Axes, estimator: IntraProcessor, X: Any, y: Any, groups: Any) -> None:
     before = _measured(estimator, np.asarray(estimator.estimator_.predict(X)), y, groups)
     after = _measured(estimator, estimator.predict(X), y, groups)
-    axes.annotate(
-        "", after[:2], before[:2], arrowprops={"arrowstyle": "->", "color": "0.4", "shrinkB": 6}
-    )
+    axes.annotate("", after, before, arrowprops={"arrowstyle": "->", "color": "0.4", "shrinkB": 9})
     for point, marker, colour, label in ((before, "s", "k", "before"), (after, "*", "C3", "after")):
         axes.scatter(*point, marker=marker, s=40 if marker == "s" else 140, color=colour)
         axes.annotate(
-            f"{label}: {point[0]:.3f}, {point[1]:.3f}", point, xytext=(6, 6),
-            textcoords="offset points", fontsize=8,
+            f"{label}: {point[0]:.3f}, {point[1]:.3f}", point, xytext=(0, 10),
+            textcoords="offset points", fontsize=8, ha="center",
         )  # fmt: skip
-    axes.margins(x=0.35, y=0.35)
+    axes.margins(x=0.5, y=0.35)
     axes.set_title(f"before and after, on {len(y)} test rows", fontsize=10)
 
 

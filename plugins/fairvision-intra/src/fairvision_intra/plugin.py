@@ -18,23 +18,26 @@ SAVANI_2020 = Reference(
     arxiv="2006.08564",
 )
 
+# The published objective knows no floor and does not weigh groups.
+AS_PUBLISHED = {"performance": "balanced_accuracy", "min_performance": 0.0}
+
 METHODS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "random-perturbation": (
         "fairvision_intra:RandomPerturbation",
         "Perturb a trained net's weights at random, keep the best within a bound on bias.",
         {"n_trials": 31},
-        {"n_trials": 101, "min_performance": 0.0},
+        {"n_trials": 101, **AS_PUBLISHED},
     ),
     "layerwise-optimization": (
         "fairvision_intra:LayerwiseOptimization",
         "Optimise one layer of a trained net at a time within a bound on bias.",
         {"n_layers": 2, "n_calls": 15},
-        {"n_calls": 20, "min_performance": 0.0},
+        {"n_calls": 20, **AS_PUBLISHED},
     ),
     "adversarial-fine-tuning": (
         "fairvision_intra:AdversarialFineTuning",
         "Fine-tune a trained net against a critic that predicts its bias.",
-        {},
+        {"n_epochs": 6},
         {
             "n_epochs": 10,
             "critic_steps": 301,
@@ -44,7 +47,7 @@ METHODS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
             "critic": "features",
             "sampling": "natural",
             "selection_fraction": 0.0,
-            "min_performance": 0.0,
+            **AS_PUBLISHED,
         },
     ),
 }
