@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch.distributions import Normal
 from torch.distributions import kl_divergence as torch_kl
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fairvision_dbvae import LatentDensities
 from fairvision_dbvae._algorithm import (
@@ -111,6 +114,30 @@ def test_a_product_over_a_thousand_latents_stays_finite() -> None:
     w = sampling_probabilities(mu, LatentDensities.fit(mu, 10), 0.0)
     assert torch.isfinite(w).all()
     assert float(w.sum()) == pytest.approx(1)
+
+
+class Largest(TorchDispatchMode):
+    """Remember the most bytes that an operation's result took."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n_bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for made in result if isinstance(result, (tuple, list)) else (result,):
+            if isinstance(made, torch.Tensor) and not func.is_view:
+                self.n_bytes = max(self.n_bytes, made.numel() * made.element_size())
+        return result
+
+
+@pytest.mark.parametrize("n_latents", [5, 100])
+def test_memory_beside_mu_does_not_grow_with_the_latents(n_latents: int) -> None:
+    mu = torch.randn(5000, n_latents)
+    with Largest() as largest:
+        densities = LatentDensities.fit(mu, 10, torch.ones(5000))
+        sampling_probabilities(mu, densities, 0.01, min_effective=0.25)
+    assert largest.n_bytes == 5000 * 8
 
 
 def test_a_latent_that_says_nothing_changes_nothing(mu: torch.Tensor) -> None:

@@ -168,6 +168,15 @@ def test_every_size(shape: tuple[int, ...], backbone: str) -> None:
     assert model.debiased_classes_.tolist() == [1]
 
 
+def test_tensors_and_floats_give_what_bytes_give(data: Bunch) -> None:
+    X, y = data.images[:100], data.target[:100]
+    expected = make().fit(X, y)
+    for same in (torch.from_numpy(X), X.astype(np.float32) / 255):
+        model = make().fit(same, y)
+        np.testing.assert_array_equal(model.sample_probabilities_, expected.sample_probabilities_)
+        np.testing.assert_array_equal(model.reconstruct(same), expected.reconstruct(X))
+
+
 def test_several_classes(data: Bunch) -> None:
     y = np.where(data.target == "face", data.tone, "none")[:200]
     model = make(debias_classes=None).fit(data.images[:200], y)

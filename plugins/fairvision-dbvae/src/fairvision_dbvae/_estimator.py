@@ -254,7 +254,8 @@ default=1.0, 1.0, 5e-4
         )
         self.n_debiased_ = len(sample.ranked)
         ends = sample.ranked, sample.ranked[::-1]
-        self.extreme_rows_ = tuple(end[: self.keep_images] for end in ends)
+        # Copies: torch can be indexed neither by nor through reversed memory.
+        self.extreme_rows_ = tuple(end[: self.keep_images].copy() for end in ends)
         self.extreme_images_ = tuple(take(X, rows) for rows in self.extreme_rows_)
         return self
 

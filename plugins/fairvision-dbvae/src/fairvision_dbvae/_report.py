@@ -82,21 +82,24 @@ def _reconstructions(estimator: Any, images: NDArray[Any]) -> list[Strip]:
 
 
 def _traversals(estimator: Any, images: NDArray[Any]) -> list[Strip]:
-    """The latents that vary most over these images, the others held at their medians' image."""
+    """The latents that change a typical image most, over their range on these images."""
     mu = estimator.transform(images)
-    widest = np.argsort(-mu.std(0), kind="stable")[:_TRAVERSED]
     typical = images[np.square((mu - np.median(mu, 0)) / (mu.std(0) + 1e-9)).sum(1).argmin()]
+    ends = np.percentile(mu, _REACH, axis=0).T
+    drawn = [estimator.traverse(typical, latent, pair) for latent, pair in enumerate(ends)]
+    effects = np.array([np.abs(first - last).mean() for first, last in drawn])
     strips = []
-    for latent in widest:
-        low, high = np.percentile(mu[:, latent], _REACH)
+    for latent in np.argsort(-effects, kind="stable")[:_TRAVERSED].tolist():
+        low, high = ends[latent]
         values = np.linspace(low, high, _COLUMNS)
-        title = f"Latent {latent} from {values[0]:.2g} to {values[-1]:.2g}"
-        strips.append((title, estimator.traverse(typical, int(latent), values)))
+        title = f"One image with latent {latent} from {low:.2g} to {high:.2g}"
+        strips.append((title, estimator.traverse(typical, latent, values)))
     return strips
 
 
 def _sample_size(axes: Any, estimator: Any) -> None:
-    sizes = np.asarray(estimator.history_[:, "effective_sample_size"], dtype=float)
+    history = estimator.history_
+    sizes = history[:, "effective_sample_size"] if len(history) else []
     axes.plot(np.arange(1, len(sizes) + 1), sizes, marker="o", markersize=3)
     axes.axhline(estimator.n_debiased_, color="grey", linestyle=":", linewidth=1)
     axes.annotate(
