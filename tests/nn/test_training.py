@@ -226,9 +226,17 @@ def test_dropout_and_batch_norm_work_in_training_and_rest_in_prediction(pictures
     np.testing.assert_array_equal(first, model.predict_proba(pictures.images))
 
 
+def test_fit_keeps_the_groups_that_it_saw(pictures):
+    groups = np.where(np.arange(len(pictures.target)) % 3, "a", "b")
+    model = TorchClassifier("mlp", max_epochs=0)
+    model.fit(pictures.images, pictures.target, sensitive_features=groups)
+    assert [list(labels) for labels in model.groups_.categories] == [["a", "b"]]
+    assert model.fit(pictures.images, pictures.target).groups_ is None
+
+
 def test_any_optimizer_that_is_called_like_torchs(pictures):
     model = TorchClassifier(
-        "mlp", optimizer=torch.optim.RMSprop, lr=1e-3, weight_decay=0.1, max_epochs=6
+        "mlp", optimizer=torch.optim.RMSprop, weight_decay=0.1, max_epochs=8, random_state=0
     ).fit(pictures.images, pictures.target)
     assert isinstance(model.net_.optimizer_, torch.optim.RMSprop)
     assert model.net_.optimizer_.defaults["weight_decay"] == 0.1

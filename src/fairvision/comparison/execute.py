@@ -133,7 +133,7 @@ def execute(
         start = clock()
         fit_with_groups(estimator, images, y, sensitive_features=groups)
         seconds = clock() - start
-        return _measure(plan, data, method, seed, estimator, test, len(train), seconds)
+        return _measure(plan, data, method, seed, estimator, train, test, seconds)
 
 
 def _take(data: Bunch, rows: Any) -> tuple[Any, Any, Any]:
@@ -146,8 +146,8 @@ def _measure(
     method: MethodPlan,
     seed: int,
     estimator: Any,
+    train: NDArray[Any],
     test: NDArray[Any],
-    n_train: int,
     seconds: float,
 ) -> Run:
     images, y_true, groups = _take(data, test)
@@ -160,12 +160,15 @@ def _measure(
         labels=np.unique(data.target),
         n_boot=plan.n_boot,
         random_state=seed,
+        # Bias amplification takes its directions from the training rows, and groups
+        # that they lack are named.
+        train=(data.target[train], data.sensitive_features.iloc[train]),
     )
     return Run(
         identity=plan.identity(method, seed),
         method=method.label,
         seed=seed,
-        n_train=n_train,
+        n_train=len(train),
         n_test=len(test),
         n_steps=_steps(estimator),
         train_seconds=seconds,

@@ -14,6 +14,7 @@ from fairvision.metrics.bootstrap import as_generator
 from fairvision.metrics.catalog import reads_scores
 from fairvision.metrics.engine import evaluate_predictions
 from fairvision.metrics.evaluation import Evaluation
+from fairvision.metrics.inputs import read_groups
 
 __all__ = ["evaluate"]
 
@@ -52,7 +53,8 @@ def evaluate(
     sensitive_features, metrics, n_boot, random_state, sample_weight, level, interval, \
 pos_label, privileged, min_support, missing, train, threshold
         As in :func:`evaluate_predictions`. `train` also defaults to the
-        estimator's ``groups_``, if it keeps the groups that its fit saw.
+        estimator's ``groups_``, if it keeps the groups that its fit saw and they
+        are of the same attributes.
 
     Returns
     -------
@@ -62,7 +64,8 @@ pos_label, privileged, min_support, missing, train, threshold
     y_pred = _call(estimator.predict, X, sensitive_features, rng)
     score = _scores(estimator, X, sensitive_features, rng) if reads_scores(metrics) else None
     known = getattr(estimator, "classes_", None)
-    seen = getattr(estimator, "groups_", None)
+    if train is None:
+        train = _seen_at_fit(estimator, sensitive_features, len(y_pred), missing)
     return evaluate_predictions(
         y,
         y_pred,
@@ -80,9 +83,20 @@ pos_label, privileged, min_support, missing, train, threshold
         privileged=privileged,
         min_support=min_support,
         missing=missing,
-        train=seen if train is None and isinstance(seen, Groups) else train,
+        train=train,
         threshold=threshold,
     )
+
+
+def _seen_at_fit(
+    estimator: Any, sensitive_features: Any, n_samples: int, missing: str
+) -> Groups | None:
+    """The groups of the training rows, if they are told apart by the same attributes."""
+    seen = getattr(estimator, "groups_", None)
+    if not isinstance(seen, Groups):
+        return None
+    here = read_groups(sensitive_features, n_samples, missing)
+    return seen if seen.names == here.names else None
 
 
 def _scores(estimator: Any, X: Any, sensitive_features: Any, rng: np.random.Generator) -> Any:

@@ -102,6 +102,9 @@ class TorchClassifier(
         A row an epoch.
     n_steps_ : int
         Optimisation steps taken.
+    groups_ : Groups or None
+        The groups of the training rows, if they were given: an evaluation names
+        those that were not among them.
 
     Examples
     --------
@@ -241,6 +244,7 @@ class TorchClassifier(
         self.net_, self.module_, self.history_ = net, net.module_.eval(), net.history
         self.n_steps_ = sum(self.history_[:, "train_batch_count"]) if len(net.history) else 0
         self._n_features_out = self.module_.head.in_features
+        self.groups_ = groups
         return self
 
     def _rows(
