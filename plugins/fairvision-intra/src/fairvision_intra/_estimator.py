@@ -206,8 +206,8 @@ class LayerwiseOptimization(IntraProcessor):
         A wider layer is searched along so many random directions.
     scale : float, default=2.2
         Half the width of the box, in standard deviations of the layer's weights.
-    surrogate : {"tpe", "gp", "random"}, default="tpe"
-        Tree-structured Parzen estimator, Gaussian process, or none (optuna's).
+    surrogate : {"gp", "tpe", "random"}, default="gp"
+        Gaussian process, tree-structured Parzen estimator, or none (optuna's).
 
     Attributes
     ----------
@@ -236,7 +236,7 @@ class LayerwiseOptimization(IntraProcessor):
         n_calls: int = 20,
         n_dims: int = 10,
         scale: float = 2.2,
-        surrogate: str = "tpe",
+        surrogate: str = "gp",
         bias: Metric = "average_odds_difference",
         performance: Metric = "group_balanced_accuracy",
         epsilon: float = 0.05,
