@@ -200,6 +200,15 @@ def test_rows_of_no_weight_count_for_nothing(data: Bunch) -> None:
     )
 
 
+def test_a_debiased_class_of_no_weight_is_passed_over(data: Bunch) -> None:
+    X, y = data.images[:60], np.where(np.arange(60) % 3, data.target[:60], "other")
+    weight = (y != "face").astype(float)
+    model = make(debias_classes=["face", "other"]).fit(X, y, sample_weight=weight)
+    assert list(model.latent_densities_) == ["other"]
+    assert model.sample_probabilities_[y == "face"].sum() == 0
+    assert model.sample_probabilities_.sum() == pytest.approx(1)
+
+
 def test_rows_held_out_are_not_drawn_from(data: Bunch) -> None:
     model = make(validation_fraction=0.25).fit(data.images[:120], data.target[:120])
     assert "valid_loss" in model.history_[0]

@@ -74,7 +74,7 @@ default=1.0, 1.0, 5e-4
     sample_odds_ : ndarray of shape (n_samples,)
         The same against a uniform draw from the row's class: 1 is as often.
     latent_densities_ : dict of label to LatentDensities
-        Of each debiased class.
+        Of each debiased class that has a row of some weight.
     debiased_classes_ : ndarray
     n_debiased_ : int
         Training rows of these classes.
@@ -249,9 +249,8 @@ default=1.0, 1.0, 5e-4
         sample = describe_sample(objective, self.module_, rows)
         self.sample_odds_ = sample.odds
         self.sample_probabilities_ = sample.probabilities
-        self.latent_densities_ = dict(
-            zip(self.debiased_classes_.tolist(), sample.densities, strict=True)
-        )
+        labels = self.classes_.tolist()
+        self.latent_densities_ = {labels[code]: found for code, found in sample.densities.items()}
         self.n_debiased_ = len(sample.ranked)
         ends = sample.ranked, sample.ranked[::-1]
         # Copies: torch can be indexed neither by nor through reversed memory.

@@ -25,15 +25,15 @@ class Sample:
     odds : ndarray of shape (n_samples,)
         Against a uniform draw from the row's class; 0 for rows of weight 0.
     probabilities : ndarray of shape (n_samples,)
-    densities : list of LatentDensities
-        Of each debiased class.
+    densities : dict of int to LatentDensities
+        Of each debiased class, by its code.
     ranked : ndarray of shape (n_debiased,)
         Rows of the debiased classes, the likeliest against its class first.
     """
 
     odds: NDArray[np.float64]
     probabilities: NDArray[np.float64]
-    densities: list[LatentDensities]
+    densities: dict[int, LatentDensities]
     ranked: NDArray[np.intp]
 
 
@@ -42,11 +42,12 @@ def describe_sample(objective: DBVAEObjective, module: DBVAEModule, rows: Rows) 
     assert rows.weights is not None
     codes, present = rows.targets.numpy(), rows.weights.numpy() > 0
     odds = present.astype(np.float64)
-    densities = []
+    densities = {}
     for code in objective.debiased:
         part = np.flatnonzero(present & (codes == code))
-        found, probabilities = objective.resample(module, rows, torch.from_numpy(part))
-        densities.append(found)
+        if not len(part):  # a class of no weight at all
+            continue
+        densities[code], probabilities = objective.resample(module, rows, torch.from_numpy(part))
         odds[part] = probabilities.numpy() * len(part)
     counts = np.bincount(codes[present], minlength=objective.n_classes)
     draws = np.array(objective.draws(counts.tolist()))

@@ -23,11 +23,13 @@ AMINI_2019 = Reference(
     doi="10.1145/3306618.3314243",
 )
 QUICK = {"max_epochs": 8}
+# What the authors' code does, where the paper's own product would draw a handful of images.
 PAPER = {
     "backbone": "fairvision_dbvae:lab_encoder",
     "n_latents": 100,
     "alpha": 0.001,
-    "aggregate": "product",
+    "aggregate": "max",
+    "min_effective": 0.0,
     "decoder_filters": (72, 48, 24, 12),
     "optimizer": "adam",
     "lr": 5e-4,
