@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -76,15 +76,20 @@ def test_csv_npz_and_parquet_give_the_same_numbers(
     columns = {n: c.astype(str) if c.dtype == object else c for n, c in columns.items()}
     np.savez(tmp_path / "predictions.npz", **columns)
     assert as_json(audit(tmp_path / "predictions.npz", "--json")) == expected
-    parquet = tmp_path / "predictions.parquet"
-    if importlib.util.find_spec("pyarrow") is None:
-        parquet.write_bytes(b"")
-        result = audit(parquet)
-        assert result.exit_code == 2
-        assert "pyarrow" in result.stderr
-    else:
-        table.to_parquet(parquet)
-        assert as_json(audit(parquet, "--json")) == expected
+    pytest.importorskip("pyarrow")
+    table.to_parquet(tmp_path / "predictions.parquet")
+    assert as_json(audit(tmp_path / "predictions.parquet", "--json")) == expected
+
+
+def test_parquet_without_its_reader_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("pyarrow", "pyarrow.parquet", "fastparquet"):
+        monkeypatch.setitem(sys.modules, name, None)  # as where it is not installed
+    (tmp_path / "predictions.parquet").write_bytes(b"")
+    result = audit(tmp_path / "predictions.parquet")
+    assert result.exit_code == 2
+    assert "fairvision[parquet]" in result.stderr
 
 
 @pytest.mark.parametrize(

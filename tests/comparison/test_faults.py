@@ -72,8 +72,11 @@ def test_a_parameter_that_a_constructor_refuses_is_met_at_once(
         compare("thresholds", params={"thresholds": {"constraints": "x"}})
 
 
+# Jobs that a shell put into the background ignore SIGINT, and so do their children.
 INTERRUPTED = """
+import signal
 from fairvision.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
 main("compare --dataset faces --n-samples 500 --image-size 24 --target eyeglasses --sensitive hat "
      "--methods erm --seeds 60 --confounding 0.9 --n-train 160 --n-test 80 --epochs 40 --n-boot 9 "
      "--out".split() + [{out!r}])

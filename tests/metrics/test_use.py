@@ -65,6 +65,56 @@ def test_a_method_does_not_differ_from_itself(interval: str) -> None:
     assert (table[["value", "lower", "upper"]] == 0).all(axis=None)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_scores_are_compared_on_the_same_rows(weighted: bool) -> None:
+    true, a, b, group = sample(600)
+    rng = np.random.default_rng(1)
+    noise = rng.normal(size=len(true))
+    scores = [1 / (1 + np.exp(-(true + noise + rng.normal(size=len(true)) / 5))) for _ in "ab"]
+    options: dict[str, Any] = {"sensitive_features": group, "metrics": "all"}
+    options["sample_weight"] = rng.integers(1, 4, len(true)) if weighted else None
+    table = paired_difference(
+        true, a, b, y_score_a=scores[0], y_score_b=scores[1], random_state=0, n_boot=200, **options
+    )
+    assert not table.index.duplicated().any()
+    for column, predicted, score in zip("ab", (a, b), scores, strict=True):
+        found = evaluate_predictions(true, predicted, y_score=score, n_boot=0, **options)
+        for name in ("roc_auc", "ece_difference", "score_kl", "deo", "accuracy_gap"):
+            assert table.loc[name, column] == pytest.approx(found.interval(name)["value"])
+    # The noise that both share cancels out.
+    alone = evaluate_predictions(true, a, y_score=scores[0], random_state=0, **options)
+    single, paired = alone.overall_intervals.loc["roc_auc"], table.loc["roc_auc"]
+    assert paired["upper"] - paired["lower"] < 0.5 * (single["upper"] - single["lower"])
+    assert paired["lower"] <= paired["value"] <= paired["upper"]
+
+
+def test_same_scores_do_not_differ() -> None:
+    true, a, _, group = sample(200)
+    score = np.random.default_rng(0).random(200)
+    table = paired_difference(
+        true, a, a, y_score_a=score, y_score_b=score, sensitive_features=group, n_boot=50
+    )
+    assert {"roc_auc", "ece", "score_kl", "deo"} <= set(table.index)
+    assert (table[["value", "lower", "upper"]] == 0).all(axis=None)
+    with pytest.raises(InputError, match="y_score_b"):
+        paired_difference(true, a, a, y_score_a=score, sensitive_features=group)
+
+
+def test_each_of_many_classes_methods_has_its_own_confidence() -> None:
+    rng = np.random.default_rng(0)
+    true, group = rng.integers(0, 3, 300), rng.integers(0, 2, 300)
+    scores = [rng.dirichlet(np.ones(3), 300) for _ in "ab"]
+    a, b = (score.argmax(1) for score in scores)
+    table = paired_difference(
+        true, a, b, y_score_a=scores[0], y_score_b=scores[1], sensitive_features=group, n_boot=20
+    )
+    for column, predicted, score in zip("ab", (a, b), scores, strict=True):
+        found = evaluate_predictions(
+            true, predicted, y_score=score, sensitive_features=group, n_boot=0
+        )
+        assert table.loc["ece", column] == pytest.approx(found.interval("ece")["value"])
+
+
 def test_a_paired_difference_says_whose_rate_is_undefined() -> None:
     table = paired_difference(
         [0, 1, 0, 1], [0, 0, 0, 0], [0, 1, 0, 1], sensitive_features=[0, 0, 1, 1], n_boot=5

@@ -111,11 +111,14 @@ def differences(runs: Iterable[Run], groups: Any, baseline: str, n_boot: int) ->
 
 
 def _paired(run: Run, other: Run, groups: Any, n_boot: int) -> dict[str, Triple]:
+    both_score = run.y_score is not None and other.y_score is not None
     table = paired_difference(
         run.y_true,
         run.y_pred,
         other.y_pred,
         sensitive_features=groups.iloc[run.rows],
+        y_score_a=run.y_score if both_score else None,
+        y_score_b=other.y_score if both_score else None,
         labels=run.evaluation["classes"],
         n_boot=n_boot,
         random_state=run.seed,

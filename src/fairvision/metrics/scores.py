@@ -30,6 +30,8 @@ class ScoreCells:
     n_groups : int
     prevalence : float
         Weighted share of `target`, the reference of the normalised average precision.
+    order_of_rows, first : ndarray of shape (n_samples,) and (n_kinds,)
+        The sample's rows in this order, and where among them each kind begins.
     """
 
     group: NDArray[np.int64]
@@ -39,9 +41,15 @@ class ScoreCells:
     weight: Floats
     n_groups: int
     prevalence: float
+    order_of_rows: NDArray[np.int64]
+    first: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def gather(self, amounts: Floats) -> Floats:
+        """Add up `amounts` of the sample's rows, (..., n_samples), into those of the kinds."""
+        return np.add.reduceat(amounts[..., self.order_of_rows], self.first, axis=-1)
 
     @cached_property
     def probabilities(self) -> bool:
@@ -101,6 +109,8 @@ def sort_scores(
         weight=weights[kept],
         n_groups=n_groups,
         prevalence=float(divide(np.sum(weights * target), np.sum(weights))),
+        order_of_rows=order,
+        first=first,
     )
 
 
