@@ -1,0 +1,185 @@
+"""Generator and critic of a progressive GAN (Karras et al., ICLR 2018).
+
+Both hold all their stages from the start; `growth` says how many are in use. Stage s works
+on images of 4 * 2^s pixels, and growth 2.3 means that stage 3 is faded in to 30 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, sqrt
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["SMALLEST", "Critic", "Generator", "stage_of", "stage_widths"]
+
+SMALLEST = 4
+
+
+def stage_of(growth: float) -> tuple[int, float]:
+    """The highest stage in use, and its share of the image."""
+    stage = ceil(growth)
+    return stage, growth - (stage - 1) if stage else 1.0
+
+
+def stage_widths(image_size: int, max_width: int, base_width: int) -> list[int]:
+    """Channels of each stage: `base_width` over its resolution, `max_width` at most."""
+    n_stages = (image_size // SMALLEST).bit_length()
+    return [min(max_width, max(1, base_width // (SMALLEST << s))) for s in range(n_stages)]
+
+
+class _Linear(nn.Linear):
+    """Equalised learning rate: weights of unit variance, scaled by He's constant at run time."""
+
+    def __init__(self, n_in: int, n_out: int, gain: float = sqrt(2)) -> None:
+        super().__init__(n_in, n_out)
+        nn.init.normal_(self.weight)
+        nn.init.zeros_(self.bias)
+        self.scale = gain / sqrt(n_in)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight * self.scale, self.bias)
+
+
+class _Conv(nn.Conv2d):
+    """The same for convolutions, which keep the size."""
+
+    def __init__(self, n_in: int, n_out: int, size: int = 3, gain: float = sqrt(2)) -> None:
+        super().__init__(n_in, n_out, size, padding=size // 2)
+        nn.init.normal_(self.weight)
+        assert self.bias is not None
+        nn.init.zeros_(self.bias)
+        self.scale = gain / sqrt(n_in * size * size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight * self.scale, self.bias, padding=self.padding)
+
+
+class _PixelNorm(nn.Module):
+    """Every pixel's (or latent's) vector to unit mean square."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
+
+
+class _BatchSpread(nn.Module):
+    """One more channel: the mean standard deviation over the batch.
+
+    By it the critic sees that a generator has forgotten how to vary.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        # The 1e-8 keeps the root differentiable where all rows agree.
+        spread = (x.var(0, unbiased=False) + 1e-8).sqrt().mean()
+        return torch.cat([x, spread.expand(len(x), 1, *x.shape[2:])], 1)
+
+
+def _double(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+class Generator(nn.Module):
+    """Latents to images.
+
+    Parameters
+    ----------
+    latent_dim : int
+    n_channels : int
+    widths : sequence of int
+        Channels of each stage, from 4 x 4 pixels up.
+    """
+
+    def __init__(self, latent_dim: int, n_channels: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.image_size = SMALLEST << (len(widths) - 1)
+        self.growth = 0.0
+        tail = (nn.LeakyReLU(0.2), _PixelNorm())
+        first = widths[0]
+        self.first = nn.Sequential(
+            _PixelNorm(),
+            _Linear(latent_dim, first * SMALLEST**2, gain=sqrt(2) / 4),
+            nn.Unflatten(1, (first, SMALLEST, SMALLEST)),
+            *tail,
+            _Conv(first, first),
+            *tail,
+        )
+        self.blocks = nn.ModuleList(
+            nn.Sequential(_Conv(n_in, n_out), *tail, _Conv(n_out, n_out), *tail)
+            for n_in, n_out in zip(widths, widths[1:], strict=False)
+        )
+        self.to_image = nn.ModuleList(_Conv(width, n_channels, 1, gain=1) for width in widths)
+
+    def draw(self, z: Tensor) -> Tensor:
+        """Images about -1..1 at the resolution of the highest stage in use."""
+        stage, share = stage_of(self.growth)
+        x = before = self.first(z)
+        for block in self.blocks[:stage]:
+            before, x = x, block(_double(x))
+        image = self.to_image[stage](x)
+        if share < 1:
+            image = torch.lerp(_double(self.to_image[stage - 1](before)), image, share)
+        return image
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Images in 0..1, of full size whatever the stage; shape (n, n_channels, height, width)."""
+        image = ((self.draw(z) + 1) / 2).clamp(0, 1)
+        return F.interpolate(image, size=self.image_size, mode="nearest")
+
+
+class Critic(nn.Module):
+    """Images to a score: higher for real ones.
+
+    Parameters
+    ----------
+    n_channels : int
+    widths : sequence of int
+    """
+
+    def __init__(self, n_channels: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.growth = 0.0
+        self.from_image = nn.ModuleList(
+            nn.Sequential(_Conv(n_channels, width, 1), nn.LeakyReLU(0.2)) for width in widths
+        )
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                _Conv(n_in, n_in),
+                nn.LeakyReLU(0.2),
+                _Conv(n_in, n_out),
+                nn.LeakyReLU(0.2),
+                nn.AvgPool2d(2),
+            )
+            for n_out, n_in in zip(widths, widths[1:], strict=False)
+        )
+        last = widths[0]
+        self.last = nn.Sequential(
+            _BatchSpread(),
+            _Conv(last + 1, last),
+            nn.LeakyReLU(0.2),
+            nn.Flatten(),
+            _Linear(last * SMALLEST**2, last),
+            nn.LeakyReLU(0.2),
+            _Linear(last, 1, gain=1),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scores of shape (n,); images are those of `at_growth`."""
+        stage, share = stage_of(self.growth)
+        x = self.from_image[stage](images)
+        for i in range(stage, 0, -1):
+            x = self.blocks[i - 1](x)
+            if i == stage and share < 1:
+                old = self.from_image[stage - 1](F.avg_pool2d(images, 2))
+                x = torch.lerp(old, x, share)
+        return self.last(x)[:, 0]
+
+    def at_growth(self, images: Tensor) -> Tensor:
+        """Real images, scaled to -1..1, as they look at this stage."""
+        stage, share = stage_of(self.growth)
+        images = F.adaptive_avg_pool2d(images * 2 - 1, SMALLEST << stage)
+        if share < 1:
+            images = torch.lerp(_double(F.avg_pool2d(images, 2)), images, share)
+        return images

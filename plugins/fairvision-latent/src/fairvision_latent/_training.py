@@ -1,0 +1,228 @@
+"""How a progressive GAN is trained: WGAN-GP, growing, checkpoints (Karras et al. 2018)."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fairvision_latent._networks import Critic, Generator, stage_of
+
+__all__ = ["Losses", "Schedule", "Trainer", "gradient_penalty", "write_checkpoint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When the nets grow: each stage but the first is faded in, then trained on.
+
+    Parameters
+    ----------
+    n_stages : int
+    phase_steps : int
+        Steps of a fade, and of the training that follows.
+    final_steps : int
+        Steps of the last stage's training.
+    """
+
+    n_stages: int
+    phase_steps: int
+    final_steps: int
+
+    @property
+    def total(self) -> int:
+        """Steps in all."""
+        return (2 * self.n_stages - 2) * self.phase_steps + self.final_steps
+
+    def growth(self, step: int) -> float:
+        """Stages in use at a step; between two whole numbers during a fade."""
+        phase, done = divmod(step, self.phase_steps)
+        if phase >= 2 * self.n_stages - 2:
+            return float(self.n_stages - 1)
+        fading = phase % 2
+        return phase // 2 + fading * (done + 1) / self.phase_steps
+
+    def ends_stage(self, step: int) -> bool:
+        """Whether this step is the last one of a stage."""
+        if step + 1 == self.total:
+            return True
+        phase, done = divmod(step + 1, self.phase_steps)
+        return done == 0 and phase % 2 == 1 and phase < 2 * self.n_stages - 2
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What the networks are pulled by.
+
+    Parameters
+    ----------
+    penalty : float
+        Weight of the gradient penalty.
+    penalty_interval : int
+        The penalty is computed every so many steps, and weighs as many times as much.
+    drift : float
+        Weight of the squared score of real images, which keeps scores near 0.
+    """
+
+    penalty: float = 10.0
+    penalty_interval: int = 1
+    drift: float = 1e-3
+
+
+def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+    """Mean of (|gradient of the critic| - 1)^2 between real and generated images."""
+    share = torch.rand(len(real), 1, 1, 1).to(real.device)
+    between = torch.lerp(real, fake, share).requires_grad_()
+    (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    return ((slope.square().sum((1, 2, 3)) + 1e-12).sqrt() - 1).square().mean()
+
+
+class Trainer:
+    """Two nets, their optimisers, and where they are in the schedule.
+
+    All random numbers come from torch's CPU generator, so its state and this
+    object's are all that a checkpoint needs.
+
+    Parameters
+    ----------
+    generator, critic : nn.Module
+        On their device.
+    rows : callable (Tensor of int64) -> Tensor
+        Real images in 0..1 on the device, by row number.
+    n_rows : int
+    schedule : Schedule
+    losses : Losses
+    batch_size : int
+    lr : float
+    average_images : float
+        Half-life, in images, of the moving average of the generator's weights.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        critic: Critic,
+        rows: Callable[[Tensor], Tensor],
+        n_rows: int,
+        *,
+        schedule: Schedule,
+        losses: Losses,
+        batch_size: int,
+        lr: float,
+        average_images: float,
+    ) -> None:
+        self.generator, self.critic = generator, critic
+        self.average = copy.deepcopy(generator).requires_grad_(False)
+        self.rows, self.n_rows = rows, n_rows
+        self.schedule, self.losses = schedule, losses
+        self.batch_size = batch_size
+        self.average_images = average_images
+        self.optimizers = [
+            torch.optim.Adam(net.parameters(), lr=lr, betas=(0.0, 0.99), eps=1e-8)
+            for net in (critic, generator)
+        ]
+        self.step_number = 0
+        self.device = next(generator.parameters()).device
+
+    def step(self) -> tuple[float, float]:
+        """One step of each net.
+
+        Returns
+        -------
+        estimate, score : float
+            The critic's estimate of the distance between real and generated
+            images, and its mean score of generated ones.
+        """
+        growth = self.schedule.growth(self.step_number)
+        for net in (self.generator, self.critic, self.average):
+            net.growth = growth
+        real = self.critic.at_growth(self.rows(torch.randint(self.n_rows, (self.batch_size,))))
+        estimate = self._step_critic(real)
+        score = self._step_generator()
+        self._average()
+        self.step_number += 1
+        return estimate, score
+
+    def _latents(self) -> Tensor:
+        return torch.randn(self.batch_size, self.generator.latent_dim).to(self.device)
+
+    def _step_critic(self, real: Tensor) -> float:
+        with torch.no_grad():
+            fake = self.generator.draw(self._latents())
+        scores = self.critic(real)
+        estimate = scores.mean() - self.critic(fake).mean()
+        loss = -estimate + self.losses.drift * scores.square().mean()
+        every = self.losses.penalty_interval
+        if self.step_number % every == 0:
+            weight = self.losses.penalty * every
+            loss = loss + weight * gradient_penalty(self.critic, real, fake)
+        self._descend(0, loss)
+        return float(estimate.detach())
+
+    def _step_generator(self) -> float:
+        self.critic.requires_grad_(False)  # its gradients would be computed for nothing
+        score = self.critic(self.generator.draw(self._latents())).mean()
+        self._descend(1, -score)
+        self.critic.requires_grad_(True)
+        return float(score.detach())
+
+    def _descend(self, which: int, loss: Tensor) -> None:
+        self.optimizers[which].zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizers[which].step()
+
+    def _average(self) -> None:
+        kept = 0.5 ** (self.batch_size / self.average_images)
+        kept = min(kept, (1 + self.step_number) / (10 + self.step_number))
+        pairs = zip(self.average.parameters(), self.generator.parameters(), strict=True)
+        with torch.no_grad():
+            for mean, now in pairs:
+                mean.lerp_(now, 1 - kept)
+
+    @property
+    def stage(self) -> int:
+        """The highest stage in use."""
+        return stage_of(self.generator.growth)[0]
+
+    # -- states -------------------------------------------------------------------
+
+    def is_finite(self) -> bool:
+        """Whether every weight is a number."""
+        nets = (self.generator, self.critic)
+        return all(bool(p.isfinite().all()) for net in nets for p in net.parameters())
+
+    def state(self) -> dict[str, Any]:
+        """All that is needed to go on from here, bit by bit."""
+        return {
+            "step": self.step_number,
+            "growth": self.generator.growth,
+            "generator": self.generator.state_dict(),
+            "critic": self.critic.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "random": torch.get_rng_state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a state."""
+        self.step_number = state["step"]
+        for name in ("generator", "critic", "average"):
+            net = getattr(self, name)
+            net.load_state_dict(state[name])
+            net.growth = state["growth"]
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        torch.set_rng_state(state["random"])
+
+
+def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write aside, then replace: an interrupt leaves the old checkpoint or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".part")
+    torch.save(content, aside)
+    os.replace(aside, path)
