@@ -7,6 +7,7 @@ from typing import Any
 
 # Public name -> module. Resolved at first use, so that importing the room costs nothing.
 _HOME = {
+    "FaceGenerator": "_face_generator",
     "ImageFiles": "_files",
     "biased_split": "_split",
     "contact_sheet": "_sheet",

@@ -49,7 +49,7 @@ correlation: {correlation}
 """
 
 
-def _codes(
+def attribute_codes(
     uniforms: Mapping[str, NDArray[np.float64]],
     probabilities: Mapping[str, Any] | None,
     correlation: Correlation | None,
@@ -72,12 +72,18 @@ def _codes(
     return {name: codes[name] for name in LEVELS}
 
 
-def _frame(codes: Mapping[str, NDArray[np.int64]]) -> pd.DataFrame:
+def attribute_frame(codes: Mapping[str, NDArray[np.int64]]) -> pd.DataFrame:
+    """A column of levels for each attribute."""
     columns = {}
     for name, levels in LEVELS.items():
         dtype = bool if levels == _BINARY else object
         columns[name] = np.array(levels, dtype=dtype)[codes[name]]
     return pd.DataFrame(columns)
+
+
+def traits(uniforms: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+    """What differs between faces of the same attributes."""
+    return {k: low + (high - low) * uniforms[k] for k, (low, high) in NUISANCES.items()}
 
 
 def _chunks(n: int, size: int) -> Iterator[slice]:
@@ -91,9 +97,10 @@ def _canvas(p: SimpleNamespace, size: int, masks: bool) -> Canvas:
     return Canvas(size, p.shift_x, p.shift_y, p.scale, p.turn, p.soft, tags)
 
 
-def _draw(
-    columns: Mapping[str, NDArray[Any]], size: int, noise: np.random.Generator, masks: bool
+def draw(
+    columns: Mapping[str, NDArray[Any]], size: int, noise: np.random.Generator, masks: bool = False
 ) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.bool_]]]:
+    """Images, and where each attribute shows if that is asked for."""
     n = len(columns["scale"])
     images = np.empty((n, 3, size, size), dtype=np.uint8)
     shown = {name: np.empty((n, size, size), dtype=bool) for name in _DRAWN if masks}
@@ -179,19 +186,18 @@ def load_faces(
             f"n_samples={n_samples}, image_size={image_size}: expected at least 1 and {_SMALLEST}."
         )
     rng = as_generator(random_state)
-    traits, noise = (np.random.default_rng(seed) for seed in rng.integers(2**63, size=2))
+    drawn, noise = (np.random.default_rng(seed) for seed in rng.integers(2**63, size=2))
     names = [*LEVELS, *NUISANCES]
-    uniform = dict(zip(names, traits.random((n_samples, len(names))).T, strict=True))
-    codes = _codes(uniform, probabilities, correlation)
-    ranges = {k: low + (high - low) * uniform[k] for k, (low, high) in NUISANCES.items()}
-    images, masks = _draw({**codes, **ranges}, image_size, noise, return_masks)
+    uniform = dict(zip(names, drawn.random((n_samples, len(names))).T, strict=True))
+    codes = attribute_codes(uniform, probabilities, correlation)
+    images, masks = draw({**codes, **traits(uniform)}, image_size, noise, return_masks)
     text = _DESCR.format(
         n=n_samples, size=image_size, probabilities=probabilities, correlation=correlation
     )
     more = {"masks": masks} if return_masks else {}
     return make_bunch(
         images,
-        _frame(codes),
+        attribute_frame(codes),
         target=target,
         sensitive=sensitive,
         labels=_LABELS,
