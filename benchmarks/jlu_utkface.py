@@ -167,9 +167,15 @@ def main() -> None:
     print(f"\ncounter-examples {args.counterexamples:g}, {args.size} x {args.size}")
     print("| method | " + " | ".join(MEASURES) + " | collapsed |")
     print("|" + "---|" * (len(MEASURES) + 2))
+    plain = results[results["method"] == "erm"]
+    differences = []
     for name, rows in results.groupby("method", sort=False):
         cells = [interval(rows[m].to_numpy()) for m in MEASURES]
         print(f"| {name} | {' | '.join(cells)} | {rows['collapsed'].sum()} of {len(rows)} |")
+        cells = [interval(rows[m].to_numpy() - plain[m].to_numpy()) for m in MEASURES]
+        differences.append(f"| {name} | {' | '.join(cells)} |")
+    print("\n| method - erm, paired by seed | " + " | ".join(MEASURES) + " |")
+    print("|" + "---|" * (len(MEASURES) + 1), *differences[1:], sep="\n")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from fairvision.nn.classifier import TorchClassifier
 from fairvision.nn.modules import FeatureClassifier, PretrainedClassifier
+from fairvision.nn.net import inference_size
 from fairvision.nn.objective import Objective, Step, cross_entropy
 from fairvision.nn.randomness import as_seed, isolated_rng
 from fairvision.nn.rows import Batch, Batches, Rows, scale
@@ -17,6 +18,7 @@ __all__ = [
     "TorchClassifier",
     "as_seed",
     "cross_entropy",
+    "inference_size",
     "isolated_rng",
     "scale",
 ]

@@ -32,7 +32,7 @@ from fairvision.nn.checks import (
     hold_out,
 )
 from fairvision.nn.modules import with_features
-from fairvision.nn.net import INFERENCE, ObjectiveNet
+from fairvision.nn.net import ObjectiveNet, inference_size
 from fairvision.nn.objective import Objective
 from fairvision.nn.randomness import RandomState, as_seed, isolated_rng
 from fairvision.nn.rows import Rows, Transform, scale
@@ -386,7 +386,7 @@ class TorchClassifier(
         check_is_fitted(self)
         X = self._check_input(X)
         weight = next(self.module_.parameters())
-        size = INFERENCE * self.batch_size
+        size = inference_size(self.batch_size, weight.device)
         outputs = []
         self.module_.eval()
         with torch.inference_mode():

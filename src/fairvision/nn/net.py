@@ -13,10 +13,16 @@ from torch import Tensor
 from fairvision.nn.objective import Objective, cross_entropy
 from fairvision.nn.rows import Batch, Batches, Rows, Transform
 
-__all__ = ["INFERENCE", "ObjectiveNet"]
+__all__ = ["ObjectiveNet", "inference_size"]
 
-#: Batches are this many times larger where no gradients are kept.
-INFERENCE = 4
+
+def inference_size(batch_size: int, device: torch.device | str) -> int:
+    """How many images to run at a time where no gradients are kept.
+
+    A GPU has room for four times as many. On a CPU more would be slower:
+    256 images of 64 x 64 take twice as long as four times 64, out of the cache.
+    """
+    return batch_size if torch.device(device).type == "cpu" else 4 * batch_size
 
 
 class ObjectiveNet(NeuralNetClassifier):
@@ -62,7 +68,7 @@ class ObjectiveNet(NeuralNetClassifier):
 
     def get_iterator(self, dataset: Rows, training: bool = False) -> Batches:
         if not training:
-            size = INFERENCE * self.batch_size
+            size = inference_size(self.batch_size, self.device)
             return Batches(dataset, size, self.device, lambda: torch.arange(len(dataset)))
         return Batches(
             dataset,

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fairvision.base import Groups, is_images, take
 from fairvision.exceptions import InputError
-from fairvision.nn import Rows, TorchClassifier
+from fairvision.nn import Rows, TorchClassifier, inference_size
 from fairvision_dbvae._algorithm import Aggregate
 from fairvision_dbvae._module import DBVAEModule
 from fairvision_dbvae._objective import DBVAEObjective
@@ -228,7 +228,7 @@ default=1.0, 1.0, 5e-4
             classification_weight=self.classification_weight,
             reconstruction_weight=self.reconstruction_weight,
             kl_weight=self.kl_weight,
-            encode_batch_size=4 * self.batch_size,
+            encode_batch_size=inference_size(self.batch_size, self._device()),
         )
 
     def _train(

@@ -123,7 +123,7 @@ class DBVAEObjective(Objective):
     def encode(self, module: DBVAEModule, rows: Rows, part: Tensor) -> Tensor:
         """Latent means of some rows, float32 of shape (n, k) on the CPU.
 
-        Without the decoder, in large batches, in evaluation mode, on images
+        Without the decoder, in batches as large as pays, in evaluation mode, on images
         scaled as in training but not augmented.
         """
         mu = torch.empty(len(part), module.n_latents)
