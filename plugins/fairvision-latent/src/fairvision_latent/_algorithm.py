@@ -72,11 +72,11 @@ def _triangle(B: NDArray[np.float64], names: Sequence[str]) -> tuple[Floats, Flo
     """B = L Q with orthonormal rows in Q; refuses rows that depend on each other."""
     Q, R = np.linalg.qr(B.T)
     independent = np.abs(np.diag(R)) / np.linalg.norm(B, axis=1)
-    for row in np.flatnonzero(independent < _PARALLEL):
+    for row in np.flatnonzero(independent < _PARALLEL).tolist():
         earlier = " and ".join(repr(name) for name in names[:row])
         raise InputError(
             f"The hyperplane of {names[row]!r} is parallel to that of {earlier} (cosine "
-            f"{_cosines(B, int(row))}): what moves one score moves the other, so no latent keeps "
+            f"{_cosines(B, row)}): what moves one score moves the other, so no latent keeps "
             "one and changes the other. The generator, or the classifiers that label its images, "
             "cannot tell the two apart: train them on data with more counter-examples."
         )

@@ -200,7 +200,9 @@ class ProgressiveGAN(BaseEstimator):
         with isolated_rng(as_seed(self.random_state), device):
             trainer = self._trainer(X, device)
             self._latents = torch.randn(self.n_samples, self.latent_dim)
-            self.history_, self.stage_samples_, self.stopped_ = [], {}, ""
+            self.history_: list[dict[str, Any]] = []
+            self.stage_samples_: dict[int, NDArray[np.uint8]] = {}
+            self.stopped_ = ""
             self._resume(trainer)
             self._train(trainer)
         self.generator_ = trainer.average.eval()
@@ -242,11 +244,11 @@ class ProgressiveGAN(BaseEstimator):
             return scale(take(X, numbers.numpy()), device, torch.float32)
 
         # The last dimension first in memory: a sixth faster, on a CPU as on a GPU.
-        nets = (net.to(device, memory_format=torch.channels_last) for net in self._nets())
-        generator, critic = nets
+        layout: dict[str, Any] = {"device": device, "memory_format": torch.channels_last}
+        generator, critic = self._nets()
         return Trainer(
-            generator,
-            critic,
+            generator.to(**layout),
+            critic.to(**layout),
             rows,
             len(X),
             schedule=self._schedule(),

@@ -7,6 +7,7 @@ on images of 4 * 2^s pixels, and growth 2.3 means that stage 3 is faded in to 30
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import ceil, sqrt
 
 import torch
@@ -108,7 +109,7 @@ class Generator(nn.Module):
         )
         self.blocks = nn.ModuleList(
             nn.Sequential(_Conv(n_in, n_out), *tail, _Conv(n_out, n_out), *tail)
-            for n_in, n_out in zip(widths, widths[1:], strict=False)
+            for n_in, n_out in pairwise(widths)
         )
         self.to_image = nn.ModuleList(_Conv(width, n_channels, 1, gain=1) for width in widths)
 
@@ -152,7 +153,7 @@ class Critic(nn.Module):
                 nn.LeakyReLU(0.2),
                 nn.AvgPool2d(2),
             )
-            for n_out, n_in in zip(widths, widths[1:], strict=False)
+            for n_out, n_in in pairwise(widths)
         )
         last = widths[0]
         self.last = nn.Sequential(
