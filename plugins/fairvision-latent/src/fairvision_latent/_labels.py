@@ -1,0 +1,136 @@
+"""Who labels generated images: classifiers trained on real ones, cut where F1 is largest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.svm import LinearSVC
+
+from fairvision.base import accepts
+from fairvision.exceptions import InputError
+from fairvision_latent._algorithm import Hyperplane, f1_cut
+
+__all__ = ["Labeller", "Labellers", "fit_hyperplane", "split_cells"]
+
+_FEWEST = 20  # latents on either side of a hyperplane
+
+
+@dataclass(frozen=True, eq=False)
+class Labeller:
+    """One attribute's classifier: true where the score of the second value reaches the cut."""
+
+    name: str
+    classifier: Any
+    cut: float
+
+    def __call__(self, images: Any) -> NDArray[np.bool_]:
+        return self.classifier.predict_proba(images)[:, 1] >= self.cut
+
+
+@dataclass(frozen=True, eq=False)
+class Labellers:
+    """A classifier an attribute, the target's first."""
+
+    each: tuple[Labeller, ...]
+
+    @classmethod
+    def train(
+        cls,
+        classifier: Any,
+        X: Any,
+        labels: NDArray[np.bool_],
+        names: Sequence[str],
+        rows: NDArray[np.intp],
+        validation: NDArray[np.intp],
+        *,
+        reweigh: bool,
+        rng: np.random.Generator,
+    ) -> Labellers:
+        """Train on some rows, choose the cuts on others.
+
+        Parameters
+        ----------
+        labels : ndarray of shape (n_samples, n_attributes)
+        reweigh : bool
+            Weight rows so that attributes look independent of each other.
+        """
+        images, held_out = X[rows], X[validation]
+        weights = independence_weights(labels[rows]) if reweigh else None
+        each = []
+        for name, truth in zip(names, labels.T, strict=True):
+            model = clone(classifier)
+            if model.get_params().get("random_state", 0) is None:
+                model.set_params(random_state=int(rng.integers(2**32)))
+            more = {}
+            if weights is not None and accepts(model.fit, "sample_weight"):
+                more["sample_weight"] = weights
+            model.fit(images, truth[rows].astype(np.int64), **more)
+            if not hasattr(model, "predict_proba"):
+                raise InputError(
+                    f"classifier is {type(model).__name__}, which has no predict_proba. The cut "
+                    "is on probabilities: wrap it in CalibratedClassifierCV, or use another."
+                )
+            scores = model.predict_proba(held_out)[:, 1]
+            each.append(Labeller(name, model, f1_cut(truth[validation], scores)))
+        return cls(tuple(each))
+
+    def __call__(self, images: Any) -> NDArray[np.bool_]:
+        """Labels of shape (n, n_attributes)."""
+        return np.stack([labeller(images) for labeller in self.each], axis=1)
+
+
+def independence_weights(labels: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """P(a) P(b) ... / P(a, b, ...) of each row: weighted so, columns are independent."""
+    _, cell, counts = np.unique(labels, axis=0, return_inverse=True, return_counts=True)
+    shares = np.where(labels, labels.mean(0), 1 - labels.mean(0)).prod(1)
+    return shares * len(labels) / counts[cell.ravel()]
+
+
+def split_cells(
+    cells: NDArray[Any], shares: Sequence[float], rng: np.random.Generator
+) -> list[NDArray[np.intp]]:
+    """Row numbers of parts in the given shares of every cell, however small the cell."""
+    part = np.empty(len(cells), dtype=np.int64)
+    ends = np.cumsum(shares)[:-1]
+    for cell in np.unique(cells):
+        rows = rng.permutation(np.flatnonzero(cells == cell))
+        part[rows] = np.searchsorted(ends, (np.arange(len(rows)) + 0.5) / len(rows))
+    return [np.flatnonzero(part == i) for i in range(len(shares))]
+
+
+def fit_hyperplane(
+    z: NDArray[Any], truth: NDArray[np.bool_], held_out: NDArray[np.bool_], name: str, C: float
+) -> Hyperplane:
+    """A linear SVM between latents whose images have a label and those whose have not.
+
+    Parameters
+    ----------
+    z : ndarray of shape (n, latent_dim)
+    truth : ndarray of shape (n,)
+    held_out : ndarray of shape (n,)
+        Latents that only measure the accuracy.
+
+    Raises
+    ------
+    InputError
+        If fewer than 20 latents are on one side.
+    """
+    train = ~held_out
+    positives, n = int(truth[train].sum()), int(train.sum())
+    if min(positives, n - positives) < _FEWEST:
+        raise InputError(
+            f"Of {n} generated images {positives} are labelled {name!r}; a hyperplane needs "
+            f"{_FEWEST} with and {_FEWEST} without. Raise n_hyperplane, train the generator for "
+            "longer, or look at whether it shows the attribute at all."
+        )
+    # In its primal form the SVM has one solution and needs no random numbers.
+    svm = LinearSVC(C=C, dual=False).fit(z[train], truth[train])
+    plane = Hyperplane.of(svm.coef_, svm.intercept_[0], name=name)
+    right = (plane.distance(z[held_out]) > 0) == truth[held_out]
+    accuracy = float(right.mean()) if len(right) else float("nan")
+    return Hyperplane(plane.normal, plane.intercept, accuracy, name)

@@ -1,0 +1,135 @@
+"""Any generator as a function from latents to images, checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from fairvision.base import take
+from fairvision.exceptions import InputError
+
+__all__ = ["Source", "to_type"]
+
+_BATCH = 256
+_SLACK = 1e-3  # a tanh or a resize may overshoot 0..1 by a rounding
+
+
+class Source:
+    """What a sampler asks of a generator.
+
+    Parameters
+    ----------
+    generator : ProgressiveGAN, nn.Module or callable
+        A fitted estimator with ``generate(z)``; a module from a float32 tensor
+        (n, latent_dim) to images; or a function between arrays of these shapes.
+        Images are floating in 0..1, or uint8.
+    latent_dim : int or None
+        None takes the generator's own attribute of that name.
+    shape : tuple (n_channels, height, width)
+        Of the real images.
+    device : torch.device
+        Where modules compute.
+    """
+
+    def __init__(
+        self, generator: Any, latent_dim: int | None, shape: tuple[int, ...], device: torch.device
+    ) -> None:
+        self.generator = generator
+        self.shape = tuple(shape)
+        self.device = device
+        size = getattr(generator, "latent_dim", None) if latent_dim is None else latent_dim
+        if not isinstance(size, (int, np.integer)) or size < 1:
+            raise InputError(
+                f"The generator {_name(generator)} has no latent_dim (it is {size!r}). Pass "
+                "latent_dim=, the length of the vectors that it takes."
+            )
+        self.latent_dim = int(size)
+        if not hasattr(generator, "generate") and not callable(generator):
+            raise InputError(
+                f"generator is {generator!r}; pass a fitted ProgressiveGAN in FrozenEstimator, an "
+                "nn.Module, a function from latents to images, or None to train a small one."
+            )
+        if isinstance(generator, nn.Module):
+            generator.to(device).eval()
+
+    def latents(self, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Standard normal latents, shape (n, latent_dim)."""
+        return rng.standard_normal((n, self.latent_dim), dtype=np.float32)
+
+    def images(self, z: NDArray[Any], dtype: Any) -> NDArray[Any]:
+        """Images of latents, of shape (n, n_channels, height, width) in the type of the real ones.
+
+        Raises
+        ------
+        InputError
+            If they have another size than the real ones, or another range than they should.
+        """
+        out = np.empty((len(z), *self.shape), dtype=dtype)
+        for start in range(0, len(z), _BATCH):
+            part = slice(start, start + _BATCH)
+            out[part] = to_type(self._checked(self._call(z[part])), dtype)
+        return out
+
+    def _call(self, z: NDArray[Any]) -> NDArray[Any]:
+        if isinstance(self.generator, nn.Module):
+            with torch.inference_mode():
+                tensor = torch.from_numpy(np.asarray(z, dtype=np.float32)).to(self.device)
+                return self.generator(tensor).cpu().numpy()
+        draw = getattr(self.generator, "generate", self.generator)
+        return np.asarray(draw(z))
+
+    def _checked(self, images: NDArray[Any]) -> NDArray[Any]:
+        who = f"The generator {_name(self.generator)}"
+        if images.shape[1:] != self.shape:
+            raise InputError(
+                f"{who} gives images of shape {images.shape[1:]}, X has {self.shape} (channels, "
+                "height, width). Load X in the generator's size, or resize its images."
+            )
+        if images.dtype == np.uint8:
+            return images
+        low, high = float(images.min()), float(images.max())
+        if not (low >= -_SLACK and high <= 1 + _SLACK):
+            raise InputError(
+                f"{who} gives values from {low:.3g} to {high:.3g}; expected 0..1, or uint8. For a "
+                "net that ends in tanh pass nn.Sequential(net, ToUnit()) with (x + 1) / 2, for "
+                "others clip."
+            )
+        return images.clip(0, 1)
+
+    def encode(self, X: Any) -> NDArray[np.float32]:
+        """Latents of real images, by the generator's own ``encode``; shape (n, latent_dim)."""
+        encode = getattr(self.generator, "encode", None)
+        if encode is None:
+            raise InputError(
+                f"latents='encoded' needs a generator with encode(images); "
+                f"{_name(self.generator)} has none. Use latents='normal'."
+            )
+        parts = []
+        for rows in np.array_split(np.arange(len(X)), range(_BATCH, len(X), _BATCH)):
+            images = to_type(take(X, rows), np.float32)
+            if isinstance(self.generator, nn.Module):
+                with torch.inference_mode():
+                    parts.append(encode(torch.from_numpy(images).to(self.device)).cpu().numpy())
+            else:
+                parts.append(np.asarray(encode(images)))
+        z = np.concatenate(parts).astype(np.float32)
+        if z.shape != (len(X), self.latent_dim):
+            raise InputError(f"encode gives shape {z.shape}; expected {(len(X), self.latent_dim)}.")
+        return z
+
+
+def _name(generator: Any) -> str:
+    return getattr(generator, "__name__", type(generator).__name__)
+
+
+def to_type(images: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """From uint8 to floating in 0..1 and back."""
+    if np.dtype(dtype) == np.uint8 and images.dtype != np.uint8:
+        return np.rint(images * 255).astype(np.uint8)
+    if images.dtype == np.uint8 and np.dtype(dtype) != np.uint8:
+        return (images / np.float32(255)).astype(dtype)
+    return np.asarray(images, dtype=dtype)

@@ -1,0 +1,44 @@
+"""What this distribution offers: descriptors only, nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fairvision.hookspecs import hookimpl
+from fairvision.types import Method, Needs, Reference, ReportSection
+
+FAIRVISION_API = (1, 0)
+
+RAMASWAMY_2021 = Reference(
+    title="Fair Attribute Classification through Latent Space De-biasing",
+    authors=("Vikram V. Ramaswamy", "Sunnie S. Y. Kim", "Olga Russakovsky"),
+    year=2021,
+    venue="CVPR",
+    arxiv="2012.01469",
+)
+# A GAN of minutes on a CPU, for 32 x 32.
+QUICK = {"generator": "quick"}
+PAPER = {"generator": "paper", "n_hyperplane": 15_000, "n_pairs": 160_000}
+
+
+@hookimpl
+def fairvision_preprocessing() -> Iterable[Method]:
+    yield Method(
+        "latent-debiasing",
+        "fairvision_latent:LatentPairSampler",
+        "Adds generated pairs that share the target and differ in the protected attribute.",
+        reference=RAMASWAMY_2021,
+        needs=Needs(fit=True),
+        targets=("binary",),
+        presets={"quick": QUICK, "paper": PAPER},
+    )
+
+
+@hookimpl
+def fairvision_report_sections() -> Iterable[ReportSection]:
+    yield ReportSection(
+        "latent-debiasing-pairs",
+        "fairvision_latent:pairs_figure",
+        "Generated pairs, and what they do to the joint table",
+        methods=("latent-debiasing",),
+    )
