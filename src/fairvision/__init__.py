@@ -16,8 +16,20 @@ _HOME = {
     "evaluate": "fairvision.metrics:evaluate",
     "compare": "fairvision.comparison:compare",
     "Resampled": "fairvision.base:Resampled",
+    "save": "fairvision.saving:save",
+    "load": "fairvision.saving:load",
 }
-_ROOMS = ("base", "comparison", "datasets", "exceptions", "metrics", "nn", "plugins", "types")
+_ROOMS = (
+    "base",
+    "comparison",
+    "datasets",
+    "exceptions",
+    "metrics",
+    "nn",
+    "plugins",
+    "toolkits",
+    "types",
+)
 
 __all__ = [*_HOME, *_ROOMS, "__version__"]
 

@@ -5,9 +5,54 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fairvision.hookspecs import hookimpl
-from fairvision.types import Dataset, Method, Needs
+from fairvision.types import Dataset, Method, Needs, Reference
 
 FAIRVISION_API = (1, 0)
+
+KAMIRAN_2012 = Reference(
+    title="Data preprocessing techniques for classification without discrimination",
+    authors=("Faisal Kamiran", "Toon Calders"),
+    year=2012,
+    venue="Knowledge and Information Systems",
+    doi="10.1007/s10115-011-0463-8",
+)
+AGARWAL_2018 = Reference(
+    title="A Reductions Approach to Fair Classification",
+    authors=(
+        "Alekh Agarwal",
+        "Alina Beygelzimer",
+        "Miroslav Dudík",
+        "John Langford",
+        "Hanna Wallach",
+    ),
+    year=2018,
+    venue="ICML",
+    arxiv="1803.02453",
+)
+HARDT_2016 = Reference(
+    title="Equality of Opportunity in Supervised Learning",
+    authors=("Moritz Hardt", "Eric Price", "Nathan Srebro"),
+    year=2016,
+    venue="NeurIPS",
+    arxiv="1610.02413",
+)
+
+
+@hookimpl
+def fairvision_preprocessing() -> Iterable[Method]:
+    yield Method(
+        "reweighing",
+        "fairvision.toolkits:Reweighing",
+        "Weights that make target and group independent (aif360).",
+        reference=KAMIRAN_2012,
+        needs=Needs(fit=True),
+    )
+    yield Method(
+        "balanced-sampling",
+        "fairvision.toolkits:BalancedSampling",
+        "As many rows of each target and group (imbalanced-learn).",
+        needs=Needs(fit=True),
+    )
 
 
 @hookimpl
@@ -18,6 +63,26 @@ def fairvision_inprocessing() -> Iterable[Method]:
         "Plain training (empirical risk minimisation): the baseline.",
         needs=Needs(),
         presets={"quick": {"max_epochs": 8}, "paper": {"backbone": "resnet18", "max_epochs": 20}},
+    )
+    yield Method(
+        "exponentiated-gradient",
+        "fairvision.toolkits:ExponentiatedGradientClassifier",
+        "A mixture of classifiers trained on reweighted rows (fairlearn).",
+        reference=AGARWAL_2018,
+        needs=Needs(fit=True),
+        targets=("binary",),
+    )
+
+
+@hookimpl
+def fairvision_postprocessing() -> Iterable[Method]:
+    yield Method(
+        "threshold-optimizer",
+        "fairvision.toolkits:ThresholdOptimizedClassifier",
+        "A threshold for each group, which it must be told at predict (fairlearn).",
+        reference=HARDT_2016,
+        needs=Needs(validation=True, predict=True),
+        targets=("binary",),
     )
 
 

@@ -3,8 +3,11 @@
 from fairvision.base.compose import compose
 from fairvision.base.fitting import accepts, all_or_nothing, fit_with_groups
 from fairvision.base.groups import Groups, check_groups
+from fairvision.base.held_out import fit_or_frozen, stratified, take_groups
 from fairvision.base.images import check_images, is_images, take
+from fairvision.base.quiet import quiet_import
 from fairvision.base.resampled import Resampled
+from fairvision.base.state import fitted_attributes
 
 __all__ = [
     "Groups",
@@ -14,7 +17,12 @@ __all__ = [
     "check_groups",
     "check_images",
     "compose",
+    "fit_or_frozen",
     "fit_with_groups",
+    "fitted_attributes",
     "is_images",
+    "quiet_import",
+    "stratified",
     "take",
+    "take_groups",
 ]

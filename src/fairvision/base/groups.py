@@ -59,6 +59,30 @@ class Groups:
         ]
         return codes.reshape(-1).astype(np.int64), labels
 
+    def cells_of(self, other: Groups) -> NDArray[np.int64]:
+        """Codes of `other`'s rows in this object's `intersection`.
+
+        Raises
+        ------
+        InputError
+            If a label, or a crossing of labels, is unknown here.
+        """
+        codes = self.encode(other)
+        if len(self.names) == 1:
+            return codes[:, 0]
+        known = {tuple(cell): i for i, cell in enumerate(np.unique(self.codes, axis=0).tolist())}
+        found, inverse = np.unique(codes, axis=0, return_inverse=True)
+        unseen = [cell for cell in found.tolist() if tuple(cell) not in known]
+        if unseen:
+            labels = [
+                tuple(v[c] for v, c in zip(self.categories, cell, strict=True)) for cell in unseen
+            ]
+            raise InputError(
+                f"sensitive features {', '.join(self.names)} cross to {labels}, unseen at fit. "
+                "Fit with rows of every group."
+            )
+        return np.array([known[tuple(cell)] for cell in found.tolist()])[inverse.reshape(-1)]
+
     def encode(self, other: Groups) -> NDArray[np.int64]:
         """Codes of `other`'s rows in this object's columns and categories.
 

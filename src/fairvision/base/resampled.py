@@ -13,6 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from fairvision.base.fitting import accepts, all_or_nothing, fit_with_groups
 from fairvision.base.groups import check_groups
+from fairvision.base.state import fitted_attributes
+from fairvision.base.held_out import take_groups
 from fairvision.exceptions import InputError
 
 __all__ = ["Resampled"]
@@ -37,7 +39,8 @@ class Resampled(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     ----------
     sampler : sampler
         With ``fit_resample(X, y, *, sensitive_features=None)`` and
-        ``sensitive_features_`` after it. A sampler of imbalanced-learn, which
+        ``sensitive_features_`` after it; ``sample_weight_``, if it leaves any, is
+        passed on to the classifier. A sampler of imbalanced-learn, which
         knows no groups and no images, is shown `y` alone and must choose among
         the rows by it (as its random over- and under-samplers do).
     classifier : classifier
@@ -72,7 +75,8 @@ class Resampled(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         InputError
-            If lengths differ, or the sampler cannot choose rows, or loses their groups.
+            If lengths differ, the sampler cannot choose rows or loses their groups, or
+            the classifier takes no weights where the sampler gives some.
         """
         sampler = clone(self.sampler)
         if accepts(sampler.fit_resample, "sensitive_features"):
@@ -80,7 +84,15 @@ class Resampled(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             groups = _groups_after(sampler, sensitive_features)
         else:
             X, y, groups = _choose(sampler, X, y, sensitive_features)
-        self.classifier_ = fit_with_groups(clone(self.classifier), X, y, sensitive_features=groups)
+        classifier, weights = clone(self.classifier), getattr(sampler, "sample_weight_", None)
+        if weights is not None and not accepts(classifier.fit, "sample_weight"):
+            raise InputError(
+                f"{type(sampler).__name__} weights the rows, and {type(classifier).__name__}.fit "
+                "takes no sample_weight. Put it next to a classifier that does."
+            )
+        self.classifier_ = fit_with_groups(
+            classifier, X, y, sensitive_features=groups, sample_weight=weights
+        )
         self.sampler_ = sampler
         self.classes_ = self.classifier_.classes_
         return self
@@ -102,6 +114,10 @@ class Resampled(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return self.classifier_.transform(X)
 
+    def __fairvision_getstate__(self) -> dict[str, Any]:
+        # The fitted sampler plays no part in prediction, and may hold training images.
+        return {k: v for k, v in fitted_attributes(self).items() if k != "sampler_"}
+
 
 def _groups_after(sampler: Any, before: Any) -> Any:
     groups = getattr(sampler, "sensitive_features_", None)
@@ -120,11 +136,7 @@ def _choose(sampler: Any, X: Any, y: ArrayLike, groups: Any) -> tuple[Any, Any, 
         raise InputError(f"y has {len(targets)} rows, X has {len(X)}. Pass one label per image.")
     check_groups(groups, len(targets))
     rows = _chosen_rows(sampler, targets)
-    if isinstance(groups, dict):
-        groups = {name: _safe_indexing(column, rows) for name, column in groups.items()}
-    elif groups is not None:
-        groups = _safe_indexing(groups, rows)
-    return _safe_indexing(X, rows), targets[rows], groups
+    return _safe_indexing(X, rows), targets[rows], take_groups(groups, rows)
 
 
 def _chosen_rows(sampler: Any, y: NDArray[Any]) -> NDArray[np.int64]:

@@ -95,7 +95,8 @@ def _read(path: Path) -> pd.DataFrame:
             with np.load(path, allow_pickle=False) as arrays:
                 return pd.DataFrame({name: arrays[name] for name in arrays.files})
     except ImportError as error:
-        raise InputError(f"{path.name} needs a Parquet reader: pip install fairvision[parquet].") from error
+        message = f"{path.name} needs a Parquet reader: pip install fairvision[parquet]."
+        raise InputError(message) from error
     except (ValueError, OSError, EOFError, BadZipFile) as error:
         raise InputError(f"{path.name} cannot be read as {kind[1:]}: {error}") from error
     raise InputError(f"{path.name} is of kind {kind!r}; expected .csv, .parquet or .npz.")

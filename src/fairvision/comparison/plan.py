@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from fairvision.comparison.plain import plain
-from fairvision.exceptions import InputError
-from fairvision.plugins import RegisteredMethod, closest, default_registry
+from fairvision.exceptions import InputError, PluginError
+from fairvision.plugins import RegisteredMethod, closest, default_registry, resolve
 
 __all__ = ["PLAIN_TRAINING", "MethodPlan", "Plan", "plan_methods", "versions"]
 
@@ -155,7 +156,18 @@ def plan_methods(
     if plain_training is None:
         plain_training = _plan("erm", PLAIN_TRAINING, preset, {})
     model = replace(plain_training, label="erm")
-    return tuple(p if p.stage == "in" else replace(p, model=model) for p in plans)
+    return tuple(replace(p, model=model) if _holds_a_model(p) else p for p in plans)
+
+
+def _holds_a_model(plan: MethodPlan) -> bool:
+    """Whether a method is combined with a model, or is one."""
+    if plan.stage != "in":
+        return True
+    try:
+        target = resolve(default_registry().find("method", plan.name))
+        return "estimator" in inspect.signature(target).parameters
+    except (PluginError, TypeError, ValueError):  # which costs the method's own runs, later
+        return False
 
 
 def _check_preset(preset: str | None) -> None:

@@ -16,10 +16,7 @@ sensitive column is coded by the position of its label in sorted order.
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +24,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fairvision.base import quiet_import
 from fairvision.exceptions import InputError
 from fairvision.metrics.inputs import sort_labels
 from fairvision.metrics.rates import Floats
@@ -147,27 +145,8 @@ def binary_table(evaluation: Evaluation) -> Floats:
     return np.einsum("sk,gkl,tl->gst", side, evaluation.weights, side)
 
 
-@contextmanager
-def _quiet_import() -> Iterator[None]:
-    """Import aif360 without its warnings on parts that we do not use.
-
-    It warns through the root logger, which thereby gets a handler that would
-    print every library's messages from then on.
-    """
-    root = logging.getLogger()
-    handlers, disabled = list(root.handlers), logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
-        root.handlers[:] = handlers
-
-
 def _dataset(labels: NDArray[Any], codes: pd.DataFrame, weight: Floats) -> Any:
-    with _quiet_import():
+    with quiet_import():
         from aif360.datasets import BinaryLabelDataset
 
     frame = codes.assign(**{"__label__": labels.astype(float), "__weight__": weight})
@@ -237,7 +216,7 @@ def _entropy(benefit: Floats, weight: Floats, alpha: float) -> float:
 
 def _weighted_metric() -> type[ClassificationMetric]:
     """aif360's class with entropy indices that see the weights; made late, it is heavy."""
-    with _quiet_import():
+    with quiet_import():
         from aif360.metrics import ClassificationMetric
         from aif360.metrics.utils import compute_boolean_conditioning_vector
 

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
-from sklearn.frozen import FrozenEstimator
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.utils import _safe_indexing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -20,17 +19,18 @@ from fairvision.base import (
     all_or_nothing,
     check_groups,
     check_images,
-    fit_with_groups,
+    fit_or_frozen,
     is_images,
+    stratified,
 )
 from fairvision.exceptions import InputError
-from fairvision.nn import TorchClassifier, as_seed, isolated_rng
+from fairvision.nn import TorchClassifier, as_seed, inference_size, isolated_rng
 from fairvision_intra._forward import Forward
 from fairvision_intra._net import Inner, find_net
 from fairvision_intra._objective import Metric, Objective
 from fairvision_intra._search import Trials, search
 
-__all__ = ["IntraProcessor", "Rows", "stratified"]
+__all__ = ["IntraProcessor", "Rows"]
 
 
 def _has_features(self: Any) -> bool:
@@ -124,20 +124,17 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         seed: int,
     ) -> tuple[Inner, NDArray[np.intp]]:
         """The fitted estimator, and the rows that it has not seen."""
-        name = type(self).__name__
-        if isinstance(self.estimator, FrozenEstimator):
-            return find_net(self.estimator, name), np.arange(len(y))
         estimator = self.estimator
-        estimator = TorchClassifier(random_state=seed) if estimator is None else clone(estimator)
-        cells = np.unique(y, return_inverse=True)[1] * (codes.max() + 1) + codes
-        rest, held = stratified(cells, self.validation_fraction, rng)
-        fit_with_groups(
-            estimator,
-            _safe_indexing(X, rest),
-            y[rest],
-            sensitive_features=_take_groups(sensitive_features, rest),
+        fitted, rows = fit_or_frozen(
+            TorchClassifier(random_state=seed) if estimator is None else estimator,
+            X,
+            y,
+            sensitive_features,
+            cells=np.unique(y, return_inverse=True)[1] * (codes.max() + 1) + codes,
+            validation_fraction=self.validation_fraction,
+            rng=rng,
         )
-        return find_net(estimator, name), held
+        return find_net(fitted, type(self).__name__), rows
 
     def _debias(
         self,
@@ -262,31 +259,11 @@ class Rows:
                 X = check_images(X, fitted_shape=getattr(self.inner.holder, "input_shape_", None))
             else:
                 X = np.asarray(X, dtype=np.float64)
-            size = 4 * getattr(self.inner.holder, "batch_size", 64)
+            batch_size = getattr(self.inner.holder, "batch_size", 64)
+            device = next(self.inner.module.parameters()).device
+            size = inference_size(batch_size, device)
             self._forward = Forward(self.inner.module, X, batch_size=size)
         return self._forward
-
-
-def stratified(
-    cells: NDArray[np.int64], fraction: float, rng: np.random.Generator
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Row numbers of two parts, the second with `fraction` of every cell.
-
-    A cell of two rows or more has one in each part at least.
-    """
-    held = []
-    for cell in np.unique(cells):
-        rows = rng.permutation(np.flatnonzero(cells == cell))
-        n = int(np.clip(round(fraction * len(rows)), min(1, len(rows) - 1), max(1, len(rows) - 1)))
-        held.append(rows[:n])
-    second = np.sort(np.concatenate(held))
-    return np.setdiff1d(np.arange(len(cells)), second), second
-
-
-def _take_groups(sensitive_features: Any, rows: NDArray[np.intp]) -> Any:
-    if isinstance(sensitive_features, dict):
-        return {name: _safe_indexing(col, rows) for name, col in sensitive_features.items()}
-    return _safe_indexing(sensitive_features, rows)
 
 
 def _occurring(groups: NDArray[np.int64], labels: list[Any]) -> tuple[NDArray[np.int64], list[Any]]:

@@ -1,0 +1,89 @@
+"""What post-processing starts from: a fitted estimator, and rows that it has not seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import _safe_indexing
+
+from fairvision.base.fitting import fit_with_groups
+from fairvision.exceptions import InputError
+
+__all__ = ["fit_or_frozen", "stratified", "take_groups"]
+
+
+def fit_or_frozen(
+    estimator: Any,
+    X: Any,
+    y: NDArray[Any],
+    sensitive_features: Any,
+    *,
+    cells: NDArray[np.int64],
+    validation_fraction: float,
+    rng: np.random.Generator,
+) -> tuple[Any, NDArray[np.intp]]:
+    """Fit a clone on a part of the rows, or take a frozen estimator as it is.
+
+    Parameters
+    ----------
+    estimator : estimator
+        In `FrozenEstimator` it is used as it is, and all rows are validation rows.
+    X, y, sensitive_features
+        All rows.
+    cells : ndarray of shape (n_samples,)
+        Both parts get their share of each.
+    validation_fraction : float
+        Share of the rows held out.
+    rng : Generator
+
+    Returns
+    -------
+    estimator
+        Fitted.
+    rows : ndarray
+        Rows that it was not fitted on.
+    """
+    if isinstance(estimator, FrozenEstimator):
+        return estimator, np.arange(len(y))
+    if not 0 < validation_fraction < 1:
+        raise InputError(
+            f"validation_fraction is {validation_fraction!r}; pass a share between 0 and 1, or a "
+            "FrozenEstimator, to which all rows are validation data."
+        )
+    rest, held = stratified(cells, validation_fraction, rng)
+    fitted = fit_with_groups(
+        clone(estimator),
+        _safe_indexing(X, rest),
+        y[rest],
+        sensitive_features=take_groups(sensitive_features, rest),
+    )
+    return fitted, held
+
+
+def stratified(
+    cells: NDArray[np.int64], fraction: float, rng: np.random.Generator
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Row numbers of two parts, the second with `fraction` of every cell.
+
+    A cell of two rows or more has one in each part at least.
+    """
+    held = []
+    for cell in np.unique(cells):
+        rows = rng.permutation(np.flatnonzero(cells == cell))
+        n = int(np.clip(round(fraction * len(rows)), min(1, len(rows) - 1), max(1, len(rows) - 1)))
+        held.append(rows[:n])
+    second = np.sort(np.concatenate(held))
+    return np.setdiff1d(np.arange(len(cells)), second), second
+
+
+def take_groups(sensitive_features: Any, rows: NDArray[Any]) -> Any:
+    """Some rows of group labels in any form; None stays None."""
+    if sensitive_features is None:
+        return None
+    if isinstance(sensitive_features, dict):
+        return {name: _safe_indexing(col, rows) for name, col in sensitive_features.items()}
+    return _safe_indexing(sensitive_features, rows)

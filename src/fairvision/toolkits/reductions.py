@@ -1,0 +1,223 @@
+"""fairlearn's ExponentiatedGradient behind our contract."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from fairvision.base import all_or_nothing, check_groups
+from fairvision.exceptions import InputError
+from fairvision.nn import TorchClassifier, as_seed
+
+__all__ = ["ExponentiatedGradientClassifier"]
+
+_CONSTRAINTS = {
+    "demographic_parity": "DemographicParity",
+    "equalized_odds": "EqualizedOdds",
+    "error_rate_parity": "ErrorRateParity",
+    "false_positive_rate_parity": "FalsePositiveRateParity",
+    "true_positive_rate_parity": "TruePositiveRateParity",
+}
+
+
+class _OnRows(ClassifierMixin, BaseEstimator):
+    """The estimator on images that are named by their row numbers.
+
+    fairlearn checks, copies and keeps X; images stay out of its hands, and
+    lazily read ones on disk.
+    """
+
+    def __init__(self, estimator: Any, images: Any) -> None:
+        self.estimator = estimator
+        self.images = images
+
+    def __sklearn_clone__(self) -> _OnRows:
+        return _OnRows(clone(self.estimator), self.images)
+
+    def __deepcopy__(self, memo: Any) -> _OnRows:
+        return self.__sklearn_clone__()
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        rows = np.asarray(X)[:, 0].astype(np.intp)
+        self.estimator_ = clone(self.estimator)
+        images = _safe_indexing(self.images, rows)
+        self.estimator_.fit(images, np.asarray(y), sample_weight=np.asarray(sample_weight))
+        self.classes_ = self.estimator_.classes_
+        return self
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        rows = np.asarray(X)[:, 0].astype(np.intp)
+        return np.asarray(self.estimator_.predict(_safe_indexing(self.images, rows)))
+
+
+class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+    """A draw among classifiers trained on reweighted rows (fairlearn's ExponentiatedGradient) [1]_.
+
+    Each iteration trains the estimator anew, so it costs that many trainings.
+    The groups are read at fit only.
+
+    Parameters
+    ----------
+    estimator : classifier or None, default=None
+        Whose ``fit`` takes ``sample_weight``. None is a `TorchClassifier`.
+    constraints : str or fairlearn Moment, default="equalized_odds"
+        ``"demographic_parity"``, ``"equalized_odds"``, ``"error_rate_parity"``,
+        ``"false_positive_rate_parity"`` or ``"true_positive_rate_parity"``.
+    difference_bound : float, default=0.02
+        How far a group's rate may be from everybody's, where constraints is a str.
+    eps : float, default=0.01
+        The violation that is let pass; fairlearn's.
+    max_iter : int, default=5
+        Iterations; fairlearn's own default, 50, is meant for faster learners than nets.
+    nu, eta0
+        As in fairlearn.
+    run_linprog_step : bool, default=False
+        fairlearn's own default is True: fewer iterations, but some five trainings in each.
+    random_state : int, RandomState or None, default=None
+        Of the draw in `predict`, and of the default estimator.
+
+    Attributes
+    ----------
+    exponentiated_gradient_ : fairlearn.reductions.ExponentiatedGradient
+        Fitted on row numbers.
+    estimators_ : list
+        The classifiers with a share in the mixture.
+    shares_ : ndarray
+        Their shares, summing to 1.
+    classes_ : ndarray of shape (2,)
+    n_trainings_ : int
+
+    References
+    ----------
+    .. [1] A. Agarwal, A. Beygelzimer, M. Dudik, J. Langford, H. Wallach: A
+       Reductions Approach to Fair Classification. ICML 2018, arXiv:1803.02453.
+    """
+
+    __metadata_request__fit: ClassVar = {"sensitive_features": True}
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        constraints: Any = "equalized_odds",
+        difference_bound: float = 0.02,
+        eps: float = 0.01,
+        max_iter: int = 5,
+        nu: float | None = None,
+        eta0: float = 2.0,
+        run_linprog_step: bool = False,
+        random_state: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.constraints = constraints
+        self.difference_bound = difference_bound
+        self.eps = eps
+        self.max_iter = max_iter
+        self.nu = nu
+        self.eta0 = eta0
+        self.run_linprog_step = run_linprog_step
+        self.random_state = random_state
+
+    @all_or_nothing
+    def fit(self, X: Any, y: ArrayLike, *, sensitive_features: Any = None) -> Self:
+        """Train the mixture.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_channels, height, width)
+        y : array-like of shape (n_samples,)
+            Two classes.
+        sensitive_features : array-like of shape (n_samples,) or (n_samples, n_sensitive)
+            Several columns are crossed.
+
+        Raises
+        ------
+        GroupsRequiredError
+            Without group labels.
+        InputError
+            If the target is not binary, or `constraints` is unknown.
+        """
+        from fairlearn.reductions import ExponentiatedGradient
+
+        name = type(self).__name__
+        groups = check_groups(sensitive_features, len(X), required_by=name)
+        assert groups is not None
+        targets = np.asarray(column_or_1d(y))
+        if len(targets) != len(X):
+            raise InputError(f"y has {len(targets)} rows, X has {len(X)}.")
+        classes, codes = np.unique(targets, return_inverse=True)
+        if len(classes) != 2:
+            raise InputError(f"{name} takes two classes; y has {classes.tolist()}.")
+        estimator = self.estimator
+        if estimator is None:
+            estimator = TorchClassifier(random_state=as_seed(self.random_state))
+        reduction = ExponentiatedGradient(
+            _OnRows(estimator, X),
+            self._moment(),
+            eps=self.eps,
+            max_iter=self.max_iter,
+            nu=self.nu,
+            eta0=self.eta0,
+            run_linprog_step=self.run_linprog_step,
+        )
+        with warnings.catch_warnings():
+            # fairlearn fills its tables in a way that pandas is about to forbid.
+            warnings.filterwarnings("ignore", category=FutureWarning, module="fairlearn")
+            warnings.filterwarnings("ignore", category=DeprecationWarning, module="fairlearn")
+            reduction.fit(
+                np.arange(len(X))[:, None], codes, sensitive_features=groups.intersection()[0]
+            )
+        self.classes_, self.groups_ = classes, groups
+        shares = np.asarray(reduction.weights_, dtype=np.float64)
+        mixed = np.flatnonzero(shares > 0)
+        self.estimators_ = [_inner(reduction.predictors_[i]) for i in mixed]
+        self.shares_ = shares[mixed] / shares[mixed].sum()
+        self.n_trainings_ = int(reduction.n_oracle_calls_)
+        # Every training takes as many steps; fairlearn keeps only some of the trained.
+        steps = max(getattr(estimator, "n_steps_", 0) for estimator in self.estimators_)
+        if steps:
+            self.n_steps_ = self.n_trainings_ * steps
+        for predictor in [*reduction.predictors_, reduction.estimator]:
+            if isinstance(predictor, _OnRows):
+                predictor.images = None  # the training images are not ours to keep
+        self.exponentiated_gradient_ = reduction
+        return self
+
+    def _moment(self) -> Any:
+        from fairlearn import reductions
+
+        if not isinstance(self.constraints, str):
+            return clone(self.constraints, safe=False)
+        if self.constraints not in _CONSTRAINTS:
+            raise InputError(
+                f"constraints is {self.constraints!r}; pass one of {sorted(_CONSTRAINTS)}, or a "
+                "Moment of fairlearn.reductions."
+            )
+        moment = getattr(reductions, _CONSTRAINTS[self.constraints])
+        return moment(difference_bound=self.difference_bound)
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """How likely `predict` is to draw each class, shape (n_samples, 2)."""
+        check_is_fitted(self)
+        votes = np.stack([np.asarray(estimator.predict(X)) for estimator in self.estimators_])
+        positive = self.shares_ @ votes
+        return np.column_stack([1 - positive, positive])
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Labels, drawn by the classifiers' shares.
+
+        The same `random_state` draws the same; with None every call draws anew.
+        """
+        positive = self.predict_proba(X)[:, 1]
+        draws = np.random.default_rng(as_seed(self.random_state)).random(len(positive))
+        return self.classes_[(positive > draws).astype(int)]
+
+
+def _inner(predictor: Any) -> Any:
+    return predictor.estimator_ if isinstance(predictor, _OnRows) else predictor

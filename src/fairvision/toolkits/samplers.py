@@ -1,0 +1,152 @@
+"""Samplers of aif360 and imbalanced-learn that see targets and groups, never pixels."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import column_or_1d
+
+from fairvision.base import Groups, check_groups, quiet_import, take_groups
+from fairvision.exceptions import InputError
+
+__all__ = ["BalancedSampling", "Reweighing"]
+
+
+def _read(owner: Any, X: Any, y: ArrayLike, sensitive_features: Any) -> tuple[NDArray[Any], Groups]:
+    targets = np.asarray(column_or_1d(y))
+    if len(targets) != len(X):
+        raise InputError(f"y has {len(targets)} rows, X has {len(X)}. Pass one label per image.")
+    groups = check_groups(sensitive_features, len(X), required_by=type(owner).__name__)
+    assert groups is not None  # None raises where groups are required
+    return targets, groups
+
+
+class Reweighing(BaseEstimator):
+    """Weights that make the target and the group independent (aif360's Reweighing).
+
+    Rows of target y and group a weigh ``P(y) P(a) / P(y, a)`` [1]_. All rows stay;
+    `Resampled` hands the weights to the classifier.
+
+    Attributes
+    ----------
+    sample_weight_ : ndarray of shape (n_samples,)
+    sensitive_features_ : as given
+    factors_ : DataFrame
+        The weight by group (rows) and class (columns); NaN where none occurs.
+
+    References
+    ----------
+    .. [1] F. Kamiran, T. Calders: Data preprocessing techniques for classification
+       without discrimination. Knowledge and Information Systems 33, 2012.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fairvision.toolkits import Reweighing
+    >>> sampler = Reweighing()
+    >>> X, y, a = np.zeros((4, 1, 24, 24)), [0, 0, 1, 1], ["x", "x", "x", "z"]
+    >>> _ = sampler.fit_resample(X, y, sensitive_features=a)
+    >>> sampler.sample_weight_.tolist()
+    [0.75, 0.75, 1.5, 0.5]
+    """
+
+    def fit(self, X: Any, y: ArrayLike, *, sensitive_features: Any = None) -> Self:
+        """Compute the weights."""
+        with quiet_import():
+            from aif360.sklearn.preprocessing import Reweighing as Toolkit
+
+        targets, groups = _read(self, X, y, sensitive_features)
+        codes, labels = groups.intersection()
+        # aif360 reads the group from the index of a table, and needs no other column.
+        index = pd.Index(codes, name="group")
+        toolkit = Toolkit("group")
+        _, weights = toolkit.fit_transform(
+            pd.DataFrame({"row": np.zeros(len(codes))}, index=index),
+            pd.Series(np.unique(targets, return_inverse=True)[1], index=index),
+        )
+        self.sample_weight_ = np.asarray(weights, dtype=np.float64)
+        self.factors_ = pd.DataFrame(
+            toolkit.reweigh_factors_,
+            index=[labels[code] for code in toolkit.groups_],
+            columns=np.unique(targets),
+        )
+        self.sensitive_features_ = sensitive_features
+        return self
+
+    def fit_resample(
+        self, X: Any, y: ArrayLike, *, sensitive_features: Any = None
+    ) -> tuple[Any, NDArray[Any]]:
+        """Return X and y as they came; the weights are in ``sample_weight_``."""
+        self.fit(X, y, sensitive_features=sensitive_features)
+        return X, np.asarray(column_or_1d(y))
+
+
+class BalancedSampling(BaseEstimator):
+    """Draw rows until every cell has as many (imbalanced-learn's random samplers).
+
+    Parameters
+    ----------
+    cells : {"target and group", "group", "target"}, default="target and group"
+        What is balanced.
+    strategy : {"over", "under"}, default="over"
+        Repeat rows of small cells, or leave out rows of large ones.
+    random_state : int, RandomState or None
+
+    Attributes
+    ----------
+    sample_indices_ : ndarray
+        The rows drawn.
+    sensitive_features_ : their groups
+    """
+
+    def __init__(
+        self,
+        cells: str = "target and group",
+        *,
+        strategy: str = "over",
+        random_state: Any = None,
+    ) -> None:
+        self.cells = cells
+        self.strategy = strategy
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: ArrayLike, *, sensitive_features: Any = None) -> Self:
+        """Choose the rows."""
+        from imblearn.over_sampling import RandomOverSampler
+        from imblearn.under_sampling import RandomUnderSampler
+
+        samplers = {"over": RandomOverSampler, "under": RandomUnderSampler}
+        if self.strategy not in samplers:
+            raise InputError(f"strategy is {self.strategy!r}; pass 'over' or 'under'.")
+        targets, groups = _read(self, X, y, sensitive_features)
+        columns = {
+            "target": [np.unique(targets, return_inverse=True)[1]],
+            "group": [groups.intersection()[0]],
+        }
+        parts = self.cells.split(" and ") if isinstance(self.cells, str) else []
+        if not parts or not set(parts) <= set(columns):
+            raise InputError(
+                f"cells is {self.cells!r}; pass 'target and group', 'group' or 'target'."
+            )
+        together = np.stack([column for part in parts for column in columns[part]], axis=1)
+        cell = np.unique(together, axis=0, return_inverse=True)[1].reshape(-1)
+        self.sample_indices_ = np.arange(len(cell))
+        if len(np.unique(cell)) > 1:  # a single cell is balanced
+            sampler = samplers[self.strategy](random_state=self.random_state)
+            sampler.fit_resample(np.zeros((len(cell), 1)), cell)
+            self.sample_indices_ = np.asarray(sampler.sample_indices_)
+        self.sensitive_features_ = take_groups(sensitive_features, self.sample_indices_)
+        return self
+
+    def fit_resample(
+        self, X: Any, y: ArrayLike, *, sensitive_features: Any = None
+    ) -> tuple[Any, NDArray[Any]]:
+        """The rows drawn of X and y."""
+        self.fit(X, y, sensitive_features=sensitive_features)
+        rows = self.sample_indices_
+        return _safe_indexing(X, rows), np.asarray(column_or_1d(y))[rows]

@@ -1,0 +1,32 @@
+"""Small drawn faces, and a net trained on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sklearn.utils import Bunch
+
+from fairvision.datasets import load_faces
+from fairvision.nn import TorchClassifier
+
+
+@pytest.fixture(scope="session")
+def faces() -> Bunch:
+    return load_faces(300, 24, target="smiling", sensitive="skin_group", random_state=0)
+
+
+@pytest.fixture(scope="session")
+def groups(faces: Bunch) -> Any:
+    return faces.sensitive_features["skin_group"].to_numpy(str)
+
+
+@pytest.fixture(scope="session")
+def net(faces: Bunch) -> TorchClassifier:
+    model = TorchClassifier(max_epochs=4, random_state=0)
+    return model.fit(faces.images, faces.target)
+
+
+@pytest.fixture
+def erm() -> TorchClassifier:
+    return TorchClassifier(max_epochs=2, random_state=0)

@@ -1,0 +1,116 @@
+"""fairlearn's thresholds by group, on images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from fairlearn.postprocessing import ThresholdOptimizer
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import Bunch
+
+import fairvision as fv
+from fairvision.exceptions import GroupsRequiredError, InputError
+from fairvision.nn import TorchClassifier
+from fairvision.toolkits import ThresholdOptimizedClassifier
+
+
+@pytest.fixture(scope="module")
+def fitted(net: TorchClassifier, faces: Bunch, groups: Any) -> ThresholdOptimizedClassifier:
+    model = ThresholdOptimizedClassifier(FrozenEstimator(net), random_state=0)
+    return model.fit(faces.images, faces.target, sensitive_features=groups)
+
+
+def test_it_is_fairlearns_own(fitted: Any, net: TorchClassifier, faces: Bunch, groups: Any) -> None:
+    direct = ThresholdOptimizer(
+        estimator=net,
+        constraints="equalized_odds",
+        objective="balanced_accuracy_score",
+        prefit=True,
+        predict_method="predict_proba",
+    ).fit(faces.images, faces.target, sensitive_features=groups)
+    expected = direct._pmf_predict(faces.images, sensitive_features=groups)
+    found = fitted.predict_proba(faces.images, sensitive_features=groups)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_the_gap_is_closed_where_thresholds_were_found(net: TorchClassifier, faces: Bunch) -> None:
+    X, y = faces.images, faces.target
+    group = np.where(np.random.default_rng(0).random(len(y)) < 0.2, 1 - y, y)
+    model = ThresholdOptimizedClassifier(FrozenEstimator(net), constraints="demographic_parity")
+    positive = model.fit(X, y, sensitive_features=group).predict_proba(X, sensitive_features=group)
+
+    def gap(share: Any) -> float:
+        return abs(share[group == 1].mean() - share[group == 0].mean())
+
+    assert gap(net.predict(X)) > 0.3
+    assert gap(positive[:, 1]) < 1e-6  # in expectation over the draws
+
+
+def test_draws_have_the_probabilities_and_follow_the_seed(
+    fitted: Any, faces: Bunch, groups: Any
+) -> None:
+    X = faces.images
+    positive = fitted.predict_proba(X, sensitive_features=groups)[:, 1]
+    drawn = fitted.predict(X, sensitive_features=groups)
+    np.testing.assert_array_equal(drawn, fitted.predict(X, sensitive_features=groups))
+    sure = np.isin(positive, [0, 1])
+    np.testing.assert_array_equal(drawn[sure], positive[sure])
+    spread = np.sqrt((positive * (1 - positive)).sum())
+    assert abs(drawn.sum() - positive.sum()) <= 4 * spread + 1e-9
+
+
+def test_labels_of_any_kind_and_several_columns(net: TorchClassifier, faces: Bunch) -> None:
+    y = np.array(["no", "yes"])[faces.target]
+    columns = faces.attributes[["skin_group", "hat"]]
+    model = fv.make("threshold-optimizer", estimator=TorchClassifier(max_epochs=1, random_state=0))
+    model.set_params(random_state=0).fit(faces.images, y, sensitive_features=columns)
+    predicted = model.predict(faces.images, sensitive_features=columns)
+    assert set(predicted) <= {"no", "yes"}
+    assert model.transform(faces.images[:2]).shape[0] == 2
+    assert 0 <= model.score(faces.images, y, sensitive_features=columns) <= 1
+
+
+def test_an_unfrozen_estimator_sees_a_part_of_the_rows(
+    faces: Bunch, groups: Any, erm: TorchClassifier
+) -> None:
+    model = ThresholdOptimizedClassifier(erm, validation_fraction=0.5, random_state=0)
+    model.fit(faces.images, faces.target, sensitive_features=groups)
+    assert abs(len(model.estimator_.groups_) - 150) <= 4
+    assert not hasattr(erm, "module_")
+
+
+def test_unknown_groups_are_refused_and_missing_ones_too(
+    fitted: Any, faces: Bunch, groups: Any
+) -> None:
+    some = faces.images[:4]
+    with pytest.raises(InputError, match="unseen"):
+        fitted.predict(some, sensitive_features=["light", "dark", "green", "dark"])
+    with pytest.raises(GroupsRequiredError):
+        fitted.predict(some)
+    with pytest.raises(InputError, match="2 rows"):
+        fitted.predict_proba(some, sensitive_features=groups[:2])
+
+
+def test_a_crossing_that_never_occurred_is_refused(net: TorchClassifier, faces: Bunch) -> None:
+    columns = pd.DataFrame({"a": ["x", "x", "z"] * 100, "b": ["u", "v", "u"] * 100})
+    model = ThresholdOptimizedClassifier(FrozenEstimator(net), random_state=0)
+    model.fit(faces.images, faces.target, sensitive_features=columns)
+    with pytest.raises(InputError, match="cross to"):
+        model.predict(faces.images[:1], sensitive_features=pd.DataFrame({"a": ["z"], "b": ["v"]}))
+
+
+def test_what_cannot_work_is_said_before_anything_runs(
+    net: TorchClassifier, faces: Bunch, groups: Any
+) -> None:
+    model = ThresholdOptimizedClassifier(FrozenEstimator(net))
+    with pytest.raises(InputError, match="two classes"):
+        model.fit(faces.images, np.arange(300) % 3, sensitive_features=groups)
+    with pytest.raises(InputError, match="no rows of one of the classes"):
+        model.fit(faces.images, faces.target, sensitive_features=faces.target)
+    assert not hasattr(model, "estimator_")
+    with pytest.raises(GroupsRequiredError):
+        clone(model).fit(faces.images, faces.target)
