@@ -1,0 +1,255 @@
+"""`AttributionNoise`: hide where a bias attribute can be seen, in training pictures only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from fairvision.base import Groups, all_or_nothing, check_groups, check_images
+from fairvision.exceptions import InputError
+from fairvision_attribution._algorithm import balancing_weights, top_mask
+from fairvision_attribution._noise import NOISES, Noise, NoisyImages
+from fairvision_attribution._regions import RegionClassifier
+
+__all__ = ["AttributionNoise"]
+
+Scope = Literal["general", "specific"]
+
+
+class AttributionNoise(TransformerMixin, BaseEstimator):
+    """Hide the region that shows a bias attribute, so that a classifier cannot learn by it.
+
+    A `RegionClassifier` finds where in the training pictures the attribute can be
+    told from a patch; the pixels in which it is surest are hidden [1]_. Rows, labels
+    and groups are kept; pictures to predict are never touched. It stands before a
+    classifier in `fairvision.compose` and, being a transformer too, in a `Pipeline`:
+    `fit_transform` hides, `transform` leaves pictures alone.
+
+    The bias attribute is `sensitive_features`; several columns are hidden together,
+    wherever any of them shows.
+
+    Parameters
+    ----------
+    scope : {"general", "specific"}, default="general"
+        The same region in all pictures, from the mean map, or each picture's own.
+    noise : {"mask", "gaussian", "swap"}, default="swap"
+        What hides it: mid-grey and additive Gaussian noise are the paper's; ``"swap"``
+        shows the same region of another training picture, drawn at random.
+    quantile : float, default=0.7
+        Hide the pixels above this quantile of the map: 0.8 hides a fifth. Choose it on
+        validation data (`quantile_curve`), never on test data.
+    std : float, default=0.5
+        Of the Gaussian noise, where the range of a pixel is 0..1.
+    attribution : RegionClassifier, FrozenEstimator, mapping or None, default=None
+        Who finds the region. In a `FrozenEstimator` it is used as it is; otherwise it
+        is cloned and fitted on the training rows. A mapping holds parameters of one.
+    decorrelate : bool, default=True
+        Fit it under weights by which the target says nothing of the attribute.
+        Otherwise, in biased data, it finds the target's own region as well.
+    fresh : bool, default=True
+        Draw the noise anew whenever a picture is read, so in each epoch; otherwise once.
+    device : str, default="auto"
+        Of the region classifier, where `attribution` is None or a mapping.
+    random_state : int, RandomState, Generator or None, default=None
+    verbose : int, default=0
+
+    Attributes
+    ----------
+    attribution_ : RegionClassifier
+        Fitted.
+    mean_map_ : ndarray of shape (height, width)
+        The general map, in 0..1.
+    mask_ : ndarray of bool, shape (height, width)
+        What of it is above the quantile: the region of scope "general".
+    sensitive_features_ : of the rows that `fit_resample` returned, as they were given
+
+    References
+    ----------
+    .. [1] S. De Coninck, S. Leroux, P. Simoens: Mitigating Bias Using Model-Agnostic Data
+       Attribution. CVPR Workshops 2024, arXiv:2405.05031.
+
+    Examples
+    --------
+    >>> import fairvision as fv
+    >>> from fairvision.datasets import load_faces
+    >>> from fairvision_attribution import AttributionNoise
+    >>> faces = load_faces(200, 32, target="smiling", sensitive="hat", random_state=0)
+    >>> noise = AttributionNoise(attribution={"max_epochs": 2}, random_state=0)
+    >>> model = fv.compose(pre=noise, model=fv.nn.TorchClassifier(max_epochs=2, random_state=0))
+    >>> model = model.fit(faces.images, faces.target, sensitive_features=faces.sensitive_features)
+    >>> model.sampler_.mask_.mean().round(1)
+    np.float64(0.3)
+    """
+
+    __metadata_request__fit: ClassVar = {"sensitive_features": True}
+
+    def __init__(
+        self,
+        scope: Scope = "general",
+        noise: Noise = "swap",
+        *,
+        quantile: float = 0.7,
+        std: float = 0.5,
+        attribution: Any = None,
+        decorrelate: bool = True,
+        fresh: bool = True,
+        device: str = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.scope = scope
+        self.noise = noise
+        self.quantile = quantile
+        self.std = std
+        self.attribution = attribution
+        self.decorrelate = decorrelate
+        self.fresh = fresh
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @all_or_nothing
+    def fit(self, X: Any, y: ArrayLike, *, sensitive_features: Any = None) -> Self:
+        """Find the region.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_channels, height, width)
+        y : array-like of shape (n_samples,)
+            The target, which is not to be hidden.
+        sensitive_features : array-like of shape (n_samples,) or (n_samples, n_sensitive)
+            The bias attribute, or several.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        GroupsRequiredError
+            Without `sensitive_features`.
+        InputError
+            If no class shows two levels of the attribute: which of the two a patch
+            tells is then unknowable.
+        """
+        self._check_parameters()
+        X = check_images(X)
+        targets = column_or_1d(y, warn=True)
+        if len(targets) != len(X):
+            raise InputError(
+                f"y has {len(targets)} rows, X has {len(X)}. Pass one label per image."
+            )
+        groups = check_groups(
+            sensitive_features, len(X), required_by=type(self).__name__, min_groups=2
+        )
+        assert groups is not None
+        regions = self._region_classifier()
+        if isinstance(regions, RegionClassifier):
+            labels = np.stack([groups.column(i) for i in range(len(groups.names))], axis=1)
+            weights = self._weights(targets, groups)
+            regions.fit(X, labels if labels.shape[1] > 1 else labels[:, 0], sample_weight=weights)
+        else:
+            regions = regions.estimator
+        self.attribution_: RegionClassifier = regions
+        check_images(X, fitted_shape=regions.input_shape_)
+        self.mean_map_ = _over_attributes(regions.mean_map_, regions)
+        self.mask_ = top_mask(self.mean_map_, self.quantile)
+        return self
+
+    def fit_resample(
+        self, X: Any, y: ArrayLike, *, sensitive_features: Any = None
+    ) -> tuple[Any, ArrayLike]:
+        """Find the region and hide it.
+
+        Returns
+        -------
+        X_new : NoisyImages, or ndarray if not `fresh`
+            The same rows, treated.
+        y : as it was given
+        """
+        self.fit(X, y, sensitive_features=sensitive_features)
+        self.sensitive_features_ = sensitive_features
+        return self._hide(X), y
+
+    def fit_transform(self, X: Any, y: Any = None, *, sensitive_features: Any = None) -> Any:
+        """Find the region and hide it: the pictures of `fit_resample`."""
+        return self.fit_resample(X, y, sensitive_features=sensitive_features)[0]
+
+    def transform(self, X: Any) -> Any:
+        """The pictures as they are: only training pictures are treated."""
+        check_is_fitted(self)
+        return check_images(X, fitted_shape=self.attribution_.input_shape_)
+
+    def _hide(self, X: Any) -> Any:
+        images = check_images(X)
+        hidden = NoisyImages(
+            images,
+            self.mask_ if self.scope == "general" else self.masks(images),
+            noise=self.noise,
+            std=self.std,
+            random_state=self.random_state,
+        )
+        return hidden if self.fresh else np.asarray(hidden)
+
+    def masks(self, X: Any) -> NDArray[np.bool_]:
+        """The region of each picture's own map, shape (n_samples, height, width)."""
+        check_is_fitted(self)
+        return np.concatenate(
+            [
+                top_mask(_over_attributes(maps, self.attribution_), self.quantile)
+                for _, maps in self.attribution_.iter_pixel_maps(X)
+            ]
+        )
+
+    def _region_classifier(self) -> Any:
+        given = self.attribution
+        if given is None or isinstance(given, Mapping):
+            common = {
+                "device": self.device, "random_state": self.random_state, "verbose": self.verbose
+            }  # fmt: skip
+            try:
+                return RegionClassifier(**{**common, **(given or {})})
+            except TypeError as error:
+                raise InputError(f"attribution={dict(given or {})!r}: {error}") from error
+        inner = given.estimator if isinstance(given, FrozenEstimator) else given
+        if not isinstance(inner, RegionClassifier):
+            raise InputError(
+                f"attribution is {given!r}; pass a RegionClassifier, one in a FrozenEstimator, a "
+                "mapping of its parameters, or None."
+            )
+        if isinstance(given, FrozenEstimator):
+            check_is_fitted(inner)
+            return given
+        return clone(given)
+
+    def _weights(self, targets: NDArray[Any], groups: Groups) -> NDArray[np.float64] | None:
+        if not self.decorrelate:
+            return None
+        classes = np.unique(targets, return_inverse=True)[1]
+        weights = balancing_weights(classes, groups.intersection()[0])
+        if weights is None:
+            raise InputError(
+                "every class of y shows one level of sensitive_features only: what tells the class "
+                "tells the attribute, and no map can keep them apart. Fit a RegionClassifier on "
+                "data in which they vary and pass attribution=FrozenEstimator(it), or pass "
+                "decorrelate=False."
+            )
+        return weights
+
+    def _check_parameters(self) -> None:
+        for name, known in (("scope", ("general", "specific")), ("noise", NOISES)):
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} is {getattr(self, name)!r}; pass one of {known}.")
+        if not 0 <= self.quantile <= 1:
+            raise InputError(f"quantile is {self.quantile!r}; pass a number from 0 to 1.")
+
+
+def _over_attributes(maps: NDArray[Any], regions: RegionClassifier) -> NDArray[Any]:
+    """Of several attributes' maps, the highest at each pixel."""
+    return maps.max(-3) if len(regions.attribute_names_) > 1 else maps

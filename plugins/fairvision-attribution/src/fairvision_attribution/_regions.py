@@ -1,0 +1,444 @@
+"""`RegionClassifier`: where in a picture can an attribute be seen?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from fairvision.base import Groups, all_or_nothing, check_groups, check_images, is_images, take
+from fairvision.exceptions import InputError
+from fairvision.nn import TorchClassifier, as_seed, scale
+from fairvision_attribution._algorithm import (
+    CONFIDENCES,
+    Confidence,
+    confidence,
+    interpolation,
+    min_max,
+    pixel_map,
+    roughness,
+)
+from fairvision_attribution._cache import MapCache, fingerprint
+from fairvision_attribution._calibration import Calibration, Reliability
+from fairvision_attribution._grid import PatchGrid
+from fairvision_attribution._net import RegionNet, cifar_resnet18, patch_cnn
+from fairvision_attribution._objective import RegionObjective
+from fairvision_attribution._progress import progress
+
+__all__ = ["RegionClassifier"]
+
+_OWN = {"patch-cnn": patch_cnn, "cifar-resnet18": cifar_resnet18}
+_PIXELS = 2**18  # of the pictures that are scanned at a time
+
+Floats = NDArray[np.float32]
+
+
+class RegionClassifier(TorchClassifier):
+    """Tell an attribute from single patches, and so see where in the pictures it is.
+
+    A net learns the attribute from random patches of each picture, told where the
+    patch was cut [1]_. Where a patch suffices, it is sure; elsewhere it can only
+    guess, and says so. Its confidence over all positions is the *region map*; each
+    pixel's mean over the patches that cover it is the *pixel map*.
+
+    Several attributes are learned at once by one net: pass `y` of shape
+    (n_samples, n_attributes). `predict` judges whole pictures, from all patches
+    together.
+
+    Parameters
+    ----------
+    backbone : {"patch-cnn", "cifar-resnet18"} or callable, default="patch-cnn"
+        The second is the paper's. A callable gets (n_channels + 1, k, k) and gives an
+        ``nn.Sequential`` that begins with an ``nn.Conv2d`` and ends in features.
+    patch_size : int or None, default=None
+        k, in pixels. None is a quarter of the picture's shorter side.
+    grid : int, (int, int) or None, default=None
+        Positions along each axis. None takes the closest that are 49 at most.
+    confidence : {"neg_entropy", "top_softmax", "margin"}, default="neg_entropy"
+        All are 0 for a guess and 1 for certainty.
+    patches_per_image : int, default=8
+        In each step; 1 in the paper.
+    label_smoothing : float, default=0.1
+    lr_drop : int or None, default=None
+        Divide the learning rate by 10 after every so many epochs; 40 in the paper.
+    scan_grid : int or None, default=13
+        Rows and columns of the grid that a map is made from; those between are
+        interpolated. None looks at all.
+    coarse_to_fine : float, default=0.0
+        Share of the positions between to look at after all: those around which the
+        coarse map of the picture changes most.
+    map_rows : int, default=400
+        Training pictures, drawn at random, that `mean_map_` is the mean over.
+    mixed_precision : bool, default=False
+        Scan in bfloat16; softmax and confidence stay in float32.
+    cache : path or None, default=None
+        Folder for region maps, which are found again by content.
+    optimizer, lr, weight_decay, max_epochs, batch_size, validation_fraction, device, \
+train_transform, callbacks, random_state
+        As in `TorchClassifier`.
+    verbose : int, default=0
+        1 prints a line an epoch, and shows a bar while maps are made.
+
+    Attributes
+    ----------
+    classes_ : ndarray, or list of ndarray where y has several columns
+    attribute_names_ : tuple of str
+    grid_ : PatchGrid
+    mean_map_ : ndarray of shape (h, w), or (n_attributes, h, w)
+        Mean of the pixel maps, scaled to 0..1: the general map.
+    module_ : RegionNet
+
+    References
+    ----------
+    .. [1] S. De Coninck, S. Leroux, P. Simoens: Mitigating Bias Using Model-Agnostic Data
+       Attribution. CVPR Workshops 2024, arXiv:2405.05031.
+
+    Examples
+    --------
+    >>> from fairvision.datasets import load_faces
+    >>> from fairvision_attribution import RegionClassifier
+    >>> faces = load_faces(200, 32, target="hat", random_state=0)
+    >>> where = RegionClassifier(max_epochs=2, random_state=0).fit(faces.images, faces.target)
+    >>> where.pixel_map(faces.images[:4]).shape
+    (4, 32, 32)
+    """
+
+    def __init__(
+        self,
+        backbone: Any = "patch-cnn",
+        *,
+        patch_size: int | None = None,
+        grid: Any = None,
+        confidence: Confidence = "neg_entropy",
+        patches_per_image: int = 8,
+        label_smoothing: float = 0.1,
+        lr_drop: int | None = None,
+        scan_grid: int | None = 13,
+        coarse_to_fine: float = 0.0,
+        map_rows: int = 400,
+        mixed_precision: bool = False,
+        cache: str | os.PathLike[str] | None = None,
+        optimizer: str | Callable[..., torch.optim.Optimizer] = "adamw",
+        lr: float = 3e-3,
+        weight_decay: float = 0.01,
+        max_epochs: int = 20,
+        batch_size: int = 64,
+        validation_fraction: float = 0.0,
+        device: str = "auto",
+        train_transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        callbacks: Sequence[Any] | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            backbone,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            validation_fraction=validation_fraction,
+            device=device,
+            train_transform=train_transform,
+            callbacks=callbacks,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        del self.weights  # of torchvision's classifiers, which see whole pictures
+        self.patch_size = patch_size
+        self.grid = grid
+        self.confidence = confidence
+        self.patches_per_image = patches_per_image
+        self.label_smoothing = label_smoothing
+        self.lr_drop = lr_drop
+        self.scan_grid = scan_grid
+        self.coarse_to_fine = coarse_to_fine
+        self.map_rows = map_rows
+        self.mixed_precision = mixed_precision
+        self.cache = cache
+
+    # -- training -----------------------------------------------------------------
+
+    @all_or_nothing
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Learn to tell the attribute from patches.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_channels, height, width)
+        y : array-like of shape (n_samples,) or (n_samples, n_attributes)
+            The attribute, or several, of any type; a DataFrame's columns give names.
+        sensitive_features : array-like, default=None
+            Checked for length, and not used.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self
+        """
+        several = np.ndim(y) == 2 and np.shape(y)[1] > 1
+        if not is_images(X):
+            raise InputError("A RegionClassifier needs pictures; X is a table.")
+        check_groups(sensitive_features, len(X))
+        X, attributes = self._read(X, y, several)
+        shape = self.input_shape_
+        self.grid_ = PatchGrid.fit((shape[1], shape[2]), self.patch_size, self.grid)
+        self.attribute_names_ = attributes.names
+        self._sizes = tuple(len(levels) for levels in attributes.categories)
+        self.classes_ = attributes.categories[0]
+        self._train(X, attributes.codes[:, 0], attributes, sample_weight)
+        self.groups_ = None  # in training they were the attributes, which are the target here
+        if several:
+            self.classes_ = list(attributes.categories)
+        self.mean_map_ = self._mean_map(X)
+        return self
+
+    def _read(self, X: Any, y: Any, several: bool) -> tuple[Any, Groups]:
+        if not several:
+            name = getattr(y, "name", None) or getattr(y, "columns", ["attribute"])[0]
+            X, codes = self._check_training_data(X, y)
+            return X, Groups((str(name),), codes[:, None], (self.classes_,))
+        X = check_images(X)
+        if len(X) != len(y):
+            raise InputError(f"y has {len(y)} rows, X has {len(X)}. Pass one row per image.")
+        self.input_shape_ = tuple(int(size) for size in X.shape[1:])
+        self.n_features_in_ = self.input_shape_[0]
+        attributes = check_groups(y, len(y), required_by="RegionClassifier", min_groups=2)
+        assert attributes is not None
+        return X, attributes
+
+    def _make_module(self) -> nn.Module:
+        factory = self.backbone if callable(self.backbone) else _OWN.get(self.backbone)
+        if factory is None:
+            raise InputError(
+                f"backbone is {self.backbone!r}; pass one of {list(_OWN)}, or a callable."
+            )
+        return RegionNet(factory, self.input_shape_[0], self.grid_, self._sizes, self.scan_grid)
+
+    def _make_objective(self) -> RegionObjective:
+        return RegionObjective(self._sizes, self.patches_per_image, self.label_smoothing)
+
+    def _make_net(self, module: nn.Module, device: torch.device) -> Any:
+        net = super()._make_net(module, device)
+        if self.lr_drop is not None:
+            from skorch.callbacks import LRScheduler
+
+            net.callbacks = [*net.callbacks, LRScheduler("StepLR", step_size=self.lr_drop)]
+        return net
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        if self.confidence not in CONFIDENCES:
+            raise InputError(f"confidence is {self.confidence!r}; pass one of {CONFIDENCES}.")
+        for name, low in (
+            ("patches_per_image", 1), ("lr_drop", 1), ("scan_grid", 2), ("map_rows", 1),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            optional = value is None and name in ("lr_drop", "scan_grid")
+            if not optional and not (isinstance(value, (int, np.integer)) and value >= low):
+                raise InputError(f"{name} is {value!r}; pass an int of {low} or more.")
+        for name in ("label_smoothing", "coarse_to_fine"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} is {getattr(self, name)!r}; pass a number from 0 to 1.")
+
+    def _mean_map(self, X: Any) -> Floats:
+        rows = np.arange(len(X))
+        if len(X) > self.map_rows:
+            rng = np.random.default_rng(as_seed(self.random_state))
+            rows = np.sort(rng.choice(len(X), self.map_rows, replace=False))
+        total, n = np.zeros(()), 0
+        for _, maps in self._region_batches(X[rows]):
+            total, n = total + maps.sum(0, dtype=np.float64), n + len(maps)
+        return self._squeeze(min_max(self._to_pixels((total / n).astype(np.float32)))[None])[0]
+
+    # -- maps ---------------------------------------------------------------------
+
+    def region_map(self, X: Any) -> Floats:
+        """Confidence at each position of the grid.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_channels, height, width)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_rows, n_columns), or (n_samples, n_attributes, ...)
+            In 0..1.
+        """
+        return self._squeeze(np.concatenate([maps for _, maps in self._batches(X)]))
+
+    def pixel_map(self, X: Any, *, normalize: bool = True) -> Floats:
+        """Mean confidence of the patches that cover each pixel.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_channels, height, width)
+        normalize : bool, default=True
+            Whether to scale each map to 0..1.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, height, width), or (n_samples, n_attributes, ...)
+        """
+        maps = np.concatenate([self._to_pixels(part) for _, part in self._batches(X)])
+        return self._squeeze(min_max(maps) if normalize else maps)
+
+    def iter_pixel_maps(self, X: Any) -> Iterator[tuple[NDArray[np.int64], Floats]]:
+        """The rows and pixel maps of a batch at a time, each map scaled to 0..1.
+
+        For more pictures than maps would fit into memory.
+        """
+        for rows, part in self._batches(X):
+            yield rows, self._squeeze(min_max(self._to_pixels(part)))
+
+    def _batches(self, X: Any) -> Iterator[tuple[NDArray[np.int64], Floats]]:
+        check_is_fitted(self)
+        return self._region_batches(self._check_input(X))
+
+    def _region_batches(self, X: Any) -> Iterator[tuple[NDArray[np.int64], Floats]]:
+        """Region maps of all attributes, (n, A, n_rows, n_columns), some pictures at a time."""
+        cache = None
+        if self.cache is not None:
+            how = (self.grid_, self.scan_grid, self.coarse_to_fine, self.confidence)
+            cache = MapCache(
+                self.cache, fingerprint(self.module_, *how, bool(self.mixed_precision))
+            )
+        for rows in progress(self._parts(len(X)), "maps", show=bool(self.verbose)):
+            images = take(X, rows)
+            if cache is None:
+                yield rows, self._regions(images)
+            else:
+                yield rows, cache.get(images, lambda images=images: self._regions(images))  # type: ignore[misc]
+
+    def _parts(self, n: int) -> list[NDArray[np.int64]]:
+        size = max(1, _PIXELS // int(np.prod(self.input_shape_[1:])))
+        return np.array_split(np.arange(n), range(size, n, size))
+
+    def _regions(self, images: NDArray[Any]) -> Floats:
+        """Coarse maps, interpolated, and looked at more closely where that was asked."""
+        grid = self.grid_
+        rows, columns = grid.spread(self.scan_grid)
+        places = rows[:, None] * grid.n_columns + columns[None]
+        coarse = self._confidences(images, places.reshape(-1))
+        coarse = coarse.reshape(*coarse.shape[:2], len(rows), len(columns))
+        if places.size == len(grid):
+            return coarse
+        down, across = interpolation(rows, grid.n_rows), interpolation(columns, grid.n_columns)
+        maps = np.ascontiguousarray(down @ coarse @ across.T)
+        n_fine = round(self.coarse_to_fine * (len(grid) - places.size))
+        if n_fine:
+            self._refine(images, maps, down @ roughness(coarse) @ across.T, places, n_fine)
+        return maps
+
+    def _refine(
+        self,
+        images: NDArray[Any],
+        maps: Floats,
+        rough: Floats,
+        known: NDArray[np.int64],
+        n_fine: int,
+    ) -> None:
+        """Look at the roughest positions that are not known yet, each picture's own."""
+        wanted = rough.sum(1).reshape(len(images), -1)
+        wanted[:, known.reshape(-1)] = -1
+        places = np.argpartition(-wanted, n_fine - 1, axis=1)[:, :n_fine]
+        found = self._confidences(images, places)
+        flat = maps.reshape(*maps.shape[:2], -1)
+        np.put_along_axis(flat, places[:, None].repeat(flat.shape[1], 1), found, axis=2)
+
+    def _confidences(self, images: NDArray[Any], places: NDArray[np.int64]) -> Floats:
+        """(n, A, m) at places (m,) or (n, m)."""
+        with torch.inference_mode():
+            parts = [confidence(p, self.confidence) for p in self._probabilities(images, places)]
+            return torch.stack(parts, 1).cpu().numpy()
+
+    def _probabilities(self, images: NDArray[Any], places: NDArray[np.int64]) -> list[torch.Tensor]:
+        """Of each attribute's levels at each place: (n, m, K), float32."""
+        module = self.module_.eval()
+        weight = next(module.parameters())
+        precision = torch.autocast(
+            weight.device.type, dtype=torch.bfloat16, enabled=bool(self.mixed_precision)
+        )
+        with torch.inference_mode(), precision:
+            pixels = scale(images, weight.device, weight.dtype)
+            logits = module.scan(pixels, torch.from_numpy(places).to(weight.device))
+        return [part.softmax(-1) for part in logits.float().split(self._sizes, dim=-1)]
+
+    def _to_pixels(self, regions: Floats) -> Floats:
+        return pixel_map(regions, *self.grid_.coverage)
+
+    def _squeeze(self, maps: Floats) -> Floats:
+        """Without the axis of attributes, where there is one attribute."""
+        return maps if len(self._sizes) > 1 else maps[:, 0]
+
+    # -- how far to believe it --------------------------------------------------------
+
+    def calibration(
+        self, X: Any, y: ArrayLike, *, n_bins: int = 100
+    ) -> Calibration | list[Calibration]:
+        """Expected calibration error and reliability curve over all patches of some pictures.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_channels, height, width)
+            Held out from training.
+        y : array-like of shape (n_samples,) or (n_samples, n_attributes)
+        n_bins : int, default=100
+
+        Returns
+        -------
+        Calibration, or a list of them, one an attribute
+        """
+        check_is_fitted(self)
+        X, codes = self._check_input(X), self._codes(y, len(X))
+        curves = [Reliability(n_bins) for _ in self._sizes]
+        every = np.arange(len(self.grid_))
+        for rows in progress(self._parts(len(X)), "patches", show=bool(self.verbose)):
+            found = self._probabilities(take(X, rows), every)
+            for curve, p, column in zip(curves, found, codes[rows].T, strict=True):
+                curve.add(p.cpu().numpy(), column)
+        results = [c.result(name) for c, name in zip(curves, self.attribute_names_, strict=True)]
+        return results if len(results) > 1 else results[0]
+
+    def _codes(self, y: Any, n: int) -> NDArray[np.int64]:
+        names = self.attribute_names_
+        given = check_groups(y, n, required_by="calibration", names=names)
+        assert given is not None
+        categories = tuple(self.classes_) if len(names) > 1 else (self.classes_,)
+        known = Groups(names, np.empty((0, len(names)), np.int64), categories)
+        return known.encode(given)
+
+    # -- whole pictures ---------------------------------------------------------------
+
+    def predict_proba(self, X: Any) -> Any:
+        """Probabilities for whole pictures: (n_samples, n_classes), or a list, one an attribute."""
+        sizes = self._sizes if hasattr(self, "_sizes") else ()
+        joined = self._forward(X, lambda x: torch.cat(self.module_.probabilities(x), 1))
+        parts = np.split(joined, np.cumsum(sizes)[:-1], axis=1)
+        return parts if len(parts) > 1 else parts[0]
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The likeliest level, shape (n_samples,), or (n_samples, n_attributes)."""
+        found = self.predict_proba(X)
+        if isinstance(found, list):
+            columns = [c[p.argmax(1)] for c, p in zip(self.classes_, found, strict=True)]
+            return np.stack(columns, axis=1)
+        return self.classes_[found.argmax(1)]
+
+    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Mean accuracy, over the attributes too."""
+        right = np.asarray(y).reshape(len(X), -1) == self.predict(X).reshape(len(X), -1)
+        return float(np.average(right.mean(1), weights=sample_weight))
