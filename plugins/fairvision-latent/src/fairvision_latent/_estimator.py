@@ -226,8 +226,7 @@ class LatentPairSampler(BaseEstimator):
         """
         X, labels = self._fit(X, y, sensitive_features)
         n_pairs = len(X) if self.n_pairs is None else self.n_pairs
-        z, drawn_labels = self._labelled(X, labels, n_pairs)
-        self.pairs_ = self._pairs(z, drawn_labels)
+        self.pairs_ = self._pairs(*self._labelled(X, labels, n_pairs))
         dtype = _dtype(X)
         drawn = self.source_.images(self.pairs_.latents(), dtype)
         everything = np.concatenate([labels, self.pairs_.all_labels()])

@@ -417,7 +417,8 @@ class ProgressiveGAN(BaseEstimator):
             gan.generator_ = gan._nets()[0]
         gan.generator_.load_state_dict(load_file(path / "generator.safetensors"))
         gan.generator_.growth = about["growth"]
-        gan.generator_.requires_grad_(False).eval().to(_device(gan.device))
+        layout: dict[str, Any] = {"memory_format": torch.channels_last}  # for the same bits
+        gan.generator_.requires_grad_(False).eval().to(device=_device(gan.device), **layout)
         return gan
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -59,6 +59,11 @@ class Labellers:
         reweigh : bool
             Weight rows so that attributes look independent of each other.
         """
+        if not hasattr(classifier, "predict_proba"):
+            raise InputError(
+                f"classifier is {type(classifier).__name__}, which has no predict_proba. The cut "
+                "is on probabilities: wrap it in CalibratedClassifierCV, or use another."
+            )
         images, held_out = X[rows], X[validation]
         weights = independence_weights(labels[rows]) if reweigh else None
         each = []
@@ -70,11 +75,6 @@ class Labellers:
             if weights is not None and accepts(model.fit, "sample_weight"):
                 more["sample_weight"] = weights
             model.fit(images, truth[rows].astype(np.int64), **more)
-            if not hasattr(model, "predict_proba"):
-                raise InputError(
-                    f"classifier is {type(model).__name__}, which has no predict_proba. The cut "
-                    "is on probabilities: wrap it in CalibratedClassifierCV, or use another."
-                )
             scores = model.predict_proba(held_out)[:, 1]
             each.append(Labeller(name, model, f1_cut(truth[validation], scores)))
         return cls(tuple(each))
@@ -128,8 +128,8 @@ def fit_hyperplane(
             f"{_FEWEST} with and {_FEWEST} without. Raise n_hyperplane, train the generator for "
             "longer, or look at whether it shows the attribute at all."
         )
-    # In its primal form the SVM has one solution and needs no random numbers.
-    svm = LinearSVC(C=C, dual=False).fit(z[train], truth[train])
+    # Its primal form needs no random numbers, but without a seed it would draw a global one.
+    svm = LinearSVC(C=C, dual=False, random_state=0).fit(z[train], truth[train])
     plane = Hyperplane.of(svm.coef_, svm.intercept_[0], name=name)
     right = (plane.distance(z[held_out]) > 0) == truth[held_out]
     accuracy = float(right.mean()) if len(right) else float("nan")

@@ -1,0 +1,21 @@
+"""Drawn faces whose generator is known, small enough to fit on in a second."""
+
+from __future__ import annotations
+
+import pytest
+from sklearn.utils import Bunch
+
+from fairvision.datasets import load_faces
+
+
+@pytest.fixture(scope="session")
+def faces() -> Bunch:
+    """600 faces: hat the target, the background protected; 80 % of hats are outdoors."""
+    return load_faces(
+        600,
+        24,
+        target="hat",
+        sensitive="background",
+        correlation={("hat", "background"): 0.8},
+        random_state=0,
+    )

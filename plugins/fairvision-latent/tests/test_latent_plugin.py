@@ -1,0 +1,77 @@
+"""What the plugin offers, through the host's door; the report's section."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.utils import Bunch
+
+import fairvision as fv
+from fairvision.datasets import FaceGenerator
+from fairvision.exceptions import InputError
+from fairvision.nn import TorchClassifier
+from fairvision_latent import LatentPairSampler, ProgressiveGAN, pairs_figure
+from fairvision_latent._gan import GAN_PRESETS
+from fairvision_latent.plugin import fairvision_preprocessing, fairvision_report_sections
+
+GENERATOR = FaceGenerator(24, correlation={("hat", "background"): 0.8})
+
+
+def test_the_method_is_offered() -> None:
+    (method,) = fairvision_preprocessing()
+    assert (method.name, str(method.needs), method.targets) == (
+        "latent-debiasing",
+        "fit",
+        ("binary",),
+    )
+    for preset, params in method.presets.items():
+        made = fv.make("latent-debiasing", preset=preset, random_state=3)
+        assert type(made) is LatentPairSampler
+        assert made.generator == params["generator"] in GAN_PRESETS
+        assert made.random_state == 3
+    (section,) = fairvision_report_sections()
+    assert section.target == "fairvision_latent:pairs_figure"
+    assert section.methods == ("latent-debiasing",)
+
+
+@pytest.mark.parametrize("variant", ["pair", "on-hyperplane"])
+def test_the_figure(faces: Bunch, variant: Any) -> None:
+    groups = faces.attributes[["background", "beard"]]
+    net = TorchClassifier(max_epochs=1, random_state=0)
+    made = LatentPairSampler(
+        GENERATOR, variant=variant, n_pairs=60, n_hyperplane=600, classifier=net, random_state=0
+    )
+    model = fv.compose(pre=made, model=net)
+    model.fit(faces.images, faces.target, sensitive_features=groups)
+    figure = pairs_figure(model, faces.images, faces.target, sensitive_features=groups)
+    table, *strips = figure.axes
+    after = [bar.get_width() for bar in table.patches[8:]]
+    shares = model.sampler_.table_["after"] / model.sampler_.table_["after"].sum()
+    np.testing.assert_allclose(after, shares)
+    assert len(strips) == 1 + 3
+    for axes in strips:
+        shown = np.asarray(axes.images[0].get_array())
+        assert shown.shape == (24, 10 * 25, 3)
+        assert 0 <= shown.min() < shown.max() <= 1
+    figure.savefig(io.BytesIO())
+    with pytest.raises(InputError, match="LatentPairSampler has made no pairs"):
+        pairs_figure(made, faces.images, faces.target)
+
+
+def test_the_stages_of_a_gan_are_shown(faces: Bunch) -> None:
+    gan = ProgressiveGAN(images_per_phase=32, final_images=64, max_width=8, random_state=0)
+    images = np.pad(faces.images, [(0, 0), (0, 0), (4, 4), (4, 4)])
+    net = TorchClassifier(max_epochs=1, random_state=0)
+    params = {"n_pairs": 8, "n_hyperplane": 300, "classifier": net, "judge_fraction": 0}
+    made = LatentPairSampler(gan, random_state=0, **params)
+    try:
+        made.fit_resample(images, faces.target, sensitive_features=faces.sensitive_features)
+    except InputError as error:
+        pytest.fail(str(error))
+    titles = [axes.get_title(loc="left") for axes in pairs_figure(made, None, None).axes]
+    assert [t.split("had ")[1] for t in titles if "had" in t] == [
+        f"{size} x {size} pixels" for size in (4, 8, 16, 32)
+    ]
