@@ -206,9 +206,8 @@ def report(rows: list[dict]) -> None:
     is_map = frame["method"].str.startswith("map,")
     print("\n" + maps(frame[is_map]))
     for confounder, part in frame[~is_map].groupby("confounder", sort=False):
-        print(
-            f"\n{confounder} in two thirds of {TARGETS[confounder]!r}, seeds {part['seed'].nunique()}\n"
-        )
+        n_seeds = part["seed"].nunique()
+        print(f"\n{confounder} in 2/3 of {TARGETS[confounder]!r}, {n_seeds} seeds\n")
         print(table(part))
         print("\n" + by_quantile(part))
 

@@ -205,7 +205,7 @@ class TestCache:
     def test_a_folder_that_cannot_be_written(self, regions, fresh, tmp_path):
         (tmp_path / "file").write_text("")
         model = pickle.loads(pickle.dumps(regions)).set_params(cache=tmp_path / "file")
-        with pytest.raises(InputError, match="cache folder .*cannot be written"):
+        with pytest.raises(InputError, match=r"cache folder .*cannot be written"):
             model.region_map(fresh.images[:2])
 
 

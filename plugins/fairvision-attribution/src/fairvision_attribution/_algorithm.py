@@ -29,7 +29,7 @@ __all__ = [
 Confidence = Literal["neg_entropy", "top_softmax", "margin"]
 CONFIDENCES = ("neg_entropy", "top_softmax", "margin")
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]  # float32; numpy types a product of them as float64
 
 
 def confidence(probabilities: Tensor, kind: Confidence = "neg_entropy") -> Tensor:
@@ -108,7 +108,8 @@ def pixel_map(regions: Floats, rows: Floats, columns: Floats) -> Floats:
     -------
     ndarray of shape (..., h, w)
     """
-    return rows @ regions @ columns.T
+    maps: Floats = rows @ regions @ columns.T
+    return maps
 
 
 def min_max(maps: Floats) -> Floats:

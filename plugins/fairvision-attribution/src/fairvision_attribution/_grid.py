@@ -77,7 +77,7 @@ class PatchGrid:
             if n not in fitting:
                 raise InputError(_misfit(n, size, int(patch), fitting))
             axes.append(int(n))
-        return cls(*map(int, image), int(patch), *axes)
+        return cls(int(image[0]), int(image[1]), int(patch), *axes)
 
     @property
     def stride(self) -> tuple[int, int]:
@@ -110,7 +110,7 @@ class PatchGrid:
 
 def _pair(grid: Any) -> tuple[Any, Any]:
     if isinstance(grid, (tuple, list)) and len(grid) == 2:
-        return tuple(grid)  # type: ignore[return-value]
+        return tuple(grid)
     return grid, grid
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -102,12 +103,17 @@ class RegionNet(nn.Module):
         return self.head(self.trunk(torch.cat([patches, position], 1)).flatten(1))
 
     def _cut(self, x: Tensor, size: int, step: int, places: Tensor) -> Tensor:
-        """Windows of `size` at `places` (n, r), in units of `step` pixels: (n, r, c, size, size)."""
+        """Windows of `size` at `places` (n, r), every `step` pixels: (n, r, c, size, size)."""
         windows = x.unfold(2, size, 1).unfold(3, size, 1)
         down, across = self.grid.stride
         rows = places // self.grid.n_columns * (down // step)
         columns = places % self.grid.n_columns * (across // step)
         return windows[torch.arange(len(x), device=x.device)[:, None], :, rows, columns]
+
+    @property
+    def stem(self) -> nn.Conv2d:
+        """The first convolution."""
+        return cast(nn.Conv2d, self.trunk[0])
 
     # -- scanning: many patches of each picture -------------------------------------
 
@@ -118,22 +124,22 @@ class RegionNet(nn.Module):
 
     def _scan(self, images: Tensor, places: Tensor) -> Iterator[Tensor]:
         """Features of the patches, a few positions of all pictures at a time: (n, r, f)."""
-        stem = self.trunk[0]
+        stem, rest = self.stem, self.trunk[1:]
         shared, step = self._shares_stem(stem), stem.stride[0]
-        weight = stem.weight
+        weight = stem.weight[:, :-1]
         x = _normalised(images)
         if shared:
-            x = F.conv2d(x, weight[:, :-1], stem.bias, stem.stride)
+            x = F.conv2d(x, weight, stem.bias, stem.stride)
         per_position, index = self._position_share(stem, places.unique())
         size = per_position.shape[-1] if shared else self.grid.patch
         for some in places.split(self._positions_at_once(len(x), per_position), dim=-1):
             each = some.expand(len(x), -1) if some.ndim == 1 else some
             cut = self._cut(x, size, step if shared else 1, each).flatten(0, 1)
             if not shared:
-                cut = F.conv2d(cut, weight[:, :-1], stem.bias, stem.stride, stem.padding)
+                cut = F.conv2d(cut, weight, stem.bias, stem.stride, _padding(stem))
             cut = cut.view(len(x), -1, *per_position.shape[1:])
             cut = cut + per_position[index[some]]
-            features = self.trunk[1:](cut.flatten(0, 1)).flatten(1)
+            features = rest(cut.flatten(0, 1)).flatten(1)
             yield features.view(len(x), each.shape[1], -1)
 
     def _position_share(self, stem: nn.Conv2d, used: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,7 +148,7 @@ class RegionNet(nn.Module):
         index = torch.zeros(len(self.grid), dtype=torch.int64, device=used.device)
         index[used] = torch.arange(len(used), device=used.device)
         channel = self.position.weight[used].view(-1, 1, k, k)
-        return F.conv2d(channel, stem.weight[:, -1:], None, stem.stride, stem.padding), index
+        return F.conv2d(channel, stem.weight[:, -1:], None, stem.stride, _padding(stem)), index
 
     def _shares_stem(self, stem: nn.Conv2d) -> bool:
         step = stem.stride[0]
@@ -177,6 +183,11 @@ class RegionNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logits of the first attribute for whole pictures, shape (n, K)."""
         return self.probabilities(images)[0].clamp_min(1e-12).log()
+
+
+def _padding(stem: nn.Conv2d) -> Any:
+    # torch takes the word too, and types the two forms as two functions.
+    return stem.padding
 
 
 def _normalised(images: Tensor) -> Tensor:

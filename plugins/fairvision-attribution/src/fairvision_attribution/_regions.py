@@ -36,7 +36,7 @@ __all__ = ["RegionClassifier"]
 _OWN = {"patch-cnn": patch_cnn, "cifar-resnet18": cifar_resnet18}
 _PIXELS = 2**18  # of the pictures that are scanned at a time
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]  # float32; numpy types a product of them as float64
 
 
 class RegionClassifier(TorchClassifier):
@@ -202,7 +202,7 @@ train_transform, callbacks, random_state
         self._train(X, attributes.codes[:, 0], attributes, sample_weight)
         self.groups_ = None  # in training they were the attributes, which are the target here
         if several:
-            self.classes_ = list(attributes.categories)
+            self.classes_: Any = list(attributes.categories)
         self.mean_map_ = self._mean_map(X)
         return self
 
@@ -221,7 +221,7 @@ train_transform, callbacks, random_state
         return X, attributes
 
     def _make_module(self) -> nn.Module:
-        factory = self.backbone if callable(self.backbone) else _OWN.get(self.backbone)
+        factory: Any = self.backbone if callable(self.backbone) else _OWN.get(str(self.backbone))
         if factory is None:
             raise InputError(
                 f"backbone is {self.backbone!r}; pass one of {list(_OWN)}, or a callable."
@@ -337,10 +337,11 @@ train_transform, callbacks, random_state
         if places.size == len(grid):
             return coarse
         down, across = interpolation(rows, grid.n_rows), interpolation(columns, grid.n_columns)
-        maps = np.ascontiguousarray(down @ coarse @ across.T)
+        maps: Floats = np.ascontiguousarray(down @ coarse @ across.T)
         n_fine = round(self.coarse_to_fine * (len(grid) - places.size))
         if n_fine:
-            self._refine(images, maps, down @ roughness(coarse) @ across.T, places, n_fine)
+            rough: Floats = down @ roughness(coarse) @ across.T
+            self._refine(images, maps, rough, places, n_fine)
         return maps
 
     def _refine(
@@ -441,4 +442,5 @@ train_transform, callbacks, random_state
     def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Mean accuracy, over the attributes too."""
         right = np.asarray(y).reshape(len(X), -1) == self.predict(X).reshape(len(X), -1)
-        return float(np.average(right.mean(1), weights=sample_weight))
+        weights = None if sample_weight is None else np.asarray(sample_weight)
+        return float(np.average(right.mean(1), weights=weights))

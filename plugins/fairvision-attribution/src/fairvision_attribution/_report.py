@@ -60,7 +60,8 @@ def attribution_figure(
             "AttributionNoise, as fairvision.compose(pre=..., model=...) makes it."
         )
     figure = Figure(figsize=(8.4, 2.9 + 1.5 * _EXAMPLES), layout="constrained")
-    top, below = figure.subfigures(2, 1, height_ratios=[2.9, 1.5 * _EXAMPLES])
+    parts: Any = figure.subfigures(2, 1, height_ratios=[2.9, 1.5 * _EXAMPLES])
+    top, below = parts
     panels = top.subplots(1, 3)
     _mean_map(panels[0], sampler, X)
     _reliability(panels[1], sampler, X, sensitive_features)
