@@ -50,6 +50,10 @@ class UndefinedMetricError(FairvisionError, ValueError):
     """A metric has no value on this input, for the reason in the message."""
 
 
+class SavingError(FairvisionError, ValueError):
+    """An estimator cannot be saved, or a file cannot be loaded, for the reason in the message."""
+
+
 class RunError(FairvisionError, RuntimeError):
     """A comparison cannot start, write or resume."""
 

@@ -1,6 +1,7 @@
 """Torch models in scikit-learn estimators."""
 
 from fairvision.nn.classifier import TorchClassifier
+from fairvision.nn.export import Probabilities, as_module
 from fairvision.nn.modules import FeatureClassifier, PretrainedClassifier
 from fairvision.nn.net import inference_size
 from fairvision.nn.objective import Objective, Step, cross_entropy
@@ -13,9 +14,11 @@ __all__ = [
     "FeatureClassifier",
     "Objective",
     "PretrainedClassifier",
+    "Probabilities",
     "Rows",
     "Step",
     "TorchClassifier",
+    "as_module",
     "as_seed",
     "cross_entropy",
     "inference_size",

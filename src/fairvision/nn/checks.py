@@ -16,8 +16,10 @@ from fairvision.exceptions import InputError
 from fairvision.nn.rows import Rows
 
 __all__ = [
+    "check_acceleration",
     "check_callbacks",
     "check_parameters",
+    "check_shape",
     "check_weights",
     "drop_weightless",
     "encode",
@@ -55,6 +57,27 @@ def check_callbacks(callbacks: Sequence[Any] | None, validation: bool) -> None:
                 f"{type(callback).__name__} monitors {callback.monitor!r}, and no rows are held "
                 "out. Set validation_fraction=0.2, or monitor='train_loss'."
             )
+
+
+def check_acceleration(compile: Any, amp: Any) -> None:
+    """Whether to compile, or by which backend; and yes or no."""
+    if not isinstance(amp, bool):
+        raise InputError(f"amp is {amp!r}; pass True for bfloat16 autocast, or False.")
+    if not isinstance(compile, (bool, str)) and not callable(compile):
+        raise InputError(f"compile is {compile!r}; pass True, False, or a backend.")
+    if isinstance(compile, str):
+        import torch
+
+        known = torch.compiler.list_backends(exclude_tags=())
+        if compile not in known:
+            raise InputError(f"compile is {compile!r}; torch knows {', '.join(sorted(known))}.")
+
+
+def check_shape(shape: Any) -> None:
+    """The shape of an input, as a stranger states it."""
+    sizes = isinstance(shape, tuple) and all(type(size) is int and size > 0 for size in shape)
+    if not sizes or len(shape) not in (1, 3):
+        raise InputError(f"input_shape_ is {shape!r}; expected (n_channels, height, width).")
 
 
 def encode(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:

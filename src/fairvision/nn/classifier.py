@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -20,22 +20,35 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 from torch import Tensor, nn
 
-from fairvision.base import Groups, all_or_nothing, check_groups, check_images, is_images, take
+from fairvision.base import (
+    Groups,
+    all_or_nothing,
+    check_groups,
+    check_images,
+    fitted_attributes,
+    is_images,
+    take,
+)
 from fairvision.exceptions import InputError
-from fairvision.nn.backbones import Backbone, build_classifier
+from fairvision.nn.acceleration import accelerated
+from fairvision.nn.backbones import Backbone, Unfetched, build_classifier
 from fairvision.nn.checks import (
+    check_acceleration,
     check_callbacks,
     check_parameters,
+    check_shape,
     check_weights,
     drop_weightless,
     encode,
     hold_out,
 )
+from fairvision.nn.export import Probabilities
 from fairvision.nn.modules import with_features
 from fairvision.nn.net import ObjectiveNet, inference_size
 from fairvision.nn.objective import Objective
 from fairvision.nn.randomness import RandomState, as_seed, isolated_rng
 from fairvision.nn.rows import Rows, Transform, scale
+from fairvision.nn.state import get_tensors, put_tensors
 
 __all__ = ["TorchClassifier"]
 
@@ -59,13 +72,14 @@ class TorchClassifier(
     ----------
     backbone : str, nn.Module or callable, default="small-cnn"
         ``"small-cnn"``, ``"mlp"``, the name of any `torchvision.models`
-        classifier (its head is replaced), ``"package.module:factory"``, a
+        classifier (its head is replaced), ``"timm:NAME"`` of any model of timm
+        (``pip install fairvision[timm]``), ``"package.module:factory"``, a
         module (copied, never changed), or a factory, called with
         (n_channels, height, width) if it requires an argument. Two-dimensional X
         gets ``"mlp"`` in place of ``"small-cnn"``.
     weights : str or None, default=None
-        For torchvision backbones: ``"DEFAULT"`` or another published name,
-        downloaded by torchvision, or the path of a state dict.
+        For backbones of torchvision and timm: ``"DEFAULT"`` or another published
+        name, downloaded by them, or the path of a state dict.
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
         Or anything called as ``optimizer(params, lr=..., weight_decay=...)``.
     lr : float, default=1e-3
@@ -82,6 +96,13 @@ class TorchClassifier(
         batch; any of torchvision's v2 transforms. Training batches only.
     callbacks : list of skorch callbacks, or None
         Learning-rate schedules, early stopping, checkpoints. Cloned in `fit`.
+    compile : bool, str or callable, default=False
+        Train a module that `torch.compile` has compiled, all but its head: True, or the
+        backend to do it with. Pays where epochs are many; the first steps take long.
+    amp : bool, default=False
+        Train in mixed precision: features and logits in bfloat16 autocast, what
+        methods do with them in float32. Pays on a GPU; results differ slightly.
+        Neither has a part in prediction.
     random_state : int, RandomState, Generator or None, default=None
         The only source of randomness. The same int gives the same bits on one
         machine; the global generators are left as they were.
@@ -133,6 +154,8 @@ class TorchClassifier(
         device: str = "auto",
         train_transform: Transform | None = None,
         callbacks: Sequence[Any] | None = None,
+        compile: bool | str | Callable[..., Any] = False,
+        amp: bool = False,
         random_state: RandomState = None,
         verbose: int = 0,
     ) -> None:
@@ -147,6 +170,8 @@ class TorchClassifier(
         self.device = device
         self.train_transform = train_transform
         self.callbacks = callbacks
+        self.compile = compile
+        self.amp = amp
         self.random_state = random_state
         self.verbose = verbose
 
@@ -240,7 +265,8 @@ class TorchClassifier(
             rows, held_out = self._rows(X, codes, groups, weights), None
             if self.validation_fraction:
                 rows, held_out = hold_out(rows, self.validation_fraction, seed)
-            net.train(rows, held_out)
+            with accelerated(module, compile=self.compile, amp=self.amp):
+                net.train(rows, held_out)
         self.net_, self.module_, self.history_ = net, net.module_.eval(), net.history
         self.n_steps_ = sum(self.history_[:, "train_batch_count"]) if len(net.history) else 0
         self._n_features_out = self.module_.head.in_features
@@ -282,6 +308,7 @@ class TorchClassifier(
         """Check the parameters of training. Methods add their own."""
         check_parameters(self)
         check_callbacks(self.callbacks, bool(self.validation_fraction))
+        check_acceleration(self.compile, self.amp)
         if not callable(self.optimizer) and self.optimizer not in list(_OPTIMIZERS):
             raise InputError(
                 f"optimizer is {self.optimizer!r}; pass one of {sorted(_OPTIMIZERS)}, or anything "
@@ -365,12 +392,51 @@ class TorchClassifier(
             model.n_features_in_ = int(input_shape[0])
         return model
 
+    # -- saving -------------------------------------------------------------------
+
+    def __fairvision_getstate__(self) -> dict[str, Any]:
+        """What was learned, the module as its tensors; the skorch net is left out."""
+        state = fitted_attributes(self)
+        state.pop("net_", None)
+        if "module_" in state:
+            state["module_"] = get_tensors(self.module_)
+        return state
+
+    def __fairvision_setstate__(self, state: Mapping[str, Any]) -> None:
+        """Build the module again, fetching nothing, and give it its tensors."""
+        for name in state.keys() - {"module_"}:
+            setattr(self, name, state[name])
+        if "module_" not in state:
+            return
+        module = self._module_again()
+        put_tensors(module, state["module_"])
+        try:
+            device = self._device()
+        except InputError:  # it was saved on another machine
+            device = torch.device("cpu")
+        self.module_ = module.to(device).eval()
+
+    def __fairvision_module__(self) -> nn.Module:
+        """Images to probabilities, for `as_module`."""
+        check_is_fitted(self)
+        return Probabilities(self.module_)
+
+    def _module_again(self) -> nn.Module:
+        """A module of the structure that `module_` has, with weights of its own."""
+        if not hasattr(self, "history_"):  # by `from_module`
+            return copy.deepcopy(with_features(self.backbone))  # type: ignore[arg-type]
+        check_shape(self.input_shape_)
+        blank = copy.copy(self)
+        blank.weights = None if self.weights is None else Unfetched(self.weights)
+        with isolated_rng(0):
+            return blank._make_module()
+
     # -- use ----------------------------------------------------------------------
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probability of each class, float64 of shape (n_samples, n_classes)."""
-        # The softmax in double precision: rows sum to 1, and extreme scores keep their order.
-        return self._forward(X, lambda x: self.module_(x).double().softmax(1))
+        check_is_fitted(self)
+        return self._forward(X, Probabilities(self.module_))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The likeliest class, shape (n_samples,)."""

@@ -128,6 +128,8 @@ default=1.0, 1.0, 5e-4
         device: str = "auto",
         train_transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
         callbacks: Sequence[Any] | None = None,
+        compile: bool | str | Callable[..., Any] = False,
+        amp: bool = False,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -143,6 +145,8 @@ default=1.0, 1.0, 5e-4
             device=device,
             train_transform=train_transform,
             callbacks=callbacks,
+            compile=compile,
+            amp=amp,
             random_state=random_state,
             verbose=verbose,
         )
@@ -257,6 +261,14 @@ default=1.0, 1.0, 5e-4
         self.extreme_rows_ = tuple(end[: self.keep_images].copy() for end in ends)
         self.extreme_images_ = tuple(take(X, rows) for rows in self.extreme_rows_)
         return self
+
+    def __fairvision_getstate__(self) -> dict[str, Any]:
+        # A file that goes from hand to hand is no place for training images.
+        state = super().__fairvision_getstate__()
+        if "extreme_images_" in state:
+            nothing = np.empty((0, *self.input_shape_), dtype=np.uint8)
+            state["extreme_images_"] = nothing, nothing
+        return state
 
     # -- use ----------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -20,11 +20,19 @@ from fairvision.base import (
     check_groups,
     check_images,
     fit_or_frozen,
+    fitted_attributes,
     is_images,
     stratified,
 )
 from fairvision.exceptions import InputError
-from fairvision.nn import TorchClassifier, as_seed, inference_size, isolated_rng
+from fairvision.nn import (
+    Probabilities,
+    TorchClassifier,
+    as_module,
+    as_seed,
+    inference_size,
+    isolated_rng,
+)
 from fairvision_intra._forward import Forward
 from fairvision_intra._net import Inner, find_net
 from fairvision_intra._objective import Metric, Objective
@@ -201,6 +209,24 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         for name, low in (("n_thresholds", 3), ("n_bootstrap", 0)):
             if getattr(self, name) < low:
                 raise InputError(f"{name} is {getattr(self, name)!r}; pass {low} or more.")
+
+    # -- saving -------------------------------------------------------------------
+
+    def __fairvision_getstate__(self) -> dict[str, Any]:
+        # The net is that of `debiased_`.
+        return {k: v for k, v in fitted_attributes(self).items() if k != "module_"}
+
+    def __fairvision_setstate__(self, state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+        if "debiased_" in state:
+            self.module_ = find_net(self.debiased_, type(self).__name__).module
+
+    def __fairvision_module__(self) -> torch.nn.Module:
+        check_is_fitted(self, "module_")
+        around = as_module(self.debiased_)
+        assert isinstance(around, Probabilities)
+        return Probabilities(around.module, threshold=self.threshold_)
 
     # -- use ----------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Self, cast
 
@@ -116,6 +116,8 @@ class JLUClassifier(TorchClassifier):
         device: str = "auto",
         train_transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
         callbacks: Sequence[Any] | None = None,
+        compile: bool | str | Callable[..., Any] = False,
+        amp: bool = False,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -131,6 +133,8 @@ class JLUClassifier(TorchClassifier):
             device=device,
             train_transform=train_transform,
             callbacks=callbacks,
+            compile=compile,
+            amp=amp,
             random_state=random_state,
             verbose=verbose,
         )
@@ -201,6 +205,21 @@ class JLUClassifier(TorchClassifier):
         objective = cast(JLUObjective, self.net_.objective)
         self.spurious_heads_ = objective.heads.modules
         return self
+
+    def __fairvision_getstate__(self) -> dict[str, Any]:
+        state = super().__fairvision_getstate__()
+        if "spurious_heads_" in state:
+            state["spurious_heads_"] = [head.state_dict() for head in self.spurious_heads_]
+        return state
+
+    def __fairvision_setstate__(self, state: Mapping[str, Any]) -> None:
+        super().__fairvision_setstate__(state)
+        if "spurious_heads_" in state:
+            heads = [torch.nn.Linear(*h["weight"].shape[::-1]) for h in state["spurious_heads_"]]
+            self.spurious_heads_ = torch.nn.ModuleList(heads)
+            for head, tensors in zip(heads, state["spurious_heads_"], strict=True):
+                head.load_state_dict(tensors, assign=True)
+            self.spurious_heads_.to(next(self.module_.parameters()).device)
 
     def _check_spurious(self, labels: Any, n_samples: int) -> Groups:
         name = type(self).__name__

@@ -1,0 +1,160 @@
+"""JSON and tensors as estimators again, made of nothing but what `Trust` knows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from skorch.history import History
+from torch import Tensor
+
+from fairvision.exceptions import PluginError, SavingError
+from fairvision.nn import PretrainedClassifier
+from fairvision.plugins import clean, resolve
+from fairvision.saving._trust import NAMED, Trust
+
+__all__ = ["Decoder"]
+
+_CONTAINERS: dict[str, Callable[..., Any]] = {
+    "dict": dict,
+    "frozenset": frozenset,
+    "set": set,
+    "tuple": tuple,
+}
+
+
+class Decoder:
+    """The way back from `Encoder`.
+
+    Parameters
+    ----------
+    trust : Trust
+    tensors : dict of str to Tensor
+    objects : mapping of str to object
+        What the file could not hold, by full name.
+    """
+
+    def __init__(
+        self, trust: Trust, tensors: dict[str, Tensor], objects: Mapping[str, Any]
+    ) -> None:
+        self.trust = trust
+        self.tensors = tensors
+        self.objects = objects
+        self._estimators: dict[int, Any] = {}
+        self._kinds: dict[str, Callable[[dict[str, Any]], Any]] = {
+            "array": lambda node: self.tensors[node["name"]].numpy(),
+            "data": self._data,
+            "estimator": self.estimator,
+            "float": lambda node: float(node["value"]),
+            "frame": self._frame,
+            "history": lambda node: History(self.value(row) for row in node["rows"]),
+            "index": self._index,
+            "items": self._labels,
+            "ref": lambda node: self._estimators[node["to"]],
+            "scalar": lambda node: np.dtype(node["dtype"]).type(self.value(node["value"])),
+            "series": self._series,
+            "tensor": lambda node: self.tensors[node["name"]],
+        }
+        # In parameters only: what was learned is data.
+        self._parameter_kinds: dict[str, Callable[[dict[str, Any]], Any]] = {
+            "name": lambda node: self.trust.find(node["path"]),
+            "object": lambda node: self.objects[node["name"]],
+            "pretrained": self._pretrained,
+            "steps": lambda node: [(name, self.parameter(step)) for name, step in node["items"]],
+        }
+
+    def estimator(self, node: dict[str, Any]) -> Any:
+        """Make an estimator with its parameters, and give it what it had learned."""
+        made = self._class(node)(
+            **{name: self.parameter(value) for name, value in node["params"].items()}
+        )
+        self._estimators[node["id"]] = made
+        state = {name: self.value(value) for name, value in node["state"].items()}
+        restore = getattr(type(made), "__fairvision_setstate__", None)
+        if restore is None:
+            vars(made).update(state)
+        else:
+            restore(made, state)
+        return made
+
+    def _class(self, node: dict[str, Any]) -> Any:
+        try:
+            if node.get("method"):  # wherever the plugin keeps its class by now
+                return resolve(self.trust.registry.find("method", node["method"]))
+            found = self.trust.find(node["class"])
+        except (PluginError, SavingError) as error:
+            raise SavingError(_missing(node, error)) from error
+        if not isinstance(found, type) or not hasattr(found, "get_params"):
+            raise SavingError(f"it takes {clean(node['class'])!r} for an estimator")
+        return found
+
+    def parameter(self, node: Any) -> Any:
+        """A parameter: it may be of a kind that only whoever saved it could choose."""
+        if isinstance(node, str) and NAMED.fullmatch(node):
+            self.trust.find(node)
+        if isinstance(node, dict) and node.get("$") in self._parameter_kinds:
+            return self._parameter_kinds[node["$"]](node)
+        return self._read(node, self.parameter)
+
+    def value(self, node: Any) -> Any:
+        """Any other value."""
+        return self._read(node, self.value)
+
+    def _read(self, node: Any, inner: Callable[[Any], Any]) -> Any:
+        if isinstance(node, list):
+            return [inner(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if "$" not in node:
+            return {key: inner(value) for key, value in node.items()}
+        if node["$"] in _CONTAINERS:
+            return _CONTAINERS[node["$"]](inner(item) for item in node["items"])
+        return self._kinds[node["$"]](node)
+
+    def _pretrained(self, node: dict[str, Any]) -> Any:
+        model = self.parameter(node["model"])
+        if isinstance(model, PretrainedClassifier):  # wrapped already, by a `from_module`
+            return model
+        return PretrainedClassifier(model, node["head"])
+
+    def _data(self, node: dict[str, Any]) -> Any:
+        found = self.trust.find(node["class"])
+        if not isinstance(found, type) or not dataclasses.is_dataclass(found):
+            raise SavingError(f"it takes {clean(node['class'])!r} for a dataclass")
+        return found(**{name: self.value(value) for name, value in node["fields"].items()})
+
+    def _labels(self, node: dict[str, Any]) -> Any:
+        array = np.empty(len(node["items"]), dtype=np.dtype(node["dtype"]))
+        array[:] = self.value(node["items"])
+        return array.reshape(node["shape"])
+
+    def _frame(self, node: dict[str, Any]) -> pd.DataFrame:
+        index, columns = self.value(node["index"]), self.value(node["columns"])
+        data = {i: self._column(column, index) for i, column in enumerate(node["data"])}
+        return pd.DataFrame(data, index=index).set_axis(columns, axis=1)
+
+    def _series(self, node: dict[str, Any]) -> pd.Series:
+        return self._column(node, self.value(node["index"])).rename(self.value(node["name"]))
+
+    def _column(self, node: dict[str, Any], index: pd.Index) -> pd.Series:
+        return pd.Series(self.value(node["values"]), index=index, dtype=node["dtype"])
+
+    def _index(self, node: dict[str, Any]) -> pd.Index:
+        items, names = self.value(node["items"]), self.value(node["names"])
+        if node["dtype"] is None:
+            return pd.MultiIndex.from_tuples(items, names=names)
+        return pd.Index(items, dtype=node["dtype"], name=names[0])
+
+
+def _missing(node: dict[str, Any], error: Exception) -> str:
+    name, distribution = node.get("method") or node["class"], node.get("distribution")
+    if distribution is None:
+        return str(error)
+    made = f"{clean(distribution)} {clean(node.get('version'))}"
+    return (
+        f"it holds {clean(name)!r} of {made}, which is not to be had here ({clean(error)}) "
+        f"Install {clean(distribution)}"
+    )

@@ -1,0 +1,121 @@
+"""An estimator as one ONNX file: its module, its threshold and its labels."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fairvision.exceptions import InputError
+from fairvision.nn import as_module
+from fairvision.saving._file import write
+
+__all__ = ["export_onnx"]
+
+# Where an estimator keeps the one that saw the images.
+_INNER = ("classifier_", "debiased_", "estimator_")
+
+
+def export_onnx(
+    estimator: Any,
+    path: str | PathLike[str],
+    *,
+    input_shape: Sequence[int] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    r"""Export a fitted estimator to one ONNX file.
+
+    It needs ``pip install 'fairvision[onnx]'``.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Anything that `fairvision.nn.as_module` takes.
+    path : path-like
+    input_shape : (n_channels, height, width), default=None
+        For a model by `from_module` that was told none.
+    overwrite : bool, default=False
+
+    Returns
+    -------
+    path : Path
+        Of a model with the input ``images``, floating in 0..1 of shape (n,
+        \*input_shape) for any n, and the outputs ``probabilities``, float64 of shape
+        (n, n_classes), and ``labels`` of shape (n,), at the estimator's threshold.
+
+    Raises
+    ------
+    InputError
+        If the estimator is no single module, its labels have no ONNX type, or
+        the shape of its input is not known.
+    SavingError
+        If the file exists or cannot be written.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  # torch's exporter needs it
+    except ImportError as error:
+        raise InputError(f"{error}. Run: pip install 'fairvision[onnx]'") from error
+    module = as_module(estimator)
+    labels = _labels(np.asarray(estimator.classes_))
+    weight = next(module.parameters())
+    # Two images: torch takes a dimension of one for a constant.
+    images = torch.zeros(2, *_shape(estimator, input_shape), dtype=weight.dtype)
+    with warnings.catch_warnings():
+        # torch's exporter uses parts of torch and Python that are about to go.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module,
+            (images.to(weight.device),),
+            input_names=["images"],
+            output_names=["probabilities"],
+            dynamic_shapes=({0: torch.export.Dim("n")},),
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    _add_labels(onnx, model, labels)
+    onnx.checker.check_model(model)
+    path = Path(path)
+    write(model.SerializeToString(), path, overwrite=overwrite)
+    return path
+
+
+def _shape(estimator: Any, given: Sequence[int] | None) -> tuple[int, ...]:
+    while given is None and estimator is not None:
+        given = getattr(estimator, "input_shape_", None)
+        inner = (getattr(estimator, name) for name in _INNER if hasattr(estimator, name))
+        estimator = next(inner, None)
+    if given is None:
+        raise InputError(
+            "The estimator does not know the shape of its images. Pass "
+            "input_shape=(n_channels, height, width)."
+        )
+    return tuple(given)
+
+
+def _labels(classes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Class labels in a type that ONNX has."""
+    if classes.dtype.kind in "biuf":
+        return classes
+    if all(isinstance(label, str) for label in classes.tolist()):
+        return classes.astype(object)
+    raise InputError(f"classes_ is {classes.tolist()}; ONNX knows numbers, truth values and text.")
+
+
+def _add_labels(onnx: Any, model: Any, labels: np.ndarray[Any, Any]) -> None:
+    """Let the graph end in the label of the likeliest class."""
+    graph, make = model.graph, onnx.helper
+    graph.initializer.append(onnx.numpy_helper.from_array(labels, "classes"))
+    graph.node.append(
+        make.make_node("ArgMax", ["probabilities"], ["likeliest"], axis=1, keepdims=0)
+    )
+    graph.node.append(make.make_node("Gather", ["classes", "likeliest"], ["labels"]))
+    kind = graph.initializer[-1].data_type
+    graph.output.append(make.make_tensor_value_info("labels", kind, ["n"]))

@@ -1,0 +1,97 @@
+"""`save`: a fitted estimator into one file."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fairvision
+from fairvision.exceptions import SavingError
+from fairvision.saving._encode import Encoder
+from fairvision.saving._file import pack, write
+from fairvision.saving._trust import Trust
+
+if TYPE_CHECKING:
+    from fairvision.metrics import Evaluation
+
+__all__ = ["save"]
+
+_VERSIONS = ("numpy", "pandas", "scikit-learn", "skorch", "torch", "torchvision")
+
+
+def save(
+    estimator: Any,
+    path: str | PathLike[str],
+    *,
+    evaluation: Evaluation | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Save a fitted estimator to one file, which `load` makes it from again.
+
+    The file is in the safetensors format: weights and arrays by name
+    (``module_.head.weight``), which any safetensors reader can see, and a manifest
+    in JSON with everything else. There is no pickle in it. What `load` gives predicts
+    the same, bit for bit on the same machine and versions.
+
+    Saved are parameters and what `fit` learned. Not saved are: the skorch net
+    ``net_`` (predict, predict_proba, transform and evaluation do without), the
+    fitted ``sampler_`` of a `Resampled`, and requests made with ``set_fit_request``.
+    Parameters that no file can hold (a module as backbone, a function of your own,
+    callbacks) are noted, and given back to `load`.
+
+    A class of your own steers this by two methods: ``__fairvision_getstate__(self)``
+    returns a dict of what to store beside the parameters (by default
+    :func:`fairvision.base.fitted_attributes`), ``__fairvision_setstate__(self, state)``
+    takes it back. Values may be None, bool, int, float, str, lists, tuples, sets and
+    dicts of such, numpy arrays, tensors, pandas tables, `Groups`, estimators, and
+    dataclasses that your plugin's package lists in ``__all__``. A file is a
+    stranger's word: ``__fairvision_setstate__`` must not import, open or run what
+    `state` names.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A method of `fairvision.methods`, or several in one another; also in a
+        `Pipeline` or a `FrozenEstimator`.
+    path : path-like
+        Any name; ``.safetensors`` is customary.
+    evaluation : Evaluation, default=None
+        Its numbers go into the manifest, with their intervals.
+    overwrite : bool, default=False
+        Whether to replace a file that is there. Either way a file is written whole or
+        not at all.
+
+    Returns
+    -------
+    path : Path
+
+    Raises
+    ------
+    SavingError
+        If the class is not one that `load` would make, if it learned something
+        that cannot be stored, or if the file exists or cannot be written.
+
+    Examples
+    --------
+    >>> import fairvision as fv
+    >>> model = fv.make("erm", max_epochs=1)  # doctest: +SKIP
+    >>> fv.save(model.fit(X, y), "model.safetensors")  # doctest: +SKIP
+    >>> fv.load("model.safetensors").predict(X)  # doctest: +SKIP
+    """
+    if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
+        raise SavingError(f"estimator is {estimator!r}; pass a fitted estimator.")
+    encoder = Encoder(Trust())
+    root = encoder.estimator(estimator)
+    manifest = {
+        "fairvision": fairvision.__version__,
+        "versions": {name: version(name) for name in _VERSIONS},
+        **{key: root.get(key) for key in ("class", "method", "distribution", "version")},
+        "evaluation": None if evaluation is None else evaluation.to_dict(),
+        "objects": encoder.objects,
+        "estimator": root,
+    }
+    path = Path(path)
+    write(pack(manifest, encoder.tensors), path, overwrite=overwrite)
+    return path
