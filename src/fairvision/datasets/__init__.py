@@ -11,6 +11,7 @@ _HOME = {
     "ImageFiles": "_files",
     "biased_split": "_split",
     "contact_sheet": "_sheet",
+    "from_torch": "_torch",
     "load": "_load",
     "load_digits": "_digits",
     "load_faces": "_faces",

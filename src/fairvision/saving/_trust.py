@@ -22,6 +22,7 @@ _LISTED = (
     "fairvision.nn:TorchClassifier",
     "imblearn.over_sampling:RandomOverSampler",
     "imblearn.under_sampling:RandomUnderSampler",
+    "sklearn.dummy:DummyClassifier",
     "sklearn.frozen:FrozenEstimator",
     "sklearn.linear_model:LogisticRegression",
     "sklearn.pipeline:Pipeline",

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clo
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from fairvision.base import all_or_nothing, check_groups
+from fairvision.base import all_or_nothing, check_groups, fitted_attributes
 from fairvision.exceptions import InputError
 from fairvision.nn import TorchClassifier, as_seed
 
@@ -217,6 +217,11 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
         positive = self.predict_proba(X)[:, 1]
         draws = np.random.default_rng(as_seed(self.random_state)).random(len(positive))
         return self.classes_[(positive > draws).astype(int)]
+
+    def __fairvision_getstate__(self) -> dict[str, Any]:
+        # What predicts is in `estimators_`.
+        left_out = "exponentiated_gradient_"
+        return {k: v for k, v in fitted_attributes(self).items() if k != left_out}
 
 
 def _inner(predictor: Any) -> Any:

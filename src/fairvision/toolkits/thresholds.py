@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
-from sklearn.utils import _safe_indexing
+from sklearn.utils import Bunch, _safe_indexing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from fairvision.base import all_or_nothing, check_groups, fit_or_frozen
+from fairvision.base import all_or_nothing, check_groups, fit_or_frozen, fitted_attributes
 from fairvision.exceptions import InputError
 from fairvision.nn import TorchClassifier, as_seed
 
@@ -113,8 +114,6 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         InputError
             If the target is not binary, or a group has rows of one class only.
         """
-        from fairlearn.postprocessing import ThresholdOptimizer
-
         name = type(self).__name__
         groups = check_groups(sensitive_features, len(X), required_by=name)
         assert groups is not None
@@ -137,7 +136,16 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         )
         self.classes_, self.groups_ = classes, groups
         self._check_support(codes[rows], cells[rows], labels)
-        self.threshold_optimizer_ = ThresholdOptimizer(
+        self.threshold_optimizer_ = self._optimizer()
+        self.threshold_optimizer_.fit(
+            self._scores(_rows(X, rows)), codes[rows], sensitive_features=cells[rows]
+        )
+        return self
+
+    def _optimizer(self) -> Any:
+        from fairlearn.postprocessing import ThresholdOptimizer
+
+        return ThresholdOptimizer(
             estimator=_Scores(),
             constraints=self.constraints,
             objective=self.objective,
@@ -146,10 +154,29 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
             prefit=True,
             predict_method="predict",
         )
-        self.threshold_optimizer_.fit(
-            self._scores(_rows(X, rows)), codes[rows], sensitive_features=cells[rows]
-        )
-        return self
+
+    def __fairvision_getstate__(self) -> dict[str, Any]:
+        """fairlearn's rules of each group as numbers, in place of its objects."""
+        state = fitted_attributes(self)
+        optimizer = state.pop("threshold_optimizer_", None)
+        if optimizer is not None:
+            rules = optimizer.interpolated_thresholder_.interpolation_dict
+            state["rules"] = {cell: _as_numbers(rule) for cell, rule in rules.items()}
+        return state
+
+    def __fairvision_setstate__(self, state: Mapping[str, Any]) -> None:
+        from fairlearn.postprocessing import InterpolatedThresholder
+
+        for name in state.keys() - {"rules"}:
+            setattr(self, name, state[name])
+        if "rules" in state:
+            rules = {cell: _from_numbers(rule) for cell, rule in state["rules"].items()}
+            optimizer = self._optimizer()
+            optimizer.estimator_ = optimizer.estimator
+            optimizer.interpolated_thresholder_ = InterpolatedThresholder(
+                _Scores(), rules, prefit=True, predict_method="predict"
+            ).fit([], [])
+            self.threshold_optimizer_ = optimizer
 
     def _check_support(self, codes: Any, cells: Any, labels: list[Any]) -> None:
         for cell, label in enumerate(labels):
@@ -209,6 +236,23 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         """The estimator's features."""
         check_is_fitted(self)
         return self.estimator_.transform(X)
+
+
+def _as_numbers(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """A rule's probabilities, and its operations as pairs of operator and threshold."""
+    return {
+        name: (value.operator, float(value.threshold)) if hasattr(value, "operator") else value
+        for name, value in rule.items()
+    }
+
+
+def _from_numbers(rule: Mapping[str, Any]) -> Bunch:
+    # fairlearn offers no other way to make one than its own search.
+    from fairlearn.postprocessing._threshold_operation import ThresholdOperation
+
+    return Bunch(
+        **{k: ThresholdOperation(*v) if isinstance(v, tuple) else v for k, v in rule.items()}
+    )
 
 
 def _rows(X: Any, rows: NDArray[np.intp]) -> Any:
