@@ -15,7 +15,7 @@ from fairvision.base import Groups, all_or_nothing, check_groups, check_images
 from fairvision.exceptions import InputError
 from fairvision_attribution._algorithm import balancing_weights, top_mask
 from fairvision_attribution._noise import NOISES, Noise, NoisyImages
-from fairvision_attribution._regions import RegionClassifier
+from fairvision_attribution._regions import RegionClassifier, as_labels
 
 __all__ = ["AttributionNoise"]
 
@@ -41,8 +41,8 @@ class AttributionNoise(TransformerMixin, BaseEstimator):
     noise : {"mask", "gaussian", "swap"}, default="swap"
         What hides it: mid-grey and additive Gaussian noise are the paper's; ``"swap"``
         shows the same region of another training picture, drawn at random.
-    quantile : float, default=0.7
-        Hide the pixels above this quantile of the map: 0.8 hides a fifth. Choose it on
+    quantile : float, default=0.8
+        Hide the pixels above this quantile of the map; 0.8 hides a fifth. Choose it on
         validation data (`quantile_curve`), never on test data.
     std : float, default=0.5
         Of the Gaussian noise, where the range of a pixel is 0..1.
@@ -84,7 +84,7 @@ class AttributionNoise(TransformerMixin, BaseEstimator):
     >>> model = fv.compose(pre=noise, model=fv.nn.TorchClassifier(max_epochs=2, random_state=0))
     >>> model = model.fit(faces.images, faces.target, sensitive_features=faces.sensitive_features)
     >>> model.sampler_.mask_.mean().round(1)
-    np.float64(0.3)
+    np.float64(0.2)
     """
 
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
@@ -94,7 +94,7 @@ class AttributionNoise(TransformerMixin, BaseEstimator):
         scope: Scope = "general",
         noise: Noise = "swap",
         *,
-        quantile: float = 0.7,
+        quantile: float = 0.8,
         std: float = 0.5,
         attribution: Any = None,
         decorrelate: bool = True,
@@ -151,9 +151,7 @@ class AttributionNoise(TransformerMixin, BaseEstimator):
         assert groups is not None
         regions = self._region_classifier()
         if isinstance(regions, RegionClassifier):
-            labels = np.stack([groups.column(i) for i in range(len(groups.names))], axis=1)
-            weights = self._weights(targets, groups)
-            regions.fit(X, labels if labels.shape[1] > 1 else labels[:, 0], sample_weight=weights)
+            regions.fit(X, as_labels(groups), sample_weight=self._weights(targets, groups))
         else:
             regions = regions.estimator
         self.attribution_: RegionClassifier = regions

@@ -31,7 +31,7 @@ from fairvision_attribution._net import RegionNet, cifar_resnet18, patch_cnn
 from fairvision_attribution._objective import RegionObjective
 from fairvision_attribution._progress import progress
 
-__all__ = ["RegionClassifier"]
+__all__ = ["RegionClassifier", "as_labels"]
 
 _OWN = {"patch-cnn": patch_cnn, "cifar-resnet18": cifar_resnet18}
 _PIXELS = 2**18  # of the pictures that are scanned at a time
@@ -208,9 +208,10 @@ train_transform, callbacks, random_state
 
     def _read(self, X: Any, y: Any, several: bool) -> tuple[Any, Groups]:
         if not several:
-            name = getattr(y, "name", None) or getattr(y, "columns", ["attribute"])[0]
+            name = getattr(y, "name", None)
             X, codes = self._check_training_data(X, y)
-            return X, Groups((str(name),), codes[:, None], (self.classes_,))
+            names = ("attribute" if name is None else str(name),)
+            return X, Groups(names, codes[:, None], (self.classes_,))
         X = check_images(X)
         if len(X) != len(y):
             raise InputError(f"y has {len(y)} rows, X has {len(X)}. Pass one row per image.")
@@ -444,3 +445,13 @@ train_transform, callbacks, random_state
         right = np.asarray(y).reshape(len(X), -1) == self.predict(X).reshape(len(X), -1)
         weights = None if sample_weight is None else np.asarray(sample_weight)
         return float(np.average(right.mean(1), weights=weights))
+
+
+def as_labels(groups: Groups) -> Any:
+    """Groups in the form that `RegionClassifier.fit` takes, with their names."""
+    import pandas as pd
+
+    columns = [groups.column(i) for i in range(len(groups.names))]
+    if len(columns) == 1:
+        return pd.Series(columns[0], name=groups.names[0])
+    return pd.DataFrame(dict(zip(groups.names, columns, strict=True)))

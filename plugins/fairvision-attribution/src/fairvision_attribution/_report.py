@@ -14,6 +14,7 @@ from fairvision_attribution._calibration import Calibration
 from fairvision_attribution._curve import cell_accuracies
 from fairvision_attribution._estimator import AttributionNoise
 from fairvision_attribution._noise import NoisyImages
+from fairvision_attribution._regions import as_labels
 
 __all__ = ["attribution_figure"]
 
@@ -91,8 +92,7 @@ def _reliability(axes: Any, sampler: AttributionNoise, X: Any, groups: Any) -> N
     regions = sampler.attribution_
     given = check_groups(groups, len(X), required_by="attribution_figure")
     assert given is not None
-    labels = np.stack([given.column(i) for i in range(len(given.names))], axis=1)[:_PATCHED]
-    labels = labels if labels.shape[1] > 1 else labels[:, 0]
+    labels = as_labels(given).iloc[:_PATCHED]
     found = regions.calibration(take(X, slice(0, _PATCHED)), labels, n_bins=25)
     results = [found] if isinstance(found, Calibration) else found
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)

@@ -16,7 +16,7 @@ DE_CONINCK_2024 = Reference(
     venue="CVPR Workshops",
     arxiv="2405.05031",
 )
-QUICK = {"attribution": {"max_epochs": 8}}
+QUICK = {"attribution": {"max_epochs": 12}}
 # Eyeglasses, the best of the paper's masks; pictures of 128 x 128.
 PAPER = {
     "scope": "specific",
