@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -55,6 +55,9 @@ class Reweighing(BaseEstimator):
     [0.75, 0.75, 1.5, 0.5]
     """
 
+    __metadata_request__fit: ClassVar = {"sensitive_features": True}
+    __metadata_request__fit_resample: ClassVar = {"sensitive_features": True}
+
     def fit(self, X: Any, y: ArrayLike, *, sensitive_features: Any = None) -> Self:
         """Compute the weights."""
         with quiet_import():
@@ -103,6 +106,9 @@ class BalancedSampling(BaseEstimator):
         The rows drawn.
     sensitive_features_ : their groups
     """
+
+    __metadata_request__fit: ClassVar = {"sensitive_features": True}
+    __metadata_request__fit_resample: ClassVar = {"sensitive_features": True}
 
     def __init__(
         self,
