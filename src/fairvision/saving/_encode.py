@@ -232,7 +232,9 @@ class Encoder:
 
 
 def _learned(estimator: Any) -> bool:
-    return any(name.endswith("_") and not name.startswith("_") for name in vars(estimator))
+    """Whether it was fitted; a callback, which has parameters too, never is."""
+    names = vars(estimator) if hasattr(estimator, "fit") else ()
+    return any(name.endswith("_") and not name.startswith("_") for name in names)
 
 
 def _what(value: Any) -> str:

@@ -165,7 +165,8 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         return state
 
     def __fairvision_setstate__(self, state: Mapping[str, Any]) -> None:
-        from fairlearn.postprocessing import InterpolatedThresholder
+        # fairlearn offers no other way to make these than its own search.
+        from fairlearn.postprocessing._interpolated_thresholder import InterpolatedThresholder
 
         for name in state.keys() - {"rules"}:
             setattr(self, name, state[name])
@@ -247,7 +248,6 @@ def _as_numbers(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _from_numbers(rule: Mapping[str, Any]) -> Bunch:
-    # fairlearn offers no other way to make one than its own search.
     from fairlearn.postprocessing._threshold_operation import ThresholdOperation
 
     return Bunch(
