@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 import fairvision as fv
+from fairvision.datasets import ImageFiles
 from fairvision.exceptions import GroupsRequiredError, InputError
 from fairvision.nn import TorchClassifier
 from fairvision_attribution import (
@@ -176,6 +178,21 @@ def test_where_the_region_comes_from(biased, regions):
     assert not hasattr(given, "module_")
     copied = clone(AttributionNoise(attribution=FrozenEstimator(regions)))
     assert copied.attribution.estimator is regions
+
+
+def test_files_are_read_when_they_are_used(biased, regions, tmp_path):
+    for row, picture in enumerate(biased.images[:30, 0]):
+        Image.fromarray(picture).save(tmp_path / f"{row:02d}.png")
+    files = ImageFiles(sorted(tmp_path.glob("*.png")), image_size=(16, 20), mode="L", n_threads=1)
+    y, groups = biased.target[:30], biased.groups[:30]
+    sampler = AttributionNoise(noise="swap", attribution=FrozenEstimator(regions), random_state=0)
+    hidden, _ = sampler.fit_resample(files, y, sensitive_features=groups)
+    assert files.n_decoded == 0
+    same, _ = clone(sampler).fit_resample(biased.images[:30], y, sensitive_features=groups)
+    np.testing.assert_array_equal(np.asarray(hidden[4:9]), np.asarray(same[4:9]))
+    assert files.n_decoded <= 10  # five pictures, and five to swap with
+    sampler.set_params(scope="specific", attribution={"max_epochs": 1})
+    sampler.fit_resample(files, y, sensitive_features=groups)
 
 
 def test_the_same_seed_gives_the_same_model(biased):

@@ -34,6 +34,10 @@ class AttributionNoise(TransformerMixin, BaseEstimator):
     The bias attribute is `sensitive_features`; several columns are hidden together,
     wherever any of them shows.
 
+    It can only hide what has a place of its own. An attribute that shows all over the
+    picture, as a skin tone does, is read from what is left; where it shows beside the
+    target, the target is hidden with it. Look at `mean_map_`, and at validation data.
+
     Parameters
     ----------
     scope : {"general", "specific"}, default="general"
