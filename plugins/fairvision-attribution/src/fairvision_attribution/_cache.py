@@ -41,21 +41,27 @@ class MapCache:
         Made if it is not there.
     net : bytes
         From `fingerprint`.
+    compute : callable
+        Makes maps of pictures.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], net: bytes) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        net: bytes,
+        compute: Callable[[NDArray[Any]], NDArray[Any]],
+    ) -> None:
         self.folder = Path(folder)
         self.net = net
+        self.compute = compute
 
-    def get(
-        self, images: NDArray[Any], compute: Callable[[], NDArray[np.float32]]
-    ) -> NDArray[np.float32]:
-        """What was kept for these pictures, or what `compute` gives, which is kept."""
+    def get(self, images: NDArray[Any]) -> NDArray[Any]:
+        """What was kept for these pictures, or what `compute` makes of them, which is kept."""
         path = self._path(images)
         # A file that cannot be read is computed anew, whatever happened to it.
         with contextlib.suppress(OSError, ValueError, EOFError):
             return np.load(path, allow_pickle=False)
-        maps = compute()
+        maps = self.compute(images)
         self._write(path, maps)
         return maps
 
@@ -64,7 +70,7 @@ class MapCache:
         key.update(np.ascontiguousarray(images).tobytes())
         return self.folder / f"{key.hexdigest()[:32]}.npy"
 
-    def _write(self, path: Path, maps: NDArray[np.float32]) -> None:
+    def _write(self, path: Path, maps: NDArray[Any]) -> None:
         temporary = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -14,22 +14,15 @@ from torch import nn
 
 from fairvision.base import Groups, all_or_nothing, check_groups, check_images, is_images, take
 from fairvision.exceptions import InputError
-from fairvision.nn import TorchClassifier, as_seed, scale
-from fairvision_attribution._algorithm import (
-    CONFIDENCES,
-    Confidence,
-    confidence,
-    interpolation,
-    min_max,
-    pixel_map,
-    roughness,
-)
+from fairvision.nn import TorchClassifier, as_seed
+from fairvision_attribution._algorithm import CONFIDENCES, Confidence, min_max, pixel_map
 from fairvision_attribution._cache import MapCache, fingerprint
 from fairvision_attribution._calibration import Calibration, Reliability
 from fairvision_attribution._grid import PatchGrid
 from fairvision_attribution._net import RegionNet, cifar_resnet18, patch_cnn
 from fairvision_attribution._objective import RegionObjective
 from fairvision_attribution._progress import progress
+from fairvision_attribution._scan import Scanner
 
 __all__ = ["RegionClassifier", "as_labels"]
 
@@ -311,73 +304,26 @@ train_transform, callbacks, random_state
 
     def _region_batches(self, X: Any) -> Iterator[tuple[NDArray[np.int64], Floats]]:
         """Region maps of all attributes, (n, A, n_rows, n_columns), some pictures at a time."""
-        cache = None
+        scan = self._scanner.regions
         if self.cache is not None:
-            how = (self.grid_, self.scan_grid, self.coarse_to_fine, self.confidence)
-            cache = MapCache(
-                self.cache, fingerprint(self.module_, *how, bool(self.mixed_precision))
-            )
+            how = (self.scan_grid, self.coarse_to_fine, self.confidence, self.mixed_precision)
+            scan = MapCache(self.cache, fingerprint(self.module_, self.grid_, *how), scan).get
         for rows in progress(self._parts(len(X)), "maps", show=bool(self.verbose)):
-            images = take(X, rows)
-            if cache is None:
-                yield rows, self._regions(images)
-            else:
-                yield rows, cache.get(images, lambda images=images: self._regions(images))  # type: ignore[misc]
+            yield rows, scan(take(X, rows))
 
     def _parts(self, n: int) -> list[NDArray[np.int64]]:
         size = max(1, _PIXELS // int(np.prod(self.input_shape_[1:])))
         return np.array_split(np.arange(n), range(size, n, size))
 
-    def _regions(self, images: NDArray[Any]) -> Floats:
-        """Coarse maps, interpolated, and looked at more closely where that was asked."""
-        grid = self.grid_
-        rows, columns = grid.spread(self.scan_grid)
-        places = rows[:, None] * grid.n_columns + columns[None]
-        coarse = self._confidences(images, places.reshape(-1))
-        coarse = coarse.reshape(*coarse.shape[:2], len(rows), len(columns))
-        if places.size == len(grid):
-            return coarse
-        down, across = interpolation(rows, grid.n_rows), interpolation(columns, grid.n_columns)
-        maps: Floats = np.ascontiguousarray(down @ coarse @ across.T)
-        n_fine = round(self.coarse_to_fine * (len(grid) - places.size))
-        if n_fine:
-            rough: Floats = down @ roughness(coarse) @ across.T
-            self._refine(images, maps, rough, places, n_fine)
-        return maps
-
-    def _refine(
-        self,
-        images: NDArray[Any],
-        maps: Floats,
-        rough: Floats,
-        known: NDArray[np.int64],
-        n_fine: int,
-    ) -> None:
-        """Look at the roughest positions that are not known yet, each picture's own."""
-        wanted = rough.sum(1).reshape(len(images), -1)
-        wanted[:, known.reshape(-1)] = -1
-        places = np.argpartition(-wanted, n_fine - 1, axis=1)[:, :n_fine]
-        found = self._confidences(images, places)
-        flat = maps.reshape(*maps.shape[:2], -1)
-        np.put_along_axis(flat, places[:, None].repeat(flat.shape[1], 1), found, axis=2)
-
-    def _confidences(self, images: NDArray[Any], places: NDArray[np.int64]) -> Floats:
-        """(n, A, m) at places (m,) or (n, m)."""
-        with torch.inference_mode():
-            parts = [confidence(p, self.confidence) for p in self._probabilities(images, places)]
-            return torch.stack(parts, 1).cpu().numpy()
-
-    def _probabilities(self, images: NDArray[Any], places: NDArray[np.int64]) -> list[torch.Tensor]:
-        """Of each attribute's levels at each place: (n, m, K), float32."""
-        module = self.module_.eval()
-        weight = next(module.parameters())
-        precision = torch.autocast(
-            weight.device.type, dtype=torch.bfloat16, enabled=bool(self.mixed_precision)
+    @property
+    def _scanner(self) -> Scanner:
+        return Scanner(
+            self.module_,
+            self.scan_grid,
+            self.coarse_to_fine,
+            self.confidence,
+            bool(self.mixed_precision),
         )
-        with torch.inference_mode(), precision:
-            pixels = scale(images, weight.device, weight.dtype)
-            logits = module.scan(pixels, torch.from_numpy(places).to(weight.device))
-        return [part.softmax(-1) for part in logits.float().split(self._sizes, dim=-1)]
 
     def _to_pixels(self, regions: Floats) -> Floats:
         return pixel_map(regions, *self.grid_.coverage)
@@ -409,7 +355,7 @@ train_transform, callbacks, random_state
         curves = [Reliability(n_bins) for _ in self._sizes]
         every = np.arange(len(self.grid_))
         for rows in progress(self._parts(len(X)), "patches", show=bool(self.verbose)):
-            found = self._probabilities(take(X, rows), every)
+            found = self._scanner.probabilities(take(X, rows), every)
             for curve, p, column in zip(curves, found, codes[rows].T, strict=True):
                 curve.add(p.cpu().numpy(), column)
         results = [c.result(name) for c, name in zip(curves, self.attribute_names_, strict=True)]
@@ -437,7 +383,9 @@ train_transform, callbacks, random_state
         found = self.predict_proba(X)
         if isinstance(found, list):
             columns = [c[p.argmax(1)] for c, p in zip(self.classes_, found, strict=True)]
-            return np.stack(columns, axis=1)
+            alike = len({column.dtype.kind for column in columns}) == 1
+            # Words beside numbers stay what they are: stacked, numpy makes words of both.
+            return np.stack(columns if alike else [c.astype(object) for c in columns], axis=1)
         return self.classes_[found.argmax(1)]
 
     def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
