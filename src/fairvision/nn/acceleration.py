@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -38,7 +39,10 @@ def accelerated(
             part.compile(**({} if compile is True else {"backend": compile}))
         if amp:
             _autocast(module)
-        yield
+        with warnings.catch_warnings():
+            if parts:  # torch's compiler looks there itself, and hides what it then says
+                warnings.filterwarnings("ignore", r"The \.grad attribute of a Tensor that is not")
+            yield
     finally:
         for part in parts:
             part._compiled_call_impl = None
