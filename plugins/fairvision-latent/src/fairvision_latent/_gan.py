@@ -29,7 +29,7 @@ __all__ = ["GAN_PRESETS", "ProgressiveGAN"]
 
 #: "demo" takes seconds and is a blur, "quick" takes minutes on a CPU, "paper" is for a GPU.
 GAN_PRESETS: dict[str, dict[str, Any]] = {
-    "demo": {"images_per_phase": 1600, "final_images": 4800, "max_width": 32, "base_width": 256},
+    "demo": {"images_per_phase": 960, "final_images": 2400, "max_width": 32, "base_width": 256},
     "quick": {},
     "paper": {
         "latent_dim": 512,

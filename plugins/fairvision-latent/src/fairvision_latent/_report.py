@@ -80,7 +80,7 @@ def _draw(sampler: Any, z: NDArray[Any]) -> NDArray[np.float32]:
 def _stages(sampler: Any) -> list[Strip]:
     samples = getattr(sampler.generator_, "stage_samples_", {})
     return [
-        (f"The same latents when the generator had {size} x {size} pixels", images[:_COLUMNS])
+        (f"Samples when the generator had {size} x {size} pixels", images[:_COLUMNS])
         for size, images in sorted(samples.items())
     ]
 

@@ -16,8 +16,10 @@ RAMASWAMY_2021 = Reference(
     venue="CVPR",
     arxiv="2012.01469",
 )
-# A GAN of minutes on a CPU, for 32 x 32.
-QUICK = {"generator": "quick"}
+# `fairvision compare` takes "quick" where nothing is said, so it must not cost minutes; its GAN
+# is a blur. "minutes" names the ten minutes on a CPU that a GAN for 32 x 32 wants at least.
+QUICK = {"generator": "demo"}
+MINUTES = {"generator": "quick"}
 PAPER = {"generator": "paper", "n_hyperplane": 15_000, "n_pairs": 160_000}
 
 
@@ -30,7 +32,7 @@ def fairvision_preprocessing() -> Iterable[Method]:
         reference=RAMASWAMY_2021,
         needs=Needs(fit=True),
         targets=("binary",),
-        presets={"quick": QUICK, "paper": PAPER},
+        presets={"quick": QUICK, "minutes": MINUTES, "paper": PAPER},
     )
 
 
