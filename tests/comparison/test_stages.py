@@ -40,6 +40,15 @@ def test_every_stage_runs_and_says_what_it_saw(compare: Compare, third_party: Mo
     assert any("different numbers of optimisation steps (3 to 5)" in n for n in found.notes())
 
 
+def test_who_declares_to_see_no_groups_is_shown_none(
+    compare: Compare, third_party: ModuleType
+) -> None:
+    found = compare(["blind"], seeds=1)
+    assert found.failures == {}
+    # They are still evaluated by group.
+    assert "accuracy_gap" in found.runs[0].evaluation["disparities"]
+
+
 def test_a_sampler_is_put_before_plain_training(plan: Any) -> None:
     even, thresholds, guess = (build(method, plan, 7) for method in plan.methods)
     assert isinstance(even, Resampled)

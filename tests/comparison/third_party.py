@@ -32,6 +32,7 @@ def fairvision_preprocessing() -> Iterable[Method]:
 def fairvision_inprocessing() -> Iterable[Method]:
     yield Method("guess", f"{__name__}:Guess", "The commonest class.", targets=("binary",))
     yield Method("fragile", f"{__name__}:Fragile", "Guesses, or fails.")
+    yield Method("blind", f"{__name__}:Blind", "Takes groups, and says that it reads none.")
     yield Method("absent", "no_such_package:Thing", "Cannot be imported.")
 
 
@@ -73,6 +74,13 @@ class Fragile(Guess):
     def fit(self, X: Any, y: Any) -> Self:
         if "fragile" in BROKEN:
             raise OverflowError("too \x1b[31mmuch\nof it")
+        return super().fit(X, y)
+
+
+class Blind(Guess):
+    def fit(self, X: Any, y: Any, *, sensitive_features: Any = None) -> Self:
+        if sensitive_features is not None:
+            raise ValueError("the groups were shown")
         return super().fit(X, y)
 
 

@@ -25,7 +25,7 @@ _NEEDS = ("never", "fit", "validation", "predict")
 def command(stage: Stage | None, needs: str | None, as_json: bool) -> None:
     """List the debiasing methods that are installed, importing none of them."""
     found = registry()
-    methods = [m for m in found.methods(stage) if needs in (None, *str(m.needs).split(", "))]
+    methods = found.methods(stage, needs)
     if as_json:
         print_json([_json(method) for method in methods])
     else:

@@ -37,6 +37,9 @@ class MethodPlan:
         On top of the preset.
     groups_seen : str
         When it sees group labels, in words.
+    groups_at_fit : bool
+        False where it declares that it reads no group of training or validation
+        rows: it is then given none.
     groups_at_predict : bool
     model : MethodPlan or None
         The plain training inside a method that does not train by itself.
@@ -49,6 +52,7 @@ class MethodPlan:
     preset: str | None
     params: Mapping[str, Any]
     groups_seen: str = "never"
+    groups_at_fit: bool = True
     groups_at_predict: bool = False
     model: MethodPlan | None = None
 
@@ -210,5 +214,6 @@ def _plan(label: str, name: str, preset: str | None, params: Mapping[str, Any]) 
         preset=preset if preset in found.presets else None,
         params=dict(params),
         groups_seen=str(found.needs),
+        groups_at_fit=found.needs.fit or found.needs.validation,
         groups_at_predict=found.needs.predict,
     )

@@ -45,7 +45,7 @@ __all__ = [
 
 
 def methods(
-    stage: Stage | None = None, *, registry: Registry | None = None
+    stage: Stage | None = None, *, needs: str | None = None, registry: Registry | None = None
 ) -> tuple[RegisteredMethod, ...]:
     """Return the debiasing methods that are installed, importing none of them.
 
@@ -53,6 +53,8 @@ def methods(
     ----------
     stage : {"pre", "in", "post"}, default=None
         Only the methods of this stage.
+    needs : {"never", "fit", "validation", "predict"}, default=None
+        Only the methods that must see group labels then.
     registry : Registry, default=None
         Where to look; None means the registry of this process.
 
@@ -63,10 +65,10 @@ def methods(
     Examples
     --------
     >>> import fairvision as fv
-    >>> "erm" in [method.name for method in fv.methods("in")]
+    >>> "erm" in [method.name for method in fv.methods("in", needs="never")]
     True
     """
-    return (registry or default_registry()).methods(stage)
+    return (registry or default_registry()).methods(stage, needs)
 
 
 def metrics(*, registry: Registry | None = None) -> tuple[Registered[Metric], ...]:

@@ -77,12 +77,26 @@ class Registry:
         offers = (offered for plugin in self.plugins for offered in plugin.offers)
         return tuple(offered for offered in offers if offered.kind == kind)
 
-    def methods(self, stage: Stage | None = None) -> tuple[RegisteredMethod, ...]:
-        """Return the methods, of one stage ("pre", "in", "post") or of all."""
+    def methods(
+        self, stage: Stage | None = None, needs: str | None = None
+    ) -> tuple[RegisteredMethod, ...]:
+        """Return the methods, of one stage ("pre", "in", "post") or of all.
+
+        `needs`: only those that must see group labels then ("never", "fit",
+        "validation", "predict").
+        """
+        if needs not in (None, "never", "fit", "validation", "predict"):
+            raise InputError(
+                f"needs is {needs!r}; expected 'never', 'fit', 'validation' or 'predict'."
+            )
         if stage not in (None, *STAGES):
             raise InputError(f"stage is {stage!r}; expected one of {', '.join(map(repr, STAGES))}.")
         found = cast("tuple[RegisteredMethod, ...]", self.of_kind("method"))
-        return tuple(method for method in found if stage in (None, method.stage))
+        return tuple(
+            method
+            for method in found
+            if stage in (None, method.stage) and needs in (None, *str(method.needs).split(", "))
+        )
 
     def metrics(self) -> tuple[Registered[Metric], ...]:
         """Return the metrics."""
