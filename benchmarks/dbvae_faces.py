@@ -49,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--kl-weight", type=float, default=5e-4)
+    parser.add_argument("--kl-weight", type=float, default=3e-3)
     parser.add_argument("--n-train", type=int, default=1200)
     parser.add_argument("--n-test", type=int, default=2400)
     parser.add_argument("--size", type=int, default=32)

@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--lfw", action="store_true")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--kl-weight", type=float, default=5e-4)
+    parser.add_argument("--kl-weight", type=float, default=3e-3)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--race", default="White", help="perceived race that prevails")

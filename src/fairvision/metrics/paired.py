@@ -153,9 +153,7 @@ def _by_scores(job: Job, scores: list[tuple[NDArray[np.bool_], Floats]]) -> pd.D
     def measure(amounts: Floats) -> list[Floats]:
         return [plan(plan.cells.gather(amounts)) for plan in plans]
 
-    notes = [
-        plan.notes(value) for plan, value in zip(plans, measure(rows * weight), strict=True)
-    ]
+    notes = [plan.notes(value) for plan, value in zip(plans, measure(rows * weight), strict=True)]
     return _differences(plans[0].keys, measure, notes, job, (rows, weight, len(data)))
 
 

@@ -30,6 +30,7 @@ PAPER = {
     "alpha": 0.001,
     "aggregate": "max",
     "min_effective": 0.0,
+    "kl_weight": 5e-4,
     "decoder_filters": (72, 48, 24, 12),
     "optimizer": "adam",
     "lr": 5e-4,
