@@ -97,7 +97,8 @@ class PretrainedClassifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.model(x)
-        if logits.numel() == len(x):  # one logit: the positive class against 0
+        # Of the shape, not `len`: an exporter would take the example's length for a constant.
+        if logits.numel() == x.shape[0]:  # one logit: the positive class against 0
             logits = logits.reshape(-1, 1)
             return torch.cat([torch.zeros_like(logits), logits], dim=1)
         return logits

@@ -51,8 +51,8 @@ def export_onnx(
     Raises
     ------
     InputError
-        If the estimator is no single module, its labels have no ONNX type, or
-        the shape of its input is not known.
+        If the estimator is no single module, its labels have no ONNX type, the
+        shape of its input is not known, or its module fixes how many images it takes.
     SavingError
         If the file exists or cannot be written.
     """
@@ -80,6 +80,11 @@ def export_onnx(
         )
     assert program is not None
     model = program.model_proto
+    if not model.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
+        raise InputError(
+            "The module computes with the number of its images as if it were fixed, so the export "
+            "would take two at a time. Write x.shape[0] for len(x), or -1 in a reshape."
+        )
     _add_labels(onnx, model, labels)
     onnx.checker.check_model(model)
     path = Path(path)

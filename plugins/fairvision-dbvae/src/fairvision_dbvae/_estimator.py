@@ -83,7 +83,8 @@ default=1.0, 1.0, 3e-3
         Training rows of the debiased classes, most and least likely first, against
         a uniform draw from their class.
     extreme_images_ : tuple of two ndarrays of shape (keep_images, n_channels, height, width)
-        The images of these rows.
+        The images of these rows. `fairvision.save` leaves them out: a model that goes
+        from hand to hand is no place for photographs.
 
     References
     ----------
@@ -264,7 +265,6 @@ default=1.0, 1.0, 3e-3
         return self
 
     def __fairvision_getstate__(self) -> dict[str, Any]:
-        # A file that goes from hand to hand is no place for training images.
         state = super().__fairvision_getstate__()
         if "extreme_images_" in state:
             nothing = np.empty((0, *self.input_shape_), dtype=np.uint8)
