@@ -21,12 +21,14 @@ def main() -> None:
     add_arguments(parser)
     parser.add_argument("--out", required=True, help="a folder")
     parser.add_argument("--preset", default="quick")
+    parser.add_argument("--final-images", type=int, help="shown at full size; None: the preset's")
     args = parser.parse_args()
     torch.set_num_threads(1)
     images, _, _ = load(args.data, args.root).train
     began, used = time.perf_counter(), time.process_time()
+    more = {} if args.final_images is None else {"final_images": args.final_images}
     gan = ProgressiveGAN.from_preset(
-        args.preset, checkpoint=Path(args.out), random_state=0, verbose=1
+        args.preset, checkpoint=Path(args.out), random_state=0, verbose=1, **more
     ).fit(images)
     gan.save(args.out)
     wall, used = time.perf_counter() - began, time.process_time() - used

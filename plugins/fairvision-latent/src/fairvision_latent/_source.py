@@ -94,9 +94,8 @@ class Source:
         low, high = float(images.min()), float(images.max())
         if not (low >= -_SLACK and high <= 1 + _SLACK):
             raise InputError(
-                f"{who} gives values from {low:.3g} to {high:.3g}; expected 0..1, or uint8. For a "
-                "net that ends in tanh pass nn.Sequential(net, ToUnit()) with (x + 1) / 2, for "
-                "others clip."
+                f"{who} gives values from {low:.3g} to {high:.3g}; expected 0..1, or uint8. Put "
+                "(x + 1) / 2 behind a net that ends in tanh, clip what overshoots."
             )
         return images.clip(0, 1)
 
