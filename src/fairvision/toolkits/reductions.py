@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
-from fairvision.base import all_or_nothing, check_groups, fitted_attributes
+from fairvision.base import all_or_nothing, fitted_attributes
 from fairvision.exceptions import InputError
 from fairvision.nn import TorchClassifier, as_seed
+from fairvision.toolkits.inputs import read_binary
 
 __all__ = ["ExponentiatedGradientClassifier"]
 
@@ -145,15 +146,7 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
         """
         from fairlearn.reductions import ExponentiatedGradient
 
-        name = type(self).__name__
-        groups = check_groups(sensitive_features, len(X), required_by=name)
-        assert groups is not None
-        targets = np.asarray(column_or_1d(y))
-        if len(targets) != len(X):
-            raise InputError(f"y has {len(targets)} rows, X has {len(X)}.")
-        classes, codes = np.unique(targets, return_inverse=True)
-        if len(classes) != 2:
-            raise InputError(f"{name} takes two classes; y has {classes.tolist()}.")
+        classes, codes, groups = read_binary(self, X, y, sensitive_features)
         estimator = self.estimator
         if estimator is None:
             estimator = TorchClassifier(random_state=as_seed(self.random_state))

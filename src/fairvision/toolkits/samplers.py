@@ -11,19 +11,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import column_or_1d
 
-from fairvision.base import Groups, check_groups, quiet_import, take_groups
+from fairvision.base import quiet_import, take_groups
 from fairvision.exceptions import InputError
+from fairvision.toolkits.inputs import read_rows
 
 __all__ = ["BalancedSampling", "Reweighing"]
-
-
-def _read(owner: Any, X: Any, y: ArrayLike, sensitive_features: Any) -> tuple[NDArray[Any], Groups]:
-    targets = np.asarray(column_or_1d(y))
-    if len(targets) != len(X):
-        raise InputError(f"y has {len(targets)} rows, X has {len(X)}. Pass one label per image.")
-    groups = check_groups(sensitive_features, len(X), required_by=type(owner).__name__)
-    assert groups is not None  # None raises where groups are required
-    return targets, groups
 
 
 class Reweighing(BaseEstimator):
@@ -63,7 +55,7 @@ class Reweighing(BaseEstimator):
         with quiet_import():
             from aif360.sklearn.preprocessing import Reweighing as Toolkit
 
-        targets, groups = _read(self, X, y, sensitive_features)
+        targets, groups = read_rows(self, X, y, sensitive_features)
         codes, labels = groups.intersection()
         # aif360 reads the group from the index of a table, and needs no other column.
         index = pd.Index(codes, name="group")
@@ -129,7 +121,7 @@ class BalancedSampling(BaseEstimator):
         samplers = {"over": RandomOverSampler, "under": RandomUnderSampler}
         if self.strategy not in samplers:
             raise InputError(f"strategy is {self.strategy!r}; pass 'over' or 'under'.")
-        targets, groups = _read(self, X, y, sensitive_features)
+        targets, groups = read_rows(self, X, y, sensitive_features)
         columns = {
             "target": [np.unique(targets, return_inverse=True)[1]],
             "group": [groups.intersection()[0]],

@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.utils import Bunch, _safe_indexing
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from fairvision.base import all_or_nothing, check_groups, fit_or_frozen, fitted_attributes
 from fairvision.exceptions import InputError
 from fairvision.nn import TorchClassifier, as_seed
+from fairvision.toolkits.inputs import read_binary
 
 __all__ = ["ThresholdOptimizedClassifier"]
 
@@ -114,21 +115,13 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         InputError
             If the target is not binary, or a group has rows of one class only.
         """
-        name = type(self).__name__
-        groups = check_groups(sensitive_features, len(X), required_by=name)
-        assert groups is not None
-        targets = np.asarray(column_or_1d(y))
-        if len(targets) != len(X):
-            raise InputError(f"y has {len(targets)} rows, X has {len(X)}.")
-        classes, codes = np.unique(targets, return_inverse=True)
-        if len(classes) != 2:
-            raise InputError(f"{name} takes two classes; y has {classes.tolist()}.")
+        classes, codes, groups = read_binary(self, X, y, sensitive_features)
         cells, labels = groups.intersection()
         seed = as_seed(self.random_state)
         self.estimator_, rows = fit_or_frozen(
             TorchClassifier(random_state=seed) if self.estimator is None else self.estimator,
             X,
-            targets,
+            classes[codes],
             sensitive_features,
             cells=codes * len(labels) + cells,
             validation_fraction=self.validation_fraction,
