@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import json
-import warnings
-from contextlib import closing
-from math import isfinite
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,12 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from fairvision.base import all_or_nothing, check_images, take
-from fairvision.datasets import contact_sheet
-from fairvision.exceptions import FairvisionWarning, InputError
+from fairvision.exceptions import InputError
 from fairvision.nn import as_seed, isolated_rng, scale
-from fairvision_latent._networks import SMALLEST, Critic, Generator, stage_widths
-from fairvision_latent._progress import CriticBar
-from fairvision_latent._training import Losses, Schedule, Trainer, write_checkpoint
+from fairvision_latent._networks import Critic, Generator, draw_images, stage_widths
+from fairvision_latent._run import Run
+from fairvision_latent._training import Losses, Schedule, Trainer
 
 __all__ = ["GAN_PRESETS", "ProgressiveGAN"]
 
@@ -52,7 +47,6 @@ _LEAST = {
     "checkpoint_steps": 1,
     "n_samples": 1,
 }
-_LOGGED = 50  # steps between two entries of the history, and two looks for NaN
 
 
 class ProgressiveGAN(BaseEstimator):
@@ -199,12 +193,16 @@ class ProgressiveGAN(BaseEstimator):
         device = _device(self.device)
         with isolated_rng(as_seed(self.random_state), device):
             trainer = self._trainer(X, device)
-            self._latents = torch.randn(self.n_samples, self.latent_dim)
-            self.history_: list[dict[str, Any]] = []
-            self.stage_samples_: dict[int, NDArray[np.uint8]] = {}
-            self.stopped_ = ""
-            self._resume(trainer)
-            self._train(trainer)
+            run = Run(
+                trainer,
+                torch.randn(self.n_samples, self.latent_dim),
+                self._asked(),
+                self.checkpoint_steps,
+                None if self.checkpoint is None else Path(self.checkpoint),
+            )
+            run.resume()
+            run.train(show=self.verbose > 0)
+        self.history_, self.stage_samples_, self.stopped_ = run.history, run.samples, run.stopped
         self.generator_ = trainer.average.eval()
         return self
 
@@ -258,99 +256,11 @@ class ProgressiveGAN(BaseEstimator):
             average_images=self.average_images,
         )
 
-    def _train(self, trainer: Trainer) -> None:
-        schedule, sums = trainer.schedule, []
-        good: dict[str, Any] | None = None
-        with closing(CriticBar(schedule.total, show=self.verbose > 0)) as bar:
-            while trainer.step_number < schedule.total:
-                at = trainer.step_number
-                sums.append(trainer.step())
-                last = schedule.ends_stage(at)
-                if not isfinite(sum(sums[-1])):
-                    return self._stop(trainer, good)
-                if trainer.step_number % _LOGGED == 0 or last:
-                    self._log(trainer, sums)
-                    bar.show(self.history_[-1])
-                    sums = []
-                if trainer.step_number % self.checkpoint_steps and not last:
-                    continue
-                if not trainer.is_finite():
-                    return self._stop(trainer, good)
-                if last:
-                    self._draw_stage(trainer)
-                good = self._keep(trainer)
-
-    def _log(self, trainer: Trainer, sums: list[tuple[float, float]]) -> None:
-        estimate, score = np.mean(sums, axis=0).tolist()
-        resolution = SMALLEST << trainer.stage
-        entry = {"step": trainer.step_number, "resolution": resolution}
-        self.history_.append({**entry, "estimate": estimate, "score": score})
-
-    def _draw_stage(self, trainer: Trainer) -> None:
-        resolution = SMALLEST << trainer.stage
-        images = _draw(trainer.average, self._latents.numpy())
-        self.stage_samples_[resolution] = np.rint(images * 255).astype(np.uint8)
-        if self.checkpoint is not None:
-            folder = Path(self.checkpoint)
-            folder.mkdir(parents=True, exist_ok=True)
-            sheet = contact_sheet(self.stage_samples_[resolution], scale=2)
-            sheet.save(folder / f"stage-{resolution:03d}.png")
-
-    # -- checkpoints --------------------------------------------------------------
-
     def _asked(self) -> dict[str, Any]:
         """The parameters that decide the weights."""
         irrelevant = {"checkpoint", "checkpoint_steps", "device", "verbose", "image_size"}
         params = {k: v for k, v in self.get_params().items() if k not in irrelevant}
         return {**params, "random_state": repr(self.random_state), "shape": list(self.image_shape_)}
-
-    def _keep(self, trainer: Trainer) -> dict[str, Any]:
-        content = {
-            "asked": self._asked(),
-            "history": list(self.history_),
-            "samples": {k: torch.from_numpy(v) for k, v in self.stage_samples_.items()},
-            "state": trainer.state(),
-        }
-        if self.checkpoint is not None:
-            write_checkpoint(Path(self.checkpoint) / "checkpoint.pt", content)
-        # A copy: a state's tensors are the nets' own, which train on.
-        return copy.deepcopy(content)
-
-    def _resume(self, trainer: Trainer) -> None:
-        path = None if self.checkpoint is None else Path(self.checkpoint) / "checkpoint.pt"
-        if path is None or not path.exists():
-            return
-        content = torch.load(path, weights_only=True, map_location="cpu")
-        asked = self._asked()
-        other = sorted(k for k in asked if content["asked"].get(k) != asked[k])
-        if other:
-            was = ", ".join(f"{k}={content['asked'].get(k)!r}" for k in other)
-            raise InputError(
-                f"{path} is of a run with {was}. Pass the same parameters to go on, or another "
-                "folder to start anew."
-            )
-        self._recall(trainer, content)
-
-    def _recall(self, trainer: Trainer, content: dict[str, Any]) -> None:
-        trainer.restore(content["state"])
-        self.history_ = list(content["history"])
-        self.stage_samples_ = {k: v.numpy() for k, v in content["samples"].items()}
-
-    def _stop(self, trainer: Trainer, good: dict[str, Any] | None) -> None:
-        """Losses or weights are no numbers any more: go back to what was good."""
-        where = f"step {trainer.step_number} of {trainer.schedule.total}"
-        advice = f"Lower lr (it is {self.lr:g}), or raise penalty."
-        if good is None:
-            raise InputError(
-                f"The GAN's losses are not finite at {where}, before the first checkpoint "
-                f"(checkpoint_steps={self.checkpoint_steps}). {advice}"
-            )
-        self._recall(trainer, good)
-        kept = f"step {trainer.step_number} at {SMALLEST << trainer.stage} pixels"
-        self.stopped_ = f"losses were not finite at {where}; the weights are those of {kept}"
-        warnings.warn(
-            f"ProgressiveGAN stopped: {self.stopped_}. {advice}", FairvisionWarning, stacklevel=4
-        )
 
     # -- use ----------------------------------------------------------------------
 
@@ -371,7 +281,7 @@ class ProgressiveGAN(BaseEstimator):
             raise InputError(
                 f"z has shape {latents.shape}; expected (n, {self.generator_.latent_dim})."
             )
-        return _draw(self.generator_, latents)
+        return draw_images(self.generator_, torch.from_numpy(np.ascontiguousarray(latents)))
 
     def sample(self, n: int, random_state: Any = None) -> NDArray[np.float32]:
         """Images of `n` latents drawn from the standard normal distribution."""
@@ -423,16 +333,6 @@ class ProgressiveGAN(BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "generator_")
-
-
-def _draw(generator: Generator, z: NDArray[Any]) -> NDArray[np.float32]:
-    device = next(generator.parameters()).device
-    with torch.inference_mode():
-        parts = [
-            generator(part.to(device)).cpu()
-            for part in torch.from_numpy(np.ascontiguousarray(z)).split(256)
-        ]
-    return torch.cat(parts).numpy()
 
 
 def _device(name: str) -> torch.device:

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import ceil, sqrt
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["SMALLEST", "Critic", "Generator", "stage_of", "stage_widths"]
+__all__ = ["SMALLEST", "Critic", "Generator", "draw_images", "stage_of", "stage_widths"]
 
 SMALLEST = 4
 
@@ -184,3 +186,10 @@ class Critic(nn.Module):
         if share < 1:
             images = torch.lerp(_double(F.avg_pool2d(images, 2)), images, share)
         return images
+
+
+def draw_images(generator: Generator, z: Tensor) -> NDArray[np.float32]:
+    """Images of latents in 0..1, a batch at a time, on the CPU."""
+    device = next(generator.parameters()).device
+    with torch.inference_mode():
+        return torch.cat([generator(part.to(device)).cpu() for part in z.split(256)]).numpy()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +12,7 @@ from torch import Tensor
 
 from fairvision_latent._networks import Critic, Generator, stage_of
 
-__all__ = ["Losses", "Schedule", "Trainer", "gradient_penalty", "write_checkpoint"]
+__all__ = ["Losses", "Schedule", "Trainer", "gradient_penalty"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,11 +216,3 @@ class Trainer:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         torch.set_rng_state(state["random"])
-
-
-def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write aside, then replace: an interrupt leaves the old checkpoint or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".part")
-    torch.save(content, aside)
-    os.replace(aside, path)

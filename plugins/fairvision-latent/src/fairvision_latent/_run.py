@@ -1,0 +1,161 @@
+"""One training run of a progressive GAN: what is logged, drawn, kept, and gone back to."""
+
+from __future__ import annotations
+
+import copy
+import os
+import warnings
+from contextlib import closing
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fairvision.datasets import contact_sheet
+from fairvision.exceptions import FairvisionWarning, InputError
+from fairvision_latent._networks import SMALLEST, draw_images
+from fairvision_latent._progress import CriticBar
+from fairvision_latent._training import Trainer
+
+__all__ = ["Run"]
+
+_LOGGED = 50  # steps between two entries of the history
+
+
+@dataclass(eq=False)
+class Run:
+    """A trainer on its way.
+
+    Attributes
+    ----------
+    trainer : Trainer
+    latents : Tensor of shape (n_samples, latent_dim)
+        Drawn at the end of every stage.
+    asked : dict
+        The parameters that decide the weights: a checkpoint must have the same.
+    every : int
+        Steps between two checkpoints.
+    folder : Path or None
+        Of the checkpoint and the image sheets.
+    history, samples, stopped
+        As the estimator's `history_`, `stage_samples_` and `stopped_`.
+    """
+
+    trainer: Trainer
+    latents: Tensor
+    asked: dict[str, Any]
+    every: int
+    folder: Path | None
+    history: list[dict[str, Any]] = field(default_factory=list)
+    samples: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+    stopped: str = ""
+    _good: dict[str, Any] | None = None
+
+    def train(self, *, show: bool) -> None:
+        """Train to the end, or until losses are no numbers any more."""
+        trainer, schedule = self.trainer, self.trainer.schedule
+        values: list[tuple[float, float]] = []
+        with closing(CriticBar(schedule.total, show=show)) as bar:
+            while trainer.step_number < schedule.total:
+                ends = schedule.ends_stage(trainer.step_number)
+                values.append(trainer.step())
+                if not isfinite(sum(values[-1])):
+                    return self._stop()
+                if ends or trainer.step_number % _LOGGED == 0:
+                    self._log(values)
+                    bar.show(self.history[-1])
+                    values = []
+                if ends or trainer.step_number % self.every == 0:
+                    if not trainer.is_finite():
+                        return self._stop()
+                    if ends:
+                        self._draw()
+                    self._keep()
+
+    @property
+    def _resolution(self) -> int:
+        return SMALLEST << self.trainer.stage
+
+    def _log(self, values: list[tuple[float, float]]) -> None:
+        estimate, score = np.mean(values, axis=0).tolist()
+        entry = {"step": self.trainer.step_number, "resolution": self._resolution}
+        self.history.append({**entry, "estimate": estimate, "score": score})
+
+    def _draw(self) -> None:
+        images = draw_images(self.trainer.average, self.latents)
+        self.samples[self._resolution] = np.rint(images * 255).astype(np.uint8)
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            sheet = contact_sheet(self.samples[self._resolution], scale=2)
+            sheet.save(self.folder / f"stage-{self._resolution:03d}.png")
+
+    # -- checkpoints --------------------------------------------------------------
+
+    def _keep(self) -> None:
+        content = {
+            "asked": self.asked,
+            "history": list(self.history),
+            "samples": {k: torch.from_numpy(v) for k, v in self.samples.items()},
+            "state": self.trainer.state(),
+        }
+        if self.folder is not None:
+            _write(self.folder / "checkpoint.pt", content)
+        self._good = copy.deepcopy(content)  # a state's tensors are the nets' own, which train on
+
+    def resume(self) -> None:
+        """Go on from the folder's checkpoint, if it has one.
+
+        Raises
+        ------
+        InputError
+            If that is of a run with other parameters.
+        """
+        path = None if self.folder is None else self.folder / "checkpoint.pt"
+        if path is None or not path.exists():
+            return
+        content = torch.load(path, weights_only=True, map_location="cpu")
+        was = content["asked"]
+        other = sorted(k for k in self.asked if was.get(k) != self.asked[k])
+        if other:
+            raise InputError(
+                f"{path} is of a run with {', '.join(f'{k}={was.get(k)!r}' for k in other)}. Pass "
+                "the same parameters to go on, or another folder to start anew."
+            )
+        self._good = content
+        self._recall()
+
+    def _recall(self) -> None:
+        assert self._good is not None
+        content = copy.deepcopy(self._good)
+        self.trainer.restore(content["state"])
+        self.history = content["history"]
+        self.samples = {k: v.numpy() for k, v in content["samples"].items()}
+
+    def _stop(self) -> None:
+        """Go back to what was good, and say so."""
+        where = f"step {self.trainer.step_number} of {self.trainer.schedule.total}"
+        advice = "Lower lr, or raise penalty."
+        if self._good is None:
+            raise InputError(
+                f"The GAN's losses are not finite at {where}, before the first checkpoint "
+                f"(checkpoint_steps={self.every}). {advice}"
+            )
+        self._recall()
+        kept = f"step {self.trainer.step_number} at {self._resolution} pixels"
+        self.stopped = f"losses were not finite at {where}; the weights are those of {kept}"
+        warnings.warn(
+            f"ProgressiveGAN stopped: {self.stopped}. {advice}", FairvisionWarning, stacklevel=5
+        )
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    """Write aside, then replace: an interrupt leaves the old checkpoint or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".part")
+    torch.save(content, aside)
+    os.replace(aside, path)
