@@ -12,9 +12,11 @@ goes on where it stopped.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -39,7 +41,11 @@ TARGETS = {
     "smiling": "eyeglasses",
 }
 QUANTILES = (0.6, 0.8, 0.9, 0.95)
-VARIANTS = [(s, n) for s in ("general", "specific") for n in ("mask", "gaussian", "swap")]
+NOISES = ("mask", "gaussian", "swap")
+
+
+def variants(noises: Sequence[str] = NOISES) -> list[tuple[str, str]]:
+    return list(itertools.product(("general", "specific"), noises))
 
 
 def measure(model: Any, data: Bunch, rows: np.ndarray) -> dict[str, float]:
@@ -105,11 +111,12 @@ def run(faces: Bunch, confounder: str, seed: int, args: argparse.Namespace) -> l
     hidden = NoisyImages(X[train], true[train], random_state=seed)
     note("true pixels, mask", net().fit(hidden, y[train]), 0, began)
     with TemporaryDirectory() as folder:
-        sampler = AttributionNoise(attribution={"cache": folder}, random_state=seed)
+        how = {"cache": folder, "patch_size": args.patch_size}
+        sampler = AttributionNoise(attribution=how, random_state=seed)
         regions = sampler.fit(X[train], y[train], sensitive_features=a[train]).attribution_
         rows.append(base | {"method": "map"} | hits(regions, data, true))
         rows[-1]["ece"] = regions.calibration(X[data.valid], a[data.valid]).ece
-        for (scope, noise), q in itertools.product(VARIANTS, QUANTILES):
+        for (scope, noise), q in itertools.product(variants(args.noises), args.quantiles):
             began = time.process_time()
             sampler = AttributionNoise(
                 scope, noise, quantile=q, random_state=seed, attribution=FrozenEstimator(regions)
@@ -140,7 +147,8 @@ def chosen(results: pd.DataFrame) -> pd.DataFrame:
 def table(results: pd.DataFrame) -> str:
     """One confounder's methods, means over seeds."""
     picked = chosen(results)
-    noisy = results[results["method"].isin([f"{s} {n}" for s, n in VARIANTS])]
+    names = [n for n in (f"{s} {n}" for s, n in variants()) if n in set(results["method"])]
+    noisy = results[results["method"].isin(names)]
     overall = chosen(noisy.assign(method="best on validation data"))
     by = {
         m: r.set_index("seed").sort_index()
@@ -160,7 +168,7 @@ def table(results: pd.DataFrame) -> str:
     ]
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     first = ["erm", "erm, balanced data", "true pixels, mask"]
-    for name in [*first, *(f"{s} {n}" for s, n in VARIANTS), "best on validation data"]:
+    for name in [*first, *names, "best on validation data"]:
         rows = by[name]
         closed = "" if name in first[:2] else interval((erm["gap"] - rows["gap"]) / room)
         quantiles = "" if name in first else " ".join(f"{q:g}" for q in rows["quantile"])
@@ -180,8 +188,8 @@ def by_quantile(results: pd.DataFrame) -> str:
     text = means.apply(lambda r: f"{r['accuracy']:.3f} / {r['gap']:.3f}", axis=1).unstack()
     lines = ["| accuracy / gap | " + " | ".join(f"{q:g}" for q in text.columns) + " |"]
     lines.append("|" + "---|" * (1 + len(text.columns)))
-    order = [f"{s} {n}" for s, n in VARIANTS]
-    lines += [f"| {name} | " + " | ".join(text.loc[name]) + " |" for name in order]
+    order = [f"{s} {n}" for s, n in variants()]
+    lines += [f"| {n} | " + " | ".join(text.loc[n]) + " |" for n in order if n in text.index]
     return "\n".join(lines)
 
 
@@ -205,6 +213,12 @@ def report(rows: list[dict]) -> None:
         print("\n" + by_quantile(part))
 
 
+def tag(args: argparse.Namespace) -> str:
+    """What was asked, in the name of the files that hold it."""
+    asked = (args.n_train, args.epochs, args.patch_size, args.noises, args.quantiles)
+    return hashlib.sha256(repr(asked).encode()).hexdigest()[:8]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
@@ -212,6 +226,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--n-train", type=int, default=1200)
     parser.add_argument("--confounders", default=",".join(TARGETS))
+    parser.add_argument("--noises", nargs="+", default=NOISES)
+    parser.add_argument("--quantiles", type=float, nargs="+", default=QUANTILES)
+    parser.add_argument("--patch-size", type=int)
     parser.add_argument("--out", type=Path, default=Path("runs/attribution_faces"))
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -220,7 +237,7 @@ def main() -> None:
     for seed in range(args.first_seed, args.first_seed + args.seeds):
         faces = None
         for confounder in args.confounders.split(","):
-            path = args.out / f"{confounder}-{args.n_train}-{args.epochs}-{seed}.json"
+            path = args.out / f"{confounder}-{tag(args)}-{seed}.json"
             if not path.exists():
                 faces = faces or load_faces(10_000, 32, return_masks=True, random_state=seed)
                 path.write_text(json.dumps(run(faces, confounder, seed, args), default=float))
