@@ -36,7 +36,7 @@ def accelerated(
     parts = list(_around(module, module.head)) if compile else []
     try:
         for part in parts:
-            part.compile(**({} if compile is True else {"backend": compile}))
+            part._compiled_call_impl = _compiled(part, compile)
         if amp:
             _autocast(module)
         with warnings.catch_warnings():
@@ -48,6 +48,19 @@ def accelerated(
             part._compiled_call_impl = None
         for name in ("features", "forward"):
             vars(module).pop(name, None)
+
+
+def _compiled(part: nn.Module, compile: bool | str | Callable[..., Any]) -> Callable[..., Any]:
+    """What `nn.Module.compile` makes, under a function of ours.
+
+    torch 2.6 to 2.8 pass over a bare `nn.Sequential` otherwise, without a word.
+    """
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return part._call_impl(*args, **kwargs)
+
+    backend: Any = "inductor" if compile is True else compile
+    return torch.compile(call, backend=backend)
 
 
 def _around(module: nn.Module, head: Any) -> Iterator[nn.Module]:
