@@ -27,6 +27,7 @@ _ROOMS = (
     "metrics",
     "nn",
     "plugins",
+    "reports",
     "saving",
     "toolkits",
     "types",

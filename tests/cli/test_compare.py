@@ -27,7 +27,7 @@ FACES = shlex.split(
     "--dataset faces --n-samples 500 --image-size 24 --target eyeglasses --sensitive hat "
     "--confounding 0.9 --n-train 160 --n-test 80"
 )
-SMALL = shlex.split("--epochs 1 --n-boot 50 --seeds 2")
+SMALL = shlex.split("--epochs 1 --n-boot 50 --seeds 2 --no-report")
 
 
 def run(*arguments: str, small: list[str] = SMALL) -> Result:
@@ -61,6 +61,7 @@ def test_the_same_numbers_as_from_python(finished: tuple[Path, Result]) -> None:
         max_epochs=1,
         n_boot=50,
         progress=False,
+        report=False,
     )  # fmt: skip
     table = pd.read_csv(out / "results.csv").drop(columns="train_seconds")
     mine = found.results.drop(columns="train_seconds")

@@ -28,6 +28,7 @@ def small() -> dict[str, Any]:
         "max_epochs": 1,
         "n_boot": 50,
         "progress": False,
+        "report": False,
     }
 
 

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("fairvision.cli.compare", "Train methods with several seeds, side by side."),
     "methods": ("fairvision.cli.methods", "List the debiasing methods that are installed."),
     "plugins": ("fairvision.cli.plugins", "List the plugins, and say what is wrong with any."),
+    "report": ("fairvision.cli.report", "Draw a finished comparison as one HTML file."),
 }
 
 
@@ -67,7 +68,22 @@ class LazyGroup(click.Group):
             raise _OneLine(clean(error, limit=4000)) from error
 
 
-@click.group(cls=LazyGroup)
+@click.group(
+    cls=LazyGroup,
+    epilog="""\b
+Examples:
+  fairvision compare --dataset faces --methods erm,jlu --seeds 2 --out runs/faces
+  fairvision COMMAND --help
+
+\b
+Exit codes: 0 done; 1 a check failed (`audit --fail-if`, `plugins --strict`) or every
+run did; 2 the input cannot be used; 130 interrupted (`compare --out` resumes).
+
+\b
+Completion: eval "$(_FAIRVISION_COMPLETE=bash_source fairvision)" in ~/.bashrc, or
+zsh_source in ~/.zshrc; for fish: _FAIRVISION_COMPLETE=fish_source fairvision | source
+""",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, prog_name="fairvision")
 def main(debug: bool) -> None:

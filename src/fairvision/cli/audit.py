@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,7 +132,24 @@ def _privileged(table: pd.DataFrame, pairs: tuple[str, ...], sensitive: list[str
     return chosen or None
 
 
-@click.command("audit")
+class _Audit(click.Command):
+    """Keeps what was typed, for the report to say."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta["fairvision.words"] = ["fairvision", "audit", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.command(
+    "audit",
+    cls=_Audit,
+    epilog="""\b
+Examples:
+  fairvision audit predictions.csv --y-true smiling --y-pred predicted --sensitive skin_tone
+  fairvision audit predictions.parquet --y-true y --y-pred p --y-score s \\
+      --sensitive gender,race --fail-if 'accuracy_gap.upper>0.1' --report audit.html
+""",
+)
 @click.argument("predictions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--y-true", required=True, metavar="COLUMN", help="True labels.")
 @click.option("--y-pred", required=True, metavar="COLUMN", help="Predicted labels.")
@@ -160,6 +178,10 @@ def _privileged(table: pd.DataFrame, pairs: tuple[str, ...], sensitive: list[str
 @click.option("--missing", type=click.Choice(["raise", "group"]), default="raise")
 @click.option("--seed", type=int, help="Makes the intervals repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--quiet", is_flag=True, help="Print only what --fail-if found.")
+@click.option(
+    "--report", type=click.Path(dir_okay=False, path_type=Path), help="HTML file to write."
+)
 @click.option(
     "--fail-if",
     multiple=True,
@@ -185,6 +207,8 @@ def command(
     missing: str,
     seed: int | None,
     as_json: bool,
+    quiet: bool,
+    report: Path | None,
     fail_if: tuple[str, ...],
 ) -> None:
     """Evaluate the predictions in a CSV, Parquet or NPZ file, by group, with intervals.
@@ -218,14 +242,27 @@ def command(
     )
     groupings = list({id(e): e for e in (found, *found.by_attribute.values())}.values())
     failed = [reason for c in conditions for reason in c.verdicts(groupings)]
+    if report is not None:
+        _write(report, found, predictions, context, failed)
+        if not quiet:
+            click.echo(f"Report: {report}", err=True)
     if as_json:
         print_json({**found.to_dict(), "failed": failed})
-    else:
+    elif not quiet:
         for evaluation in groupings:
             _print(evaluation)
     for reason in failed:
         click.echo(f"FAILED: {reason}", err=True)
     context.exit(1 if failed else 0)
+
+
+def _write(
+    path: Path, found: Evaluation, source: Path, context: click.Context, failed: list[str]
+) -> None:
+    from fairvision.reports import evaluation_page, write_page
+
+    words = shlex.join(context.meta["fairvision.words"])
+    write_page(path, evaluation_page(found, source=source.name, command=words, failed=failed))
 
 
 def _number(value: Any) -> str:

@@ -100,6 +100,12 @@ Examples:
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.")
 @click.option("--overwrite", is_flag=True, help="Start anew in --out: remove its runs.")
+@click.option(
+    "--report/--no-report",
+    default=True,
+    show_default=True,
+    help="Keep pictures of the models, and write report.html into --out.",
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(**options: Any) -> None:
@@ -130,6 +136,8 @@ def command(**options: Any) -> None:
             device=options["device"],
             n_boot=options["n_boot"],
             progress=not options["quiet"],
+            # Without a folder there is no place for a page.
+            report=options["report"] and options["out"] is not None,
         )
     except KeyboardInterrupt:
         if options["out"]:
@@ -167,6 +175,8 @@ def _print(result: Any) -> None:
         click.echo(f"{result.reused} of {len(result.runs)} runs were already done.")
     if result.out is not None:
         click.echo(f"Results: {result.out / 'results.csv'}, {result.out / 'comparison.json'}")
+        if result.plan.report:
+            click.echo(f"Report: {result.out / 'report.html'}")
 
 
 def _print_table(frame: Any, corner: str) -> None:

@@ -14,7 +14,14 @@ from fairvision.types import STAGES, Stage
 _NEEDS = ("never", "fit", "validation", "predict")
 
 
-@click.command("methods")
+@click.command(
+    "methods",
+    epilog="""\b
+Examples:
+  fairvision methods
+  fairvision methods --stage post --needs validation --json
+""",
+)
 @click.option("--stage", type=click.Choice(STAGES), help="Only this stage.")
 @click.option(
     "--needs",

@@ -12,12 +12,22 @@ from fairvision.hookspecs import API_VERSION
 from fairvision.plugins import Plugin, PluginFailure, PluginNote, Registry, clean
 
 
-@click.command("plugins")
+@click.command(
+    "plugins",
+    epilog="""\b
+Examples:
+  fairvision plugins
+  fairvision plugins --strict --json
+""",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--strict", is_flag=True, help="Exit with code 1 if a plugin failed.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool, strict: bool) -> None:
-    """List the plugins, what each offers, and what to do about those that failed."""
+    """List the plugins, what each offers, and what to do about those that failed.
+
+    Exit code 0: listed. 1: with --strict, a plugin failed.
+    """
     found = registry()
     if as_json:
         print_json(_json(found))

@@ -5,6 +5,7 @@ put it in the place of the function `fairvision.compare`.
 """
 
 from fairvision.comparison.compare import compare
+from fairvision.comparison.facts import read_facts
 from fairvision.comparison.result import Comparison
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["Comparison", "compare", "read_facts"]

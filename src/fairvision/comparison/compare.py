@@ -18,6 +18,7 @@ from fairvision.comparison.split import plan_split
 from fairvision.comparison.store import Store
 from fairvision.comparison.summary import differences, summarize
 from fairvision.exceptions import InputError
+from fairvision.reports import comparison_page
 
 __all__ = ["compare"]
 
@@ -43,6 +44,7 @@ def compare(
     device: str = "auto",
     n_boot: int = 1000,
     progress: bool = True,
+    report: bool = True,
 ) -> Comparison:
     """Train every method with every seed, and set them beside each other.
 
@@ -94,6 +96,9 @@ def compare(
         Bootstrap draws of each interval.
     progress : bool, default=True
         A bar on a terminal, a line a run elsewhere, on stderr.
+    report : bool, default=True
+        Keep what a report shows of the first seed's estimators (a few seconds a
+        method; some of the test pictures are among it), and write `out`/report.html.
 
     Returns
     -------
@@ -130,6 +135,7 @@ def compare(
         n_threads=n_threads,
         n_boot=n_boot,
         versions=versions(),
+        report=report,
     )
     rehearse(plan, data)
     store = None if out is None else Store(out)
@@ -151,6 +157,8 @@ def compare(
     if store is not None:
         store.write_text("results.csv", result.results.to_csv(index=False))
         store.write_text("comparison.json", dumps(result.to_dict()))
+        if report:
+            store.write_text("report.html", comparison_page(result.facts()))
     return result
 
 

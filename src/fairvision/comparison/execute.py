@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from fairvision.base import accepts, compose, fit_with_groups
 from fairvision.comparison.data import class_names
+from fairvision.comparison.evidence import collect, worst_cell
 from fairvision.comparison.plan import PLAIN_TRAINING, MethodPlan, Plan
 from fairvision.comparison.split import split_rows
 from fairvision.exceptions import InputError
@@ -53,6 +54,8 @@ class Run:
     rows, y_true, y_pred : ndarray of shape (n_test,)
         Row numbers in the data set, classes, predicted classes.
     y_score : ndarray of shape (n_test,) or (n_test, n_classes), or None
+    evidence : dict or None
+        What a report shows of the fitted estimator, `fairvision.comparison.evidence`.
     """
 
     identity: str
@@ -70,6 +73,7 @@ class Run:
     y_true: NDArray[Any]
     y_pred: NDArray[Any]
     y_score: NDArray[np.float64] | None
+    evidence: dict[str, Any] | None = None
 
 
 def build(method: MethodPlan, plan: Plan, seed: int, callbacks: Sequence[Any] = ()) -> Any:
@@ -152,6 +156,7 @@ def _measure(
     seconds: float,
 ) -> Run:
     images, y_true, groups = _take(data, test)
+    y_true = np.asarray(y_true)
     y_pred, y_score = _predict(estimator, images, groups, method.groups_at_predict)
     evaluation = evaluate_predictions(
         y_true,
@@ -178,9 +183,22 @@ def _measure(
         leakage=_leakage(estimator, images, y_true, groups, plan.n_boot, seed),
         history=_history(estimator),
         rows=np.asarray(test, dtype=np.int64),
-        y_true=np.asarray(y_true),
-        y_pred=np.asarray(y_pred),
+        y_true=y_true,
+        y_pred=y_pred,
         y_score=y_score,
+        evidence=None
+        if not plan.has_evidence(seed)
+        else collect(
+            method.name,
+            estimator,
+            images,
+            y_true,
+            groups,
+            y_pred,
+            evaluation=evaluation,
+            classes=class_names(data),
+            seed=seed,
+        ),
     )
 
 
@@ -205,17 +223,18 @@ def _predict(
 
 def _worst_group(evaluation: Evaluation, classes: Sequence[str]) -> dict[str, Any] | None:
     """The class and group in which the smallest share is predicted right."""
-    n = evaluation.counts.sum(2)
-    if not n.all():
+    cell = worst_cell(evaluation)
+    if cell is None:
         return None
-    right = np.diagonal(evaluation.counts, axis1=1, axis2=2) / n
-    group, code = np.unravel_index(right.argmin(), right.shape)
+    group, code = cell
     label = evaluation.groups[group]
     return {
         "class": classes[code],
         "group": [str(part) for part in (label if isinstance(label, tuple) else (label,))],
-        "n": int(n[group, code]),
-        "accuracy": float(right[group, code]),
+        "n": int(evaluation.counts[group, code].sum()),
+        "accuracy": float(
+            evaluation.counts[group, code, code] / evaluation.counts[group, code].sum()
+        ),
     }
 
 

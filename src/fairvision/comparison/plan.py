@@ -83,6 +83,8 @@ class Plan:
     n_boot : int
         Draws of each interval.
     versions : mapping of str to str
+    report : bool
+        Whether what a report shows of the first seed's estimators is kept.
     """
 
     dataset: Mapping[str, Any]
@@ -94,6 +96,11 @@ class Plan:
     n_threads: int = 1
     n_boot: int = 1000
     versions: Mapping[str, str] = field(default_factory=dict)
+    report: bool = True
+
+    def has_evidence(self, seed: int) -> bool:
+        """Whether the report shows the estimators of this seed: of the first only."""
+        return self.report and seed == self.seeds[0]
 
     def common(self) -> dict[str, Any]:
         """What must agree before runs of two plans may stand in one table."""

@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 
 from fairvision.comparison.execute import Run
+from fairvision.comparison.facts import facts, method_facts
 from fairvision.comparison.plain import plain
 from fairvision.comparison.plan import Plan
 from fairvision.comparison.summary import MIN_SEEDS, measures
+from fairvision.reports import comparison_page, plot_comparison, write_page
 
 __all__ = ["Comparison"]
 
@@ -193,6 +195,9 @@ class Comparison:
         return plain(
             {
                 "plan": self.plan.to_dict(),
+                "baseline": self.baseline,
+                "columns": COLUMNS,
+                "methods": method_facts(self.plan.methods),
                 "results": self.results.to_dict(orient="records"),
                 "summary": self.summary.reset_index().to_dict(orient="records"),
                 "differences": self.differences.reset_index().to_dict(orient="records"),
@@ -203,6 +208,45 @@ class Comparison:
                 "notes": self.notes(),
             }
         )
+
+    def facts(self) -> dict[str, Any]:
+        """All that a report says, as plain data."""
+        folder = {} if self.out is None else {"folder": str(self.out)}
+        return {**facts(self.to_dict(), self.runs), **folder}
+
+    def report(self, path: str | Path) -> Path:
+        """Write one HTML file with everything in it, to look at and to send.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        RunError
+            If the file cannot be written.
+        """
+        return write_page(path, comparison_page(self.facts()))
+
+    def plot(self, gap: str | None = None, *, ax: Any = None) -> Any:
+        """Draw accuracy against a fairness gap, a point a method, with intervals.
+
+        Parameters
+        ----------
+        gap : str or None, default=None
+            A measure of `summary`; None takes the equalized odds difference where
+            it is defined, and else the accuracy gap.
+        ax : matplotlib axes or None
+
+        Returns
+        -------
+        matplotlib axes
+        """
+        return plot_comparison(self.to_dict(), gap, ax)
 
 
 def _cell(row: pd.Series, n_seeds: int, sign: str) -> str:

@@ -24,7 +24,9 @@ __all__ = ["Store"]
 
 _ARRAYS = ("rows", "y_true", "y_pred", "y_score")
 _PLAN, _RUN, _PREDICTIONS, _ERROR = "plan.json", "run.json", "predictions.npz", ".error.txt"
-_RESULTS = ("results.csv", "comparison.json")
+_EVIDENCE = "evidence.json"
+_SUMMARY = "comparison.json"
+_RESULTS = ("results.csv", _SUMMARY, "report.html")
 # No dots and no capitals: a label can name neither our own files nor a second one's folder.
 _SAFE = re.compile(r"[a-z0-9][a-z0-9_=-]{0,63}")
 
@@ -36,8 +38,10 @@ class Store:
 
         out/plan.json                      what was asked for
         out/results.csv, comparison.json   a row a run, and all numbers
+        out/report.html                    the same to look at
         out/METHOD/seed-0/run.json         metrics, training curves, seconds
         out/METHOD/seed-0/predictions.npz  rows, y_true, y_pred, y_score
+        out/METHOD/seed-0/evidence.json    pictures for the report, first seed only
         out/METHOD/seed-0.error.txt        why a run failed
 
     A run is written to a temporary folder beside its place and renamed, so that
@@ -93,7 +97,7 @@ class Store:
         for error in self.out.glob("*/seed-*" + _ERROR):
             error.unlink()
         for run in [*self.out.glob("*/seed-*"), *self.out.glob("*/.seed-*.partial")]:
-            for name in (_RUN, _PREDICTIONS):
+            for name in (_RUN, _PREDICTIONS, _EVIDENCE):
                 (run / name).unlink(missing_ok=True)
             with suppress(OSError):  # a folder that holds something else stays
                 run.rmdir()
@@ -122,6 +126,11 @@ class Store:
 
         A folder that cannot be read counts as not run: it is done again.
         """
+        run = self.find(method, seed)
+        return run if run is not None and run.identity == identity else None
+
+    def find(self, method: str, seed: int) -> Run | None:
+        """A finished run of whatever identity, or None."""
         folder = self.folder(method, seed)
         try:
             fields = json.loads((folder / _RUN).read_text(encoding="utf-8"))
@@ -131,16 +140,36 @@ class Store:
                 np.load(file, allow_pickle=False) as arrays,
             ):
                 columns = {name: arrays.get(name) for name in _ARRAYS}
-            run = Run(**fields, **columns)
+            run = Run(**fields, **columns, evidence=_evidence(folder))
             whole = {len(run.rows), len(run.y_true), len(run.y_pred)} == {run.n_test}
         except Exception:  # a damaged archive raises anything from BadZipFile to zlib.error
             return None
-        return run if whole and (run.identity, run.method) == (identity, method) else None
+        return run if whole and run.method == method else None
+
+    def summary(self) -> dict[str, Any]:
+        """What the last comparison in this folder found.
+
+        Raises
+        ------
+        RunError
+            If the folder holds no finished comparison.
+        """
+        path = self.out / _SUMMARY
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if {"plan", "results", "summary", "methods"} <= found.keys():
+                return dict(found)
+            reason = "it lacks what a report needs; run the same `fairvision compare` once more"
+        except FileNotFoundError:
+            reason = "there is none; pass the --out of a finished `fairvision compare`"
+        except (OSError, ValueError, AttributeError) as error:
+            reason = f"{error}; run the same `fairvision compare` once more"
+        raise RunError(f"{path} cannot be read: {reason}.")
 
     def write(self, run: Run) -> None:
         """Store a run: all of it or nothing."""
         place = self.folder(run.method, run.seed)
-        fields = {k: v for k, v in vars(run).items() if k not in _ARRAYS}
+        fields = {k: v for k, v in vars(run).items() if k not in (*_ARRAYS, "evidence")}
         arrays = {k: v for k in _ARRAYS if (v := getattr(run, k)) is not None}
         # A name that the next attempt finds again: whatever a kill left there goes.
         scratch = place.with_name(f".{place.name}.partial")
@@ -150,6 +179,8 @@ class Store:
                 scratch.mkdir(parents=True)
                 _write(scratch / _RUN, dumps(fields).encode())
                 _write(scratch / _PREDICTIONS, _packed(arrays))
+                if run.evidence is not None:
+                    _write(scratch / _EVIDENCE, dumps(run.evidence).encode())
                 if place.exists():
                     shutil.rmtree(place)
                 os.rename(scratch, place)
@@ -184,6 +215,15 @@ class Store:
                 f"cannot write {path}: {error.strerror or error}. Finished runs are kept: free "
                 "some space or mend the folder, and run the same command again."
             ) from error
+
+
+def _evidence(folder: Path) -> dict[str, Any] | None:
+    """What a run shows in the report; a run without it is whole all the same."""
+    try:
+        found = json.loads((folder / _EVIDENCE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _packed(arrays: dict[str, Any]) -> bytes:

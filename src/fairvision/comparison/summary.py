@@ -12,7 +12,7 @@ from scipy import stats
 from fairvision.comparison.execute import Run
 from fairvision.metrics import paired_difference
 
-__all__ = ["MIN_SEEDS", "differences", "measures", "summarize"]
+__all__ = ["MIN_SEEDS", "differences", "interval", "measures", "summarize"]
 
 #: Fewer seeds say too little of the noise of training: the test rows' interval is shown instead.
 MIN_SEEDS = 3
@@ -40,7 +40,7 @@ def _triple(entry: Any) -> Triple:
     return value, lower, upper
 
 
-def _interval(triples: Sequence[Triple]) -> Triple:
+def interval(triples: Sequence[Triple]) -> Triple:
     """Mean over seeds with its 95 % interval; all undefined if one seed's value is.
 
     From `MIN_SEEDS` seeds on, Student's t over the seeds, which covers training
@@ -61,7 +61,7 @@ def _frame(each: dict[str, list[dict[str, Triple]]]) -> pd.DataFrame:
     for method, seeds in each.items():
         for metric in dict.fromkeys(name for found in seeds for name in found):
             triples = [found[metric] for found in seeds if metric in found]
-            rows.append((method, metric, *_interval(triples), len(triples)))
+            rows.append((method, metric, *interval(triples), len(triples)))
     columns = ["method", "metric", "value", "lower", "upper", "n_seeds"]
     return pd.DataFrame(rows, columns=columns).set_index(["method", "metric"])
 

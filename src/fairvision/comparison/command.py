@@ -1,0 +1,93 @@
+"""The command that does a comparison again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+__all__ = ["command"]
+
+# Parameters of loaders that `fairvision compare` has options for.
+_DATA = ("root", "labels", "split_column", "cache", "skip_bad")
+_OPTIONS = {*_DATA, "target", "sensitive", "image_size", "n_samples"}
+_SPLIT = ("confounding", "n_train", "n_test")
+
+
+def command(plan: Mapping[str, Any]) -> str:
+    """``fairvision compare ...``, or the call in Python where the shell cannot say it.
+
+    Parameters
+    ----------
+    plan : mapping
+        Of `Plan.to_dict`.
+    """
+    return shlex.join(_words(plan)) if _in_words(plan) else _call(plan)
+
+
+def _in_words(plan: Mapping[str, Any]) -> bool:
+    """Whether the shell command has an option for everything."""
+    seeds = list(plan["seeds"])
+    return (
+        plan["dataset"]["name"] != "given"
+        and set(plan["dataset"]["params"]) <= _OPTIONS
+        and seeds == list(range(len(seeds)))
+        and all(method["label"] in _names(method) for method in plan["methods"])
+        and len(_presets(plan)) <= 1
+    )
+
+
+def _names(method: Mapping[str, Any]) -> tuple[str, str]:
+    return method["name"], method["name"].rpartition(":")[2]
+
+
+def _presets(plan: Mapping[str, Any]) -> set[str]:
+    held = [m for method in plan["methods"] for m in (method, method["model"] or {})]
+    return {m["preset"] for m in held if m.get("preset")}
+
+
+def _words(plan: Mapping[str, Any]) -> list[str]:
+    dataset, split, methods = plan["dataset"], plan["split"], plan["methods"]
+    words = ["fairvision", "compare", "--dataset", dataset["name"]]
+    for name, value in dataset["params"].items():
+        option = f"--{name.replace('_', '-')}"
+        several = ",".join(value) if isinstance(value, list) else str(value)
+        words += [option] if name == "skip_bad" else [option, several]
+    for name in _SPLIT:
+        words += (
+            [f"--{name.replace('_', '-')}", str(split[name])] if split[name] is not None else []
+        )
+    if split["by"] == "random":
+        words += ["--test-size", str(split["test_size"])]
+    words += ["--methods", ",".join(method["label"] for method in methods)]
+    words += ["--seeds", str(len(plan["seeds"])), "--epochs", str(plan["max_epochs"])]
+    words += ["--preset", next(iter(_presets(plan)), ""), "--threads", str(plan["n_threads"])]
+    words += ["--n-boot", str(plan["n_boot"]), "--device", plan["device"]]
+    return [*words, *_settings(methods)]
+
+
+def _settings(methods: list[Mapping[str, Any]]) -> Iterator[str]:
+    for method in methods:
+        for name, value in method["params"].items():
+            yield from ("--set", f"{method['label']}.{name}={json.dumps(value)}")
+
+
+def _call(plan: Mapping[str, Any]) -> str:
+    dataset, split = plan["dataset"], plan["split"]
+    given = dataset["name"] == "given"
+    methods = {m["label"]: (m["name"], m["params"]) for m in plan["methods"]}
+    options = {
+        "seeds": list(plan["seeds"]),
+        **({} if given else {"dataset_params": dataset["params"]}),
+        **{name: split[name] for name in _SPLIT if split[name] is not None},
+        **({"test_size": split["test_size"]} if split["by"] == "random" else {}),
+        "max_epochs": plan["max_epochs"],
+        "preset": next(iter(_presets(plan)), None),
+        "n_threads": plan["n_threads"],
+        "n_boot": plan["n_boot"],
+        "device": plan["device"],
+    }
+    lines = ["dataset" if given else repr(dataset["name"]), repr(methods)]
+    lines += [f"{name}={value!r}" for name, value in options.items()]
+    return "fairvision.compare(\n" + "".join(f"    {line},\n" for line in lines) + ")"

@@ -1,0 +1,98 @@
+"""All that a report says of a comparison, as plain data: the same from memory and from a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+from fairvision.comparison.command import command
+from fairvision.comparison.execute import Run
+from fairvision.comparison.plan import MethodPlan
+from fairvision.comparison.store import Store
+from fairvision.comparison.summary import interval
+from fairvision.exceptions import PluginError
+from fairvision.plugins import RegisteredMethod, default_registry
+
+__all__ = ["facts", "method_facts", "read_facts"]
+
+Triple = tuple[float, float, float]
+
+
+def method_facts(methods: Iterable[MethodPlan]) -> dict[str, dict[str, Any]]:
+    """What each method of a comparison is and where it was published, by its label."""
+    return {method.label: _method(method) for method in methods}
+
+
+def _method(method: MethodPlan) -> dict[str, Any]:
+    try:
+        found = cast(RegisteredMethod, default_registry().find("method", method.name))
+    except PluginError:  # no longer installed: the numbers stand, who made them is not known
+        return {"summary": "", "reference": None, "needs": None}
+    reference = found.reference
+    return {
+        "summary": found.descriptor.summary,
+        "reference": None if reference is None else asdict(reference),
+        "needs": asdict(found.needs),
+    }
+
+
+def facts(summary: Mapping[str, Any], runs: Iterable[Run]) -> dict[str, Any]:
+    """Set a comparison's `to_dict` and its runs side by side.
+
+    Parameters
+    ----------
+    summary : mapping
+        Of `Comparison.to_dict`.
+    runs : iterable of Run
+
+    Returns
+    -------
+    dict
+        Plain data: `fairvision.reports` needs nothing else.
+    """
+    runs = list(runs)
+    return {
+        **summary,
+        "runs": [
+            {name: getattr(run, name) for name in ("method", "seed", "history", "leakage")}
+            for run in runs
+        ],
+        "by_group": _by_group(runs),
+        "evidence": {run.method: run.evidence for run in runs if run.evidence},
+        "command": command(summary["plan"]),
+    }
+
+
+def read_facts(folder: str | Path) -> dict[str, Any]:
+    """The same of a comparison's folder.
+
+    Raises
+    ------
+    RunError
+        If the folder holds no finished comparison.
+    """
+    store = Store(folder)
+    summary = store.summary()
+    found = (store.find(str(row["method"]), int(row["seed"])) for row in summary["results"])
+    return {**facts(summary, [run for run in found if run]), "folder": str(folder)}
+
+
+def _by_group(runs: list[Run]) -> list[dict[str, Any]]:
+    """Each method's rates by group: mean over seeds, interval, rows of a seed."""
+    cells: dict[tuple[str, str, str], list[Triple]] = {}
+    rows: dict[tuple[str, str], set[int]] = {}
+    for run in runs:
+        for entry in run.evaluation["by_group"]:
+            group = " × ".join(map(str, entry["group"].values()))
+            rows.setdefault((run.method, group), set()).add(entry["n"])
+            for metric, rate in entry["rates"].items():
+                ends = (rate[key] for key in ("value", "lower", "upper"))
+                triple = tuple(float("nan") if end is None else float(end) for end in ends)
+                cells.setdefault((run.method, group, metric), []).append(cast(Triple, triple))
+    return [
+        {"method": method, "group": group, "metric": metric, "n": sorted(rows[method, group])}
+        | dict(zip(("value", "lower", "upper"), interval(triples), strict=True))
+        for (method, group, metric), triples in cells.items()
+    ]

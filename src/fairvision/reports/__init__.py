@@ -1,0 +1,11 @@
+"""Reports to look at: one HTML file with everything in it, which loads nothing.
+
+The room takes plain data (`Comparison.facts`) or an `Evaluation` and gives back
+a page; who calls it, and where the page goes, is not its business.
+"""
+
+from fairvision.reports._comparison import comparison_page, plot_comparison
+from fairvision.reports._evaluation import evaluation_page
+from fairvision.reports._page import write_page
+
+__all__ = ["comparison_page", "evaluation_page", "plot_comparison", "write_page"]

@@ -1,0 +1,191 @@
+"""The page of a comparison, from its facts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fairvision.reports._comparison_parts import groups_part, methods_part, models_part
+from fairvision.reports._draw import Point, tradeoff
+from fairvision.reports._page import Album, render
+from fairvision.reports._svg import Picture, picture
+from fairvision.reports._words import Estimate, estimate, metric_name, short
+
+__all__ = ["comparison_page", "plot_comparison"]
+
+#: Which way is better; what is not named here is not judged.
+BETTER = {
+    "accuracy": 1,
+    "worst_group_accuracy": 1,
+    "accuracy_gap": -1,
+    "equalized_odds_difference": -1,
+    "leakage": -1,
+}
+#: The gap of the first picture. Where groups are balanced a bias may cost all of them the same
+#: accuracy, so the difference of error rates comes first.
+GAPS = ("equalized_odds_difference", "accuracy_gap")
+
+Table = Mapping[tuple[str, str], Estimate]
+
+
+def comparison_page(facts: Mapping[str, Any]) -> str:
+    """Draw a comparison as one HTML page.
+
+    Parameters
+    ----------
+    facts : mapping
+        Of `Comparison.facts` or `fairvision.comparison.read_facts`.
+
+    Returns
+    -------
+    str
+    """
+    summary, differences = table_of(facts["summary"]), table_of(facts["differences"])
+    gap, album = _gap(summary), Album()
+    content = {
+        "title": f"{len(facts['plan']['methods'])} methods on {_dataset(facts)}",
+        "sentence": _sentence(facts, summary, differences, gap),
+        "hero": _hero(facts, summary, gap),
+        "unplaced": [m for m in _labels(facts) if not summary.get((m, gap))],
+        "gap": metric_name(gap),
+        "baseline": facts["baseline"],
+        "has_differences": bool(facts["differences"]),
+        "columns": [{"name": name, "better": BETTER.get(k, 0)} for k, name in _columns(facts)],
+        "rows": _rows(facts, summary, differences),
+        "notes": facts["notes"],
+        "failures": facts["failures"],
+        **groups_part(facts, summary),
+        **methods_part(facts),
+        **models_part(facts, album),
+        "versions": facts["plan"]["versions"],
+        "command": facts["command"],
+    }
+    return render("comparison.html", content | {"n_left_out": album.n_left_out})
+
+
+def plot_comparison(facts: Mapping[str, Any], gap: str | None = None, ax: Any = None) -> Any:
+    """Draw accuracy against a gap on matplotlib axes; see `Comparison.plot`."""
+    summary = table_of(facts["summary"])
+    gap = gap or _gap(summary)
+    points = _points(facts, summary, gap)
+    if not points:
+        known = sorted({metric for _, metric in summary})
+        raise ValueError(f"gap {gap!r} is defined for no method; there are {', '.join(known)}.")
+    if ax is None:
+        from matplotlib.figure import Figure
+
+        # A figure of its own: pyplot would keep it alive and pick a window system.
+        ax = Figure(layout="constrained").add_subplot()
+    tradeoff(ax, points, metric_name(gap))
+    return ax
+
+
+def table_of(records: Sequence[Mapping[str, Any]]) -> Table:
+    """Records as (method, metric) -> number with interval."""
+    return {(record["method"], record["metric"]): estimate(record) for record in records}
+
+
+def _labels(facts: Mapping[str, Any]) -> list[str]:
+    return [method["label"] for method in facts["plan"]["methods"]]
+
+
+def _dataset(facts: Mapping[str, Any]) -> str:
+    name = facts["plan"]["dataset"]["name"]
+    return "a data set of your own" if name == "given" else f"“{short(name)}”"
+
+
+def _columns(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    measured = {record["metric"] for record in facts["summary"]}
+    return [(key, name) for key, name in facts["columns"].items() if key in measured]
+
+
+def _gap(summary: Table) -> str:
+    """The first gap that is defined for some method."""
+    return next((g for g in GAPS if any(v for (_, k), v in summary.items() if k == g)), GAPS[0])
+
+
+def _points(facts: Mapping[str, Any], summary: Table, gap: str) -> list[Point]:
+    found = [
+        Point(label, summary[label, gap], summary[label, "accuracy"], label == facts["baseline"])
+        for label in _labels(facts)
+        if (label, gap) in summary
+    ]
+    return [point for point in found if point.gap and point.accuracy]
+
+
+def _hero(facts: Mapping[str, Any], summary: Table, gap: str) -> Picture | None:
+    points = _points(facts, summary, gap)
+    if not points:
+        return None
+    name = metric_name(gap)
+    words = [f"{p.label}: accuracy {p.accuracy.text()}, gap {p.gap.text()}" for p in points]
+    alt = f"Accuracy against {name}, smaller gap to the left. {'; '.join(map(short, words))}."
+    return picture(lambda ax: tradeoff(ax, points, name), alt, (4.5, 3.6))
+
+
+def _sentence(facts: Mapping[str, Any], summary: Table, differences: Table, gap: str) -> str:
+    """What the comparison found, and no more than its intervals bear."""
+    points, name, base = _points(facts, summary, gap), metric_name(gap), facts["baseline"]
+    if not points:
+        return "No method has a gap that is defined: the notes say why."
+    best = min(points, key=lambda p: p.gap.value)
+    known = {p.label for p in points}
+    if base not in known or len(known) == 1:
+        return (
+            f"The {name} of {best.label} is {best.gap.text()}, its accuracy {best.accuracy.text()}."
+        )
+    if best.label == base:
+        return f"No method has a smaller {name} than plain training ({base}): {best.gap.text()}."
+    nothing = Estimate(math.nan)
+    by, cost = (differences.get((best.label, key), nothing) for key in (gap, "accuracy"))
+    values = f"{best.gap.value:.3f} against {summary[base, gap].value:.3f}"
+    what = f"difference {by.text('+')}; its accuracy differs by {cost.text('+')}"
+    if by.excludes_zero:
+        return f"{best.label} has the smallest {name}, {values} of plain training ({base}): {what}."
+    return (
+        f"No method's {name} is below that of plain training ({base}) by more than its interval; "
+        f"lowest is {best.label}, {values}: {what}."
+    )
+
+
+def _rows(facts: Mapping[str, Any], summary: Table, differences: Table) -> list[dict[str, Any]]:
+    """The lines of the table."""
+    keys = [key for key, _ in _columns(facts)]
+    best = {key: _best(summary, key, _labels(facts)) for key in keys}
+    errors = {failure["method"]: failure["error"] for failure in facts["failures"]}
+    rows = []
+    for method in facts["plan"]["methods"]:
+        label = method["label"]
+        runs = [row for row in facts["results"] if row["method"] == label]
+        rows.append(
+            {
+                "label": label,
+                "baseline": label == facts["baseline"],
+                "groups_seen": method["groups_seen"],
+                "cells": [_cell(summary, differences, label, key, best[key]) for key in keys],
+                "seconds": sum(r["train_seconds"] for r in runs) / len(runs) if runs else None,
+                "error": errors.get(label) if not runs else None,
+            }
+        )
+    return rows
+
+
+def _best(summary: Table, key: str, labels: Sequence[str]) -> float | None:
+    values = [found.value for label in labels if (found := summary.get((label, key)))]
+    if key not in BETTER or len(values) < 2:
+        return None
+    return max(values) if BETTER[key] > 0 else min(values)
+
+
+def _cell(
+    summary: Table, differences: Table, label: str, key: str, best: float | None
+) -> dict[str, Any]:
+    number, other = summary.get((label, key)), differences.get((label, key))
+    return {
+        "value": number.value if number else None,
+        "text": number.text() if number is not None else "",
+        "best": bool(number) and number is not None and number.value == best,
+        "difference": other.text("+") if other else "",
+        "apart": bool(other) and other is not None and other.excludes_zero,
+    }

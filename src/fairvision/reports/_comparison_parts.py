@@ -1,0 +1,206 @@
+"""The parts of a comparison's page: by group, by method, and what the fitted models show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from fairvision.reports import _draw
+from fairvision.reports._page import Album
+from fairvision.reports._svg import picture
+from fairvision.reports._words import Estimate, cite, estimate, metric_name, short
+
+__all__ = ["groups_part", "methods_part", "models_part"]
+
+_RATES = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
+_MOST_GROUPS = 12
+_MOST_CURVES = 4
+_NOT_CURVES = ("epoch", "dur", "train_batch_count", "valid_batch_count")
+
+Facts = Mapping[str, Any]
+
+
+def groups_part(facts: Facts, summary: Mapping[tuple[str, str], Estimate]) -> dict[str, Any]:
+    """Bars and a table of rates by group."""
+    entries, groups = facts["by_group"], group_names(facts)
+    rates = {(e["method"], e["group"], e["metric"]): estimate(e) for e in entries}
+    rows = {(e["method"], e["group"]): _span(e["n"]) for e in entries}
+    methods = list(dict.fromkeys(e["method"] for e in entries))
+    known = [rate for rate in _RATES if any(e["metric"] == rate for e in entries)]
+    return {
+        "groups": groups,
+        "n_groups": len({e["group"] for e in entries}),
+        "bars": [{"method": m, "picture": _bars(m, groups, rates, rows, summary)} for m in methods],
+        "rate_names": [metric_name(rate) for rate in known],
+        "rate_rows": [
+            {
+                "method": method,
+                "group": group,
+                "n": rows[method, group],
+                "rates": [rates[method, group, rate].text() for rate in known],
+            }
+            for method, group in rows
+        ],
+    }
+
+
+def group_names(facts: Facts) -> list[str]:
+    """The groups that pictures show: those with the lowest accuracy, if there are many."""
+    entries = [e for e in facts["by_group"] if e["metric"] == "accuracy"]
+    names = list(dict.fromkeys(e["group"] for e in entries))
+    if len(names) <= _MOST_GROUPS:
+        return names
+    lowest = {n: min(e["value"] or 0.0 for e in entries if e["group"] == n) for n in names}
+    return sorted(names, key=lowest.__getitem__)[:_MOST_GROUPS]
+
+
+def _span(numbers: Sequence[int]) -> str:
+    return "–".join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))
+
+
+def _bars(
+    method: str,
+    groups: Sequence[str],
+    rates: Mapping[tuple[str, str, str], Estimate],
+    rows: Mapping[tuple[str, str], str],
+    summary: Mapping[tuple[str, str], Estimate],
+) -> Any:
+    lines = [
+        (f"{short(g, 18)} (n={rows[method, g]})", rates[method, g, "accuracy"])
+        for g in groups
+        if (method, g) in rows
+    ]
+    words = "; ".join(f"{label} {rate.text()}" for label, rate in lines)
+    overall = summary[method, "accuracy"].value
+    draw = partial(_draw.bars, rows=lines, overall=overall)
+    alt = f"Accuracy of {short(method)} by group: {words}. All: {overall:.3f}."
+    return picture(draw, alt, (3.4, 0.55 + 0.3 * len(lines)))
+
+
+def methods_part(facts: Facts) -> dict[str, Any]:
+    """Who may see group labels when, what each method is, and how to cite it."""
+    references: dict[str, dict[str, Any]] = {}
+    lines = []
+    for method in facts["plan"]["methods"]:
+        found = facts["methods"].get(method["label"]) or {}
+        lines.append(
+            {
+                "label": method["label"],
+                "from": f"{method['name']} {method['version']}",
+                "stage": {"pre": "before", "in": "in", "post": "after"}.get(method["stage"], ""),
+                "summary": found.get("summary") or "",
+                "needs": found.get("needs"),
+            }
+        )
+        if found.get("reference"):
+            citation = cite(found["reference"])
+            references.setdefault(citation["text"], citation | {"methods": []})
+            references[citation["text"]]["methods"].append(method["label"])
+    return {"methods": lines, "references": list(references.values())}
+
+
+def models_part(facts: Facts, album: Album) -> dict[str, Any]:
+    """What was kept of the fitted estimators, and their training curves."""
+    evidence, groups = facts["evidence"], group_names(facts)
+    labels = [m["label"] for m in facts["plan"]["methods"]]
+    kept = [(label, evidence[label]) for label in labels if label in evidence]
+    return {
+        "least_in_bin": _draw.LEAST_IN_BIN,
+        "evidence_seed": next((found["seed"] for _, found in kept), None),
+        "worst": [_worst(label, found["worst"], album) for label, found in kept if found["worst"]],
+        "calibration": [
+            {"method": label, "picture": _calibration(label, found["reliability"], groups)}
+            for label, found in kept
+            if found["reliability"]
+        ],
+        "embeddings": [
+            _embedding(facts, label, found, groups) for label, found in kept if found["embedding"]
+        ],
+        "sections": _sections(kept, album),
+        "curves": [found for label in labels if (found := _curves(facts, label))],
+    }
+
+
+def _worst(label: str, found: Mapping[str, Any], album: Album) -> dict[str, Any]:
+    shown = [(album.admit(p["src"]), p["predicted"]) for p in found["pictures"]]
+    where = f"{found['class']}, {found['group']}"
+    return {
+        "method": label,
+        "where": where,
+        "n": found["n"],
+        "n_wrong": found["n_wrong"],
+        "pictures": [
+            {"src": src, "predicted": word, "alt": f"A test picture ({where}) taken for {word}"}
+            for src, word in shown
+            if src
+        ],
+    }
+
+
+def _calibration(label: str, bins: Sequence[Mapping[str, Any]], groups: Sequence[str]) -> Any:
+    curves = {group: [b for b in bins if b["group"] == group] for group in groups}
+    words = [
+        f"{short(group)}: "
+        + ", ".join(f"{b['observed']:.2f} at {b['mean_score']:.2f}" for b in own)
+        for group, own in curves.items()
+        if own
+    ]
+    alt = f"Share of positives by mean score, {short(label)}. {'; '.join(words)}."
+    return picture(partial(_draw.calibration, curves=curves), alt, (3.2, 2.9))
+
+
+def _embedding(
+    facts: Facts, label: str, evidence: Mapping[str, Any], groups: Sequence[str]
+) -> dict[str, Any]:
+    found = evidence["embedding"]
+    probe = _probe(facts, label, evidence["seed"])
+    if "error" in found:
+        return {"method": label, "picture": None, "error": found["error"], "probe": probe}
+    alt = (
+        f"Features of {len(found['x'])} test pictures by {short(label)} in two dimensions, "
+        f"coloured by group. {probe}"
+    )
+    drawn = picture(partial(_draw.embedding, found=found, groups=groups), alt, (3.2, 2.9))
+    return {"method": label, "picture": drawn, "error": None, "probe": probe}
+
+
+def _probe(facts: Facts, label: str, seed: int) -> str:
+    """How well a fresh probe read each attribute from these features."""
+    runs = (r for r in facts["runs"] if (r["method"], r["seed"]) == (label, seed))
+    leakage = next(runs, {"leakage": None})["leakage"] or {}
+    words = []
+    for name, table in leakage.items():
+        row = table.get("target_balanced_accuracy") or {}
+        if found := estimate(row):
+            words.append(f"probe reads {short(name)}: {found.text()}, chance {row['chance']:.2f}")
+    return "; ".join(words)
+
+
+def _sections(kept: Sequence[tuple[str, Mapping[str, Any]]], album: Album) -> list[dict[str, Any]]:
+    return [
+        {
+            "method": label,
+            "title": section["title"],
+            "src": album.admit(section["src"]),
+            "error": section["error"],
+            "alt": f"{section['title']}: figure drawn by the plugin of {label}",
+        }
+        for label, found in kept
+        for section in found["sections"]
+    ]
+
+
+def _curves(facts: Facts, label: str) -> dict[str, Any] | None:
+    """The training curves of a method's net, losses first."""
+    seeds = [run["history"] for run in facts["runs"] if run["method"] == label and run["history"]]
+    names = dict.fromkeys(name for history in seeds for epoch in history for name in epoch)
+    shown = [n for n in names if n not in _NOT_CURVES and not n.endswith("_best")]
+    shown = sorted(shown, key=lambda n: (n != "train_loss", "loss" not in n))[:_MOST_CURVES]
+    if not shown:
+        return None
+    last = [f"{n.replace('_', ' ')} ends at {seeds[0][-1].get(n, float('nan')):.3g}" for n in shown]
+    alt = f"Training of {short(label)}, a line a seed. {'; '.join(map(short, last))}."
+    draw = partial(_draw.curves, names=shown, seeds=seeds)
+    size = (3.2, 0.55 + 1.15 * len(shown))
+    return {"method": label, "picture": picture(draw, alt, size, rows=len(shown))}

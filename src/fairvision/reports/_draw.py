@@ -1,0 +1,186 @@
+"""What the pictures show: functions of axes and plain numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fairvision.reports._svg import GRID, INK, MARKERS, MUTED, colour
+from fairvision.reports._words import Estimate, short
+
+__all__ = [
+    "LEAST_IN_BIN",
+    "Point",
+    "bars",
+    "calibration",
+    "curves",
+    "embedding",
+    "front",
+    "tradeoff",
+]
+
+#: Rows below which a bin's share says next to nothing.
+LEAST_IN_BIN = 5
+
+
+class Point(NamedTuple):
+    """A method in the plane of gap and accuracy."""
+
+    label: str
+    gap: Estimate
+    accuracy: Estimate
+    baseline: bool
+
+
+def front(points: Sequence[Point]) -> list[Point]:
+    """The points that no other beats in both, smallest gap first."""
+    kept: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.gap.value, -p.accuracy.value)):
+        if not kept or point.accuracy.value > kept[-1].accuracy.value:
+            kept.append(point)
+    return kept
+
+
+def tradeoff(ax: Any, points: Sequence[Point], gap_name: str) -> None:
+    """Accuracy over gap, a point a method with both intervals, the Pareto front as a line."""
+    best = front(points)
+    x, y = ([getattr(p, axis).value for p in best] for axis in ("gap", "accuracy"))
+    ax.step(x, y, where="post", color=colour(0), linewidth=4, alpha=0.3, zorder=1)
+    for point in points:
+        _point(ax, point, point in best)
+    ax.set_xlabel(f"{gap_name} (smaller is better)")
+    ax.set_ylabel("accuracy")
+    ax.grid(True, linewidth=0.6, color=GRID)
+    ax.margins(0.12)
+    _label(ax, points)
+
+
+def _point(ax: Any, point: Point, on_front: bool) -> None:
+    shade = INK if point.baseline else colour(0) if on_front else MUTED
+    ax.errorbar(
+        point.gap.value,
+        point.accuracy.value,
+        xerr=_ends(point.gap),
+        yerr=_ends(point.accuracy),
+        fmt="s" if point.baseline else "o",
+        markersize=8 if point.baseline else 7,
+        color=shade,
+        markerfacecolor=shade if on_front or point.baseline else "none",
+        ecolor=MUTED,
+        elinewidth=0.7,
+        zorder=3,
+    )
+
+
+def _ends(number: Estimate) -> Any:
+    if not number.bounded:
+        return None
+    # A bootstrap interval need not hold the estimate.
+    return [[max(number.value - number.lower, 0)], [max(number.upper - number.value, 0)]]
+
+
+_PLACES = [(dx, dy) for r in (8, 16, 26, 38) for dx, dy in ((r, r), (r, -r), (-r, r), (-r, -r))]
+
+
+def _label(ax: Any, points: Sequence[Point]) -> None:
+    """A name beside each point, where it covers no other point or name."""
+    ax.autoscale_view()
+    scale = 72 / ax.figure.dpi
+    spots = {
+        p.label: ax.transData.transform((p.gap.value, p.accuracy.value)) * scale for p in points
+    }
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in spots.values()]
+    for point in points:
+        text = short(point.label, 24)
+        boxes = [_box(spots[point.label], place, 5.2 * len(text)) for place in _PLACES]
+        costs = [sum(_overlap(box, other) for other in taken) for box in boxes]
+        dx, dy = _PLACES[int(np.argmin(costs))]
+        taken.append(boxes[int(np.argmin(costs))])
+        ax.annotate(
+            text, (point.gap.value, point.accuracy.value), xytext=(dx, dy),
+            textcoords="offset points", ha="left" if dx > 0 else "right", va="center",
+            fontsize=9, fontweight="bold" if point.baseline else "normal", color=INK,
+            arrowprops={"arrowstyle": "-", "color": GRID, "shrinkB": 4, "linewidth": 0.8}
+            if max(abs(dx), abs(dy)) > 10 else None,
+        )  # fmt: skip
+
+
+Box = tuple[float, float, float, float]
+
+
+def _box(spot: Any, place: tuple[int, int], width: float) -> Box:
+    x, y = spot[0] + place[0], spot[1] + place[1]
+    left = x if place[0] > 0 else x - width
+    return left, y - 6, left + width, y + 6
+
+
+def _overlap(a: Box, b: Box) -> float:
+    wide = min(a[2], b[2]) - max(a[0], b[0])
+    high = min(a[3], b[3]) - max(a[1], b[1])
+    return max(wide, 0) * max(high, 0)
+
+
+def bars(ax: Any, rows: Sequence[tuple[str, Estimate]], overall: float = math.nan) -> None:
+    """A bar a group from 0 to its rate, with its interval; a line at the rate of everyone."""
+    for place, (_, rate) in enumerate(rows):
+        if rate:
+            ax.barh(place, rate.value, height=0.62, color=colour(place), alpha=0.85)
+            if rate.bounded:
+                ax.errorbar(
+                    rate.value, place, xerr=_ends(rate), color=INK, capsize=3, elinewidth=1.2
+                )
+        else:
+            ax.text(0.02, place, "undefined", va="center", color=MUTED)
+    ax.set_yticks(range(len(rows)), [short(label, 26) for label, _ in rows])
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    ax.set_xlim(0, 1)
+    if not math.isnan(overall):
+        ax.axvline(overall, color=MUTED, linewidth=1, linestyle="--", zorder=0)
+    ax.tick_params(axis="y", length=0)
+
+
+def calibration(ax: Any, curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Share of positives over mean score of each bin, a line a group; larger dots are more rows."""
+    ax.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--")
+    for place, bins in enumerate(curves.values()):
+        found = [b for b in bins if b["n"] >= LEAST_IN_BIN]
+        if not found:  # the group keeps its colour for the next picture
+            continue
+        x, y = ([b[key] for b in found] for key in ("mean_score", "observed"))
+        ax.plot(x, y, color=colour(place), linewidth=1.2, alpha=0.8)
+        sizes = [8 + 60 * b["n"] / max(c["n"] for c in found) for b in found]
+        marker = MARKERS[place % len(MARKERS)]
+        ax.scatter(x, y, s=sizes, color=colour(place), marker=marker, zorder=3)
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="mean score", ylabel="share of positives")
+
+
+def embedding(ax: Any, found: Mapping[str, Any], groups: Sequence[str]) -> None:
+    """Features in two dimensions: colour and marker say the group."""
+    x, y = np.asarray(found["x"], dtype=float), np.asarray(found["y"], dtype=float)
+    own = np.asarray(found["group"], dtype=object)
+    for place, group in enumerate(groups):
+        mine = own == group
+        marker = MARKERS[place % len(MARKERS)]
+        ax.scatter(
+            x[mine], y[mine], s=13, color=colour(place), marker=marker, alpha=0.7, linewidths=0
+        )
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[["left", "bottom"]].set_visible(False)
+    ax.set_aspect("equal", adjustable="datalim")
+
+
+def curves(rows: Sequence[Any], names: Sequence[str], seeds: Sequence[Any]) -> None:
+    """What was measured in each epoch, a line a seed, one above the other."""
+    for ax, name in zip(rows, names, strict=True):
+        for history in seeds:
+            epochs = [epoch.get("epoch", i + 1) for i, epoch in enumerate(history) if name in epoch]
+            values = [epoch[name] for epoch in history if name in epoch]
+            ax.plot(epochs, values, color=colour(0), linewidth=1.2, marker=".", alpha=0.7)
+        ax.set_title(short(name.replace("_", " "), 40), fontsize=9, loc="left")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.grid(True, axis="y", linewidth=0.6, color=GRID)
+    rows[-1].set_xlabel("epoch")

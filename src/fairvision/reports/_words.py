@@ -1,0 +1,78 @@
+"""Labels and numbers as readers see them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+__all__ = ["Estimate", "cite", "estimate", "listing", "metric_name", "short"]
+
+
+def short(text: object, limit: int = 60) -> str:
+    """A label from anywhere as one printable line of at most `limit` characters.
+
+    What cannot be printed cannot stand in a picture's XML either.
+    """
+    shown = " ".join("".join(c if c.isprintable() else "\ufffd" for c in str(text)).split())
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def metric_name(name: str) -> str:
+    """``true_positive_rate`` as words."""
+    return short(name).replace("_", " ")
+
+
+class Estimate(NamedTuple):
+    """A number and its interval; NaN where one is not known."""
+
+    value: float
+    lower: float = math.nan
+    upper: float = math.nan
+
+    def __bool__(self) -> bool:
+        return not math.isnan(self.value)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it has an interval."""
+        return not (math.isnan(self.lower) or math.isnan(self.upper))
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval lies on one side of 0."""
+        return self.bounded and (self.lower > 0 or self.upper < 0)
+
+    def text(self, sign: str = "", digits: int = 3) -> str:
+        """``0.812 [0.790, 0.834]``."""
+        if not self:
+            return "undefined"
+        shown = [f"{number:{sign}.{digits}f}".replace("-", "−") for number in self]
+        return f"{shown[0]} [{shown[1]}, {shown[2]}]" if self.bounded else shown[0]
+
+
+def estimate(entry: Mapping[str, Any] | None) -> Estimate:
+    """Of a mapping with value, lower and upper, None where there is none."""
+    ends = ((entry or {}).get(key) for key in Estimate._fields)
+    return Estimate(*(math.nan if end is None else float(end) for end in ends))
+
+
+def listing(names: Sequence[str]) -> str:
+    """``a, b and c``."""
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def cite(reference: Mapping[str, Any]) -> dict[str, str]:
+    """A reference's text, and the address where it can be read."""
+    authors = [short(author) for author in reference["authors"]]
+    who = listing(authors) if len(authors) <= 3 else f"{authors[0]} and others"
+    venue = f". {reference['venue']}" if reference["venue"] else ""
+    address = reference["url"] or ""
+    if reference["arxiv"]:
+        address = f"https://arxiv.org/abs/{reference['arxiv']}"
+    if reference["doi"]:
+        address = f"https://doi.org/{reference['doi']}"
+    # Anything else, "javascript:" say, is no address for a link.
+    link = address if address.startswith(("https://", "http://")) else ""
+    return {"text": f"{who} ({reference['year']}). {reference['title']}{venue}.", "link": link}
