@@ -39,7 +39,7 @@ class DBVAEClassifier(TorchClassifier):
         The encoder, as in `TorchClassifier`, like every parameter not listed here.
         ``"fairvision_dbvae:lab_encoder"`` is the one of the authors' lab.
     n_latents : int, default=16
-    alpha : float or None, default=0.01
+    alpha : float or None, default=0.05
         Smoothing: added to the probability of a histogram's bin. 0 debiases
         most, infinity samples uniformly; None does too, without encoding.
     bins : int, default=10
@@ -109,7 +109,7 @@ default=1.0, 1.0, 3e-3
         backbone: Any = "small-cnn",
         *,
         n_latents: int = 16,
-        alpha: float | None = 0.01,
+        alpha: float | None = 0.05,
         bins: int = 10,
         aggregate: Aggregate = "product",
         min_effective: float = 0.25,
