@@ -29,6 +29,7 @@ _ROOMS = (
     "plugins",
     "reports",
     "saving",
+    "testing",
     "toolkits",
     "types",
 )

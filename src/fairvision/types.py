@@ -71,6 +71,32 @@ class Needs:
         return ", ".join(w for w in ("fit", "validation", "predict") if getattr(self, w)) or "never"
 
 
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a method says of itself, for ``fairvision check`` to hold it to.
+
+    Parameters
+    ----------
+    params : mapping or str
+        Parameters that make it small enough to be fitted forty times in a minute, on
+        images of 16 x 16. A string, ``"package.module:function"``, names a function that
+        returns them, where they are objects.
+    off : mapping or None
+        Parameters with which it does nothing: it must then predict as plain training does.
+    no_gain : str
+        Why it does not claim a better worst group than plain training on a small, strongly
+        confounded set of drawn faces. Empty: it claims that.
+    exceptions : mapping of str to str
+        Names of checks that it does not pass, each with the reason. One that it passes
+        all the same fails, so that no exception outlives its reason.
+    """
+
+    params: Mapping[str, Any] | str = field(default_factory=dict)
+    off: Mapping[str, Any] | None = None
+    no_gain: str = ""
+    exceptions: Mapping[str, str] = field(default_factory=dict)
+
+
 class _Named:
     """The checks every descriptor shares: a plain name and an importable target."""
 
@@ -105,6 +131,8 @@ class Method(_Named):
         How many groups it takes: two, or more than two.
     presets : mapping of str to mapping
         Parameter sets by name; ``"quick"`` for a CPU, ``"paper"`` as published.
+    claims : Claims
+        What ``fairvision check`` may take for granted, and what it must find.
     """
 
     name: str
@@ -115,6 +143,7 @@ class Method(_Named):
     targets: tuple[Literal["binary", "multiclass"], ...] = ("binary", "multiclass")
     groups: tuple[Literal["binary", "multiple"], ...] = ("binary", "multiple")
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    claims: Claims = Claims()
 
     def __post_init__(self) -> None:
         _Named.__post_init__(self)

@@ -13,7 +13,7 @@ import pluggy
 from fairvision import hookspecs
 from fairvision.plugins._text import clean, closest
 from fairvision.plugins._values import Kind, Origin, Phase
-from fairvision.types import Dataset, Method, Metric, Needs, Reference, ReportSection, Stage
+from fairvision.types import Claims, Dataset, Method, Metric, Needs, Reference, ReportSection, Stage
 
 
 class Hook(NamedTuple):
@@ -43,6 +43,7 @@ _FIELDS: dict[str, Any] = {
     "groups": tuple,
     "methods": tuple,
     "presets": Mapping,
+    "claims": Claims,
 }
 
 
