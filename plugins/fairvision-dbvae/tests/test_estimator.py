@@ -45,7 +45,7 @@ def test_it_learns_the_task_and_to_reconstruct(model: DBVAEClassifier, data: Bun
 
 def test_history_holds_every_part_of_the_loss(model: DBVAEClassifier) -> None:
     table = np.array(model.history_[:, ("train_loss", "class_loss", "reconstruction_loss", "kl")])
-    np.testing.assert_allclose(table[:, 0], table[:, 1:] @ [1, 1, 5e-4], rtol=1e-4)
+    np.testing.assert_allclose(table[:, 0], table[:, 1:] @ [1, 1, 3e-3], rtol=1e-4)
     sizes = np.array(model.history_[:, "effective_sample_size"])
     assert ((sizes >= 0.249 * model.n_debiased_) & (sizes <= model.n_debiased_)).all()
 
@@ -69,7 +69,7 @@ def test_rare_latents_are_likely(model: DBVAEClassifier, data: Bunch) -> None:
     mu = torch.from_numpy(model.transform(data.images[:300][face]))
     densities = model.latent_densities_["face"]
     rarity = -sum(
-        torch.log(densities.probabilities[i][densities.bins(mu, i)] + 0.01) for i in range(8)
+        torch.log(densities.probabilities[i][densities.bins(mu, i)] + 0.05) for i in range(8)
     )
     ours = torch.from_numpy(model.sample_probabilities_[face]).log()
     assert float(torch.corrcoef(torch.stack([rarity, ours]))[0, 1]) > 0.999
