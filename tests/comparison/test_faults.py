@@ -79,7 +79,7 @@ from fairvision.cli import main
 signal.signal(signal.SIGINT, signal.default_int_handler)
 main("compare --dataset faces --n-samples 500 --image-size 24 --target eyeglasses --sensitive hat "
      "--methods erm --seeds 60 --confounding 0.9 --n-train 160 --n-test 80 --epochs 40 --n-boot 9 "
-     "--out".split() + [{out!r}])
+     "--no-report --out".split() + [{out!r}])
 """
 
 

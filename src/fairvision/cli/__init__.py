@@ -76,8 +76,8 @@ Examples:
   fairvision COMMAND --help
 
 \b
-Exit codes: 0 done; 1 a check failed (`audit --fail-if`, `plugins --strict`) or every
-run did; 2 the input cannot be used; 130 interrupted (`compare --out` resumes).
+Exit codes: 0 done; 1 a check failed (`audit --fail-if`, `plugins --strict`), every run
+failed, or Ctrl-C (`compare --out` resumes); 2 the input cannot be used.
 
 \b
 Completion: eval "$(_FAIRVISION_COMPLETE=bash_source fairvision)" in ~/.bashrc, or
