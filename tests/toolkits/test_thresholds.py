@@ -114,3 +114,32 @@ def test_what_cannot_work_is_said_before_anything_runs(
     assert not hasattr(model, "estimator_")
     with pytest.raises(GroupsRequiredError):
         clone(model).fit(faces.images, faces.target)
+
+
+def test_groups_pass_through_resampled(faces: Bunch, groups: Any, erm: TorchClassifier) -> None:
+    inside = ThresholdOptimizedClassifier(erm, random_state=0)
+    model = fv.compose(pre=fv.make("balanced-sampling", random_state=0), model=inside)
+    model.fit(faces.images, faces.target, sensitive_features=groups)
+    predicted = model.predict(faces.images, sensitive_features=groups)
+    alone = model.classifier_.predict(faces.images, sensitive_features=groups)
+    np.testing.assert_array_equal(predicted, alone)
+    with pytest.raises(GroupsRequiredError):
+        model.predict(faces.images)
+
+
+def test_orders_that_make_no_sense_are_refused_with_the_reason(
+    faces: Bunch, groups: Any, erm: TorchClassifier
+) -> None:
+    thresholds = fv.make("threshold-optimizer")
+    for model in (thresholds, fv.compose(pre=fv.make("reweighing"), model=thresholds)):
+        with pytest.raises(InputError, match="cannot pass them on"):
+            fv.compose(model=model, post=thresholds)
+    twice = ThresholdOptimizedClassifier(ThresholdOptimizedClassifier(erm))
+    with pytest.raises(InputError, match="the same for every group"):
+        twice.fit(faces.images, faces.target, sensitive_features=groups)
+    from sklearn.linear_model import RidgeClassifier
+
+    with pytest.raises(InputError, match="no predict_proba"):
+        ThresholdOptimizedClassifier(RidgeClassifier()).fit(
+            faces.images, faces.target, sensitive_features=groups
+        )

@@ -1,7 +1,12 @@
 """The stage contracts on the scikit-learn side."""
 
 from fairvision.base.compose import compose
-from fairvision.base.fitting import accepts, all_or_nothing, fit_with_groups
+from fairvision.base.fitting import (
+    accepts,
+    all_or_nothing,
+    fit_with_groups,
+    groups_at_predict,
+)
 from fairvision.base.groups import Groups, check_groups
 from fairvision.base.held_out import fit_or_frozen, stratified, take_groups
 from fairvision.base.images import check_images, is_images, take
@@ -20,6 +25,7 @@ __all__ = [
     "fit_or_frozen",
     "fit_with_groups",
     "fitted_attributes",
+    "groups_at_predict",
     "is_images",
     "quiet_import",
     "stratified",

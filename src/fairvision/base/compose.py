@@ -6,6 +6,7 @@ from typing import Any
 
 from sklearn.base import clone
 
+from fairvision.base.fitting import groups_at_predict
 from fairvision.base.resampled import Resampled
 from fairvision.exceptions import InputError
 
@@ -49,8 +50,19 @@ def compose(*, model: Any, pre: Any = None, post: Any = None) -> Any:
                 f"post is {outer!r}; pass a meta-estimator object (it needs an `estimator` "
                 "parameter)."
             )
+        _check_groups_pass(outer, model)
         model = clone(outer).set_params(estimator=model)
     return model
+
+
+def _check_groups_pass(outer: Any, inner: Any) -> None:
+    """Refuse to hide a method that reads groups at predict in one that passes none on."""
+    name = groups_at_predict(inner)
+    if name is not None:
+        raise InputError(
+            f"{name} reads the group of each row that it predicts, and {type(outer).__name__} "
+            "around it cannot pass them on. Put it last in `post`."
+        )
 
 
 def _as_list(part: Any) -> list[Any]:

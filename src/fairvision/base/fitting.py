@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import sklearn
 from sklearn.utils.metadata_routing import get_routing_for_object
 
-__all__ = ["accepts", "all_or_nothing", "fit_with_groups"]
+__all__ = ["accepts", "all_or_nothing", "fit_with_groups", "groups_at_predict"]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -18,6 +18,15 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 def accepts(method: Any, name: str) -> bool:
     """Whether a bound method takes a keyword by this name."""
     return name in inspect.signature(method).parameters
+
+
+def groups_at_predict(estimator: Any) -> str | None:
+    """The name of what reads the group of each row at predict, in `estimator`; None if nothing."""
+    while hasattr(estimator, "sampler") and hasattr(estimator, "classifier"):
+        estimator = estimator.classifier  # `Resampled` takes groups only to pass them on
+    predict = getattr(estimator, "predict", None)
+    reads = predict is not None and accepts(predict, "sensitive_features")
+    return type(estimator).__name__ if reads else None
 
 
 def fit_with_groups(estimator: Any, X: Any, y: Any, **metadata: Any) -> Any:

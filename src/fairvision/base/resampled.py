@@ -52,6 +52,8 @@ class Resampled(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     """
 
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
+    __metadata_request__predict: ClassVar = {"sensitive_features": True}
+    __metadata_request__predict_proba: ClassVar = {"sensitive_features": True}
 
     def __init__(self, sampler: Any, classifier: Any) -> None:
         self.sampler = sampler
@@ -97,16 +99,24 @@ class Resampled(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.classes_ = self.classifier_.classes_
         return self
 
-    def predict(self, X: Any) -> NDArray[Any]:
-        """The classifier's prediction; the sampler plays no part."""
+    def predict(self, X: Any, *, sensitive_features: Any = None) -> NDArray[Any]:
+        """The classifier's prediction; the sampler plays no part.
+
+        `sensitive_features` is for a classifier that reads groups here, as one
+        with a threshold for each group does.
+        """
         check_is_fitted(self)
-        return self.classifier_.predict(X)
+        return self._pass_on(self.classifier_.predict, X, sensitive_features)
 
     @_inner_has("predict_proba")
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+    def predict_proba(self, X: Any, *, sensitive_features: Any = None) -> NDArray[np.float64]:
         """The classifier's probabilities."""
         check_is_fitted(self)
-        return self.classifier_.predict_proba(X)
+        return self._pass_on(self.classifier_.predict_proba, X, sensitive_features)
+
+    def _pass_on(self, method: Any, X: Any, sensitive_features: Any) -> NDArray[Any]:
+        takes = accepts(method, "sensitive_features")
+        return method(X, sensitive_features=sensitive_features) if takes else method(X)
 
     @_inner_has("transform")
     def transform(self, X: Any) -> NDArray[Any]:

@@ -8,11 +8,17 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
-from sklearn.utils import Bunch, _safe_indexing
+from sklearn.utils import Bunch, Tags, TransformerTags, _safe_indexing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from fairvision.base import all_or_nothing, check_groups, fit_or_frozen, fitted_attributes
+from fairvision.base import (
+    all_or_nothing,
+    check_groups,
+    fit_or_frozen,
+    fitted_attributes,
+    groups_at_predict,
+)
 from fairvision.exceptions import InputError
 from fairvision.nn import TorchClassifier, as_seed
 from fairvision.toolkits.inputs import read_binary
@@ -116,6 +122,7 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
             If the target is not binary, or a group has rows of one class only.
         """
         classes, codes, groups = read_binary(self, X, y, sensitive_features)
+        self._check_estimator()
         cells, labels = groups.intersection()
         seed = as_seed(self.random_state)
         self.estimator_, rows = fit_or_frozen(
@@ -172,6 +179,21 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
             ).fit([], [])
             self.threshold_optimizer_ = optimizer
 
+    def _check_estimator(self) -> None:
+        if self.estimator is None:
+            return
+        if not hasattr(self.estimator, "predict_proba"):
+            raise InputError(
+                f"{type(self.estimator).__name__} has no predict_proba, so no scores to put "
+                "thresholds on."
+            )
+        name = groups_at_predict(self.estimator)
+        if name is not None:
+            raise InputError(
+                f"{name} reads the group of each row that it predicts itself; "
+                f"{type(self).__name__} needs scores that are the same for every group."
+            )
+
     def _check_support(self, codes: Any, cells: Any, labels: list[Any]) -> None:
         for cell, label in enumerate(labels):
             if len(np.unique(codes[cells == cell])) < 2:
@@ -224,6 +246,12 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
 
         predicted = self.predict(X, sensitive_features=sensitive_features)
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags = TransformerTags()  # it has `transform`, where the estimator has
+        tags.classifier_tags.multi_class = False
+        return tags
 
     @available_if(_has_transform)
     def transform(self, X: Any) -> NDArray[Any]:
