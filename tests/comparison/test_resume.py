@@ -122,6 +122,15 @@ def test_overwrite_does_the_same_comparison_anew(compare: Compare, out: Path) ->
     assert compare(seeds=1, out=out, overwrite=True).reused == 0
 
 
+def test_overwrite_removes_the_report_too(compare: Compare, out: Path) -> None:
+    compare(seeds=1, out=out, overwrite=True, report=True)
+    made = {path.name for path in out.rglob("*") if path.is_file()}
+    assert {"report.html", "evidence.json"} <= made
+    compare(seeds=(1,), out=out, overwrite=True)
+    left = {path.name for path in out.rglob("*") if path.is_file()}
+    assert made - left == {"report.html", "evidence.json"}
+
+
 @pytest.mark.parametrize("name", ["plan.json", "photo.jpg"])
 def test_a_strangers_folder_is_refused(compare: Compare, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text('{"terraform": 1}')

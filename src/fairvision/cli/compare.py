@@ -113,6 +113,9 @@ def command(**options: Any) -> None:
 
     All methods of a seed see the same training and test rows. With --out, a run
     that is already done is not done again: the same command resumes or extends.
+
+    Exit code 0: done, runs that failed are named. 1: every run failed, or it was
+    interrupted. 2: the input cannot be used.
     """
     from fairvision.comparison import compare
 
