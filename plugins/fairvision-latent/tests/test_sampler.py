@@ -21,11 +21,11 @@ from sklearn.utils import Bunch
 from torch import nn
 
 from fairvision.base import Resampled
-from fairvision.datasets import FaceGenerator
-from fairvision.exceptions import GroupsRequiredError, InputError
+from fairvision.datasets import FaceGenerator, load_faces
+from fairvision.exceptions import FairvisionWarning, GroupsRequiredError, InputError
 from fairvision.nn import TorchClassifier
 from fairvision_latent import LatentPairSampler, ProgressiveGAN
-from fairvision_latent._labels import independence_weights, split_cells
+from fairvision_latent._labels import Labellers, independence_weights, split_cells
 
 PERFECT = FaceGenerator(24, correlation={("hat", "background"): 0.8})
 GAN = {"images_per_phase": 64, "final_images": 64, "max_width": 8, "latent_dim": 8}
@@ -420,3 +420,25 @@ def test_an_attribute_that_looks_like_the_target_is_refused(small: Bunch) -> Non
     images = np.repeat(np.repeat(small.images, 2, 2), 2, 3)[:, :, :24, :24]
     with pytest.raises(InputError, match="'sensitive_feature' is parallel to that of 'target'"):
         made.fit(images, small.bright, sensitive_features=small.bright ^ (np.arange(600) % 9 == 0))
+
+
+def test_a_generator_that_never_shows_the_attribute_is_cut_by_rank_with_a_warning(
+    faces: Bunch,
+) -> None:
+    hat = np.unique(faces.attributes["hat"], return_inverse=True)[1] == 1
+    rows = np.arange(len(hat))
+    labellers = Labellers.train(
+        pixels(),
+        faces.images,
+        hat[:, None],
+        ["hat"],
+        rows,
+        rows,
+        reweigh=False,
+        rng=np.random.default_rng(0),
+    )
+    assert labellers.recut(faces.images, np.array([hat.mean()])).each == labellers.each
+    bare = load_faces(200, 24, probabilities={"hat": 0.0}, random_state=1).images
+    with pytest.warns(FairvisionWarning, match="labelled 'hat'"):
+        again = labellers.recut(bare, np.array([0.3]))
+    assert again(bare).mean() == pytest.approx(0.3, abs=0.01)

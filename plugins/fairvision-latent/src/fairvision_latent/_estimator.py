@@ -29,6 +29,7 @@ _CHOICES = {
 }
 _HELD_OUT = 1 / 3  # of the latents for the hyperplanes, as in the paper (5,000 of 15,000)
 _JUDGED = 500
+_RECUT = 500
 
 
 class LatentPairSampler(BaseEstimator):
@@ -360,6 +361,10 @@ class LatentPairSampler(BaseEstimator):
         return z, self.labellers_(self.source_.images(z, _dtype(X)))
 
     def _find_hyperplanes(self, X: Any, labels: NDArray[np.bool_]) -> None:
+        if self.labellers_ is not None and self.latents != "encoded":
+            z = self.source_.latents(_RECUT, self._rng.spawn(1)[0])
+            images = self.source_.images(z, _dtype(X))
+            self.labellers_ = self.labellers_.recut(images, labels.mean(0))
         z, found = self._labelled(X, labels, self.n_hyperplane)
         held_out = np.arange(len(z)) >= round(len(z) * (1 - _HELD_OUT))
 

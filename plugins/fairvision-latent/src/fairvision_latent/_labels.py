@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,13 @@ from sklearn.base import clone
 from sklearn.svm import LinearSVC
 
 from fairvision.base import accepts
-from fairvision.exceptions import InputError
+from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision_latent._algorithm import Hyperplane, f1_cut
 
 __all__ = ["Labeller", "Labellers", "fit_hyperplane", "split_cells"]
 
 _FEWEST = 20  # latents on either side of a hyperplane
+_ONE_SIDED = 0.05  # a smaller share of images on one side of a cut says that the cut does not fit
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +80,37 @@ class Labellers:
             scores = model.predict_proba(held_out)[:, 1]
             each.append(Labeller(name, model, f1_cut(truth[validation], scores)))
         return cls(tuple(each))
+
+    def recut(self, images: Any, shares: NDArray[np.floating]) -> Labellers:
+        """Cuts that fit generated images, where those chosen on real ones do not.
+
+        The scores of a poor generator's images may all lie on one side. Then
+        the images with the highest scores get the label, as many as have it
+        among the real ones.
+
+        Parameters
+        ----------
+        images : generated images
+        shares : ndarray of shape (n_attributes,)
+            Of the real rows that have each attribute.
+        """
+        each = []
+        for labeller, share in zip(self.each, shares, strict=True):
+            scores = labeller.classifier.predict_proba(images)[:, 1]
+            found = float((scores >= labeller.cut).mean())
+            one_sided = min(found, 1 - found) < _ONE_SIDED < min(share, 1 - share)
+            if one_sided and np.ptp(scores) > 0:  # no order can be had from equal scores
+                warnings.warn(
+                    f"{found:.1%} of the generated images are labelled {labeller.name!r}, of the "
+                    f"real ones {share:.1%}: the generator hardly shows the attribute. The "
+                    f"{share:.1%} with the highest scores are labelled instead; train the "
+                    "generator for longer, and look at label_agreement_.",
+                    FairvisionWarning,
+                    stacklevel=2,
+                )
+                labeller = replace(labeller, cut=float(np.quantile(scores, 1 - share)))
+            each.append(labeller)
+        return Labellers(tuple(each))
 
     def __call__(self, images: Any) -> NDArray[np.bool_]:
         """Labels of shape (n, n_attributes)."""
