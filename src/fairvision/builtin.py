@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fairvision.hookspecs import hookimpl
-from fairvision.types import Dataset, Method, Needs, Reference
+from fairvision.types import Claims, Dataset, Method, Needs, Reference
 
 FAIRVISION_API = (1, 0)
 
@@ -62,6 +62,7 @@ def fairvision_inprocessing() -> Iterable[Method]:
         "fairvision.nn:TorchClassifier",
         "Plain training (empirical risk minimisation): the baseline.",
         needs=Needs(),
+        claims=Claims(off={}, no_gain="it is the baseline"),
         presets={"quick": {"max_epochs": 8}, "paper": {"backbone": "resnet18", "max_epochs": 20}},
     )
     yield Method(
@@ -71,6 +72,14 @@ def fairvision_inprocessing() -> Iterable[Method]:
         reference=AGARWAL_2018,
         needs=Needs(fit=True),
         targets=("binary",),
+        claims=Claims(
+            params={"max_iter": 2},
+            no_gain="it bounds a gap between groups; the worst cell may pay for it",
+            exceptions={
+                "has_features": "a mixture of nets has no features of its own",
+                "takes_sample_weight": "the weights are what it searches",
+            },
+        ),
     )
 
 
@@ -83,6 +92,7 @@ def fairvision_postprocessing() -> Iterable[Method]:
         reference=HARDT_2016,
         needs=Needs(validation=True, predict=True),
         targets=("binary",),
+        claims=Claims(no_gain="it equalises rates between groups; the worst cell may pay for it"),
     )
 
 

@@ -19,8 +19,11 @@ from fairvision.plugins import clean, closest
 # Command -> (module, help), so that --help imports none of them.
 COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("fairvision.cli.audit", "Evaluate predictions made elsewhere, by group."),
+    "check": ("fairvision.cli.check", "Check that a method keeps the contract and its claims."),
+    "cite": ("fairvision.cli.cite", "Print what to cite for a method, as BibTeX."),
     "compare": ("fairvision.cli.compare", "Train methods with several seeds, side by side."),
     "methods": ("fairvision.cli.methods", "List the debiasing methods that are installed."),
+    "new-plugin": ("fairvision.cli.new_plugin", "Write a plugin of your own to start from."),
     "plugins": ("fairvision.cli.plugins", "List the plugins, and say what is wrong with any."),
     "report": ("fairvision.cli.report", "Draw a finished comparison as one HTML file."),
 }

@@ -14,6 +14,8 @@ Check = Callable[[Subject], None]
 _ORDER: tuple[Check, ...] = (
     _contract.constructor_only_stores,
     _contract.signatures_follow_the_stage,
+    _contract.takes_sample_weight,
+    _contract.has_features,
     _contract.clone_keeps_parameters,
     _contract.presets_can_be_made,
     _contract.unfitted_says_so,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -16,14 +17,16 @@ from fairvision.testing._subject import Subject
 __all__ = [
     "clone_keeps_parameters",
     "constructor_only_stores",
+    "has_features",
     "presets_can_be_made",
     "signatures_follow_the_stage",
+    "takes_sample_weight",
     "unfitted_says_so",
 ]
 
 _METHODS = {
     "pre": ("fit", "fit_resample"),
-    "in": ("fit", "predict", "predict_proba", "score", "transform"),
+    "in": ("fit", "predict", "predict_proba", "score"),
     "post": ("fit", "predict", "predict_proba"),
 }
 
@@ -42,7 +45,9 @@ def constructor_only_stores(subject: Subject) -> None:
         require(False, message)
     changed = [name for name, value in given.items() if getattr(made, name, None) is not value]
     require(not changed, f"__init__ does not store as they are: {', '.join(changed)}")
-    more = sorted(vars(made).keys() - given.keys())
+    # A class may leave parameters of its base at their defaults.
+    bases = (inspect.signature(base).parameters for base in subject.cls.__mro__[1:-1])
+    more = sorted(vars(made).keys() - given.keys() - {name for base in bases for name in base})
     require(not more, f"__init__ sets what is no parameter: {', '.join(more)}")
 
 
@@ -50,18 +55,14 @@ def signatures_follow_the_stage(subject: Subject) -> None:
     """The stage's methods are there, and group labels are an explicit keyword of theirs."""
     stage = subject.method.stage
     made = subject.make()
-    missing = [name for name in _METHODS[stage] if not hasattr(subject.cls, name)]
-    require(not [n for n in missing if not hasattr(made, n)], f"it lacks {', '.join(missing)}")
+    missing = [name for name in _METHODS[stage] if not hasattr(made, name)]
+    require(not missing, f"it has no {', '.join(missing)}")
     if stage == "post":
         require("estimator" in subject.parameters, "__init__ has no parameter `estimator`")
     told = ["fit", "fit_resample"] if stage == "pre" else ["fit"]
     for name in told:
         _takes_groups(getattr(subject.cls, name), name)
-    wants = (
-        "sensitive_features" in inspect.signature(made.predict).parameters
-        if (stage != "pre")
-        else False
-    )
+    wants = stage != "pre" and "sensitive_features" in inspect.signature(made.predict).parameters
     declared = subject.method.needs.predict
     require(
         wants == declared,
@@ -83,6 +84,30 @@ def _takes_groups(method: Any, name: str) -> None:
         not any(p.kind is p.VAR_KEYWORD for p in parameters.values()),
         f"{name} takes **kwargs, which hides misspelt keywords and breaks metadata routing",
     )
+
+
+def has_features(subject: Subject) -> None:
+    """A classifier of the "in" stage gives its learned features by `transform`."""
+    if subject.method.stage != "in":
+        raise NotApplicable("only classifiers that train a net have features of their own")
+    require(hasattr(subject.make(), "transform"), "it has no transform")
+
+
+def takes_sample_weight(subject: Subject) -> None:
+    """A classifier of the "in" stage takes weights; ones as good as no weights."""
+    if subject.method.stage != "in":
+        raise NotApplicable("only classifiers that train a net weigh rows")
+    made, rows = subject.make(epochs=2), stripes()
+    require(
+        "sample_weight" in inspect.signature(made.fit).parameters,
+        "fit has no parameter `sample_weight`",
+    )
+    told = {"sensitive_features": rows.groups} if subject.shown_at_fit else {}
+    with trying("fit with weights"):
+        made.fit(rows.X, rows.y, sample_weight=np.ones(len(rows.y)), **told)
+    one = subject.predict(made, rows, scores=True)
+    two = subject.predict(subject.fitted(rows, epochs=2), rows, scores=True)
+    require(np.allclose(one, two, atol=1e-4), "weights of 1 give another result than none")
 
 
 def clone_keeps_parameters(subject: Subject) -> None:

@@ -60,7 +60,7 @@ class MethodCheck:
     def run(self) -> Result:
         """Do the check; no error passes but the user's own interrupt."""
         started = time.perf_counter()
-        status, message = self._judged(*_try(lambda: CHECKS[self.name](self.subject)))
+        status, message = self._judged(*run_check(lambda: CHECKS[self.name](self.subject)))
         seconds = time.perf_counter() - started
         return Result(self.subject.name, self.name, status, clean(message, limit=1000), seconds)
 
@@ -83,9 +83,10 @@ class MethodCheck:
             (pytest.xfail if result.status == "excused" else pytest.skip)(result.message)
 
 
-def _try(check: Callable[[], Any]) -> tuple[Status, str]:
+def run_check(check: Callable[[], Any]) -> tuple[Status, str]:
+    """Do one check; what it raised becomes a status and a message."""
     try:
-        # Two seconds' training of next to nothing may well warn of it.
+        # Two seconds' training on next to nothing may well warn of it.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             check()

@@ -108,10 +108,11 @@ _UNFITTED = {
 
 
 def passes_the_checks_of_scikit_learn(subject: Subject) -> None:
-    """scikit-learn's own: all for a classifier that takes tables, else those that need no data."""
+    """scikit-learn's own: all for a net that takes tables, too; else those that need no data."""
     from sklearn.utils.estimator_checks import estimator_checks_generator
 
-    tables = subject.method.stage == "in" and _takes_tables(subject)
+    trains = subject.method.stage == "in" and "estimator" not in subject.parameters
+    tables = trains and _takes_tables(subject)
     made = (
         subject.make(epochs=30, lr=1e-2)
         if tables and "lr" in subject.parameters

@@ -236,7 +236,8 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The second class where the net's probability of it is above `threshold_`."""
-        return self.classes_[(self._scores(X) > self.threshold_).astype(np.intp)]
+        scores = self._scores(X)  # raises where nothing was fitted
+        return self.classes_[(scores > self.threshold_).astype(np.intp)]
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities of shape (n_samples, 2): the net's, shifted so that 1/2 is the threshold.
@@ -244,7 +245,8 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         They rise with the net's scores. The shift multiplies the odds by
         (1 - threshold) / threshold.
         """
-        score, t = self._scores(X), self.threshold_
+        score = self._scores(X)
+        t = self.threshold_
         above, below = score * (1 - t), (1 - score) * t
         total = above + below
         # A threshold of 0 or 1 and a score of the same: 0 / 0 is below it.

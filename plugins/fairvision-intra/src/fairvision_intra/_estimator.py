@@ -101,7 +101,7 @@ class RandomPerturbation(IntraProcessor):
     bias_, performance_ : float
         On all judging rows, at `threshold_`.
     feasible_ : bool
-        Whether bias_ is below epsilon and performance_ not below the floor.
+        Whether `bias_` is below epsilon and `performance_` not below the floor.
     interrupted_ : bool
     min_performance_ : float
     classes_ : ndarray of shape (2,)

@@ -1,0 +1,59 @@
+"""``fairvision cite``: what to cite for a method, as BibTeX."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import click
+
+from fairvision.cli._show import registry
+from fairvision.plugins import RegisteredMethod, clean
+from fairvision.types import Reference
+
+_SPECIAL = re.compile(r"([&%$#_{}])")
+
+
+@click.command("cite")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+def command(names: tuple[str, ...]) -> None:
+    """Print BibTeX for the methods NAME...; papers that several share once."""
+    found = registry()
+    entries: dict[str, None] = {}
+    for name in names:
+        method = found.find("method", name)
+        if not isinstance(method, RegisteredMethod) or method.reference is None:
+            click.echo(f"{clean(name)} has no paper to cite.", err=True)
+            continue
+        entries[bibtex(method.reference)] = None
+    for entry in entries:
+        click.echo(entry)
+
+
+def bibtex(reference: Reference) -> str:
+    """Return one BibTeX entry, keyed by the first author's family name and the year.
+
+    A venue may be a conference or a journal; ``@misc`` holds either.
+    """
+    fields = {
+        "title": f"{{{_escaped(reference.title)}}}",  # doubly braced: keeps its capitals
+        "author": " and ".join(map(_escaped, reference.authors)),
+        "year": str(int(reference.year)),
+        "howpublished": _escaped(reference.venue),
+        "doi": clean(reference.doi or ""),
+        "eprint": clean(reference.arxiv or ""),
+        "archiveprefix": "arXiv" if reference.arxiv else "",
+        "url": clean(reference.url or ""),
+    }
+    lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
+    return "\n".join(["@misc{" + _key(reference) + ",", *lines, "}"])
+
+
+def _key(reference: Reference) -> str:
+    family = reference.authors[0].split()[-1] if reference.authors else "anonymous"
+    plain = unicodedata.normalize("NFKD", family).encode("ascii", "ignore").decode().lower()
+    return f"{re.sub('[^a-z]', '', plain) or 'anonymous'}{int(reference.year)}"
+
+
+def _escaped(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", clean(text))

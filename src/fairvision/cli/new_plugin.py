@@ -1,0 +1,32 @@
+"""``fairvision new-plugin``: a distribution of your own to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fairvision.types import STAGES, Stage
+
+
+@click.command("new-plugin")
+@click.argument("name")
+@click.option("--stage", type=click.Choice(STAGES), required=True, help="What it acts on.")
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path),
+    default=".",
+    show_default=True,
+    help="The folder in which fairvision-NAME is made.",
+)
+def command(name: str, stage: Stage, into: Path) -> None:
+    """Write a complete distribution that offers the method NAME, and passes its own tests.
+
+    It is a small method that works; TODO marks what to put your own in place of.
+    """
+    from fairvision.scaffold import new_plugin
+
+    root = new_plugin(name, stage, into)
+    for path in sorted(path for path in root.rglob("*") if path.is_file()):
+        click.echo(path)
+    click.echo(f"\nNext: cd {root} && python -m pip install -e . && fairvision check {name}")

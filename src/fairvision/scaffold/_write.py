@@ -1,0 +1,97 @@
+"""Writing a distribution from the templates beside this file.
+
+``templates/common`` goes into every distribution; ``templates/pre``, ``in`` and ``post``
+hold what differs. Names ending in ``.in`` have their ``$names`` filled in.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from os import PathLike
+from pathlib import Path
+from string import Template
+
+from fairvision import __version__
+from fairvision.exceptions import InputError
+from fairvision.hookspecs import API_VERSION
+from fairvision.types import STAGES, Stage
+
+__all__ = ["new_plugin"]
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_SUFFIX = {"pre": "Sampler", "in": "Classifier", "post": "Adjuster"}
+_HOOK = {"pre": "preprocessing", "in": "inprocessing", "post": "postprocessing"}
+
+
+def new_plugin(name: str, stage: Stage, into: str | PathLike[str] = ".") -> Path:
+    """Write a distribution that offers one method.
+
+    Parameters
+    ----------
+    name : str
+        Of the method: lower case, digits and dashes. The distribution is called
+        ``fairvision-NAME``.
+    stage : {"pre", "in", "post"}
+    into : path-like, default="."
+        The folder in which ``fairvision-NAME`` is made.
+
+    Returns
+    -------
+    path : Path
+        The new folder.
+
+    Raises
+    ------
+    InputError
+        If the name cannot be one, the stage is none, or the folder exists.
+
+    Examples
+    --------
+    >>> from fairvision.scaffold import new_plugin
+    >>> new_plugin("my-method", "in", "work").name
+    'fairvision-my-method'
+    """
+    name = name.removeprefix("fairvision-")
+    if not _NAME.fullmatch(name):
+        raise InputError(f"the name is {name!r}; expected something like 'my-method'.")
+    if stage not in STAGES:
+        raise InputError(f"stage is {stage!r}; expected one of {', '.join(map(repr, STAGES))}.")
+    root = Path(into) / f"fairvision-{name}"
+    if root.exists():
+        raise InputError(f"{root} exists. Choose another name, or another folder with --into.")
+    values = _values(name, stage)
+    templates = files("fairvision.scaffold") / "templates"
+    for part in (templates / "common", templates / stage):
+        _write(part, root, values)
+    return root
+
+
+def _values(name: str, stage: Stage) -> dict[str, str]:
+    package = f"fairvision_{name.replace('-', '_')}"
+    major, minor, *_ = __version__.split(".")
+    return {
+        "name": name,
+        "distribution": f"fairvision-{name}",
+        "package": package,
+        "class_name": "".join(p.capitalize() for p in name.split("-")) + _SUFFIX[stage],
+        "hook": f"fairvision_{_HOOK[stage]}",
+        "api": repr(API_VERSION),
+        "host": f"{major}.{minor}",
+        "stage": stage,
+    }
+
+
+def _write(folder: Traversable, into: Path, values: dict[str, str]) -> None:
+    into.mkdir(parents=True, exist_ok=True)
+    for entry in folder.iterdir():
+        target = into / entry.name.removesuffix(".in")
+        if target.name == "package":
+            target = into / values["package"]
+        if entry.is_dir():
+            _write(entry, target, values)
+        else:
+            text = entry.read_text(encoding="utf-8")
+            filled = Template(text).substitute(values) if entry.name.endswith(".in") else text
+            target.write_text(filled, encoding="utf-8")
