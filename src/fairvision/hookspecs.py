@@ -43,8 +43,8 @@ def fairvision_preprocessing() -> Iterable[Method]:
     ``fit_resample(X, y, *, sensitive_features=None) -> X_new, y_new``, the groups
     of the new rows in ``sensitive_features_``. Prediction never passes through it.
 
-    Example
-    -------
+    Examples
+    --------
     >>> @hookimpl
     ... def fairvision_preprocessing():
     ...     yield Method("my-sampler", "my_package.sampler:MySampler", "Balances the groups.")
@@ -60,8 +60,8 @@ def fairvision_inprocessing() -> Iterable[Method]:
     ``fit(X, y, *, sensitive_features=None, sample_weight=None)``, ``predict``,
     ``predict_proba``, ``score`` and ``transform`` (the learned features).
 
-    Example
-    -------
+    Examples
+    --------
     >>> @hookimpl
     ... def fairvision_inprocessing():
     ...     yield Method("my-net", "my_package.net:MyClassifier", "Forgets the group.")
@@ -78,8 +78,8 @@ def fairvision_postprocessing() -> Iterable[Method]:
     ``predict_proba``. An inner estimator in ``sklearn.frozen.FrozenEstimator`` is
     used as it is; any other is cloned and fitted on part of the data.
 
-    Example
-    -------
+    Examples
+    --------
     >>> @hookimpl
     ... def fairvision_postprocessing():
     ...     yield Method("my-mend", "my_package.mend:MyMeta", "Moves the threshold.")
@@ -91,8 +91,8 @@ def fairvision_postprocessing() -> Iterable[Method]:
 def fairvision_metrics() -> Iterable[Metric]:
     """Offer metrics to ``fairvision.evaluate`` and ``fairvision audit``.
 
-    Example
-    -------
+    Examples
+    --------
     >>> @hookimpl
     ... def fairvision_metrics():
     ...     yield Metric("my-gap", "my_package.metrics:my_gap", "The largest gap in X.")
@@ -104,8 +104,8 @@ def fairvision_metrics() -> Iterable[Metric]:
 def fairvision_datasets() -> Iterable[Dataset]:
     """Offer data sets to ``fairvision.datasets.load`` and ``fairvision compare``.
 
-    Example
-    -------
+    Examples
+    --------
     >>> @hookimpl
     ... def fairvision_datasets():
     ...     yield Dataset("my-faces", "my_package.data:load", "Faces of ours.", local=True)
@@ -119,8 +119,8 @@ def fairvision_report_sections() -> Iterable[ReportSection]:
 
     A section that raises is shown in the report as failed; the rest stands.
 
-    Example
-    -------
+    Examples
+    --------
     >>> @hookimpl
     ... def fairvision_report_sections():
     ...     yield ReportSection("my-maps", "my_package.report:maps", "What the net looked at")

@@ -42,3 +42,16 @@ def test_the_compatibility_table_has_a_line_for_each_cell() -> None:
     lines = [line for line in lines if line.startswith("| ") and line.endswith("| works |")]
     shown = {tuple(part.strip() for part in line.split("|")[1:3]) for line in lines}
     assert cells == shown, "run `pytest tests/compat --write-table docs/compatibility.md`"
+
+
+@pytest.mark.parametrize(("name", "column"), [("README.md", 3), ("docs/choose.md", 2)])
+def test_every_method_is_in_the_table(name: str, column: int) -> None:
+    """With the rows whose group labels it needs; plugins that are not installed are not asked."""
+    import fairvision as fv
+
+    words = {"fit": "training", "validation": "validation", "predict": "predicted"}
+    rows = [line.split("|") for line in (ROOT / name).read_text().splitlines()]
+    for method in fv.methods():
+        (row,) = [row for row in rows if len(row) > 3 and f"`{method.name}`" in row[1]]
+        for need, word in words.items():
+            assert (word in row[column]) == getattr(method.needs, need), f"{method.name}: {need}"

@@ -27,7 +27,7 @@ def test_the_loader_knows_every_spec_in_order() -> None:
 def test_documented(name: str) -> None:
     text = inspect.getdoc(SPECS[name]) or ""
     assert text.splitlines()[0].endswith(".")
-    assert "Example\n-------" in text
+    assert "Examples\n--------" in text
 
 
 @pytest.mark.parametrize("name", SPECS)
