@@ -106,7 +106,7 @@ def test_audit_with_a_report(tmp_path: Path) -> None:
 def test_every_help_has_an_example_and_exit_codes(name: str) -> None:
     shown = run(name, "--help").output
     assert re.search(rf"^\s+fairvision {name}", shown.split("Examples:")[1], flags=re.M)
-    if name != "methods":
+    if name in ("audit", "check", "compare", "plugins", "report"):  # the others only print
         assert "Exit code 0" in " ".join(shown.split())
 
 

@@ -15,7 +15,15 @@ from fairvision.plugins import clean, closest
 _MARKS = {"passed": "ok", "failed": "FAILED", "excused": "excused", "not applicable": "-"}
 
 
-@click.command("check")
+@click.command(
+    "check",
+    epilog="""\b
+Examples:
+  fairvision check jlu
+  fairvision check fairvision-jlu --json
+  fairvision check jlu --only constructor_only_stores
+""",
+)
 @click.argument("name", required=False)
 @click.option("--only", multiple=True, metavar="CHECK", help="Only this check; may be repeated.")
 @click.option("--list", "listing", is_flag=True, help="List the checks of a method.")

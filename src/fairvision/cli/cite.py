@@ -14,7 +14,13 @@ from fairvision.types import Reference
 _SPECIAL = re.compile(r"([&%$#_{}])")
 
 
-@click.command("cite")
+@click.command(
+    "cite",
+    epilog="""\b
+Examples:
+  fairvision cite jlu db-vae > methods.bib
+""",
+)
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 def command(names: tuple[str, ...]) -> None:
     """Print BibTeX for the methods NAME...; papers that several share once."""

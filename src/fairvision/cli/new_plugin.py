@@ -9,7 +9,13 @@ import click
 from fairvision.types import STAGES, Stage
 
 
-@click.command("new-plugin")
+@click.command(
+    "new-plugin",
+    epilog="""\b
+Examples:
+  fairvision new-plugin my-method --stage in --into plugins
+""",
+)
 @click.argument("name")
 @click.option("--stage", type=click.Choice(STAGES), required=True, help="What it acts on.")
 @click.option(
