@@ -25,6 +25,7 @@ BETTER = {
 #: The gap of the first picture. Where groups are balanced a bias may cost all of them the same
 #: accuracy, so the difference of error rates comes first.
 GAPS = ("equalized_odds_difference", "accuracy_gap")
+_MOST_NAMES = 6
 
 Table = Mapping[tuple[str, str], Estimate]
 
@@ -47,6 +48,7 @@ def comparison_page(facts: Mapping[str, Any]) -> str:
         "title": f"{len(facts['plan']['methods'])} methods on {_dataset(facts)}",
         "sentence": _sentence(facts, summary, differences, gap),
         "hero": _hero(facts, summary, gap),
+        "key": _labels(facts) if _crowded(facts) else [],
         "unplaced": [m for m in _labels(facts) if not summary.get((m, gap))],
         "gap": metric_name(gap),
         "baseline": facts["baseline"],
@@ -90,6 +92,11 @@ def _labels(facts: Mapping[str, Any]) -> list[str]:
     return [method["label"] for method in facts["plan"]["methods"]]
 
 
+def _crowded(facts: Mapping[str, Any]) -> bool:
+    """Whether the first picture has numbers and a key: more names would cover each other."""
+    return len(_labels(facts)) > _MOST_NAMES
+
+
 def _dataset(facts: Mapping[str, Any]) -> str:
     name = facts["plan"]["dataset"]["name"]
     return "a data set of your own" if name == "given" else f"“{short(name)}”"
@@ -119,9 +126,11 @@ def _hero(facts: Mapping[str, Any], summary: Table, gap: str) -> Picture | None:
     if not points:
         return None
     name = metric_name(gap)
+    places = {label: str(place) for place, label in enumerate(_labels(facts), 1)}
+    names = [places[p.label] for p in points] if _crowded(facts) else None
     words = [f"{p.label}: accuracy {p.accuracy.text()}, gap {p.gap.text()}" for p in points]
     alt = f"Accuracy against {name}, smaller gap to the left. {'; '.join(map(short, words))}."
-    return picture(lambda ax: tradeoff(ax, points, name), alt, (4.5, 3.6))
+    return picture(lambda ax: tradeoff(ax, points, name, names), alt, (4.8, 3.9))
 
 
 def _sentence(facts: Mapping[str, Any], summary: Table, differences: Table, gap: str) -> str:
@@ -162,7 +171,6 @@ def _rows(facts: Mapping[str, Any], summary: Table, differences: Table) -> list[
             {
                 "label": label,
                 "baseline": label == facts["baseline"],
-                "groups_seen": method["groups_seen"],
                 "cells": [_cell(summary, differences, label, key, best[key]) for key in keys],
                 "seconds": sum(r["train_seconds"] for r in runs) / len(runs) if runs else None,
                 "error": errors.get(label) if not runs else None,

@@ -44,8 +44,13 @@ def front(points: Sequence[Point]) -> list[Point]:
     return kept
 
 
-def tradeoff(ax: Any, points: Sequence[Point], gap_name: str) -> None:
-    """Accuracy over gap, a point a method with both intervals, the Pareto front as a line."""
+def tradeoff(
+    ax: Any, points: Sequence[Point], gap_name: str, names: Sequence[str] | None = None
+) -> None:
+    """Accuracy over gap, a point a method with both intervals, the Pareto front as a line.
+
+    `names` stand beside the points in place of their labels.
+    """
     best = front(points)
     x, y = ([getattr(p, axis).value for p in best] for axis in ("gap", "accuracy"))
     ax.step(x, y, where="post", color=colour(0), linewidth=4, alpha=0.3, zorder=1)
@@ -54,8 +59,8 @@ def tradeoff(ax: Any, points: Sequence[Point], gap_name: str) -> None:
     ax.set_xlabel(f"{gap_name} (smaller is better)")
     ax.set_ylabel("accuracy")
     ax.grid(True, linewidth=0.6, color=GRID)
-    ax.margins(0.12)
-    _label(ax, points)
+    ax.margins(0.16, 0.1)
+    _label(ax, points, names or [short(point.label, 24) for point in points])
 
 
 def _point(ax: Any, point: Point, on_front: bool) -> None:
@@ -82,39 +87,52 @@ def _ends(number: Estimate) -> Any:
     return [[max(number.value - number.lower, 0)], [max(number.upper - number.value, 0)]]
 
 
-_PLACES = [(dx, dy) for r in (8, 16, 26, 38) for dx, dy in ((r, r), (r, -r), (-r, r), (-r, -r))]
+_PLACES = [
+    (dx * r, dy * r)
+    for r in (8, 16, 26, 38, 52)
+    for dx, dy in ((1, 1), (1, -1), (1, 0), (-1, 1), (-1, -1), (-1, 0), (0.5, 1.2), (0.5, -1.2))
+]
 
 
-def _label(ax: Any, points: Sequence[Point]) -> None:
-    """A name beside each point, where it covers no other point or name."""
-    ax.autoscale_view()
-    scale = 72 / ax.figure.dpi
+def _label(ax: Any, points: Sequence[Point], names: Sequence[str]) -> None:
+    """A name beside each point, where it covers no other point or name and stays inside."""
+    ax.figure.draw_without_rendering()  # which settles where the axes lie
+    scale, size = 72 / ax.figure.dpi, 9
     spots = {
         p.label: ax.transData.transform((p.gap.value, p.accuracy.value)) * scale for p in points
     }
+    frame = ax.get_window_extent()
+    frame = (frame.x0 * scale, frame.y0 * scale, frame.x1 * scale, frame.y1 * scale)
     taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in spots.values()]
-    for point in points:
-        text = short(point.label, 24)
-        boxes = [_box(spots[point.label], place, 5.2 * len(text)) for place in _PLACES]
-        costs = [sum(_overlap(box, other) for other in taken) for box in boxes]
+    for point, text in zip(points, names, strict=True):
+        boxes = [_box(spots[point.label], place, 0.6 * size * len(text)) for place in _PLACES]
+        costs = [
+            sum(_overlap(box, other) for other in taken) + _area(box) - _overlap(box, frame)
+            for box in boxes
+        ]
         dx, dy = _PLACES[int(np.argmin(costs))]
         taken.append(boxes[int(np.argmin(costs))])
-        ax.annotate(
+        name = ax.annotate(
             text, (point.gap.value, point.accuracy.value), xytext=(dx, dy),
             textcoords="offset points", ha="left" if dx > 0 else "right", va="center",
-            fontsize=9, fontweight="bold" if point.baseline else "normal", color=INK,
-            arrowprops={"arrowstyle": "-", "color": GRID, "shrinkB": 4, "linewidth": 0.8}
+            fontsize=size, fontweight="bold" if point.baseline else "normal", color=INK,
+            arrowprops={"arrowstyle": "-", "color": MUTED, "shrinkB": 4, "linewidth": 0.5}
             if max(abs(dx), abs(dy)) > 10 else None,
         )  # fmt: skip
+        name.set_in_layout(False)
 
 
 Box = tuple[float, float, float, float]
 
 
-def _box(spot: Any, place: tuple[int, int], width: float) -> Box:
+def _box(spot: Any, place: tuple[float, float], width: float) -> Box:
     x, y = spot[0] + place[0], spot[1] + place[1]
     left = x if place[0] > 0 else x - width
     return left, y - 6, left + width, y + 6
+
+
+def _area(a: Box) -> float:
+    return (a[2] - a[0]) * (a[3] - a[1])
 
 
 def _overlap(a: Box, b: Box) -> float:
