@@ -103,7 +103,7 @@ def run(photos: Bunch, images: np.ndarray, seed: int, epochs: int) -> list[dict[
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", required=True)
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--figure")
