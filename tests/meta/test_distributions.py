@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from fairvision.scaffold import new_plugin
+from fairvision.types import STAGES, Stage
 
 pytestmark = pytest.mark.package
 
@@ -22,8 +26,10 @@ assert model.predict(X).shape == (40,)
 """
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+def run(*command: str | Path, cwd: Path, **environ: str) -> str:
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, env={**os.environ, **environ}
+    )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -51,6 +57,20 @@ def environment(dist: Path, root: Path, tmp_path_factory: pytest.TempPathFactory
     pins = ("--constraints", root / "constraints.txt")
     run("uv", "pip", "install", "--python", venv, *pins, *dist.glob("*.whl"), cwd=dist)
     return bin_dir
+
+
+@pytest.fixture(scope="module")
+def for_authors(dist: Path, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Python of an environment that holds the host's wheel and pytest."""
+    venv = tmp_path_factory.mktemp("authors") / "venv"
+    run("uv", "venv", "--quiet", venv, cwd=dist)
+    python = next(
+        path for path in (venv / "bin/python", venv / "Scripts/python.exe") if path.exists()
+    )
+    pins = ("--constraints", root / "constraints.txt")
+    (wheel,) = dist.glob("fairvision-*.whl")
+    run("uv", "pip", "install", "--python", python, *pins, wheel, "pytest", cwd=dist)
+    return python
 
 
 def members(archive: Path) -> set[str]:
@@ -92,3 +112,14 @@ def test_every_plugin_loads_where_only_wheels_are(
 
 def test_a_model_trains_where_only_wheels_are(environment: Path, tmp_path: Path) -> None:
     run(environment / "python", "-W", "error", "-c", SMOKE, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_new_plugin_passes_its_own_tests_unedited(
+    for_authors: Path, stage: Stage, tmp_path: Path
+) -> None:
+    folder = new_plugin(f"trial-{stage}", stage, tmp_path)
+    run("uv", "pip", "install", "--quiet", "--python", for_authors, folder, cwd=tmp_path)
+    found = run(for_authors, "-m", "pytest", "-q", cwd=folder, OMP_NUM_THREADS="1")
+    assert " passed" in found
+    assert f"test_conformance[trial-{stage}" not in found  # none failed, none is an error

@@ -36,6 +36,15 @@ def command(names: tuple[str, ...]) -> None:
         click.echo(entry)
 
 
+def short(reference: Reference | None) -> str:
+    """Return "Alvi et al. 2018", or a dash."""
+    if reference is None or not reference.authors:
+        return "-"
+    families = [author.split()[-1] for author in reference.authors if author.split()]
+    who = f"{families[0]} et al." if len(families) > 2 else " and ".join(families)
+    return f"{who} {reference.year}"
+
+
 def bibtex(reference: Reference) -> str:
     """Return one BibTeX entry, keyed by the first author's family name and the year.
 

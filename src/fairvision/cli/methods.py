@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fairvision.cli._show import origin_json, print_json, print_table, registry
+from fairvision.cli.cite import bibtex, short
 from fairvision.plugins import RegisteredMethod
 from fairvision.types import STAGES, Stage
 
@@ -43,11 +44,13 @@ def command(stage: Stage | None, needs: str | None, as_json: bool) -> None:
                 m.stage,
                 str(m.needs),
                 str(m.origin),
+                m.origin.license or "(none stated)",
+                short(m.reference),
                 m.summary,
             )
             for m in methods
         ]
-        print_table(("NAME", "STAGE", "GROUPS SEEN", "FROM", "SUMMARY"), rows)
+        print_table(("NAME", "STAGE", "GROUPS SEEN", "FROM", "LICENCE", "PAPER", "SUMMARY"), rows)
     if found.failures:
         click.echo(
             f"{len(found.failures)} plugin(s) failed; `fairvision plugins` says why.", err=True
@@ -66,5 +69,6 @@ def _json(method: RegisteredMethod) -> dict[str, Any]:
         "groups": method.groups,
         "presets": {name: dict(values) for name, values in method.presets.items()},
         "reference": asdict(method.reference) if method.reference else None,
+        "citation": bibtex(method.reference) if method.reference else None,
         "origin": origin_json(method.origin),
     }

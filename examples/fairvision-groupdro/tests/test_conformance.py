@@ -1,0 +1,16 @@
+"""The plugin loads, keeps the contract of its stage, and does what it claims."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fairvision.testing import check_plugin, parametrize_with_method_checks
+
+
+def test_plugin() -> None:
+    check_plugin("fairvision-groupdro", methods=False)
+
+
+@parametrize_with_method_checks("group-dro")
+def test_conformance(check: Any) -> None:
+    check()
