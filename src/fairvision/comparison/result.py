@@ -245,6 +245,11 @@ class Comparison:
         Returns
         -------
         matplotlib axes
+
+        Raises
+        ------
+        InputError
+            If no method has that gap.
         """
         return plot_comparison(self.to_dict(), gap, ax)
 

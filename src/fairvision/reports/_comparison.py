@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fairvision.exceptions import InputError
 from fairvision.reports._comparison_parts import groups_part, methods_part, models_part
 from fairvision.reports._draw import Point, tradeoff
 from fairvision.reports._page import Album, render
@@ -73,7 +74,7 @@ def plot_comparison(facts: Mapping[str, Any], gap: str | None = None, ax: Any = 
     points = _points(facts, summary, gap)
     if not points:
         known = sorted({metric for _, metric in summary})
-        raise ValueError(f"gap {gap!r} is defined for no method; there are {', '.join(known)}.")
+        raise InputError(f"gap {gap!r} is defined for no method; there are {', '.join(known)}.")
     if ax is None:
         from matplotlib.figure import Figure
 
