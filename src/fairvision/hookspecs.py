@@ -43,6 +43,13 @@ def fairvision_preprocessing() -> Iterable[Method]:
     ``fit_resample(X, y, *, sensitive_features=None) -> X_new, y_new``, the groups
     of the new rows in ``sensitive_features_``. Prediction never passes through it.
 
+    Used by ``fairvision.make``, ``fairvision.compose(pre=...)`` and ``fairvision compare``,
+    which puts plain training behind it.
+
+    Returns
+    -------
+    iterable of Method
+
     Examples
     --------
     >>> @hookimpl
@@ -59,6 +66,12 @@ def fairvision_inprocessing() -> Iterable[Method]:
     The target class follows the in-processing contract:
     ``fit(X, y, *, sensitive_features=None, sample_weight=None)``, ``predict``,
     ``predict_proba``, ``score`` and ``transform`` (the learned features).
+
+    Used by ``fairvision.make``, ``fairvision.compose(model=...)`` and ``fairvision compare``.
+
+    Returns
+    -------
+    iterable of Method
 
     Examples
     --------
@@ -78,6 +91,13 @@ def fairvision_postprocessing() -> Iterable[Method]:
     ``predict_proba``. An inner estimator in ``sklearn.frozen.FrozenEstimator`` is
     used as it is; any other is cloned and fitted on part of the data.
 
+    Used by ``fairvision.make``, ``fairvision.compose(post=...)`` and ``fairvision compare``,
+    which puts it around plain training.
+
+    Returns
+    -------
+    iterable of Method
+
     Examples
     --------
     >>> @hookimpl
@@ -91,6 +111,13 @@ def fairvision_postprocessing() -> Iterable[Method]:
 def fairvision_metrics() -> Iterable[Metric]:
     """Offer metrics to ``fairvision.evaluate`` and ``fairvision audit``.
 
+    The target is a function ``f(y_true, y_pred, *, sensitive_features, y_score,
+    sample_weight) -> float``. One that raises costs its own row of an evaluation.
+
+    Returns
+    -------
+    iterable of Metric
+
     Examples
     --------
     >>> @hookimpl
@@ -103,6 +130,14 @@ def fairvision_metrics() -> Iterable[Metric]:
 @hookspec
 def fairvision_datasets() -> Iterable[Dataset]:
     """Offer data sets to ``fairvision.datasets.load`` and ``fairvision compare``.
+
+    The target is a loader that returns a ``sklearn.utils.Bunch`` with ``images``,
+    ``target``, ``sensitive_features`` and ``attributes``; what it raises reaches whoever
+    asked for the data.
+
+    Returns
+    -------
+    iterable of Dataset
 
     Examples
     --------
@@ -118,6 +153,13 @@ def fairvision_report_sections() -> Iterable[ReportSection]:
     """Offer parts of the report, for the plugin's own methods or for all.
 
     A section that raises is shown in the report as failed; the rest stands.
+
+    The target is a function ``f(estimator, X, y, *, sensitive_features)`` that returns a
+    matplotlib figure; it is called with a fitted estimator and test rows.
+
+    Returns
+    -------
+    iterable of ReportSection
 
     Examples
     --------

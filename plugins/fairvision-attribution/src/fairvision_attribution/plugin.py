@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fairvision.hookspecs import hookimpl
-from fairvision.types import Method, Needs, Reference, ReportSection
+from fairvision.types import Claims, Method, Needs, Reference, ReportSection
 
 FAIRVISION_API = (1, 0)
 
@@ -44,6 +44,7 @@ def fairvision_preprocessing() -> Iterable[Method]:
         "Hides where a bias attribute can be seen, in training pictures only.",
         reference=DE_CONINCK_2024,
         needs=Needs(fit=True),
+        claims=Claims(params={"attribution": {"max_epochs": 3}}, off={"quantile": 1.0}),
         presets={"quick": QUICK, "paper": PAPER},
     )
 

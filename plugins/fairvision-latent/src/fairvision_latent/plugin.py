@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fairvision.hookspecs import hookimpl
-from fairvision.types import Method, Needs, Reference, ReportSection
+from fairvision.types import Claims, Method, Needs, Reference, ReportSection
 
 FAIRVISION_API = (1, 0)
 
@@ -32,6 +32,11 @@ def fairvision_preprocessing() -> Iterable[Method]:
         reference=RAMASWAMY_2021,
         needs=Needs(fit=True),
         targets=("binary",),
+        groups=("binary",),
+        claims=Claims(
+            params="fairvision_latent._small:small",
+            no_gain="a GAN trained for seconds draws nothing that a net could learn from",
+        ),
         presets={"quick": QUICK, "minutes": MINUTES, "paper": PAPER},
     )
 
