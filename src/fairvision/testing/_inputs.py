@@ -51,9 +51,9 @@ def fits_and_predicts(subject: Subject) -> None:
     with trying("fit"):
         fitted = subject.fit(model, rows)
     require(fitted is model, "fit does not return self")
-    classes = getattr(model, "classes_", None)
+    classes: Any = getattr(model, "classes_", ())
     require(
-        classes is not None and list(classes) == sorted(set(rows.y.tolist())),
+        list(classes) == sorted(set(rows.y.tolist())),
         f"classes_ is {classes!r}; expected the sorted labels of y",
     )
     with trying("predict"):
@@ -89,7 +89,7 @@ def resamples_whole_rows(subject: Subject) -> None:
     with trying("fit_resample"):
         X, y = sampler.fit_resample(rows.X, rows.y, **given)
     if given:
-        groups = getattr(sampler, "sensitive_features_", None)
+        groups: Any = getattr(sampler, "sensitive_features_", None)
         require(groups is not None, "it leaves no sensitive_features_ for the new rows")
         require(len(groups) == len(y), f"sensitive_features_ has {len(groups)} rows, y {len(y)}")
         require(set(np.unique(groups)) <= set(rows.groups), "it makes groups that were not there")
@@ -145,7 +145,7 @@ def refuses_bad_images(subject: Subject) -> None:
     rows = stripes()
     broken = rows.X / 255
     broken[3, 0, 2, 2] = np.nan
-    bad = {
+    bad: dict[str, Any] = {
         "images with NaN": broken,
         "floating images in 0..255": rows.X.astype(np.float32),
         "images without a channel dimension": rows.X[:, 0],

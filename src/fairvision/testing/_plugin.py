@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from fairvision.exceptions import UnknownNameError
-from fairvision.plugins import Plugin, Registry, closest, default_registry, resolve
+from fairvision.plugins import (
+    Plugin,
+    RegisteredMethod,
+    Registry,
+    closest,
+    default_registry,
+    resolve,
+)
 from fairvision.testing._outcome import require, trying
 from fairvision.testing._run import MethodCheck, Result, method_checks, raise_failed, run_check
 
@@ -133,7 +140,7 @@ def plugin_checks(
         failed = plugin.status != "loaded"
         yield from (PluginCheck(plugin, n) for n in (["loads"] if failed else PLUGIN_CHECKS))
         for offered in plugin.offers:
-            if methods and offered.kind == "method":
+            if methods and isinstance(offered, RegisteredMethod):
                 yield from method_checks(offered)
 
 

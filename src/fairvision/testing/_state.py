@@ -71,7 +71,7 @@ def same_seed_same_result(subject: Subject) -> None:
 
 
 def _states() -> list[Any]:
-    numpy = np.random.get_state()  # noqa: NPY002
+    numpy: Any = np.random.get_state()  # noqa: NPY002
     return [
         numpy[1].tobytes(),
         numpy[2],

@@ -16,7 +16,7 @@ from fairvision.types import Claims
 __all__ = ["Subject"]
 
 # What plain training gets, and every method that has such a parameter.
-_TRAINING = {"lr": 3e-3, "batch_size": 32, "device": "cpu"}
+_TRAINING: dict[str, Any] = {"lr": 3e-3, "batch_size": 32, "device": "cpu"}
 
 
 class Subject:

@@ -178,7 +178,7 @@ def _reading_groups(cls: type) -> type:
 
 
 def _unpickled(cls: type, state: dict[str, Any]) -> Any:
-    made = object.__new__(_reading_groups(cls))
+    made: Any = object.__new__(_reading_groups(cls))
     made.__dict__.update(state)
     return made
 

@@ -1,0 +1,117 @@
+"""Methods that each break one promise, for the checks to find."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+
+from fairvision.base import check_groups
+from fairvision.nn import Objective, TorchClassifier
+
+
+class WorksInInit(TorchClassifier):
+    def __init__(self, lr: float = 1e-3, *, max_epochs: int = 1, random_state: Any = None) -> None:
+        super().__init__(lr=float(lr), max_epochs=max_epochs, random_state=random_state)
+
+
+class HiddenKeywords(TorchClassifier):
+    def fit(self, X: Any, y: Any, **more: Any) -> Any:
+        return super().fit(X, y, **more)
+
+
+class PositionalGroups(TorchClassifier):
+    def fit(self, X: Any, y: Any, sensitive_features: Any = None, sample_weight: Any = None) -> Any:
+        return super().fit(X, y, sample_weight=sample_weight)
+
+
+class ChangesInput(TorchClassifier):
+    def fit(
+        self, X: Any, y: Any, *, sensitive_features: Any = None, sample_weight: Any = None
+    ) -> Any:
+        if isinstance(X, np.ndarray) and X.flags.writeable:
+            X[0] = 0
+        return super().fit(X, y, sample_weight=sample_weight)
+
+
+class ChangesParameters(TorchClassifier):
+    def fit(
+        self, X: Any, y: Any, *, sensitive_features: Any = None, sample_weight: Any = None
+    ) -> Any:
+        self.verbose = 0.0
+        return super().fit(X, y, sample_weight=sample_weight)
+
+
+class Unseeded(TorchClassifier):
+    def _make_objective(self) -> Objective:
+        torch.seed()
+        return super()._make_objective()
+
+
+class MovesTheGlobals(TorchClassifier):
+    def predict(self, X: Any) -> Any:
+        np.random.rand()  # noqa: NPY002
+        return super().predict(X)
+
+
+class Remembers(TorchClassifier):
+    def _make_module(self) -> Any:
+        return getattr(self, "module_", None) or super()._make_module()
+
+
+class ReadsGroupsInSecret(TorchClassifier):
+    """Declares to need groups never."""
+
+    def fit(
+        self, X: Any, y: Any, *, sensitive_features: Any = None, sample_weight: Any = None
+    ) -> Any:
+        if sensitive_features is not None:
+            codes = np.unique(sensitive_features, return_inverse=True)[1]
+            sample_weight = 1.0 + codes
+        return super().fit(X, y, sample_weight=sample_weight)
+
+
+class IgnoresGroups(TorchClassifier):
+    """Declares to need groups at fit."""
+
+    def _check_groups(self, sensitive_features: Any, n_samples: int) -> Any:
+        return check_groups(sensitive_features, n_samples, required_by="IgnoresGroups")
+
+
+class FallsBackInSilence(TorchClassifier):
+    """Declares to need groups at fit, and does without."""
+
+
+class Guesses(TorchClassifier):
+    """One class for all, at every rate of bias."""
+
+    def predict_proba(self, X: Any) -> Any:
+        found = super().predict_proba(X)
+        return np.tile([0.6, 0.4], (len(found), 1)) if found.shape[1] == 2 else found
+
+
+class Peeks(TorchClassifier):
+    """More epochs than it says: gains with shuffled groups, too, for no group is read."""
+
+    def _check_groups(self, sensitive_features: Any, n_samples: int) -> Any:
+        return check_groups(sensitive_features, n_samples, required_by="Peeks")
+
+    def _make_net(self, *args: Any) -> Any:
+        net = super()._make_net(*args)
+        net.set_params(max_epochs=3 * self.max_epochs)
+        return net
+
+
+class LosesGroups(BaseEstimator):
+    """A sampler that drops rows and keeps all groups."""
+
+    def fit(self, X: Any, y: Any, *, sensitive_features: Any = None) -> Any:
+        check_groups(sensitive_features, len(X), required_by="LosesGroups")
+        self.sensitive_features_ = sensitive_features
+        return self
+
+    def fit_resample(self, X: Any, y: Any, *, sensitive_features: Any = None) -> Any:
+        self.fit(X, y, sensitive_features=sensitive_features)
+        return X[:-2], y[:-2]
