@@ -13,7 +13,7 @@ def test_plugin() -> None:
     check_plugin("fairvision-attribution", methods=False)
 
 
-@pytest.mark.slow
+@pytest.mark.conformance
 @parametrize_with_method_checks("data-attribution")
 def test_conformance(check: Any) -> None:
     check()

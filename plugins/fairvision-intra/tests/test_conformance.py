@@ -15,7 +15,7 @@ def test_plugin() -> None:
     check_plugin("fairvision-intra", methods=False)
 
 
-@pytest.mark.slow
+@pytest.mark.conformance
 @parametrize_with_method_checks(METHODS)
 def test_conformance(check: Any) -> None:
     check()
