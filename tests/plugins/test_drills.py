@@ -98,6 +98,12 @@ DRILLS = {
         "needs is a str",
         "fairvision.types.Method",
     ),
+    "bad-claims": (
+        hook('yield Method("m", "p:C", "", claims={"off": {}})'),
+        "collect",
+        "claims is a dict",
+        "fairvision.types.Method",
+    ),
     "same-name-twice": (
         hook(f"yield {METHOD}") + hook(f"yield {METHOD}", "fairvision_postprocessing"),
         "collect",
@@ -231,6 +237,19 @@ def test_heavy_import_is_told_and_not_failed(site: Any, body: str) -> None:
     assert plugins["x-heavy"]["notes"][0]["message"] == "slow: imports numpy at listing"
     assert plugins["x-light"]["notes"] == []
     assert "slow: imports numpy at listing" in site.run("plugins").stdout
+
+
+def test_torch_at_listing_is_told_and_not_failed(site: Any) -> None:
+    site.add("x-torch", "import torch" + hook(f"yield {METHOD}"))
+    (plugin,) = (
+        p
+        for p in json.loads(site.run("plugins", "--json").stdout)["plugins"]
+        if p["distribution"] == "x-torch"
+    )
+    assert plugin["status"] == "loaded"
+    (note,) = plugin["notes"]
+    assert "torch" in note["message"]
+    assert "Import it late" in note["hint"]
 
 
 def test_what_a_plugin_prints_does_not_spoil_the_json(site: Any) -> None:
