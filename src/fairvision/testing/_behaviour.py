@@ -1,11 +1,12 @@
 """Checks of what a method does: on drawn faces whose bias is known, against plain training.
 
 Nets are small and seeds few, so what is asked is little: a gain is a difference of the
-worst cell's accuracy, target by group, that three paired trainings tell from noise.
+worst cell's accuracy, target by group, that six paired trainings tell from noise.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +26,8 @@ __all__ = [
 
 Kind = Literal["plain", "method", "shuffled"]
 
+# With three seeds every other method that helps would be called noise.
+GAIN_SEEDS = tuple(range(6))
 SEEDS = (0, 1, 2)
 EPOCHS = 8
 CONFOUNDED, UNBIASED = 0.95, 0.5
@@ -62,8 +65,10 @@ def _right(subject: Subject, rate: float, kind: Kind, seed: int) -> tuple[float,
     return subject.trained[key]
 
 
-def _differences(subject: Subject, rate: float, kind: Kind, part: int) -> NDArray[np.float64]:
-    pairs = [(_right(subject, rate, kind, s), _right(subject, rate, "plain", s)) for s in SEEDS]
+def _differences(
+    subject: Subject, rate: float, kind: Kind, part: int, seeds: Sequence[int] = SEEDS
+) -> NDArray[np.float64]:
+    pairs = [(_right(subject, rate, kind, s), _right(subject, rate, "plain", s)) for s in seeds]
     return np.array([theirs[part] - plain[part] for theirs, plain in pairs])
 
 
@@ -82,11 +87,11 @@ def recovers_planted_bias(subject: Subject) -> None:
     """On confounded faces its worst cell is better than plain training's, beyond noise."""
     if subject.claims.no_gain:
         raise NotApplicable(f"it does not claim to: {subject.claims.no_gain}")
-    found = _differences(subject, CONFOUNDED, "method", 0)
+    found = _differences(subject, CONFOUNDED, "method", 0, GAIN_SEEDS)
     lower = _lower(found, GAIN_LEVEL)
     require(
         lower > 0,
-        f"the worst cell's accuracy against plain training is {_shown(found)} with {len(SEEDS)} "
+        f"the worst cell's accuracy against plain training is {_shown(found)} with {len(found)} "
         f"seeds, lower bound {lower:+.3f}; claim no gain (Claims.no_gain) or give it parameters "
         "that reach one in seconds (Claims.params)",
     )

@@ -57,7 +57,7 @@ def _drawn() -> Rows:
 
 @cache
 def faces(rate: float, seed: int) -> tuple[Rows, Rows]:
-    """600 drawn faces whose eyeglasses go with a hat at this rate, and 400 in which they do not.
+    """600 drawn faces whose eyeglasses go with a hat at this rate, and 800 in which they do not.
 
     With a rate of 0.95, plain training learns the hat in place of the eyeglasses.
     """
@@ -70,7 +70,7 @@ def faces(rate: float, seed: int) -> tuple[Rows, Rows]:
         confounder=drawn.groups,
         rate=rate,
         n_train=600,
-        n_test=400,
+        n_test=800,
         random_state=seed,
     )
     return drawn.take(split.train), drawn.take(split.test)
