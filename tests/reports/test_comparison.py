@@ -13,7 +13,7 @@ from sklearn.utils import Bunch
 
 from fairvision.comparison import Comparison, read_facts
 from fairvision.reports import comparison_page
-from fairvision.reports._comparison import _sentence, table_of
+from fairvision.reports._comparison import _points, _rows, _sentence, table_of
 from fairvision.reports._draw import Point, front
 from fairvision.reports._page import Album
 from fairvision.reports._words import Estimate
@@ -207,7 +207,7 @@ def _record(method: str, metric: str, *numbers: float) -> dict[str, Any]:
     ("gap", "upper", "start"),
     [
         (0.1, -0.02, "new has the smallest accuracy gap, 0.100 against 0.200 of plain training"),
-        (0.1, 0.02, "No method's accuracy gap is below that of plain training (erm) by more than"),
+        (0.1, 0.02, "The accuracy gap of no method is below that of plain training (erm) by more"),
         (0.3, 0.5, "No method has a smaller accuracy gap than plain training (erm): 0.200"),
     ],
 )
@@ -225,6 +225,45 @@ def test_the_sentence_says_no_more_than_the_intervals(gap: float, upper: float, 
     ]
     told = _sentence(facts, table_of(summary), table_of(differences), "accuracy_gap")
     assert told.startswith(start)
+
+
+def test_a_gap_bought_with_accuracy_is_not_called_best() -> None:
+    names = ("erm", "dear", "cheap", "control")
+    facts = {
+        "baseline": "erm",
+        "plan": {"methods": [{"label": n, "balanced": n == "control"} for n in names]},
+        "columns": {"accuracy": "accuracy", "accuracy_gap": "accuracy gap"},
+        "failures": [],
+        "results": [],
+    }
+    gaps, accuracies = (0.2, 0.01, 0.1, 0.0), (0.8, 0.5, 0.79, 0.95)
+    facts["summary"] = [
+        _record(name, metric, value)
+        for metric, values in (("accuracy_gap", gaps), ("accuracy", accuracies))
+        for name, value in zip(names, values, strict=True)
+    ]
+    differences = [
+        _record("dear", "accuracy", -0.3, -0.35, -0.25),
+        _record("dear", "accuracy_gap", -0.19, -0.25, -0.1),
+        _record("cheap", "accuracy", -0.01, -0.02, 0.01),
+        _record("cheap", "accuracy_gap", -0.1, -0.15, -0.05),
+        _record("control", "accuracy", 0.15, 0.1, 0.2),
+        _record("control", "accuracy_gap", -0.2, -0.3, -0.1),
+    ]
+    summary = table_of(facts["summary"])
+    told = _sentence(facts, summary, table_of(differences), "accuracy_gap")
+    assert told.startswith("cheap has the smallest accuracy gap of the methods that keep its accur")
+    rows = _rows(facts, summary, table_of(differences))
+    assert [[cell["best"] for cell in row["cells"]] for row in rows] == [
+        [True, False],
+        [False, False],
+        [False, True],
+        [False, False],
+    ]
+    points = _points(facts, summary, "accuracy_gap")
+    # On the front stands who gives what nobody gives for less, whatever its price; no control.
+    assert [p.label for p in front(points)] == ["dear", "cheap", "erm"]
+    assert [p.marker for p in points] == ["s", "o", "o", "D"]
 
 
 def test_a_gap_that_nobody_has(finished: Finished, parse: Any) -> None:

@@ -69,6 +69,11 @@ Examples:
     help="Bias the training rows: this share of each class has the group that goes with it; "
     "test on balanced rows.",
 )
+@click.option(
+    "--control/--no-control",
+    default=None,
+    help="With --confounding: erm on as many balanced rows, too. By default with --methods all.",
+)
 @click.option("--n-train", type=click.IntRange(2), help="Training rows, with --confounding.")
 @click.option("--n-test", type=click.IntRange(4), help="Test rows, with --confounding.")
 @click.option(
@@ -130,6 +135,7 @@ def command(**options: Any) -> None:
             overwrite=options["overwrite"],
             dataset_params=_dataset_params(options),
             confounding=options["confounding"],
+            control=options["control"],
             n_train=options["n_train"],
             n_test=options["n_test"],
             test_size=options["test_size"],

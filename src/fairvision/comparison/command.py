@@ -33,7 +33,7 @@ def _in_words(plan: Mapping[str, Any]) -> bool:
         plan["dataset"]["name"] != "given"
         and set(plan["dataset"]["params"]) <= _OPTIONS
         and seeds == list(range(len(seeds)))
-        and all(method["label"] in _names(method) for method in plan["methods"])
+        and all(m["label"] in _names(m) for m in plan["methods"] if not m.get("balanced"))
         and len(_presets(plan)) <= 1
     )
 
@@ -60,7 +60,9 @@ def _words(plan: Mapping[str, Any]) -> list[str]:
         )
     if split["by"] == "random":
         words += ["--test-size", str(split["test_size"])]
+    methods = [method for method in methods if not method.get("balanced")]
     words += ["--methods", ",".join(method["label"] for method in methods)]
+    words += ["--control"] if len(methods) < len(plan["methods"]) else []
     words += ["--seeds", str(len(plan["seeds"])), "--epochs", str(plan["max_epochs"])]
     words += ["--preset", next(iter(_presets(plan)), ""), "--threads", str(plan["n_threads"])]
     words += ["--n-boot", str(plan["n_boot"]), "--device", plan["device"]]
@@ -76,12 +78,15 @@ def _settings(methods: list[Mapping[str, Any]]) -> Iterator[str]:
 def _call(plan: Mapping[str, Any]) -> str:
     dataset, split = plan["dataset"], plan["split"]
     given = dataset["name"] == "given"
-    methods = {m["label"]: (m["name"], m["params"]) for m in plan["methods"]}
+    methods = {
+        m["label"]: (m["name"], m["params"]) for m in plan["methods"] if not m.get("balanced")
+    }
     options = {
         "seeds": list(plan["seeds"]),
         **({} if given else {"dataset_params": dataset["params"]}),
         **{name: split[name] for name in _SPLIT if split[name] is not None},
         **({"test_size": split["test_size"]} if split["by"] == "random" else {}),
+        **({"control": True} if len(methods) < len(plan["methods"]) else {}),
         "max_epochs": plan["max_epochs"],
         "preset": next(iter(_presets(plan)), None),
         "n_threads": plan["n_threads"],

@@ -8,6 +8,7 @@ from typing import Any
 
 from sklearn.utils import Bunch
 
+from fairvision.comparison.control import with_control
 from fairvision.comparison.data import data_notes, read_data
 from fairvision.comparison.plain import dumps
 from fairvision.comparison.plan import Plan, plan_methods, versions
@@ -34,6 +35,7 @@ def compare(
     overwrite: bool = False,
     dataset_params: Mapping[str, Any] | None = None,
     confounding: float | None = None,
+    control: bool | None = None,
     n_train: int | None = None,
     n_test: int | None = None,
     test_size: float = 0.3,
@@ -79,6 +81,10 @@ def compare(
         share of the last class (and its counterpart of the first), test on rows
         balanced over target x group: `fairvision.datasets.biased_split`. None
         splits by the data's own column of train and test, or at random.
+    control : bool or None, default=None
+        Train ``erm`` on as many rows without the bias, too, and test it on the same
+        rows: ``erm-balanced`` in the table. None does so with ``methods="all"`` and
+        `confounding`, where the data have the rows.
     n_train, n_test : int or None
         Rows, with `confounding`.
     test_size : float, default=0.3
@@ -123,13 +129,19 @@ def compare(
     chosen = plan_methods(methods, preset=preset, params=params)
     _check_numbers(n_jobs, n_threads=(n_threads, 1), max_epochs=(max_epochs, 0), n_boot=(n_boot, 0))
     data, description = read_data(dataset, dataset_params)
+    split = plan_split(
+        data, confounding=confounding, n_train=n_train, n_test=n_test, test_size=test_size
+    )
+    numbers = _seeds(seeds)
+    everything = methods == "all" or (not isinstance(methods, Mapping) and list(methods) == ["all"])
+    chosen, notes = with_control(
+        chosen, data, split, numbers, wanted=control if everything else bool(control)
+    )
     plan = Plan(
         dataset=description,
-        split=plan_split(
-            data, confounding=confounding, n_train=n_train, n_test=n_test, test_size=test_size
-        ),
+        split=split,
         methods=chosen,
-        seeds=_seeds(seeds),
+        seeds=numbers,
         max_epochs=max_epochs,
         device=device,
         n_threads=n_threads,
@@ -149,7 +161,7 @@ def compare(
         failures=failures,
         summary=summarize(runs),
         differences=differences(runs, data.sensitive_features, baseline, n_boot),
-        data_notes=tuple(data_notes(data, plan.split["by"])),
+        data_notes=(*data_notes(data, split["by"]), *notes),
         baseline=baseline,
         out=None if store is None else store.out,
         reused=reused,

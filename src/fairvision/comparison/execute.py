@@ -131,7 +131,7 @@ def execute(
     """Fit one method on one seed's training rows and measure it on its test rows."""
     with _threads(plan.n_threads):
         _warm_up()
-        train, test = split_rows(data, plan.split, seed)
+        train, test = split_rows(data, plan.split, seed, balanced=method.balanced)
         estimator = build(method, plan, seed, callbacks)
         images, y, groups = _take(data, train)
         start = clock()

@@ -41,6 +41,8 @@ class MethodPlan:
         False where it declares that it reads no group of training or validation
         rows: it is then given none.
     groups_at_predict : bool
+    balanced : bool
+        Trained on rows without the bias: the control.
     model : MethodPlan or None
         The plain training inside a method that does not train by itself.
     """
@@ -54,6 +56,7 @@ class MethodPlan:
     groups_seen: str = "never"
     groups_at_fit: bool = True
     groups_at_predict: bool = False
+    balanced: bool = False
     model: MethodPlan | None = None
 
     def to_dict(self) -> dict[str, Any]:

@@ -48,7 +48,9 @@ def plan_split(
     }
 
 
-def split_rows(data: Bunch, how: Mapping[str, Any], seed: int) -> tuple[Rows, Rows]:
+def split_rows(
+    data: Bunch, how: Mapping[str, Any], seed: int, *, balanced: bool = False
+) -> tuple[Rows, Rows]:
     """Row numbers for training and for testing.
 
     Parameters
@@ -58,15 +60,18 @@ def split_rows(data: Bunch, how: Mapping[str, Any], seed: int) -> tuple[Rows, Ro
         From `plan_split`: with a known bias, by the data's own column, or at
         random, stratified by target x group.
     seed : int
+    balanced : bool, default=False
+        Train on as many rows without the bias, where `how` has one; the test
+        rows stay the same.
     """
     if how["by"] == "confounding":
-        return _biased(data, how, seed)
+        return _biased(data, how, seed, balanced)
     if how["by"] == "column":
         return _given(data)
     return _random(data, how["test_size"], seed)
 
 
-def _biased(data: Bunch, how: Mapping[str, Any], seed: int) -> tuple[Rows, Rows]:
+def _biased(data: Bunch, how: Mapping[str, Any], seed: int, balanced: bool) -> tuple[Rows, Rows]:
     names = list(data.sensitive_features.columns)
     if len(names) != 1:
         raise DatasetError(f"confounding needs one sensitive attribute, got {len(names)}: {names}.")
@@ -82,6 +87,7 @@ def _biased(data: Bunch, how: Mapping[str, Any], seed: int) -> tuple[Rows, Rows]
         data,
         confounder=confounder,
         rate=how["confounding"],
+        balanced=balanced,
         n_train=how["n_train"],
         n_test=how["n_test"],
         random_state=seed,

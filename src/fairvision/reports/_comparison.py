@@ -53,6 +53,7 @@ def comparison_page(facts: Mapping[str, Any]) -> str:
         "unplaced": [m for m in _labels(facts) if not summary.get((m, gap))],
         "gap": metric_name(gap),
         "baseline": facts["baseline"],
+        "control": next(iter(_controls(facts)), None),
         "has_differences": bool(facts["differences"]),
         "columns": [{"name": name, "better": BETTER.get(k, 0)} for k, name in _columns(facts)],
         "rows": _rows(facts, summary, differences),
@@ -93,6 +94,21 @@ def _labels(facts: Mapping[str, Any]) -> list[str]:
     return [method["label"] for method in facts["plan"]["methods"]]
 
 
+def _controls(facts: Mapping[str, Any]) -> set[str]:
+    """Plain training on rows without the bias: a mark to measure by, no method."""
+    return {method["label"] for method in facts["plan"]["methods"] if method.get("balanced")}
+
+
+def _judged(facts: Mapping[str, Any], differences: Table) -> list[str]:
+    """Methods that may be called best: a gap that is bought with accuracy is no feat."""
+    nothing, left_out = Estimate(math.nan), _controls(facts)
+    for label in _labels(facts):
+        cost = differences.get((label, "accuracy"), nothing)
+        if cost.excludes_zero and cost.value < 0:
+            left_out.add(label)
+    return [label for label in _labels(facts) if label not in left_out]
+
+
 def _crowded(facts: Mapping[str, Any]) -> bool:
     """Whether the first picture has numbers and a key: more names would cover each other."""
     return len(_labels(facts)) > _MOST_NAMES
@@ -115,7 +131,13 @@ def _gap(summary: Table) -> str:
 
 def _points(facts: Mapping[str, Any], summary: Table, gap: str) -> list[Point]:
     found = [
-        Point(label, summary[label, gap], summary[label, "accuracy"], label == facts["baseline"])
+        Point(
+            label,
+            summary[label, gap],
+            summary[label, "accuracy"],
+            baseline=label == facts["baseline"],
+            control=label in _controls(facts),
+        )
         for label in _labels(facts)
         if (label, gap) in summary
     ]
@@ -139,22 +161,32 @@ def _sentence(facts: Mapping[str, Any], summary: Table, differences: Table, gap:
     points, name, base = _points(facts, summary, gap), metric_name(gap), facts["baseline"]
     if not points:
         return "No method has a gap that is defined: the notes say why."
+    known, judged = {p.label for p in points}, _judged(facts, differences)
+    points = [p for p in points if p.label in judged] or points
     best = min(points, key=lambda p: p.gap.value)
-    known = {p.label for p in points}
+    keeps = " that keeps its accuracy" if known - _controls(facts) - set(judged) else ""
     if base not in known or len(known) == 1:
         return (
             f"The {name} of {best.label} is {best.gap.text()}, its accuracy {best.accuracy.text()}."
         )
     if best.label == base:
-        return f"No method has a smaller {name} than plain training ({base}): {best.gap.text()}."
+        return (
+            f"No method{keeps} has a smaller {name} than plain training ({base}): "
+            f"{best.gap.text()}."
+        )
     nothing = Estimate(math.nan)
     by, cost = (differences.get((best.label, key), nothing) for key in (gap, "accuracy"))
     values = f"{best.gap.value:.3f} against {summary[base, gap].value:.3f}"
     what = f"difference {by.text('+')}; its accuracy differs by {cost.text('+')}"
     if by.excludes_zero:
-        return f"{best.label} has the smallest {name}, {values} of plain training ({base}): {what}."
+        of = " of the methods that keep its accuracy" if keeps else ""
+        return (
+            f"{best.label} has the smallest {name}{of}, {values} of plain training ({base}): "
+            f"{what}."
+        )
     return (
-        f"No method's {name} is below that of plain training ({base}) by more than its interval; "
+        f"The {name} of no method{keeps} is below that of plain training ({base}) by more than "
+        "its interval; "
         f"lowest is {best.label}, {values}: {what}."
     )
 
@@ -162,7 +194,9 @@ def _sentence(facts: Mapping[str, Any], summary: Table, differences: Table, gap:
 def _rows(facts: Mapping[str, Any], summary: Table, differences: Table) -> list[dict[str, Any]]:
     """The lines of the table."""
     keys = [key for key, _ in _columns(facts)]
-    best = {key: _best(summary, key, _labels(facts)) for key in keys}
+    judged = _judged(facts, differences)
+    best = {key: _best(summary, key, judged) for key in keys}
+    controls = _controls(facts)
     errors = {failure["method"]: failure["error"] for failure in facts["failures"]}
     rows = []
     for method in facts["plan"]["methods"]:
@@ -172,7 +206,11 @@ def _rows(facts: Mapping[str, Any], summary: Table, differences: Table) -> list[
             {
                 "label": label,
                 "baseline": label == facts["baseline"],
-                "cells": [_cell(summary, differences, label, key, best[key]) for key in keys],
+                "control": label in controls,
+                "cells": [
+                    _cell(summary, differences, label, key, best[key] if label in judged else None)
+                    for key in keys
+                ],
                 "seconds": sum(r["train_seconds"] for r in runs) / len(runs) if runs else None,
                 "error": errors.get(label) if not runs else None,
             }

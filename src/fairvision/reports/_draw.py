@@ -33,12 +33,20 @@ class Point(NamedTuple):
     gap: Estimate
     accuracy: Estimate
     baseline: bool
+    control: bool = False
+
+    @property
+    def marker(self) -> str:
+        """A square for plain training, a diamond for it on balanced rows."""
+        return "s" if self.baseline else "D" if self.control else "o"
 
 
 def front(points: Sequence[Point]) -> list[Point]:
-    """The points that no other beats in both, smallest gap first."""
+    """The points that no other beats in both, smallest gap first; the control had other rows."""
     kept: list[Point] = []
-    for point in sorted(points, key=lambda p: (p.gap.value, -p.accuracy.value)):
+    for point in sorted(
+        (p for p in points if not p.control), key=lambda p: (p.gap.value, -p.accuracy.value)
+    ):
         if not kept or point.accuracy.value > kept[-1].accuracy.value:
             kept.append(point)
     return kept
@@ -64,16 +72,17 @@ def tradeoff(
 
 
 def _point(ax: Any, point: Point, on_front: bool) -> None:
-    shade = INK if point.baseline else colour(0) if on_front else MUTED
+    reference = point.baseline or point.control
+    shade = INK if reference else colour(0) if on_front else MUTED
     ax.errorbar(
         point.gap.value,
         point.accuracy.value,
         xerr=_ends(point.gap),
         yerr=_ends(point.accuracy),
-        fmt="s" if point.baseline else "o",
+        fmt=point.marker,
         markersize=8 if point.baseline else 7,
         color=shade,
-        markerfacecolor=shade if on_front or point.baseline else "none",
+        markerfacecolor=shade if on_front or reference else "none",
         ecolor=MUTED,
         elinewidth=0.7,
         zorder=3,
@@ -115,7 +124,7 @@ def _label(ax: Any, points: Sequence[Point], names: Sequence[str]) -> None:
         name = ax.annotate(
             text, (point.gap.value, point.accuracy.value), xytext=(dx, dy),
             textcoords="offset points", ha="left" if dx > 0 else "right", va="center",
-            fontsize=size, fontweight="bold" if point.baseline else "normal", color=INK,
+            fontsize=size, fontweight="bold" if point.marker != "o" else "normal", color=INK,
             arrowprops={"arrowstyle": "-", "color": MUTED, "shrinkB": 4, "linewidth": 0.5}
             if max(abs(dx), abs(dy)) > 10 else None,
         )  # fmt: skip

@@ -1,0 +1,76 @@
+"""The control: plain training on as many rows without the bias, tested on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from sklearn.utils import Bunch
+
+from fairvision.comparison.plan import PLAIN_TRAINING, MethodPlan
+from fairvision.comparison.split import split_rows
+from fairvision.exceptions import DatasetError, InputError
+
+__all__ = ["LABEL", "with_control"]
+
+LABEL = "erm-balanced"
+
+
+def with_control(
+    methods: tuple[MethodPlan, ...],
+    data: Bunch,
+    split: Mapping[str, Any],
+    seeds: Iterable[int],
+    *,
+    wanted: bool | None,
+) -> tuple[tuple[MethodPlan, ...], list[str]]:
+    """Put the control beside plain training.
+
+    It shows what the data would have given without the bias: no method, but the
+    mark that methods are measured by.
+
+    Parameters
+    ----------
+    methods : tuple of MethodPlan
+    data, split, seeds : the data, how they are split, the seeds of the splits
+    wanted : bool or None
+        None adds it where it is possible, and else says in a note why not.
+
+    Returns
+    -------
+    methods : tuple of MethodPlan
+    notes : list of str
+
+    Raises
+    ------
+    InputError
+        If it is wanted and cannot be: no bias was asked for, or no plain training.
+    DatasetError
+        If it is wanted and some cell has too few rows.
+    """
+    if wanted is False:
+        return methods, []
+    base = next((method for method in methods if method.name == PLAIN_TRAINING), None)
+    if base is None or split["by"] != "confounding":
+        if wanted:
+            raise InputError(
+                "control trains erm on rows without the bias: pass confounding, and erm "
+                "among the methods."
+            )
+        return methods, []
+    if any(method.label == LABEL for method in methods):
+        raise InputError(f"a method is labelled {LABEL!r}, which is the control's label.")
+    try:
+        for seed in seeds:
+            split_rows(data, split, seed, balanced=True)
+    except DatasetError as error:
+        if wanted:
+            raise
+        return methods, [f"No control on balanced rows. {error}"]
+    control = replace(base, label=LABEL, groups_seen="in the choice of rows", balanced=True)
+    place = methods.index(base) + 1
+    return (*methods[:place], control, *methods[place:]), [
+        f"{LABEL} is plain training on as many rows that are balanced over target x group. It "
+        "shows what data without the bias would give."
+    ]
