@@ -59,20 +59,6 @@ def environment(dist: Path, root: Path, tmp_path_factory: pytest.TempPathFactory
     return bin_dir
 
 
-@pytest.fixture(scope="module")
-def for_authors(dist: Path, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Python of an environment that holds the host's wheel and pytest."""
-    venv = tmp_path_factory.mktemp("authors") / "venv"
-    run("uv", "venv", "--quiet", venv, cwd=dist)
-    python = next(
-        path for path in (venv / "bin/python", venv / "Scripts/python.exe") if path.exists()
-    )
-    pins = ("--constraints", root / "constraints.txt")
-    (wheel,) = dist.glob("fairvision-*.whl")
-    run("uv", "pip", "install", "--python", python, *pins, wheel, "pytest", cwd=dist)
-    return python
-
-
 def members(archive: Path) -> set[str]:
     if archive.suffix == ".whl":
         return set(zipfile.ZipFile(archive).namelist())
@@ -115,11 +101,20 @@ def test_a_model_trains_where_only_wheels_are(environment: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_new_plugin_passes_its_own_tests_unedited(
-    for_authors: Path, stage: Stage, tmp_path: Path
+def test_a_new_plugin_passes_its_own_tox_unedited(
+    dist: Path, root: Path, stage: Stage, tmp_path: Path
 ) -> None:
+    """In an environment of its own, which finds the host's wheel as an index would give it."""
     folder = new_plugin(f"trial-{stage}", stage, tmp_path)
-    run("uv", "pip", "install", "--quiet", "--python", for_authors, folder, cwd=tmp_path)
-    found = run(for_authors, "-m", "pytest", "-q", cwd=folder, OMP_NUM_THREADS="1")
-    assert " passed" in found
-    assert f"test_conformance[trial-{stage}" not in found  # none failed, none is an error
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("TOX")}
+    environ |= {
+        "UV_FIND_LINKS": str(dist),
+        "UV_CONSTRAINT": str(root / "constraints.txt"),
+        "UV_PYTHON_DOWNLOADS": "never",
+    }
+    command = ("uv", "tool", "run", "--from", "tox", "--with", "tox-uv", "tox", "run")
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environ)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert f"fairvision-trial-{stage}" in done.stdout  # listed as loaded
+    assert " passed" in done.stdout
+    assert f"test_conformance[trial-{stage}" not in done.stdout  # none failed, none is an error
