@@ -10,12 +10,17 @@ copyright = "the fairvision developers"
 release = version = version_of("fairvision")
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
 ]
-source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+source_suffix = {".rst": "restructuredtext", ".md": "myst-nb"}
+# Pages that say so in their head are run, and show what came out; nothing is kept of an old run.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 180
+nb_execution_in_temp = True
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "fairvision"

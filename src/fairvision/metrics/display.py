@@ -30,10 +30,10 @@ def _rows(evaluation: Evaluation, metric: str) -> pd.DataFrame:
 def plot(evaluation: Evaluation, metric: str, ax: Any) -> Any:
     """Draw one rate by group, or all numbers over the groups; see `Evaluation.plot`."""
     if ax is None:
-        from matplotlib.figure import Figure
+        import matplotlib.pyplot as plt
 
-        # A figure of its own: pyplot would keep it alive and pick a window system.
-        ax = Figure(layout="constrained").add_subplot()
+        # Of pyplot: what it makes, a notebook shows by itself.
+        ax = plt.figure(layout="constrained").add_subplot()
     rows = _rows(evaluation, metric)
     place = np.arange(len(rows))
     value = rows["value"].to_numpy(dtype=float)

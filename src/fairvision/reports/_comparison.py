@@ -77,10 +77,10 @@ def plot_comparison(facts: Mapping[str, Any], gap: str | None = None, ax: Any = 
         known = sorted({metric for _, metric in summary})
         raise InputError(f"gap {gap!r} is defined for no method; there are {', '.join(known)}.")
     if ax is None:
-        from matplotlib.figure import Figure
+        import matplotlib.pyplot as plt
 
-        # A figure of its own: pyplot would keep it alive and pick a window system.
-        ax = Figure(layout="constrained").add_subplot()
+        # Of pyplot: what it makes, a notebook shows by itself.
+        ax = plt.figure(layout="constrained").add_subplot()
     tradeoff(ax, points, metric_name(gap))
     return ax
 
