@@ -29,12 +29,12 @@ def _rows(evaluation: Evaluation, metric: str) -> pd.DataFrame:
 
 def plot(evaluation: Evaluation, metric: str, ax: Any) -> Any:
     """Draw one rate by group, or all numbers over the groups; see `Evaluation.plot`."""
+    rows = _rows(evaluation, metric)
     if ax is None:
         import matplotlib.pyplot as plt
 
         # Of pyplot: what it makes, a notebook shows by itself.
-        ax = plt.figure(layout="constrained").add_subplot()
-    rows = _rows(evaluation, metric)
+        ax = plt.figure(figsize=(6.4, 1 + 0.4 * len(rows)), layout="constrained").add_subplot()
     place = np.arange(len(rows))
     value = rows["value"].to_numpy(dtype=float)
     ends = np.abs(rows[["lower", "upper"]].to_numpy(dtype=float).T - value)
