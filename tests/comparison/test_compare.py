@@ -76,7 +76,7 @@ def test_the_folder_holds_what_the_comparison_says(stored: Comparison) -> None:
             assert set(arrays) == {"rows", "y_true", "y_pred", "y_score"}
             np.testing.assert_array_equal(arrays["y_score"], run.y_score)
     made = {path.name for path in stored.out.iterdir()}
-    assert made == {"plan.json", "results.csv", "comparison.json", "erm", "slow"}
+    assert made == {".lock", "plan.json", "results.csv", "comparison.json", "erm", "slow"}
 
 
 def test_the_same_call_gives_the_same_bits(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 from fairvision.comparison import Comparison
 from fairvision.exceptions import InputError, RunError
@@ -21,7 +24,9 @@ Compare = Callable[..., Comparison]
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    """All files, the empty lock aside."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return sorted(str(path.relative_to(folder)) for path in files)
 
 
 def test_a_method_that_fails_costs_the_others_nothing(
@@ -196,3 +201,35 @@ def test_a_file_in_the_place_of_the_folder(compare: Compare, tmp_path: Path) -> 
     with pytest.raises(RunError, match=r"cannot .*plan\.json"):
         compare(out=tmp_path / "out" / "below")
     assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_folder_in_use_is_refused(compare: Compare, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    compare(seeds=1, out=out)
+    with (
+        FileLock(out / ".lock"),
+        pytest.raises(RunError, match=f"another comparison is writing to {out}"),
+    ):
+        compare(seeds=1, out=out)
+    assert compare(seeds=1, out=out).reused == 1
+
+
+def test_a_crash_before_the_plan_was_whole(compare: Compare, tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
+    (tmp_path / ".plan.json.partial").write_text('{"datas')
+    compare(seeds=1, out=tmp_path)
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_clock_that_jumps(
+    compare: Compare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back = itertools.count(4_000_000_000, -3600)
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: float(next(back)))
+        found = compare(seeds=1, out=tmp_path)
+    assert 0 < found.runs[0].train_seconds < 60
+    for year in (0, 4_000_000_000):
+        for path in tmp_path.rglob("*"):
+            os.utime(path, (year, year))
+        assert compare(seeds=1, out=tmp_path).reused == 1

@@ -108,6 +108,7 @@ def test_overwrite_replaces_only_what_a_comparison_made(compare: Compare, out: P
     assert found.plan.max_epochs == 2
     left = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
     assert left == [
+        ".lock",
         "comparison.json",
         "erm/seed-0/picture.txt",
         "erm/seed-1/predictions.npz",

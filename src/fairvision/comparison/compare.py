@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ def compare(
         it; they do not depend on `n_jobs`. For small nets more jobs are the
         faster use of cores, for large ones more threads.
     out : str, Path or None
-        Folder for the results. Runs that it already holds are not done again.
+        Folder for the results. Runs that it already holds are not done again. While one
+        comparison writes there, a second refuses to start.
     overwrite : bool, default=False
         Start anew: remove what an earlier comparison left in `out`.
     dataset_params : mapping or None
@@ -151,27 +153,30 @@ def compare(
     )
     rehearse(plan, data)
     store = None if out is None else Store(out)
-    if store is not None:
-        store.open(plan, overwrite=overwrite)
-    with Progress(len(chosen) * len(plan.seeds), max_epochs, show=progress) as bar:
-        runs, failures, reused = run_all(plan, data, store, n_jobs, bar)
-    result = Comparison(
-        plan=plan,
-        runs=tuple(runs),
-        failures=failures,
-        summary=summarize(runs),
-        differences=differences(runs, data.sensitive_features, baseline, n_boot),
-        data_notes=(*data_notes(data, split["by"]), *notes),
-        baseline=baseline,
-        out=None if store is None else store.out,
-        reused=reused,
-    )
-    if store is not None:
-        store.write_text("results.csv", result.results.to_csv(index=False))
-        store.write_text("comparison.json", dumps(result.to_dict()))
-        if report:
-            store.write_text("report.html", comparison_page(result.facts()))
+    with store.open(plan, overwrite=overwrite) if store else nullcontext():
+        with Progress(len(chosen) * len(plan.seeds), max_epochs, show=progress) as bar:
+            runs, failures, reused = run_all(plan, data, store, n_jobs, bar)
+        result = Comparison(
+            plan=plan,
+            runs=tuple(runs),
+            failures=failures,
+            summary=summarize(runs),
+            differences=differences(runs, data.sensitive_features, baseline, n_boot),
+            data_notes=(*data_notes(data, split["by"]), *notes),
+            baseline=baseline,
+            out=None if store is None else store.out,
+            reused=reused,
+        )
+        if store is not None:
+            _write(store, result)
     return result
+
+
+def _write(store: Store, result: Comparison) -> None:
+    store.write_text("results.csv", result.results.to_csv(index=False))
+    store.write_text("comparison.json", dumps(result.to_dict()))
+    if result.plan.report:
+        store.write_text("report.html", comparison_page(result.facts()))
 
 
 def _check_numbers(n_jobs: int, **numbers: tuple[int, int]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from fairvision.comparison.execute import Run
 from fairvision.comparison.plain import dumps
@@ -27,6 +28,9 @@ _PLAN, _RUN, _PREDICTIONS, _ERROR = "plan.json", "run.json", "predictions.npz", 
 _EVIDENCE = "evidence.json"
 _SUMMARY = "comparison.json"
 _RESULTS = ("results.csv", _SUMMARY, "report.html")
+_LOCK = ".lock"
+# All that a comparison leaves that is killed before its plan is written.
+_BEGUN = {_LOCK, f".{_PLAN}.partial"}
 # No dots and no capitals: a label can name neither our own files nor a second one's folder.
 _SAFE = re.compile(r"[a-z0-9][a-z0-9_=-]{0,63}")
 
@@ -43,6 +47,7 @@ class Store:
         out/METHOD/seed-0/predictions.npz  rows, y_true, y_pred, y_score
         out/METHOD/seed-0/evidence.json    pictures for the report, first seed only
         out/METHOD/seed-0.error.txt        why a run failed
+        out/.lock                          held by the process that writes here
 
     A run is written to a temporary folder beside its place and renamed, so that
     a killed process or a full disk never leaves half a run.
@@ -55,47 +60,74 @@ class Store:
     def __init__(self, out: str | Path) -> None:
         self.out = Path(out)
 
-    def open(self, plan: Plan, *, overwrite: bool = False) -> None:
-        """Make the folder, or check that what it holds belongs to the same comparison.
+    @contextmanager
+    def open(self, plan: Plan, *, overwrite: bool = False) -> Iterator[None]:
+        """Hold the folder while runs are written to it, or refuse it.
+
+        The operating system lets go of the lock when a process ends, however it ends. Who
+        only reads needs no lock.
 
         Raises
         ------
         RunError
-            If the folder holds something else; nothing is touched then.
+            If another process holds the folder, or it belongs to something else; nothing
+            is touched then.
         """
-        if self.out.exists() and not self.out.is_dir():
-            raise RunError(f"{self.out} is a file; pass a folder as --out.")
-        stored = self._stored()
-        if stored is None and self.out.is_dir() and any(self.out.iterdir()):
-            raise RunError(
-                f"{self.out} is not empty and holds no comparison. Pass another --out, or empty it."
-            )
-        if overwrite:
-            with self._guard(self.out):
-                self._clear()
-        elif stored is not None:
-            self._check_same(plan, stored)
-        self.write_text(_PLAN, dumps(plan.to_dict()))
+        self._stored()  # a stranger's folder is left without a lock in it, too
+        with self._locked():
+            stored = self._stored()
+            if overwrite:
+                with self._guard(self.out):
+                    self._clear()
+            elif stored is not None:
+                self._check_same(plan, stored)
+            self.write_text(_PLAN, dumps(plan.to_dict()))
+            yield
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        lock = FileLock(self.out / _LOCK, timeout=0)
+        with self._guard(self.out):
+            self.out.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire()
+            except Timeout:
+                raise RunError(
+                    f"another comparison is writing to {self.out}. Wait until it ends and run the "
+                    "same command again, which then takes its runs over, or pass another --out."
+                ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _stored(self) -> dict[str, Any] | None:
-        """The plan that the folder holds; None if there is none, or a stranger's."""
+        """The plan that the folder holds; None if nothing is there yet."""
+        if self.out.exists() and not self.out.is_dir():
+            raise RunError(f"{self.out} is a file; pass a folder as --out.")
         try:
             stored = json.loads((self.out / _PLAN).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            return None
+            stored = None
         except (OSError, ValueError) as error:
             raise RunError(
                 f"{self.out / _PLAN} cannot be read: {error}. Mend or move it."
             ) from error
-        ours = isinstance(stored, dict) and {"dataset", "split", "methods"} <= stored.keys()
-        return stored if ours else None
+        if isinstance(stored, dict) and {"dataset", "split", "methods"} <= stored.keys():
+            return stored
+        if self.out.is_dir() and {path.name for path in self.out.iterdir()} - _BEGUN:
+            raise RunError(
+                f"{self.out} is not empty and holds no comparison. Pass another --out, or empty it."
+            )
+        return None
 
     def _clear(self) -> None:
         """Remove what an earlier comparison made, file by file: nothing else."""
         for name in _RESULTS:
             (self.out / name).unlink(missing_ok=True)
-        for error in self.out.glob("*/seed-*" + _ERROR):
-            error.unlink()
+        for file in [*self.out.glob("*/seed-*" + _ERROR), *self.out.rglob(".*.partial")]:
+            if file.is_file():
+                file.unlink()
         for run in [*self.out.glob("*/seed-*"), *self.out.glob("*/.seed-*.partial")]:
             for name in (_RUN, _PREDICTIONS, _EVIDENCE):
                 (run / name).unlink(missing_ok=True)
