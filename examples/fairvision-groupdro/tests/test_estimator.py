@@ -13,6 +13,7 @@ import torch
 import fairvision as fv
 from fairvision.exceptions import InputError
 from fairvision.nn import Rows
+from fairvision.testing import check_resumes
 from fairvision_groupdro import GroupDROClassifier
 from fairvision_groupdro._objective import GroupDROObjective
 
@@ -73,3 +74,8 @@ def test_history_shows_the_worst_loss() -> None:
 def test_bad_parameters_are_named(name: str) -> None:
     with pytest.raises(InputError, match=name):
         fitted(**{name: -1.0})
+
+
+def test_it_goes_on_from_a_checkpoint() -> None:
+    model = GroupDROClassifier("mlp", eta=0.5, max_epochs=4, batch_size=16, random_state=0)
+    assert check_resumes(model, X, Y, sensitive_features=GROUPS) == 2

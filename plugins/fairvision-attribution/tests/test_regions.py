@@ -13,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from fairvision.exceptions import InputError
+from fairvision.testing import check_resumes
 from fairvision_attribution import RegionClassifier
 from fairvision_attribution._algorithm import confidence, top_mask
 
@@ -300,3 +301,8 @@ def test_clone_and_refused_refit(regions, balanced):
     with pytest.raises(InputError):
         kept.fit(balanced.images[:20], np.zeros(20))
     np.testing.assert_array_equal(kept.predict(balanced.images), regions.predict(balanced.images))
+
+
+def test_it_goes_on_from_a_checkpoint(balanced):
+    model = RegionClassifier(max_epochs=4, lr_drop=1, random_state=0)
+    assert check_resumes(model, balanced.images[:40], balanced.groups[:40]) == 2

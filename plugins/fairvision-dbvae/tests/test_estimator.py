@@ -15,9 +15,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import Bunch
+from torchvision.transforms import v2
 
 from fairvision.exceptions import InputError
 from fairvision.nn import TorchClassifier
+from fairvision.testing import check_resumes
 from fairvision_dbvae import DBVAEClassifier
 
 
@@ -253,3 +255,8 @@ def test_tables_and_tiny_images_are_refused(data: Bunch) -> None:
         make().fit(np.zeros((20, 5)), y)
     with pytest.raises(InputError, match="8 x 8 at least"):
         make().fit(np.zeros((20, 3, 7, 9), np.uint8), y)
+
+
+def test_it_goes_on_from_a_checkpoint(data: Bunch) -> None:
+    model = make(max_epochs=4, train_transform=v2.RandomHorizontalFlip())
+    assert check_resumes(model, data.images[:160], data.target[:160]) == 2

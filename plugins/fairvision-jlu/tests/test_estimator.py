@@ -5,11 +5,13 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+from torchvision.transforms import v2
 
 import fairvision as fv
 from fairvision.exceptions import CollapseWarning, GroupsRequiredError, InputError
 from fairvision.metrics import leakage
 from fairvision.nn import TorchClassifier
+from fairvision.testing import check_resumes
 from fairvision_jlu import JLUClassifier
 
 
@@ -201,3 +203,22 @@ def test_a_fitted_model_can_be_stored(biased, tmp_path):
     again = joblib.load(tmp_path / "model")
     np.testing.assert_array_equal(again.predict(biased.images), model.predict(biased.images))
     assert not hasattr(model, "_secondary")
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"warmup": 0.2, "ramp": 0.5},
+        {"head_solver": "adam", "head_memory": 3},
+        {"secondary": True, "warmup": 0.2, "ramp": 0.2},
+        {"secondary": True, "warmup": 0.8, "ramp": 0.2},  # the heads look on until later
+    ],
+    ids=["newton", "adam", "secondary", "secondary-warm-up"],
+)
+def test_it_goes_on_from_a_checkpoint(biased, balanced, params):
+    others = (balanced.images[:150], balanced.groups[:150])  # whose passes end within epochs
+    with_others = params.pop("secondary", False)
+    rows = {"spurious_data": others} if with_others else {"sensitive_features": biased.groups}
+    transform = v2.RandomHorizontalFlip()
+    model = small(backbone=dropping, max_epochs=5, train_transform=transform, **params)
+    assert check_resumes(model, biased.images, biased.target, **rows) == 2

@@ -1,5 +1,6 @@
 """Torch models in scikit-learn estimators."""
 
+from fairvision.nn.checkpoint import TrainingCheckpoint
 from fairvision.nn.classifier import TorchClassifier
 from fairvision.nn.export import Probabilities, as_module
 from fairvision.nn.modules import FeatureClassifier, PretrainedClassifier
@@ -18,6 +19,7 @@ __all__ = [
     "Rows",
     "Step",
     "TorchClassifier",
+    "TrainingCheckpoint",
     "as_module",
     "as_seed",
     "cross_entropy",

@@ -266,7 +266,7 @@ class TorchClassifier(
             if self.validation_fraction:
                 rows, held_out = hold_out(rows, self.validation_fraction, seed)
             with accelerated(module, compile=self.compile, amp=self.amp):
-                net.train(rows, held_out)
+                net.train(rows, held_out, asked=self.get_params(deep=False))
         self.net_, self.module_, self.history_ = net, net.module_.eval(), net.history
         self.n_steps_ = sum(self.history_[:, "train_batch_count"]) if len(net.history) else 0
         self._n_features_out = self.module_.head.in_features

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ from skorch import NeuralNetClassifier
 from skorch.callbacks import EarlyStopping, PassthroughScoring
 from torch import Tensor
 
+from fairvision.nn.checkpoint import Slot, TrainingCheckpoint
 from fairvision.nn.objective import Objective, cross_entropy
 from fairvision.nn.rows import Batch, Batches, Rows, Transform
 
@@ -103,22 +105,42 @@ class ObjectiveNet(NeuralNetClassifier):
         if self.history:
             self.history[-1]["batches"] = []
 
-    def train(self, rows: Rows, held_out: Rows | None = None) -> None:
-        """Train from the start. Unlike skorch's `fit`, an interrupt is passed on.
+    def train(
+        self, rows: Rows, held_out: Rows | None = None, asked: Mapping[str, Any] | None = None
+    ) -> None:
+        """Train from the start, or from a checkpoint. Unlike skorch's `fit`, an interrupt goes on.
 
         A half-trained net that looks like a finished one would be worse than none.
+        `asked` are the estimator's parameters: a checkpoint belongs to them.
         """
         self.initialize()
+        self.n_restored_ = 0  # epochs that a checkpoint held
         self.objective.start(self.module_, rows, torch.device(self.device), self.max_epochs)
         self.notify("on_train_begin", X=rows, y=rows.targets)
-        try:
-            self.fit_loop((rows, held_out))
-        except KeyboardInterrupt:
-            if not self._stopped_early():
-                raise
+        # After all callbacks, so that their states are there to be restored.
+        keepers = [cb for _, cb in self.callbacks_ if isinstance(cb, TrainingCheckpoint)]
+        slot = keepers[0].slot(self, rows, held_out, asked or {}) if keepers else None
+        self._train_epochs(rows, held_out, slot)
         self.notify("on_train_end", X=rows, y=rows.targets)
         self.objective.finish(self.module_)
         self._forget_batches()
+        if slot is not None:
+            slot.end()
+
+    def _train_epochs(self, rows: Rows, held_out: Rows | None, slot: Slot | None) -> None:
+        if slot is not None and slot.finished:
+            return
+        every = self.max_epochs if slot is None else slot.every
+        try:
+            while (left := self.max_epochs - len(self.history)) > 0:
+                self.fit_loop((rows, held_out), epochs=min(every, left))
+                if slot is not None and left > every:
+                    slot.save()
+        except KeyboardInterrupt:
+            if not self._stopped_early():
+                raise
+        if slot is not None and slot.keep:
+            slot.save(finished=True)
 
     def _stopped_early(self) -> bool:
         # skorch's EarlyStopping speaks by raising KeyboardInterrupt, as a keyboard does.

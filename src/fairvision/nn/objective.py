@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -62,3 +64,14 @@ class Objective:
 
     def finish(self, module: nn.Module) -> None:
         """Called once after the last epoch."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What lives from one epoch to the next, for `TrainingCheckpoint`.
+
+        Numbers, text, tensors, and dicts and lists of these; {} if there is nothing.
+        Whoever trains differently must say it here, or has no checkpoints.
+        """
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up a state after `start`; its tensors are on the CPU."""

@@ -16,6 +16,7 @@ _HOME = {
     "Result": "_run",
     "check_method": "_run",
     "check_plugin": "_plugin",
+    "check_resumes": "_resumes",
     "method_checks": "_run",
     "parametrize_with_method_checks": "_parametrize",
     "plugin_checks": "_plugin",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -62,3 +65,11 @@ class GroupDROObjective(Objective):
         # A cell that this batch lacks gives no gradient; its weight stays.
         parts = {"worst_loss": means.detach().max().item(), "largest_weight": self.q.max().item()}
         return Step((self.q * means).sum(), logits, parts)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The cells' weights, which each step moves."""
+        return {"q": self.q}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with them."""
+        self.q = state["q"].to(self.q.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +34,9 @@ class RegionObjective(Objective):
         self.sizes = tuple(sizes)
         self.patches_per_image = patches_per_image
         self.label_smoothing = label_smoothing
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}  # each step draws its patches anew
 
     def step(self, module: nn.Module, batch: Batch) -> Step:
         assert isinstance(module, RegionNet)

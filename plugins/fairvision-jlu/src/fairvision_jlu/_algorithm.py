@@ -148,6 +148,10 @@ class FeatureMemory:
             return self._batches[0]
         return tuple(torch.cat(parts) for parts in zip(*self._batches, strict=True))
 
+    def batches(self) -> list[tuple[Tensor, ...]]:
+        """What is kept, the oldest first."""
+        return list(self._batches)
+
     def clear(self) -> None:
         """Forget all batches."""
         self._batches.clear()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -69,6 +70,23 @@ class SpuriousHeads:
         """Move to where the features are computed."""
         self.modules.to(like.device, like.dtype)
         self._optimizer = torch.optim.Adam(self.modules.parameters(), lr=self.lr)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, Adam's moments and the features that are remembered."""
+        return {
+            "linears": self.modules.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "memory": self.memory.batches(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take them up, after `start`."""
+        self.modules.load_state_dict(state["linears"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.memory.clear()
+        device = self.linears[0].weight.device
+        for batch in state["memory"]:
+            self.memory.add(*(column.to(device) for column in batch))
 
     def read(self, features: Tensor, weights: Tensor | None = None) -> Tensor:
         """What the heads see of the features, shape (n, n_features)."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import repeat
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +69,9 @@ class JLUObjective(Objective):
             seed = int(torch.randint(2**31, ()))
         self.heads.start(next(module.parameters()))
         self._weights = self._row_weights(rows).to(device, rows.dtype)
-        self._secondary = self._endless_secondary(device, seed)
+        self._generator = torch.Generator().manual_seed(seed)
+        self._left = torch.empty(0, dtype=torch.int64)
+        self._secondary = None if self.secondary is None else self._endless_secondary(device)
         self.n_steps = max_epochs * -(-len(rows) // self.batch_size)
         self.n_done = 0
         self._rows: Rows | None = rows
@@ -84,18 +86,18 @@ class JLUObjective(Objective):
         columns = [decorrelating_weights(rows.targets, a, rows.weights) for a in source.groups.T]
         return torch.stack(columns, dim=1)
 
-    def _endless_secondary(self, device: torch.device, seed: int) -> Iterator[Batch] | None:
-        if self.secondary is None:
-            return None
-        generator, n_rows = torch.Generator().manual_seed(seed), len(self.secondary)
-        epoch = Batches(
-            self.secondary,
-            self.batch_size,
-            device,
-            lambda: torch.randperm(n_rows, generator=generator),
-            self.train_transform,
-        )
-        return (batch for batches in repeat(epoch) for batch, _ in batches)
+    def _endless_secondary(self, device: torch.device) -> Iterator[Batch]:
+        """Secondary batches, pass after pass; `_left` are the rows that this one still has."""
+        assert self.secondary is not None
+        while True:
+            if not len(self._left):
+                self._left = torch.randperm(len(self.secondary), generator=self._generator)
+            batches = Batches(
+                self.secondary, self.batch_size, device, lambda: self._left, self.train_transform
+            )
+            for batch, _ in batches:
+                self._left = self._left[len(batch) :]
+                yield batch
 
     def current_alpha(self) -> float:
         """Alpha of the step to come: 0 in the warm-up, then a ramp, then `alpha`."""
@@ -144,9 +146,23 @@ class JLUObjective(Objective):
             batch = next(batches)
             return batch, module.features(batch.images)  # type: ignore[operator]
 
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "heads": self.heads.state_dict(),
+            "n_done": self.n_done,
+            "left": self._left,
+            "generator": self._generator.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.heads.load_state_dict(state["heads"])
+        self.n_done, self._left = state["n_done"], state["left"]
+        self._generator.set_state(state["generator"])
+
     def finish(self, module: nn.Module) -> None:
         rows, self._rows = self._rows, None
         self._secondary = self.secondary = None
+        del self._generator, self._left  # of training, and not every torch pickles a generator
         self.heads.memory.clear()
         if self.alpha and self.warmup < 1 and rows is not None:
             self._warn_if_collapsed(module, rows)

@@ -1,0 +1,247 @@
+"""A long training that goes on where it was stopped, to the same end bit for bit."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from skorch.callbacks import Callback
+
+from fairvision.exceptions import FairvisionWarning, InputError
+from fairvision.nn.captured import capture, check_callback, restore
+from fairvision.nn.identity import fingerprint, random_states
+from fairvision.nn.objective import Objective
+from fairvision.nn.rows import Rows
+
+if TYPE_CHECKING:
+    from fairvision.nn.net import ObjectiveNet
+
+__all__ = ["Slot", "TrainingCheckpoint"]
+
+# Parameters that say nothing about the weights, or what the random states say better.
+_ASIDE = ("callbacks", "device", "random_state", "verbose")
+
+
+class TrainingCheckpoint(Callback):
+    """Write down a training every few epochs, and go on from there after a crash.
+
+    Put it among the ``callbacks`` of a `TorchClassifier` or of a method that is one. The
+    same ``fit`` after an interrupt, a crash or a kill trains the remaining epochs
+    only, and ends with the weights, the history and the optimiser of an undisturbed
+    training, bit for bit on the same machine with as many threads.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Made if absent. Each training has a file of its own there, named by a hash of all
+        that decides its end: initial weights, random states, parameters, data
+        (of images that are read on access, 64), versions of fairvision's method and torch.
+        So several may share it, and a file of another training is never read.
+    every : int, default=5
+        Epochs between two checkpoints.
+    keep : bool, default=False
+        Keep the file of a training that ended; the same `fit` again then trains no epoch.
+        Otherwise it is removed.
+    strict : bool, default=True
+        Raise where a training cannot be kept; False warns, and trains without.
+    tag : str, default=""
+        A part of the hash, for what only the caller knows.
+
+    Raises
+    ------
+    InputError
+        At the start of the training: if `random_state` is None (its checkpoint could never
+        be found again), a callback or an objective has a state that nobody can
+        read, the training is spread over processes, or the folder cannot be made.
+
+    Notes
+    -----
+    Kept are the module, the optimiser, the objective (`Objective.state_dict`), the random
+    states of torch, CUDA, numpy and Python, the history, and of each callback what
+    ends in an underscore, as skorch's convention has it, learning-rate schedules and early
+    stopping among them. A callback may have ``state_dict()`` and
+    ``load_state_dict(state)`` instead. A `train_transform` with a state of its own
+    (a generator, a counter) starts anew; torchvision's have none.
+
+    The file is read with ``weights_only=True``, which runs nothing. It is written aside and
+    renamed; one that is damaged counts as none.
+
+    Examples
+    --------
+    >>> from fairvision.nn import TorchClassifier, TrainingCheckpoint
+    >>> model = TorchClassifier(
+    ...     max_epochs=200, random_state=0, callbacks=[TrainingCheckpoint("checkpoints", every=10)]
+    ... )
+    """
+
+    #: A callback that says so has no influence on the weights, and no part in the hash.
+    only_watches: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        every: int = 5,
+        keep: bool = False,
+        strict: bool = True,
+        tag: str = "",
+    ) -> None:
+        self.folder = folder
+        self.every = every
+        self.keep = keep
+        self.strict = strict
+        self.tag = tag
+
+    def slot(
+        self, net: ObjectiveNet, rows: Rows, held_out: Rows | None, asked: Mapping[str, Any]
+    ) -> Slot | None:
+        """Where the training that is about to begin is kept; None if it cannot be."""
+        try:
+            if not isinstance(self.every, (int, np.integer)) or self.every < 1:
+                raise InputError(f"every is {self.every!r}; pass epochs, an int of 1 or more.")
+            _check_keepable(net, asked)
+            return Slot(self, net, identity(net, rows, held_out, asked, self.tag))
+        except InputError as error:
+            if self.strict:
+                raise
+            warnings.warn(f"No checkpoints: {error}", FairvisionWarning, stacklevel=3)
+            return None
+
+
+class Slot:
+    """The file of one training.
+
+    Parameters
+    ----------
+    checkpoint : TrainingCheckpoint
+    net : ObjectiveNet
+        Initialised, before its first epoch.
+    name : str
+        Of the training.
+
+    Attributes
+    ----------
+    finished : bool
+        Whether the training that was found on disk had ended.
+    """
+
+    def __init__(self, checkpoint: TrainingCheckpoint, net: ObjectiveNet, name: str) -> None:
+        self.net, self.name = net, name
+        self.every, self.keep = checkpoint.every, checkpoint.keep
+        self.path = Path(checkpoint.folder) / f"{name}.pt"
+        self.aside = self.path.with_name(f".{name}.pt.partial")
+        self.finished = False
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"the folder of TrainingCheckpoint, {self.path.parent}, cannot be made: "
+                f"{error.strerror or error}. Pass another."
+            ) from error
+        # Written and read once before hours are spent on what could not be.
+        fresh = self._decode(self._encode(finished=False))
+        if (found := self._read()) is not None:
+            try:
+                restore(net, found)
+                self.finished = found["finished"]
+            except Exception:  # of another version of a method, say
+                restore(net, fresh)
+
+    def save(self, *, finished: bool = False) -> None:
+        """Replace the file; a disk that is full costs the checkpoint, not the training."""
+        content = self._encode(finished=finished)
+        try:
+            with self.aside.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(self.aside, self.path)
+        except OSError as error:
+            with suppress(OSError):
+                self.aside.unlink(missing_ok=True)
+            warnings.warn(
+                f"The checkpoint {self.path} cannot be written: {error.strerror or error}. "
+                "Training goes on; if it is stopped it starts from an older one.",
+                FairvisionWarning,
+                stacklevel=4,
+            )
+
+    def end(self) -> None:
+        """Remove the file of a training that is over."""
+        if not self.keep:
+            for path in (self.path, self.aside):
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
+
+    def _encode(self, *, finished: bool) -> bytes:
+        buffer = io.BytesIO()
+        torch.save({"name": self.name, "finished": finished, **capture(self.net)}, buffer)
+        return buffer.getvalue()
+
+    def _decode(self, content: bytes) -> dict[str, Any]:
+        try:
+            return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+        except Exception as error:
+            name = type(self.net.objective).__name__
+            raise InputError(
+                f"the state of this training, or of its {name}, does not come back from "
+                f"a file without pickle: {error} Give state_dict plain values and tensors."
+            ) from error
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            found = self._decode(self.path.read_bytes())
+            return found if found["name"] == self.name else None
+        except Exception:  # none, damaged, or something else altogether
+            return None
+
+
+def identity(
+    net: ObjectiveNet, rows: Rows, held_out: Rows | None, asked: Mapping[str, Any], tag: str
+) -> str:
+    """A name for the training that `net` is about to do."""
+    objective = type(net.objective)
+    optimizer = net.optimizer_
+    return fingerprint(
+        tag,
+        torch.__version__,
+        torch.device(net.device).type,
+        f"{objective.__module__}.{objective.__qualname__}",
+        {name: value for name, value in asked.items() if name not in _ASIDE},
+        net.objective,
+        net.module_,
+        [type(optimizer), optimizer.defaults],
+        [net.train_transform, net.max_epochs, net.batch_size],
+        [cb for _, cb in net.callbacks_ if not getattr(cb, "only_watches", False)],
+        [rows, held_out],
+        random_states(),
+    )
+
+
+def _check_keepable(net: ObjectiveNet, asked: Mapping[str, Any]) -> None:
+    if asked.get("random_state", 0) is None:
+        raise InputError(
+            "random_state is None, and TrainingCheckpoint could never find the training again: "
+            "the next one would be another. Pass an int."
+        )
+    if getattr(net, "accelerator", None) is not None:
+        raise InputError(
+            "TrainingCheckpoint keeps a training in one process; this one has an accelerator. "
+            "Leave one of the two out."
+        )
+    kind = type(net.objective)
+    if kind is not Objective and kind.state_dict is Objective.state_dict:
+        raise InputError(
+            f"{kind.__name__} has no state_dict, and TrainingCheckpoint cannot know what of it "
+            "lives from one epoch to the next. Give it state_dict() and load_state_dict(state); if "
+            "nothing does, a state_dict() that returns {}."
+        )
+    for name, callback in net.callbacks_:
+        check_callback(name, callback)
