@@ -64,3 +64,7 @@ class FairvisionWarning(UserWarning):
 
 class CollapseWarning(FairvisionWarning):
     """A learned representation lost what it needs for its own task."""
+
+
+class ConstraintMetWarning(FairvisionWarning):
+    """Plain training satisfies the constraint on the training rows: the method did nothing."""

@@ -116,7 +116,7 @@ class Comparison:
                 "Leakage: balanced accuracy of a fresh probe that reads the group from the "
                 "features of test images, within classes of the target."
             )
-        notes += self._undefined_notes()
+        notes += [*self._undefined_notes(), *self._idle_notes()]
         steps = {run.n_steps for run in self.runs if run.n_steps is not None}
         if len(steps) > 1:
             notes.append(
@@ -174,6 +174,20 @@ class Comparison:
                 if "note" in entry:
                     reasons[f"leakage of {column}, seed {run.seed}: {entry['note']}"] = None
         return list(reasons)
+
+    def _idle_notes(self) -> list[str]:
+        """Which methods changed nothing: a difference of 0 says too little of it."""
+        seen = {(run.method, run.seed): run.y_pred for run in self.runs}
+        same = Counter(
+            method
+            for (method, seed), labels in seen.items()
+            if method != self.baseline and np.array_equal(labels, seen.get((self.baseline, seed)))
+        )
+        return [
+            f"{method} predicted every test row as {self.baseline} did in {n} of "
+            f"{sum(run.method == method for run in self.runs)} seed(s)."
+            for method, n in same.items()
+        ]
 
     def __str__(self) -> str:
         parts = [self.table().to_string()]
