@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import pytest
+
 import fairvision as fv
+from fairvision.exceptions import ConstraintMetWarning
 
 
 def test_they_run_beside_plain_training() -> None:
     faces = fv.datasets.load("faces", n_samples=400, image_size=24, target="smiling")
     names = ["erm", "reweighing", "balanced-sampling", "exponentiated-gradient"]
-    found = fv.compare(
-        faces,
-        [*names, "threshold-optimizer"],
-        seeds=1,
-        max_epochs=2,
-        n_boot=20,
-        params={"exponentiated-gradient": {"max_iter": 1}},
-    )
+    with pytest.warns(ConstraintMetWarning):
+        found = fv.compare(
+            faces,
+            [*names, "threshold-optimizer"],
+            seeds=1,
+            max_epochs=2,
+            n_boot=20,
+            params={"exponentiated-gradient": {"difference_bound": 1.0}},
+        )
     assert found.failures == {}
     seen = found.table()["groups seen"].to_dict()
+    note = "exponentiated-gradient predicted every test row as erm did in 1 of 1 seed(s)."
+    assert note in found.notes()
+    assert not [note for note in found.notes() if note.startswith("erm predicted")]
     assert seen == {
         "erm": "never",
         "reweighing": "fit",

@@ -181,7 +181,8 @@ class Comparison:
         same = Counter(
             method
             for (method, seed), labels in seen.items()
-            if method != self.baseline and np.array_equal(labels, seen.get((self.baseline, seed)))
+            if method != self.baseline
+            and np.array_equal(labels, seen.get((self.baseline, seed), np.empty(0)))
         )
         return [
             f"{method} predicted every test row as {self.baseline} did in {n} of "
