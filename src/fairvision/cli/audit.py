@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import click
 
 from fairvision.cli._show import print_json, print_table
 from fairvision.exceptions import InputError
+from fairvision.plugins import clean, describe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,17 +89,22 @@ def _read(path: Path) -> pd.DataFrame:
     try:
         if kind == ".csv":
             # "None" and "NA" may well be the names of groups.
-            return pd.read_csv(path, keep_default_na=False, na_values=["", "nan", "NaN"])
+            table = pd.read_csv(path, keep_default_na=False, na_values=["", "nan", "NaN"])
+            if not isinstance(table.index, pd.RangeIndex):
+                raise ValueError("its rows have more fields than its header")
+            return table
         if kind in (".parquet", ".pq"):
             return pd.read_parquet(path)
         if kind == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
+            # Opened here: numpy leaves a damaged archive open.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return pd.DataFrame({name: arrays[name] for name in arrays.files})
     except ImportError as error:
         message = f"{path.name} needs a Parquet reader: pip install fairvision[parquet]."
         raise InputError(message) from error
-    except (ValueError, OSError, EOFError, BadZipFile) as error:
-        raise InputError(f"{path.name} cannot be read as {kind[1:]}: {error}") from error
+    except Exception as error:  # a damaged archive raises anything from KeyError to zlib.error
+        reason = error if isinstance(error, (ValueError, OSError)) else describe(error)
+        raise InputError(f"{path.name} cannot be read as {kind[1:]}: {reason}") from error
     raise InputError(f"{path.name} is of kind {kind!r}; expected .csv, .parquet or .npz.")
 
 
@@ -252,7 +257,7 @@ def command(
         for evaluation in groupings:
             _print(evaluation)
     for reason in failed:
-        click.echo(f"FAILED: {reason}", err=True)
+        click.echo(f"FAILED: {clean(reason, limit=4000)}", err=True)
     context.exit(1 if failed else 0)
 
 
@@ -271,7 +276,7 @@ def _number(value: Any) -> str:
 
 def _print(evaluation: Evaluation) -> None:
     """Print the three tables and the notes."""
-    names = " x ".join(evaluation.grouping.names)
+    names = clean(" x ".join(map(str, evaluation.grouping.names)))
     click.echo(f"\nBy {names}")
     table = evaluation.by_group
     shown = [
@@ -306,4 +311,4 @@ def _print(evaluation: Evaluation) -> None:
         ]
         print_table(("METRIC", "VALUE", level, "NOTE"), rows)
     for note in evaluation.notes:
-        click.echo(f"Note: {note}")
+        click.echo(f"Note: {clean(note, limit=4000)}")

@@ -12,9 +12,14 @@ from sklearn.utils import Bunch
 
 from fairvision.exceptions import DatasetError
 
-__all__ = ["column", "encode", "make_bunch", "split_rows", "subset"]
+__all__ = ["column", "encode", "make_bunch", "split_rows", "subset", "text"]
 
 Labels = Mapping[str, tuple[str, str]]
+
+
+def text(values: pd.Series) -> NDArray[Any]:
+    """Values as Python's own text: pandas' cannot hold names that are no valid UTF-8."""
+    return np.array([str(value) for value in values], dtype=object)
 
 
 def column(attributes: pd.DataFrame, name: str, *, role: str = "attribute") -> pd.Series:
@@ -33,11 +38,11 @@ def column(attributes: pd.DataFrame, name: str, *, role: str = "attribute") -> p
         raise DatasetError(
             f"{role} {name!r} is not in the data; there are {names}, or 'name=value' of one."
         )
-    text = attributes[base].astype(str)
-    if value not in set(text):
-        known = sorted(set(text))[:20]
+    words = text(attributes[base])
+    if value not in set(words):
+        known = sorted(set(words))[:20]
         raise DatasetError(f"{role} {name!r}: no row has {value!r}; {base!r} has {known}.")
-    return (text == value).rename(name)
+    return pd.Series(words == value, index=attributes.index, name=name)
 
 
 def _readable(name: str, labels: Labels) -> tuple[str, str]:
@@ -64,7 +69,7 @@ def encode(values: pd.Series, labels: Labels | None = None) -> tuple[NDArray[Any
     if pd.api.types.is_numeric_dtype(values):
         array = values.to_numpy()
         return array, [str(value) for value in np.unique(array)]
-    names, codes = np.unique(values.astype(str).to_numpy(dtype=object), return_inverse=True)
+    names, codes = np.unique(text(values), return_inverse=True)
     return codes.astype(np.int64), [str(name) for name in names]
 
 
@@ -76,7 +81,8 @@ def _groups(attributes: pd.DataFrame, names: Sequence[str], labels: Labels) -> p
         if pd.api.types.is_bool_dtype(values):
             no, yes = _readable(name, labels)
             values = pd.Series(np.where(values, yes, no).astype(object), name=name)
-        frame[name] = values.to_numpy()
+        array = values.to_numpy()
+        frame[name] = pd.Series(array, dtype=array.dtype)
     return pd.DataFrame(frame)
 
 

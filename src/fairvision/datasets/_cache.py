@@ -26,7 +26,7 @@ _VERSION = 1  # of the decoding; another one makes other keys
 def _stamp(path: str) -> str:
     try:
         stat = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # a name that no file can have is a ValueError
         return "missing"
     return f"{stat.st_size}:{stat.st_mtime_ns}"
 
@@ -52,7 +52,8 @@ class Cache:
         self.shape = (len(paths), *decoder.shape)
         key = hashlib.sha256(json.dumps([_VERSION, asdict(decoder)], sort_keys=True).encode())
         for path in paths:
-            key.update(b"\0" + os.fsencode(os.path.abspath(path)) + b"\0" + _stamp(path).encode())
+            name = os.path.abspath(path).encode("utf-8", "surrogatepass")
+            key.update(b"\0" + name + b"\0" + _stamp(path).encode())
         self.name = key.hexdigest()[:32]
         self._opened: tuple[NDArray[np.uint8], dict[int, str]] | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -68,6 +69,11 @@ class Decoder:
         """
         from PIL import Image
 
+        if not os.path.isfile(path):  # a pipe would be waited for, a device read without end
+            raise BadImageError(
+                f"{path!r} is no file, or not there. Check the path, or pass skip_bad=True to leave "
+                "such files out."
+            )
         try:
             with Image.open(path, formats=_FORMATS) as image:
                 self._check_size(image)
@@ -78,7 +84,7 @@ class Decoder:
         except Exception as error:
             reason = str(error) if str(error) and path not in str(error) else type(error).__name__
             raise BadImageError(
-                f"{path!r} cannot be read as an image: {reason}. "
+                f"{path!r} cannot be read as an image: {reason.rstrip('.')}. "
                 "Replace or remove the file, or pass skip_bad=True to leave such files out."
             ) from error
         return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1))

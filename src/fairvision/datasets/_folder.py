@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from fairvision.datasets._bunch import column, make_bunch, split_rows
+from fairvision.datasets._bunch import column, make_bunch, split_rows, text
 from fairvision.datasets._files import ImageFiles
 from fairvision.datasets._paths import check_root, inside
 from fairvision.exceptions import BadImageError, DatasetError
@@ -24,7 +24,7 @@ Left out because they cannot be read: {n_skipped}.
 """
 
 
-def _read_table(labels: Any, root: str) -> tuple[pd.DataFrame, str]:
+def _read_table(labels: Any, root: str, path_column: str) -> tuple[pd.DataFrame, str]:
     """The label table, and what to call it."""
     if isinstance(labels, pd.DataFrame):
         return labels.reset_index(drop=True), "the DataFrame"
@@ -32,8 +32,17 @@ def _read_table(labels: Any, root: str) -> tuple[pd.DataFrame, str]:
     if not os.path.exists(path) and os.path.isfile(os.path.join(root, path)):
         path = os.path.join(root, path)
     try:
-        # "NA" and "None" are labels like any other; only an empty field is missing.
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""], skipinitialspace=True)
+        # Opened here: given a name, pandas would fetch what looks like an address.
+        with open(path, "rb") as file:
+            # "NA" and "None" are labels like any other; only an empty field is missing. Names of
+            # files stay text: "007" is not 7.
+            table = pd.read_csv(
+                file,
+                keep_default_na=False,
+                na_values=[""],
+                skipinitialspace=True,
+                dtype={path_column: str},
+            )
     except OSError as error:
         raise DatasetError(
             f"labels {path!r} cannot be read: {error.strerror or error}. Pass the CSV file."
@@ -42,6 +51,11 @@ def _read_table(labels: Any, root: str) -> tuple[pd.DataFrame, str]:
         raise DatasetError(
             f"labels {path!r} is no CSV table: {error}. It needs a header and one row per image."
         ) from error
+    if not isinstance(table.index, pd.RangeIndex):  # pandas took the first fields for an index
+        raise DatasetError(
+            f"labels {path!r} is no CSV table: its rows have more fields than its header. "
+            "Name every column, and end no line with a comma."
+        )
     return table, path
 
 
@@ -147,11 +161,11 @@ def load_folder(
         path leads out of the root or comes twice, or there are no rows.
     """
     folder = check_root(root)
-    table, source = _read_table(labels, folder)
+    table, source = _read_table(labels, folder, path_column)
     columns = [sensitive] if isinstance(sensitive, str) else list(sensitive)
     parts = [] if split_column is None else [split_column]
     _check_table(table, source, [path_column, target, *columns, *parts])
-    names = table[path_column].astype(str).tolist()
+    names = text(table[path_column]).tolist()
     paths = inside(folder, names)
     _check_distinct(paths, names, source)
     files = ImageFiles(
@@ -161,7 +175,7 @@ def load_folder(
     table = table.iloc[rows].reset_index(drop=True)
     more: dict[str, Any] = {"n_skipped": len(skipped), "skipped": skipped}
     if split_column is not None:
-        more["split"] = table[split_column].astype(str).to_numpy(dtype=object)
+        more["split"] = text(table[split_column])
         more["splits"] = split_rows(more["split"])
-    text = _DESCR.format(root=folder, n=len(images), labels=source, n_skipped=len(skipped))
-    return make_bunch(images, table, target=target, sensitive=sensitive, descr=text, **more)
+    descr = _DESCR.format(root=folder, n=len(images), labels=source, n_skipped=len(skipped))
+    return make_bunch(images, table, target=target, sensitive=sensitive, descr=descr, **more)

@@ -31,6 +31,14 @@ def _resolved(path: str, folders: dict[str, str]) -> str:
     return os.path.join(folders[folder], name)
 
 
+def _possible(name: str) -> bool:
+    """Whether a file can be called this at all."""
+    try:
+        return bool(name) and b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:  # half a character
+        return False
+
+
 def inside(root: str, names: Iterable[str]) -> list[str]:
     """The real path of each file, all of them below `root`.
 
@@ -45,12 +53,12 @@ def inside(root: str, names: Iterable[str]) -> list[str]:
     ------
     DatasetError
         Naming the first that is absolute, leads out of the root (by ``..`` or by a
-        symbolic link), or holds a null byte.
+        symbolic link), or that no file can have.
     """
     folders: dict[str, str] = {}
     paths = []
     for name in names:
-        if os.path.isabs(name) or not name or "\0" in name:
+        if os.path.isabs(name) or not _possible(name):
             raise DatasetError(f"path {name!r}: expected a file relative to the root {root!r}.")
         path = _resolved(os.path.join(root, name), folders)
         if not path.startswith(os.path.join(root, "")):

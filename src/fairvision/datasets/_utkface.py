@@ -137,7 +137,8 @@ def load_utkface(
         )
     attributes["old"] = attributes["age"] >= old_from
     attributes["age_bin"] = _age_bins(attributes["age"])
-    attributes["path"] = complete
+    # As objects: a name that is no valid UTF-8 has half characters, which pandas' text refuses.
+    attributes["path"] = pd.Series(complete, dtype=object)
     paths = inside(folder, complete)
     images, rows, skipped = keep_readable(
         ImageFiles(paths, image_size=image_size, cache=cache), complete, skip_bad
