@@ -71,8 +71,8 @@ class Decoder:
 
         if not os.path.isfile(path):  # a pipe would be waited for, a device read without end
             raise BadImageError(
-                f"{path!r} is no file, or not there. Check the path, or pass skip_bad=True to leave "
-                "such files out."
+                f"{path!r} is no file, or not there. Check the path, or pass skip_bad=True to "
+                "leave such files out."
             )
         try:
             with Image.open(path, formats=_FORMATS) as image:

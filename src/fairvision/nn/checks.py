@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,11 +74,17 @@ def check_acceleration(compile: Any, amp: Any) -> None:
             raise InputError(f"compile is {compile!r}; torch knows {', '.join(sorted(known))}.")
 
 
+#: Values of a picture in a file from anywhere: running a net once on more would take gigabytes.
+_LARGEST = 2**24
+
+
 def check_shape(shape: Any) -> None:
     """The shape of an input, as a stranger states it."""
     sizes = isinstance(shape, tuple) and all(type(size) is int and size > 0 for size in shape)
     if not sizes or len(shape) not in (1, 3):
         raise InputError(f"input_shape_ is {shape!r}; expected (n_channels, height, width).")
+    if math.prod(shape) > _LARGEST:
+        raise InputError(f"input_shape_ is {shape!r}; more than {_LARGEST} values are refused.")
 
 
 def encode(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:

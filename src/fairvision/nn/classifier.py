@@ -48,7 +48,7 @@ from fairvision.nn.net import ObjectiveNet, inference_size
 from fairvision.nn.objective import Objective
 from fairvision.nn.randomness import RandomState, as_seed, isolated_rng
 from fairvision.nn.rows import Rows, Transform, scale
-from fairvision.nn.state import get_tensors, put_tensors
+from fairvision.nn.state import check_structure, get_tensors, put_tensors
 
 __all__ = ["TorchClassifier"]
 
@@ -408,7 +408,7 @@ class TorchClassifier(
             setattr(self, name, state[name])
         if "module_" not in state:
             return
-        module = self._module_again()
+        module = self._module_again(state["module_"])
         put_tensors(module, state["module_"])
         try:
             device = self._device()
@@ -421,7 +421,7 @@ class TorchClassifier(
         check_is_fitted(self)
         return Probabilities(self.module_)
 
-    def _module_again(self) -> nn.Module:
+    def _module_again(self, tensors: Mapping[str, Tensor]) -> nn.Module:
         """A module of the structure that `module_` has, with weights of its own."""
         if not hasattr(self, "history_"):  # by `from_module`
             return copy.deepcopy(with_features(self.backbone))  # type: ignore[arg-type]
@@ -429,6 +429,7 @@ class TorchClassifier(
         blank = copy.copy(self)
         blank.weights = None if self.weights is None else Unfetched(self.weights)
         with isolated_rng(0):
+            check_structure(blank._make_module, self.input_shape_, tensors)
             return blank._make_module()
 
     # -- use ----------------------------------------------------------------------

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
-__all__ = ["get_tensors", "put_tensors"]
+__all__ = ["check_structure", "get_tensors", "put_tensors"]
+
+#: Values of an input for which any module is small. Drafts cost torch a second of imports, once.
+_SMALL = 2**18
 
 
 def get_tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -28,3 +33,25 @@ def put_tensors(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     for name in loose & tensors.keys():
         owner, _, leaf = name.rpartition(".")
         setattr(module.get_submodule(owner), leaf, tensors[name])
+
+
+def check_structure(
+    make: Callable[[], nn.Module], input_shape: Sequence[int], tensors: Mapping[str, Tensor]
+) -> None:
+    """Compare tensors with the module that they are meant for, before it takes much memory.
+
+    A forged file may state a large input, whose module would be a thousand times the file.
+
+    Raises
+    ------
+    RuntimeError
+        If names or shapes differ.
+    """
+    if math.prod(input_shape) <= _SMALL:
+        return
+    try:
+        with torch.device("meta"):
+            draft = make()
+    except Exception:  # it cannot be drawn up without values: its making says what is wrong
+        return
+    put_tensors(draft, tensors)
