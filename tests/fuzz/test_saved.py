@@ -110,9 +110,10 @@ def load(folder: Path, content: bytes) -> Any:
     try:
         return fv.load(path)
     except SavingError as error:
-        assert "forged cannot be loaded" in str(error)
-        assert str(error).isprintable()
-        return None
+        said = str(error)
+    assert "forged cannot be loaded" in said
+    assert said.isprintable()
+    return None
 
 
 def sealed(manifest: dict[str, Any], tensors: dict[str, torch.Tensor]) -> bytes:
