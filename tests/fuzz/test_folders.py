@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import json
-import os
 import shutil
 import warnings
 from pathlib import Path
@@ -21,23 +20,24 @@ import fairvision as fv
 from fairvision.cli import main
 from fairvision.comparison import read_facts
 from fairvision.comparison.store import Store
-from fairvision.exceptions import FairvisionError, RunError
+from fairvision.exceptions import RunError
 
 FILES = ("comparison.json", "plan.json", "erm/seed-0/run.json", "erm/seed-0/evidence.json")
+
+
+PARAMS = {"n_samples": 80, "image_size": 24, "target": "eyeglasses", "sensitive": "hat"}
+
+
+def compare(out: Path, **more: Any) -> Any:
+    settings: dict[str, Any] = {"seeds": 1, "max_epochs": 1, "n_boot": 10, "progress": False}
+    return fv.compare("faces", ["erm"], dataset_params=PARAMS, out=out, **settings, **more)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small comparison as it should be."""
     out = tmp_path_factory.mktemp("folders") / "made"
-    fv.compare(
-        "faces",
-        ["erm"],
-        dataset_params={
-            "n_samples": 80, "image_size": 24, "target": "eyeglasses", "sensitive": "hat",
-        },
-        seeds=1, max_epochs=1, n_boot=10, progress=False, out=out,
-    )  # fmt: skip
+    compare(out)
     return out
 
 
@@ -72,7 +72,7 @@ def test_reports_on_forged_folders(made: Path, taken: Path, name: str) -> None:
     """Drawn whole, so there are few of them."""
     value = json.loads((made / name).read_text())
 
-    @times(25)
+    @times(8)
     @given(forged(value).map(dumped) | damaged((made / name).read_bytes()))
     def attempt(content: bytes) -> None:
         (taken / name).write_bytes(content)
@@ -87,17 +87,14 @@ def test_facts_of_forged_folders(made: Path, taken: Path, name: str) -> None:
     """The same without drawing, by the hundred."""
     value = json.loads((made / name).read_text())
 
-    @times(300)
+    @times(100)
     @given(forged(value).map(dumped))
     def attempt(content: bytes) -> None:
         (taken / name).write_bytes(content)
         try:
             read_facts(taken)
-        except RunError as error:
-            said = str(error)
-        else:
-            said = ""
-        assert "\n" not in said
+        except RunError:
+            return
 
     attempt()
     shutil.copy(made / name, taken / name)
@@ -108,7 +105,7 @@ def test_a_forged_run_is_done_again(made: Path, taken: Path) -> None:
     place = "erm/seed-0/run.json"
     fields = json.loads((made / place).read_text())
 
-    @times(1000)
+    @times(600)
     @given(forged(fields))
     def attempt(changed: dict[str, Any]) -> None:
         (taken / place).write_bytes(dumped(changed))
@@ -131,7 +128,7 @@ def test_forged_predictions_are_done_again(made: Path, taken: Path) -> None:
     right = Store(made).read("erm", 0, identity)
     assert right is not None
 
-    @times(500)
+    @times(400)
     @given(damaged(whole))
     def attempt(content: bytes) -> None:
         (taken / place).write_bytes(content)
@@ -147,7 +144,6 @@ def test_forged_predictions_are_done_again(made: Path, taken: Path) -> None:
     "arrays",
     [
         {"rows": np.zeros((24, 2), int)},
-        {"rows": np.full(24, 10**9)},
         {"rows": np.full(24, -1)},
         {"rows": np.array(["a"] * 24)},
         {"y_pred": np.array(["<b>"] * 24)},
@@ -171,17 +167,36 @@ def test_predictions_of_other_rows_are_done_again(
     assert Store(out).read("erm", 0, identity) is None
 
 
+def test_rows_that_the_data_lack_are_done_again(made: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(made, out)
+    place = out / "erm" / "seed-0" / "predictions.npz"
+    with np.load(place) as whole:
+        np.savez(place, **{**whole, "rows": np.full(24, 10**9)})
+    found = compare(out)
+    assert found.reused == 0
+    assert found.runs[0].rows.max() < 80
+
+
 @times(300)
-@given(forged_plan := st.data())
-def test_forged_plans(made: Path, taken: Path, forged_plan: Any) -> None:
+@given(data=st.data())
+def test_forged_plans(made: Path, taken: Path, data: Any) -> None:
     value = json.loads((made / "plan.json").read_text())
-    changed = forged_plan.draw(forged(value) | LEAVES)
-    (taken / "plan.json").write_bytes(dumped(changed))
-    try:
+    (taken / "plan.json").write_bytes(dumped(data.draw(forged(value) | LEAVES)))
+    with contextlib.suppress(RunError):
         Store(taken)._stored()
-    except FairvisionError:
-        pass
     shutil.copy(made / "plan.json", taken / "plan.json")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_brackets_without_end(made: Path, tmp_path: Path, name: str) -> None:
+    """Deeper than any reader of JSON goes."""
+    folder = tmp_path / "folder"
+    shutil.copytree(made, folder)
+    (folder / name).write_text("[" * 100_000)
+    report(folder)
+    with contextlib.suppress(RunError):
+        Store(folder)._stored()
 
 
 @pytest.mark.parametrize("label", [n for n in NASTY if n])
@@ -208,37 +223,24 @@ def test_a_link_laid_in_the_way_is_not_followed(made: Path, tmp_path: Path, scra
         assert not (folder / "report.html").is_symlink()
 
 
-@pytest.mark.parametrize("name", [".plan.json.partial", "plan.json", ".results.csv.partial"])
-def test_nor_by_a_comparison(made: Path, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", [".lock", ".plan.json.partial", "plan.json", "erm", "erm/seed-0"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_nor_by_a_comparison(made: Path, tmp_path: Path, name: str, overwrite: bool) -> None:
+    """Not written through, and not emptied through."""
     folder, dear = tmp_path / "folder", tmp_path / "dear"
     shutil.copytree(made, folder)
-    content = (folder / name).read_bytes() if (folder / name).exists() else b"dear"
-    dear.write_bytes(content)
-    (folder / name).unlink(missing_ok=True)
+    if (folder / name).exists():
+        (folder / name).rename(dear)
+    else:
+        dear.write_text("dear")
     (folder / name).symlink_to(dear)
-    store = Store(folder)
-    try:
-        store.write_text(name.removeprefix(".").removesuffix(".partial"), "ours")
-    except RunError:
-        pass
-    assert dear.read_bytes() == content
-
-
-def test_a_linked_method_is_not_written_through(made: Path, tmp_path: Path) -> None:
-    """A run goes into the results' own folder or nowhere."""
-    folder, elsewhere = tmp_path / "folder", tmp_path / "elsewhere"
-    shutil.copytree(made, folder)
-    run = Store(folder).find("erm", 0)
-    assert run is not None
-    shutil.rmtree(folder / "erm")
-    elsewhere.mkdir()
-    (folder / "erm").symlink_to(elsewhere, target_is_directory=True)
-    with pytest.raises(RunError, match="leads out of"):
-        Store(folder).write(run)
-    assert os.listdir(elsewhere) == []
+    before = tree(tmp_path)
+    with pytest.raises(RunError, match="is a link, which could lead out"):
+        compare(folder, overwrite=overwrite)
+    assert tree(tmp_path) == before
 
 
 def test_the_copies_are_whole_after_all(made: Path, taken: Path) -> None:
     for name in FILES:
         assert (made / name).read_bytes() == (taken / name).read_bytes()
-    assert "Report:" in report(copy.copy(taken))
+    assert "Report:" in report(taken)

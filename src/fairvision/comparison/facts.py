@@ -11,13 +11,11 @@ from fairvision.comparison.command import command
 from fairvision.comparison.execute import Run
 from fairvision.comparison.plan import MethodPlan
 from fairvision.comparison.store import Store
-from fairvision.comparison.summary import interval
-from fairvision.exceptions import PluginError
-from fairvision.plugins import RegisteredMethod, default_registry
+from fairvision.comparison.summary import Triple, group_rates, interval
+from fairvision.exceptions import PluginError, RunError
+from fairvision.plugins import RegisteredMethod, default_registry, describe
 
 __all__ = ["facts", "method_facts", "read_facts"]
-
-Triple = tuple[float, float, float]
 
 
 def method_facts(methods: Iterable[MethodPlan]) -> dict[str, dict[str, Any]]:
@@ -75,8 +73,14 @@ def read_facts(folder: str | Path) -> dict[str, Any]:
     """
     store = Store(folder)
     summary = store.summary()
-    found = (store.find(str(row["method"]), int(row["seed"])) for row in summary["results"])
-    return {**facts(summary, [run for run in found if run]), "folder": str(folder)}
+    try:
+        found = (store.find(str(row["method"]), int(row["seed"])) for row in summary["results"])
+        return {**facts(summary, [run for run in found if run]), "folder": str(folder)}
+    except Exception as error:  # whatever a strange file leads to is the file's fault
+        raise RunError(
+            f"{folder} holds what no comparison wrote ({describe(error)}). Run the same "
+            "`fairvision compare` once more."
+        ) from error
 
 
 def _by_group(runs: list[Run]) -> list[dict[str, Any]]:
@@ -84,13 +88,10 @@ def _by_group(runs: list[Run]) -> list[dict[str, Any]]:
     cells: dict[tuple[str, str, str], list[Triple]] = {}
     rows: dict[tuple[str, str], set[int]] = {}
     for run in runs:
-        for entry in run.evaluation["by_group"]:
-            group = " × ".join(map(str, entry["group"].values()))
-            rows.setdefault((run.method, group), set()).add(entry["n"])
-            for metric, rate in entry["rates"].items():
-                ends = (rate[key] for key in ("value", "lower", "upper"))
-                triple = tuple(float("nan") if end is None else float(end) for end in ends)
-                cells.setdefault((run.method, group, metric), []).append(cast(Triple, triple))
+        for group, n, rates in group_rates(run):
+            rows.setdefault((run.method, group), set()).add(n)
+            for metric, triple in rates.items():
+                cells.setdefault((run.method, group, metric), []).append(triple)
     return [
         {"method": method, "group": group, "metric": metric, "n": sorted(rows[method, group])}
         | dict(zip(("value", "lower", "upper"), interval(triples), strict=True))

@@ -70,7 +70,7 @@ def run_all(
     for seed in plan.seeds:
         for method in plan.methods:
             found = store and store.read(method.label, seed, plan.identity(method, seed))
-            if found:
+            if found and found.rows.max(initial=0) < len(data.target):
                 runs[method.label, seed] = found
                 progress.finish(method.label, seed, "already done")
             else:

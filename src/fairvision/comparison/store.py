@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from fairvision.comparison.execute import Run
 from fairvision.comparison.plain import dumps
 from fairvision.comparison.plan import Plan
+from fairvision.comparison.sound import check_run
 from fairvision.exceptions import RunError
 
 __all__ = ["Store"]
@@ -70,9 +71,10 @@ class Store:
         Raises
         ------
         RunError
-            If another process holds the folder, or it belongs to something else; nothing
-            is touched then.
+            If another process holds the folder, it belongs to something else, or it
+            holds a link; nothing is touched then.
         """
+        self._refuse_links()
         self._stored()  # a stranger's folder is left without a lock in it, too
         with self._locked():
             stored = self._stored()
@@ -101,6 +103,16 @@ class Store:
         finally:
             lock.release()
 
+    def _refuse_links(self) -> None:
+        """What is written through a link lands elsewhere, and what is replaced is lost there."""
+        for folder, folders, files in os.walk(self.out):
+            for path in (Path(folder, name) for name in (*folders, *files)):
+                if path.is_symlink():
+                    raise RunError(
+                        f"{path} is a link, which could lead out of {self.out}. Remove it, or "
+                        "pass another --out."
+                    )
+
     def _stored(self) -> dict[str, Any] | None:
         """The plan that the folder holds; None if nothing is there yet."""
         if self.out.exists() and not self.out.is_dir():
@@ -109,7 +121,7 @@ class Store:
             stored = json.loads((self.out / _PLAN).read_text(encoding="utf-8"))
         except FileNotFoundError:
             stored = None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(
                 f"{self.out / _PLAN} cannot be read: {error}. Mend or move it."
             ) from error
@@ -173,10 +185,10 @@ class Store:
             ):
                 columns = {name: arrays.get(name) for name in _ARRAYS}
             run = Run(**fields, **columns, evidence=_evidence(folder))
-            whole = {len(run.rows), len(run.y_true), len(run.y_pred)} == {run.n_test}
+            check_run(run)
         except Exception:  # a damaged archive raises anything from BadZipFile to zlib.error
             return None
-        return run if whole and run.method == method else None
+        return run if (run.method, run.seed) == (method, seed) else None
 
     def summary(self) -> dict[str, Any]:
         """What the last comparison in this folder found.
@@ -194,7 +206,7 @@ class Store:
             reason = "it lacks what a report needs; run the same `fairvision compare` once more"
         except FileNotFoundError:
             reason = "there is none; pass the --out of a finished `fairvision compare`"
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError, AttributeError, RecursionError) as error:
             reason = f"{error}; run the same `fairvision compare` once more"
         raise RunError(f"{path} cannot be read: {reason}.")
 
@@ -253,7 +265,7 @@ def _evidence(folder: Path) -> dict[str, Any] | None:
     """What a run shows in the report; a run without it is whole all the same."""
     try:
         found = json.loads((folder / _EVIDENCE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

@@ -12,7 +12,7 @@ from scipy import stats
 from fairvision.comparison.execute import Run
 from fairvision.metrics import paired_difference
 
-__all__ = ["MIN_SEEDS", "differences", "interval", "measures", "summarize"]
+__all__ = ["MIN_SEEDS", "differences", "group_rates", "interval", "measures", "summarize"]
 
 #: Fewer seeds say too little of the noise of training: the test rows' interval is shown instead.
 MIN_SEEDS = 3
@@ -32,6 +32,18 @@ def measures(run: Run) -> dict[str, Triple]:
         probes = [_triple(t.get("target_balanced_accuracy", {})) for t in run.leakage.values()]
         found["leakage"] = probes[int(np.argmax([value for value, _, _ in probes]))]
     return found
+
+
+def group_rates(run: Run) -> list[tuple[str, int, dict[str, Triple]]]:
+    """Each group's name, its rows, and its rates with their intervals."""
+    return [
+        (
+            " × ".join(map(str, entry["group"].values())),
+            entry["n"],
+            {metric: _triple(rate) for metric, rate in entry["rates"].items()},
+        )
+        for entry in run.evaluation["by_group"]
+    ]
 
 
 def _triple(entry: Any) -> Triple:

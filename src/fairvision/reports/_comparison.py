@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fairvision.exceptions import InputError
+from fairvision.exceptions import InputError, RunError
 from fairvision.reports._comparison_parts import groups_part, methods_part, models_part
 from fairvision.reports._draw import Point, tradeoff
 from fairvision.reports._page import Album, render
@@ -42,7 +42,23 @@ def comparison_page(facts: Mapping[str, Any]) -> str:
     Returns
     -------
     str
+
+    Raises
+    ------
+    RunError
+        If the facts are not of that form: what a folder holds may be anybody's.
     """
+    try:
+        return render("comparison.html", _content(facts))
+    except Exception as error:
+        raise RunError(
+            f"the comparison cannot be drawn ({type(error).__name__}: {error}). If its folder is "
+            "as `fairvision compare` wrote it, this is a defect of fairvision: please report it."
+        ) from error
+
+
+def _content(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template shows."""
     summary, differences = table_of(facts["summary"]), table_of(facts["differences"])
     gap, album = _gap(summary), Album()
     content = {
@@ -65,7 +81,7 @@ def comparison_page(facts: Mapping[str, Any]) -> str:
         "versions": facts["plan"]["versions"],
         "command": facts["command"],
     }
-    return render("comparison.html", content | {"n_left_out": album.n_left_out})
+    return content | {"n_left_out": album.n_left_out}
 
 
 def plot_comparison(facts: Mapping[str, Any], gap: str | None = None, ax: Any = None) -> Any:

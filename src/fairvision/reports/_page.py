@@ -83,8 +83,11 @@ def write_page(path: str | Path, page: str) -> Path:
     scratch = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A label may hold half a character, which no encoding knows.
-        scratch.write_bytes(page.encode("utf-8", "replace"))
+        # Anew, and never through a link that lies there: the folder may be a stranger's.
+        scratch.unlink(missing_ok=True)
+        with scratch.open("xb") as file:
+            # A label may hold half a character, which no encoding knows.
+            file.write(page.encode("utf-8", "replace"))
         os.replace(scratch, path)
     except OSError as error:
         raise RunError(
