@@ -2,11 +2,13 @@
 
 from fairvision.nn.checkpoint import TrainingCheckpoint
 from fairvision.nn.classifier import TorchClassifier
+from fairvision.nn.distributed import ranks_of
 from fairvision.nn.export import Probabilities, as_module
 from fairvision.nn.modules import FeatureClassifier, PretrainedClassifier
 from fairvision.nn.net import inference_size
 from fairvision.nn.objective import Objective, Step, cross_entropy
 from fairvision.nn.randomness import as_seed, isolated_rng
+from fairvision.nn.ranks import Ranks
 from fairvision.nn.rows import Batch, Batches, Rows, scale
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "Objective",
     "PretrainedClassifier",
     "Probabilities",
+    "Ranks",
     "Rows",
     "Step",
     "TorchClassifier",
@@ -25,5 +28,6 @@ __all__ = [
     "cross_entropy",
     "inference_size",
     "isolated_rng",
+    "ranks_of",
     "scale",
 ]

@@ -15,7 +15,10 @@ __all__ = ["accelerated"]
 
 @contextmanager
 def accelerated(
-    module: nn.Module, *, compile: bool | str | Callable[..., Any], amp: bool
+    module: nn.Module,
+    *,
+    compile: bool | str | Callable[..., Any],
+    precision: torch.dtype | None,
 ) -> Iterator[None]:
     """Train a module faster inside the block; after it, it is as it was, but trained.
 
@@ -25,10 +28,10 @@ def accelerated(
         With ``features(x)`` and ``head``.
     compile : bool, str or callable
         True, or a backend of `torch.compile`.
-    amp : bool
-        Whether features and logits are computed in bfloat16 where torch deems
-        that safe. They come out in the module's own precision, so that what
-        objectives do with them stays exact.
+    precision : torch.dtype or None
+        Compute features and logits in this one where torch deems that safe.
+        They come out in the module's own precision, so that what objectives do
+        with them stays exact.
 
     Objectives put hooks on the head, which compiled code would not see: compiled is
     everything else.
@@ -37,8 +40,8 @@ def accelerated(
     try:
         for part in parts:
             part._compiled_call_impl = _compiled(part, compile)
-        if amp:
-            _autocast(module)
+        if precision is not None:
+            _autocast(module, precision)
         with warnings.catch_warnings():
             if parts:  # torch's compiler looks there itself, and hides what it then says
                 warnings.filterwarnings("ignore", r"The \.grad attribute of a Tensor that is not")
@@ -74,13 +77,13 @@ def _around(module: nn.Module, head: Any) -> Iterator[nn.Module]:
             yield child
 
 
-def _autocast(module: Any) -> None:
+def _autocast(module: Any, precision: torch.dtype) -> None:
     """Shadow `features` and `forward` of this one module by their autocast versions."""
     weight = next(module.parameters())
 
     def lowered(method: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         def run(x: Tensor) -> Tensor:
-            with torch.autocast(weight.device.type, torch.bfloat16):
+            with torch.autocast(weight.device.type, precision):
                 return method(x).to(weight.dtype)
 
         return run

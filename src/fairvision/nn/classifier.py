@@ -42,6 +42,13 @@ from fairvision.nn.checks import (
     encode,
     hold_out,
 )
+from fairvision.nn.distributed import (
+    AcceleratedNet,
+    agree_on_rows,
+    check_accelerator,
+    precision_of,
+    ranks_of,
+)
 from fairvision.nn.export import Probabilities
 from fairvision.nn.modules import with_features
 from fairvision.nn.net import ObjectiveNet, inference_size
@@ -103,6 +110,11 @@ class TorchClassifier(
         Train in mixed precision: features and logits in bfloat16 autocast, what
         methods do with them in float32. Pays on a GPU; results differ slightly.
         Neither has a part in prediction.
+    accelerator : accelerate.Accelerator or None, default=None
+        Train in several processes, started by ``torchrun`` or ``accelerate launch``, on
+        its device and in its precision (``pip install fairvision[accelerate]``). Every
+        process calls `fit` with all rows and ends with the same model, that of one
+        process: `batch_size` counts the rows of all. Neither copied nor saved.
     random_state : int, RandomState, Generator or None, default=None
         The only source of randomness. The same int gives the same bits on one
         machine; the global generators are left as they were.
@@ -137,6 +149,8 @@ class TorchClassifier(
     (5, 2)
     """
 
+    # Of the process, not of the model.
+    __fairvision_unsaved__: ClassVar = ("accelerator",)
     # Groups reach `fit` without a set_fit_request call; under metadata routing only.
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
 
@@ -156,6 +170,7 @@ class TorchClassifier(
         callbacks: Sequence[Any] | None = None,
         compile: bool | str | Callable[..., Any] = False,
         amp: bool = False,
+        accelerator: Any = None,
         random_state: RandomState = None,
         verbose: int = 0,
     ) -> None:
@@ -172,6 +187,7 @@ class TorchClassifier(
         self.callbacks = callbacks
         self.compile = compile
         self.amp = amp
+        self.accelerator = accelerator
         self.random_state = random_state
         self.verbose = verbose
 
@@ -257,15 +273,21 @@ class TorchClassifier(
         if sample_weight is not None:
             weights = check_weights(sample_weight, codes)
             X, codes, groups, weights = drop_weightless(X, codes, groups, weights)
-        seed = as_seed(self.random_state)
-        device = self._device()
+        ranks, device = ranks_of(self.accelerator), self._device()
+        agree_on_rows(ranks, codes, None if groups is None else groups.codes, weights)
+        seed = ranks.same(as_seed(self.random_state))
         with isolated_rng(seed, device):
             module = self._make_module().to(device, self._dtype)
             net = self._make_net(module, device)
             rows, held_out = self._rows(X, codes, groups, weights), None
+            rows.ranks = ranks
             if self.validation_fraction:
                 rows, held_out = hold_out(rows, self.validation_fraction, seed)
-            with accelerated(module, compile=self.compile, amp=self.amp):
+            precision = precision_of(self.accelerator, self.amp)
+            with (
+                accelerated(module, compile=self.compile, precision=precision),
+                ranks.together(module),
+            ):
                 net.train(rows, held_out, asked=self.get_params(deep=False))
         self.net_, self.module_, self.history_ = net, net.module_.eval(), net.history
         self.n_steps_ = sum(self.history_[:, "train_batch_count"]) if len(net.history) else 0
@@ -286,8 +308,11 @@ class TorchClassifier(
         return Rows(X, codes, group_codes, weights, dtype=self._dtype)
 
     def _make_net(self, module: nn.Module, device: torch.device) -> ObjectiveNet:
-        optimizer = self.optimizer
-        return ObjectiveNet(
+        optimizer, accelerator = self.optimizer, self.accelerator
+        make_net: Callable[..., ObjectiveNet] = ObjectiveNet
+        if accelerator is not None:
+            make_net = partial(AcceleratedNet, accelerator=accelerator)
+        return make_net(
             module,
             objective=self._make_objective(),
             train_transform=self.train_transform,
@@ -301,7 +326,7 @@ class TorchClassifier(
             callbacks=clone(list(self.callbacks or ()), safe=False),
             classes=np.arange(len(self.classes_)),
             device=str(device),
-            verbose=self.verbose,
+            verbose=0 if ranks_of(accelerator).rank else self.verbose,
         )
 
     def _check_parameters(self) -> None:
@@ -309,6 +334,7 @@ class TorchClassifier(
         check_parameters(self)
         check_callbacks(self.callbacks, bool(self.validation_fraction))
         check_acceleration(self.compile, self.amp)
+        check_accelerator(self.accelerator, self.device)
         if not callable(self.optimizer) and self.optimizer not in list(_OPTIMIZERS):
             raise InputError(
                 f"optimizer is {self.optimizer!r}; pass one of {sorted(_OPTIMIZERS)}, or anything "
@@ -321,6 +347,8 @@ class TorchClassifier(
             )
 
     def _device(self) -> torch.device:
+        if self.accelerator is not None:
+            return self.accelerator.device
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:

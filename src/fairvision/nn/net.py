@@ -76,7 +76,7 @@ class ObjectiveNet(NeuralNetClassifier):
             dataset,
             self.batch_size,
             self.device,
-            lambda: self.objective.order(self.module_, dataset),
+            lambda: dataset.ranks.same(self.objective.order(self.module_, dataset)),
             self.train_transform,
         )
 
@@ -91,10 +91,14 @@ class ObjectiveNet(NeuralNetClassifier):
     def train_step_single(self, batch: tuple[Batch, Tensor], **fit_params: Any) -> dict[str, Any]:
         self._set_training(True)
         step = self.objective.step(self.module_, batch[0])
-        step.loss.backward()
+        self.backward(step.loss)
         for name, value in step.parts.items():
             self.history.record_batch(name, value)
         return {"loss": step.loss, "y_pred": step.logits}
+
+    def backward(self, loss: Tensor) -> None:
+        """Give each parameter its gradient."""
+        loss.backward()
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         self._forget_batches()

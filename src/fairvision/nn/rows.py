@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fairvision.base import take
+from fairvision.nn.ranks import ALONE, Ranks
 
 __all__ = ["Batch", "Batches", "Rows", "scale"]
 
@@ -38,6 +39,8 @@ class Batch:
     Attributes
     ----------
     images : Tensor of shape (n, n_channels, height, width) in 0..1, or (n, n_features)
+        Where several processes train one model, the share of this one,
+        ``ranks.own(n)``; everything else is whole.
     targets : Tensor of shape (n,), int64
         Class codes.
     groups : Tensor of shape (n, n_sensitive), int64, or None
@@ -45,6 +48,8 @@ class Batch:
         Sample weights with mean 1 over the training rows.
     rows : Tensor of shape (n,), int64, on the CPU
         Row numbers in the training data.
+    ranks : Ranks
+        The processes that train the model.
     """
 
     images: Tensor
@@ -52,9 +57,10 @@ class Batch:
     groups: Tensor | None
     weights: Tensor | None
     rows: Tensor
+    ranks: Ranks = ALONE
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.targets)
 
 
 class Rows(Dataset[Batch]):
@@ -71,6 +77,11 @@ class Rows(Dataset[Batch]):
     weights : ndarray of shape (n_samples,) or None
     dtype : torch.dtype
         What the net computes in.
+
+    Attributes
+    ----------
+    ranks : Ranks
+        The processes that share the images of a batch.
     """
 
     def __init__(
@@ -87,6 +98,7 @@ class Rows(Dataset[Batch]):
         self.groups = None if groups is None else torch.from_numpy(np.asarray(groups, np.int64))
         self.weights = None if weights is None else torch.from_numpy(np.array(weights)).to(dtype)
         self.dtype = dtype
+        self.ranks = ALONE
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -95,18 +107,21 @@ class Rows(Dataset[Batch]):
         """Some of the rows, nothing decoded."""
         part = object.__new__(Rows)
         part.images, part.dtype, part.targets = self.images[rows], self.dtype, self.targets[rows]
+        part.ranks = self.ranks
         part.groups = None if self.groups is None else self.groups[rows]
         part.weights = None if self.weights is None else self.weights[rows]
         return part
 
     def batch(self, rows: Tensor, device: torch.device | str) -> Batch:
-        """Cut the rows out of every column."""
+        """Cut the rows out of every column; of the images, this process's share of them."""
+        own = rows[self.ranks.own(len(rows))]
         return Batch(
-            images=scale(take(self.images, rows.numpy()), device, self.dtype),
+            images=scale(take(self.images, own.numpy()), device, self.dtype),
             targets=self.targets[rows].to(device),
             groups=None if self.groups is None else self.groups[rows].to(device),
             weights=None if self.weights is None else self.weights[rows].to(device),
             rows=rows,
+            ranks=self.ranks,
         )
 
 
@@ -142,7 +157,8 @@ class Batches:
         for rows in split(self.order(), self.batch_size):
             batch = self.rows.batch(rows, self.device)
             if self.transform is not None:
-                batch.images = self.transform(batch.images)
+                with batch.ranks.apart():
+                    batch.images = self.transform(batch.images)
             yield batch, batch.targets
 
 

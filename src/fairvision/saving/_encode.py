@@ -61,9 +61,11 @@ class Encoder:
         number = len(self._estimators)
         self._estimators[id(estimator)] = (estimator, number)
         node = {"$": "estimator", "id": number, **self._identity(name)}
+        unsaved = getattr(type(estimator), "__fairvision_unsaved__", ())
         node["params"] = {
             key: self._parameter(value, (*path, key))
             for key, value in estimator.get_params(deep=False).items()
+            if key not in unsaved
         }
         # Of the class, as Python's own: a FrozenEstimator answers with its estimator's attributes.
         describe = getattr(type(estimator), "__fairvision_getstate__", fitted_attributes)

@@ -37,7 +37,8 @@ def save(
 
     Saved are parameters and what `fit` learned. Not saved are: the skorch net
     ``net_`` (predict, predict_proba, transform and evaluation do without), the
-    fitted ``sampler_`` of a `Resampled`, and requests made with ``set_fit_request``.
+    fitted ``sampler_`` of a `Resampled`, an `accelerator`, and requests made with
+    ``set_fit_request``.
     Parameters that no file can hold (a module as backbone, a function of your own,
     callbacks) are noted, and given back to `load`.
 

@@ -132,6 +132,7 @@ default=1.0, 1.0, 3e-3
         callbacks: Sequence[Any] | None = None,
         compile: bool | str | Callable[..., Any] = False,
         amp: bool = False,
+        accelerator: Any = None,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -149,6 +150,7 @@ default=1.0, 1.0, 3e-3
             callbacks=callbacks,
             compile=compile,
             amp=amp,
+            accelerator=accelerator,
             random_state=random_state,
             verbose=verbose,
         )

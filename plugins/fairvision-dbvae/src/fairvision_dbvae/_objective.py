@@ -161,14 +161,16 @@ class DBVAEObjective(Objective):
         """Reconstruction and KL terms, 0 for rows of other classes, as means over the batch."""
         kept = self.is_debiased[batch.targets]
         mu, log_var = module.distribution(features[kept])
-        drawn = module.decode(reparameterize(mu, log_var))
-        terms = torch.stack(
-            [
-                (drawn - batch.images[kept]).abs().mean((1, 2, 3)),
-                kl_divergence(mu, log_var),
-            ]
-        )
+        error = self._errors(module, batch, kept, reparameterize(mu, log_var))
+        terms = torch.stack([error, kl_divergence(mu, log_var)])
         if batch.weights is not None:
             terms = terms * batch.weights[kept]
         reconstruction, kl = terms.sum(1) / len(batch)
         return reconstruction, kl
+
+    def _errors(self, module: DBVAEModule, batch: Batch, kept: Tensor, z: Tensor) -> Tensor:
+        """Error a pixel of each kept row; a process draws the rows that it has the images of."""
+        own, rows = batch.ranks.own(len(batch)), kept.nonzero().flatten()
+        mine = (rows >= own.start) & (rows < own.stop)
+        errors = (module.decode(z[mine]) - batch.images[rows[mine] - own.start]).abs()
+        return batch.ranks.gather(errors.mean((1, 2, 3)))

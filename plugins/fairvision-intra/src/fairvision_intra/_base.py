@@ -118,6 +118,7 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         seed = as_seed(self.random_state)
         rng = np.random.default_rng(seed)
         inner, rows = self._inner(X, y, sensitive_features, codes, rng, seed)
+        inner.ranks.agree(f"random_state of {name}", seed, len(rows))
         targets = _encode(y[rows], inner.classes, name)
         self._debias(inner, X, rows, targets, codes[rows], labels, rng)
         return self

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fairvision.nn import Ranks
 from fairvision_intra._algorithm import SOFT_BIASES, Critic, actor_loss, soft_bias
 from fairvision_intra._forward import Forward
 
@@ -75,6 +76,9 @@ class Duel:
     targets, groups : ndarray of shape (n,)
     bias : callable
     settings : Settings
+    ranks : Ranks
+        The processes that share the images of a batch; the critic is trained
+        alike in each.
     """
 
     def __init__(
@@ -84,10 +88,12 @@ class Duel:
         groups: NDArray[np.int64],
         bias: BatchBias,
         settings: Settings,
+        ranks: Ranks | None = None,
     ) -> None:
         # A Forward of its own: what it scores with is what the optimiser moves.
         self.forward = Forward(forward.module, forward.images, batch_size=forward.batch_size)
         self.module, self.bias, self.settings = self.forward.module, bias, settings
+        self.ranks = ranks or Ranks()
         if not any(p.requires_grad for p in self.module.parameters()):
             self.module.requires_grad_()  # somebody froze all of it, for predicting
         trained = [p for p in self.module.parameters() if p.requires_grad]
@@ -114,14 +120,14 @@ class Duel:
         return {"critic_loss": loss, **self._train_actor()}
 
     def run(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Activations that enter the head, and logits, of one pass."""
+        """Activations that enter the head, and logits, of one pass; of all processes' shares."""
         seen: list[Tensor] = []
         handle = self._head.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
         try:
             logits = self.module(x)
         finally:
             handle.remove()
-        return seen[-1].flatten(1), logits
+        return self.ranks.gather(seen[-1].flatten(1)), self.ranks.gather(logits)
 
     def judged(self, h: Tensor, rows: Tensor) -> Tensor:
         """The critic's word on a batch."""
@@ -133,10 +139,16 @@ class Duel:
     def _draw(self) -> Tensor:
         return draw_batch(self.cells, self.settings.batch_size, self.settings.balanced)
 
+    def _images(self, rows: Tensor) -> Tensor:
+        """This process's share of the images of a batch."""
+        return self.forward.batch(rows[self.ranks.own(len(rows))].numpy())
+
     def _train_critic(self) -> float:
         # The net stands still here, so its activations are computed once.
         with torch.no_grad():
-            passes = [self.run(x) for x in self.forward.batches()]
+            everything = torch.arange(len(self.forward))
+            batches = everything.split(self.forward.batch_size)
+            passes = [self.run(self._images(rows)) for rows in batches]
         h, logits = (torch.cat(parts) for parts in zip(*passes, strict=True))
         p = logits.softmax(1)[:, 1]
         self.critic.standardize(h)
@@ -157,7 +169,7 @@ class Duel:
         settings, sums = self.settings, np.zeros(3)
         for _ in range(settings.actor_steps):
             rows = self._draw()
-            h, logits = self.run(self.forward.batch(rows.numpy()))
+            h, logits = self.run(self._images(rows))
             truth = self.bias(logits.softmax(1)[:, 1], self.y[rows], self.g[rows])
             bias = self.judged(h, rows) if settings.critic else truth
             error = F.cross_entropy(logits, self.y[rows])
@@ -170,6 +182,7 @@ class Duel:
             )
             self.optimizer.zero_grad()
             loss.backward()
+            self.ranks.average(self.module.parameters())
             self.optimizer.step()
             sums += [error.item(), abs(bias.item()), abs(truth.item())]
         names = ("cross_entropy", "judged_bias", "batch_bias")

@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from torch import nn
 
 from fairvision.exceptions import InputError
+from fairvision.nn import Ranks, ranks_of
 
 __all__ = ["Inner", "find_net"]
 
@@ -42,6 +43,11 @@ class Inner:
     @property
     def classes(self) -> NDArray[Any]:
         return np.asarray(self.holder.classes_)
+
+    @property
+    def ranks(self) -> Ranks:
+        """The processes that the holder was told to train in."""
+        return ranks_of(getattr(self.holder, "accelerator", None))
 
     def prepare(self, X: Any) -> Any:
         """X as the holder gets it: through the transformers of every Pipeline on the way."""

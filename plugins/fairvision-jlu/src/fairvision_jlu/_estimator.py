@@ -118,6 +118,7 @@ class JLUClassifier(TorchClassifier):
         callbacks: Sequence[Any] | None = None,
         compile: bool | str | Callable[..., Any] = False,
         amp: bool = False,
+        accelerator: Any = None,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -135,6 +136,7 @@ class JLUClassifier(TorchClassifier):
             callbacks=callbacks,
             compile=compile,
             amp=amp,
+            accelerator=accelerator,
             random_state=random_state,
             verbose=verbose,
         )

@@ -71,7 +71,10 @@ class JLUObjective(Objective):
         self._weights = self._row_weights(rows).to(device, rows.dtype)
         self._generator = torch.Generator().manual_seed(seed)
         self._left = torch.empty(0, dtype=torch.int64)
-        self._secondary = None if self.secondary is None else self._endless_secondary(device)
+        self._secondary = None
+        if self.secondary is not None:
+            self.secondary.ranks = rows.ranks
+            self._secondary = self._endless_secondary(device)
         self.n_steps = max_epochs * -(-len(rows) // self.batch_size)
         self.n_done = 0
         self._rows: Rows | None = rows
@@ -109,7 +112,7 @@ class JLUObjective(Objective):
         return self.alpha * min((done - self.warmup) / self.ramp, 1.0)
 
     def step(self, module: nn.Module, batch: Batch) -> Step:
-        features, logits = _features_and_logits(module, batch.images)
+        features, logits = _features_and_logits(module, batch)
         primary = cross_entropy(logits, batch.targets, batch.weights)
         alpha = self.current_alpha()
         if self._secondary is not None:
@@ -187,17 +190,18 @@ class JLUObjective(Objective):
             )
 
 
-def _features_and_logits(module: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+def _features_and_logits(module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     """Both in one pass, and the logits just as the module's own `forward` gives them."""
     seen: list[Tensor] = []
     handle = module.head.register_forward_pre_hook(  # type: ignore[union-attr]
         lambda _, inputs: seen.append(inputs[0])
     )
     try:
-        logits = module(images)
+        logits = module(batch.images)
     finally:
         handle.remove()
-    return seen[-1].flatten(1), logits
+    # The hook saw those of this process's images only.
+    return batch.ranks.gather(seen[-1].flatten(1)), logits
 
 
 @contextmanager
