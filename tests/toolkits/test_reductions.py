@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fairlearn.reductions import DemographicParity
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
 from sklearn.utils import Bunch
 
 import fairvision as fv
@@ -41,14 +42,21 @@ def test_it_is_a_mixture(fitted: Any, faces: Bunch) -> None:
 
 
 @pytest.fixture(scope="module")
-def confounded() -> Bunch:
-    """Faces of which nine in ten show the smile with the same skin."""
+def parts() -> tuple[Bunch, Bunch]:
+    """Faces of which nine in ten show the smile with the same skin, and faces without the bias."""
     faces = load_faces(1500, 24, target="smiling", sensitive="skin_group", random_state=0)
     groups = faces.sensitive_features["skin_group"].to_numpy(str)
-    rows = biased_split(
-        faces, confounder=groups, rate=0.9, n_train=400, n_test=100, random_state=0
-    ).train
-    return Bunch(images=faces.images[rows], target=faces.target[rows], groups=groups[rows])
+    rows = biased_split(faces, confounder=groups, rate=0.9, n_train=400, n_test=200, random_state=0)
+    train, test = (
+        Bunch(images=faces.images[r], target=faces.target[r], groups=groups[r])
+        for r in (rows.train, rows.test)
+    )
+    return train, test
+
+
+@pytest.fixture(scope="module")
+def confounded(parts: tuple[Bunch, Bunch]) -> Bunch:
+    return parts[0]
 
 
 def gap(data: Bunch, positive: Any) -> float:
@@ -106,6 +114,51 @@ def test_plain_training_that_satisfies_the_constraint_is_the_result(
     np.testing.assert_array_equal(model.predict(confounded.images), plain)
 
 
+def test_on_rows_held_out_a_net_that_fits_its_own_leaves_a_gap_to_close(
+    parts: tuple[Bunch, Bunch],
+) -> None:
+    train, test = parts
+    net = TorchClassifier(max_epochs=8, random_state=0)
+    plain = clone(net).fit(train.images, train.target)
+    assert np.mean(plain.predict(train.images) == train.target) > 0.98
+    model = ExponentiatedGradientClassifier(net, validation_fraction=0.3, random_state=0)
+    model.fit(train.images, train.target, sensitive_features=train.groups)
+    assert len(model.exponentiated_gradient_.constraints_.X) == pytest.approx(120, abs=2)
+    before = gap(test, plain.predict(test.images))
+    assert gap(test, model.predict_proba(test.images)[:, 1]) < before - 0.15
+
+
+def test_what_is_asked_of_a_held_out_cell_is_asked_of_the_trained(confounded: Bunch) -> None:
+    asked: list[Any] = []
+
+    class Noting(LogisticRegression):
+        def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+            asked.append((X[:, 0].astype(int), y, sample_weight))
+            return super().fit(X, y, sample_weight)
+
+    pixels = confounded.images.reshape(400, -1)[:, ::37] / 255.0
+    numbered = np.column_stack([np.arange(400), pixels])
+    cells = np.unique(
+        [f"{c} {g}" for c, g in zip(confounded.target, confounded.groups, strict=True)],
+        return_inverse=True,
+    )[1]
+    model = ExponentiatedGradientClassifier(
+        Noting(C=1e-3, max_iter=5000), validation_fraction=0.25, random_state=0
+    )
+    model.fit(numbered, confounded.target, sensitive_features=confounded.groups)
+    held = set(range(400)) - set(asked[0][0].tolist())
+    assert len(held) == pytest.approx(100, abs=2)
+    assert len(asked) == model.n_trainings_ > 1
+    for rows, labels, weights in asked:
+        assert held.isdisjoint(rows.tolist())
+        assert weights.mean() == pytest.approx(1)
+        for cell in range(4):  # one label and one weight for all of a cell
+            here = cells[rows] == cell
+            assert np.ptp(labels[here]) == 0
+            assert np.ptp(weights[here]) == pytest.approx(0, abs=1e-9)
+    assert np.ptp(asked[-1][2]) > 0
+
+
 def test_labels_constraints_and_columns(faces: Bunch, erm: TorchClassifier) -> None:
     y = np.array(["no", "yes"])[faces.target]
     columns = faces.attributes[["skin_group", "hat"]]
@@ -131,6 +184,10 @@ def test_what_is_refused(faces: Bunch, groups: Any, erm: TorchClassifier) -> Non
         ExponentiatedGradientClassifier(erm).fit(X, y)
     with pytest.raises(InputError, match="equalized_odds"):
         ExponentiatedGradientClassifier(erm, constraints="equal").fit(
+            X, y, sensitive_features=groups
+        )
+    with pytest.raises(InputError, match="validation_fraction is 1"):
+        ExponentiatedGradientClassifier(erm, validation_fraction=1).fit(
             X, y, sensitive_features=groups
         )
     with pytest.raises(InputError, match="two classes"):

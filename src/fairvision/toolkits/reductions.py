@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
-from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
-from fairvision.base import all_or_nothing, fitted_attributes
+from fairvision.base import all_or_nothing, fitted_attributes, stratified
 from fairvision.exceptions import ConstraintMetWarning, InputError
 from fairvision.nn import TorchClassifier, as_seed
 from fairvision.toolkits.inputs import read_binary
+from fairvision.toolkits.oracle import OnRows, Trainings
 
 __all__ = ["ExponentiatedGradientClassifier"]
 
@@ -28,63 +27,6 @@ _CONSTRAINTS = {
 }
 
 
-@dataclass
-class _Trainings:
-    """What the trainings of a fit share: the images, and plain training, which is done once.
-
-    fairlearn asks for plain training several times over: at the first iteration, and
-    whenever its multipliers come back to 0.
-    """
-
-    images: Any
-    y: NDArray[Any]
-    plain: Any = None
-    count: int = 0
-
-    def train(self, estimator: Any, rows: Any, y: Any, weights: Any) -> Any:
-        plain = np.array_equal(y, self.y) and np.allclose(weights, 1)
-        if plain and self.plain is not None:
-            return self.plain
-        fitted = clone(estimator)
-        fitted.fit(_safe_indexing(self.images, rows), y, sample_weight=weights)
-        self.count += 1
-        if plain:
-            self.plain = fitted
-        return fitted
-
-
-class _OnRows(ClassifierMixin, BaseEstimator):
-    """The estimator on images that are named by their row numbers.
-
-    fairlearn checks, copies and keeps X; images stay out of its hands, and
-    lazily read ones on disk.
-    """
-
-    def __init__(self, estimator: Any, trainings: Any) -> None:
-        self.estimator = estimator
-        self.trainings = trainings
-
-    def __sklearn_clone__(self) -> _OnRows:
-        return _OnRows(clone(self.estimator), self.trainings)
-
-    def __deepcopy__(self, memo: Any) -> _OnRows:
-        return self.__sklearn_clone__()
-
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        labels, weights = np.asarray(y), np.asarray(sample_weight)
-        self.estimator_ = self.trainings.train(self.estimator, _rows(X), labels, weights)
-        self.classes_ = self.estimator_.classes_
-        return self
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        images = _safe_indexing(self.trainings.images, _rows(X))
-        return np.asarray(self.estimator_.predict(images))
-
-
-def _rows(X: Any) -> NDArray[np.intp]:
-    return np.asarray(X)[:, 0].astype(np.intp)
-
-
 class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     """A draw among classifiers trained on reweighted rows (fairlearn's ExponentiatedGradient) [1]_.
 
@@ -92,7 +34,7 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
     constraint on the training rows there is nothing to do: the result is plain training,
     at the cost of one training, and a `ConstraintMetWarning` says so. A net that fits its
     training rows does so whenever `constraints` compares rates within a class, however
-    large its gap on other rows.
+    large its gap on other rows; `validation_fraction` measures the constraint there.
 
     Parameters
     ----------
@@ -113,8 +55,12 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
     run_linprog_step : bool, default=True
         Find the best shares of the classifiers so far after each iteration. Without it an
         iteration costs two trainings, and the gap takes longer to close.
+    validation_fraction : float, default=0.0
+        Share of the rows that the constraint is measured on and no net is trained on: there
+        a net has a gap also where it fits its training rows. 0 measures it on the training
+        rows, as published. With a Moment, one that depends on target and group alone.
     random_state : int, RandomState or None, default=None
-        Of the draw in `predict`, and of the default estimator.
+        Of the draw in `predict`, of the held-out rows, and of the default estimator.
 
     Attributes
     ----------
@@ -152,6 +98,7 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
         nu: float | None = None,
         eta0: float = 2.0,
         run_linprog_step: bool = True,
+        validation_fraction: float = 0.0,
         random_state: Any = None,
     ) -> None:
         self.estimator = estimator
@@ -162,6 +109,7 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
         self.nu = nu
         self.eta0 = eta0
         self.run_linprog_step = run_linprog_step
+        self.validation_fraction = validation_fraction
         self.random_state = random_state
 
     @all_or_nothing
@@ -181,20 +129,25 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
         GroupsRequiredError
             Without group labels.
         InputError
-            If the target is not binary, or `constraints` is unknown.
+            If the target is not binary, `constraints` is unknown, or `validation_fraction`
+            is no share.
         """
         classes, codes, groups = read_binary(self, X, y, sensitive_features)
         estimator = self.estimator
         if estimator is None:
             estimator = TorchClassifier(random_state=as_seed(self.random_state))
-        trainings = _Trainings(X, codes)
-        data = np.arange(len(X))[:, None], codes
+        codes_of_groups, labels = groups.intersection()
+        cells = codes * len(labels) + codes_of_groups
+        trained, measured = self._parts(cells)
+        trainings = Trainings(X, codes, cells, trained)
         with warnings.catch_warnings():
             # fairlearn fills its tables in a way that pandas is about to forbid.
             warnings.filterwarnings("ignore", category=FutureWarning, module="fairlearn")
             warnings.filterwarnings("ignore", category=DeprecationWarning, module="fairlearn")
             mixture, shares, reduction = self._search(
-                _OnRows(estimator, trainings), data, groups.intersection()[0]
+                OnRows(estimator, trainings),
+                (measured[:, None], codes[measured]),
+                codes_of_groups[measured],
             )
         if reduction is None:
             self._warn_of_plain_training()
@@ -210,8 +163,20 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
         self.exponentiated_gradient_ = reduction
         return self
 
+    def _parts(self, cells: NDArray[np.int64]) -> tuple[Any, NDArray[np.intp]]:
+        """Rows to train on, None for the same, and rows to measure the constraint on."""
+        if not 0 <= self.validation_fraction < 1:
+            raise InputError(
+                f"validation_fraction is {self.validation_fraction!r}; pass a share from 0 to "
+                "below 1."
+            )
+        if self.validation_fraction == 0:
+            return None, np.arange(len(cells))
+        rng = np.random.default_rng(as_seed(self.random_state))
+        return stratified(cells, self.validation_fraction, rng)
+
     def _search(
-        self, estimator: _OnRows, data: tuple[Any, Any], groups: Any
+        self, estimator: OnRows, data: tuple[Any, Any], groups: Any
     ) -> tuple[list[Any], NDArray[np.float64], Any]:
         """The mixture's classifiers, their shares, and fairlearn's search for them.
 
@@ -242,10 +207,10 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
     def _warn_of_plain_training(self) -> None:
         name = self.constraints if isinstance(self.constraints, str) else "the constraint"
         warnings.warn(
-            f"plain training already satisfies {name} on its own rows, so there is nothing to "
-            "reweight and this is plain training. The gap on other rows may be large: a net "
-            "that fits its training rows leaves no gap there to close. Train it less (max_epochs, "
-            "weight_decay), or take a method that waits for no gap, such as balanced-sampling.",
+            f"plain training already satisfies {name} on the rows where it is measured, so there "
+            "is nothing to reweight and this is plain training. Its gap on others may be large: "
+            "a net that fits its training rows leaves none there to close. Measure the constraint "
+            "on rows held out (validation_fraction=0.3), or train the net less.",
             ConstraintMetWarning,
             stacklevel=4,
         )
@@ -286,4 +251,4 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
 
 
 def _inner(predictor: Any) -> Any:
-    return predictor.estimator_ if isinstance(predictor, _OnRows) else predictor
+    return predictor.estimator_ if isinstance(predictor, OnRows) else predictor
