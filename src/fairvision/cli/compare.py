@@ -104,6 +104,12 @@ Examples:
     "--n-boot", type=click.IntRange(0), default=1000, show_default=True, help="Draws of intervals."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.")
+@click.option(
+    "--checkpoint-every",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Keep each training in --out every N epochs: a killed run goes on there.",
+)
 @click.option("--overwrite", is_flag=True, help="Start anew in --out: remove its runs.")
 @click.option(
     "--report/--no-report",
@@ -133,6 +139,7 @@ def command(**options: Any) -> None:
             n_threads=options["threads"],
             out=options["out"],
             overwrite=options["overwrite"],
+            checkpoint_every=options["checkpoint_every"],
             dataset_params=_dataset_params(options),
             confounding=options["confounding"],
             control=options["control"],

@@ -34,6 +34,7 @@ def compare(
     n_threads: int = 1,
     out: str | Path | None = None,
     overwrite: bool = False,
+    checkpoint_every: int | None = None,
     dataset_params: Mapping[str, Any] | None = None,
     confounding: float | None = None,
     control: bool | None = None,
@@ -76,6 +77,10 @@ def compare(
         comparison writes there, a second refuses to start.
     overwrite : bool, default=False
         Start anew: remove what an earlier comparison left in `out`.
+    checkpoint_every : int or None, default=None
+        Also keep each training in `out` every so many epochs (`TrainingCheckpoint`), so that a
+        process that is killed in the middle of a run goes on there, and ends with
+        the same numbers. Removed when the run is stored.
     dataset_params : mapping or None
         For the loader, if `dataset` is a name.
     confounding : float or None
@@ -130,6 +135,7 @@ def compare(
     """
     chosen = plan_methods(methods, preset=preset, params=params)
     _check_numbers(n_jobs, n_threads=(n_threads, 1), max_epochs=(max_epochs, 0), n_boot=(n_boot, 0))
+    _check_checkpoints(checkpoint_every, out)
     data, description = read_data(dataset, dataset_params)
     split = plan_split(
         data, confounding=confounding, n_train=n_train, n_test=n_test, test_size=test_size
@@ -155,7 +161,7 @@ def compare(
     store = None if out is None else Store(out)
     with store.open(plan, overwrite=overwrite) if store else nullcontext():
         with Progress(len(chosen) * len(plan.seeds), max_epochs, show=progress) as bar:
-            runs, failures, reused = run_all(plan, data, store, n_jobs, bar)
+            runs, failures, reused = run_all(plan, data, store, n_jobs, bar, checkpoint_every)
         result = Comparison(
             plan=plan,
             runs=tuple(runs),
@@ -177,6 +183,17 @@ def _write(store: Store, result: Comparison) -> None:
     store.write_text("comparison.json", dumps(result.to_dict()))
     if result.plan.report:
         store.write_text("report.html", comparison_page(result.facts()))
+
+
+def _check_checkpoints(every: Any, out: Any) -> None:
+    if every is None:
+        return
+    if not isinstance(every, int) or every < 1:
+        raise InputError(f"checkpoint_every is {every!r}; pass epochs, an int of 1 or more.")
+    if out is None:
+        raise InputError(
+            f"checkpoint_every is {every}, and there is no folder to keep them. Pass out as well."
+        )
 
 
 def _check_numbers(n_jobs: int, **numbers: tuple[int, int]) -> None:

@@ -85,6 +85,8 @@ def _name(label: str, seed: int) -> str:
 class EpochCallback(Callback):
     """Tells a `Progress` of each epoch."""
 
+    only_watches = True  # checkpoints of a training are the same without it
+
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from typing import Any
 
 import joblib
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from sklearn.utils import Bunch
 
+from fairvision.comparison.checkpoints import checkpoints
 from fairvision.comparison.execute import Run, build, execute
 from fairvision.comparison.plan import MethodPlan, Plan
 from fairvision.comparison.progress import EpochCallback, Progress
@@ -52,7 +54,12 @@ def rehearse(plan: Plan, data: Bunch) -> None:
 
 
 def run_all(
-    plan: Plan, data: Bunch, store: Store | None, n_jobs: int, progress: Progress
+    plan: Plan,
+    data: Bunch,
+    store: Store | None,
+    n_jobs: int,
+    progress: Progress,
+    checkpoint_every: int | None = None,
 ) -> tuple[list[Run], dict[tuple[str, int], str], int]:
     """Do every run that is not stored yet.
 
@@ -72,11 +79,14 @@ def run_all(
             found = store and store.read(method.label, seed, plan.identity(method, seed))
             if found and found.rows.max(initial=0) < len(data.target):
                 runs[method.label, seed] = found
+                if store:  # a kill just after the run was stored leaves them
+                    store.drop_checkpoint(method.label, seed)
                 progress.finish(method.label, seed, "already done")
             else:
                 todo.append((method, seed))
     reused = len(runs)
-    for (method, seed), outcome in _outcomes(plan, data, todo, n_jobs, progress):
+    keepers = partial(checkpoints, plan, store, checkpoint_every)
+    for (method, seed), outcome in _outcomes(plan, data, todo, n_jobs, progress, keepers):
         if isinstance(outcome, Run):
             runs[method.label, seed] = outcome
             if store:
@@ -92,15 +102,23 @@ def run_all(
 
 
 def _outcomes(
-    plan: Plan, data: Bunch, todo: list[Task], n_jobs: int, progress: Progress
+    plan: Plan,
+    data: Bunch,
+    todo: list[Task],
+    n_jobs: int,
+    progress: Progress,
+    keepers: Callable[[MethodPlan, int], list[Any]],
 ) -> Iterator[tuple[Task, Outcome]]:
     if n_jobs == 1 or len(todo) < 2:
         for task in todo:
             progress.start(task[0].label, task[1])
-            yield task, _attempt(plan, data, task, [EpochCallback(progress)])
+            yield task, _attempt(plan, data, task, [EpochCallback(progress), *keepers(*task)])
         return
     jobs = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    numbered = (joblib.delayed(_numbered)(i, plan, data, task) for i, task in enumerate(todo))
+    numbered = (
+        joblib.delayed(_numbered)(i, plan, data, task, keepers(*task))
+        for i, task in enumerate(todo)
+    )
     try:
         for i, outcome in jobs(numbered):
             yield todo[i], outcome
@@ -111,8 +129,10 @@ def _outcomes(
         ) from error
 
 
-def _numbered(i: int, plan: Plan, data: Bunch, task: Task) -> tuple[int, Outcome]:
-    return i, _attempt(plan, data, task, ())
+def _numbered(
+    i: int, plan: Plan, data: Bunch, task: Task, callbacks: Sequence[Any]
+) -> tuple[int, Outcome]:
+    return i, _attempt(plan, data, task, callbacks)
 
 
 def _attempt(plan: Plan, data: Bunch, task: Task, callbacks: Sequence[Any]) -> Outcome:

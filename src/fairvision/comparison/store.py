@@ -29,6 +29,7 @@ _PLAN, _RUN, _PREDICTIONS, _ERROR = "plan.json", "run.json", "predictions.npz", 
 _EVIDENCE = "evidence.json"
 _SUMMARY = "comparison.json"
 _RESULTS = ("results.csv", _SUMMARY, "report.html")
+_CHECKPOINT = ".checkpoint"
 _LOCK = ".lock"
 # All that a comparison leaves that is killed before its plan is written.
 _BEGUN = {_LOCK, f".{_PLAN}.partial"}
@@ -48,6 +49,7 @@ class Store:
         out/METHOD/seed-0/predictions.npz  rows, y_true, y_pred, y_score
         out/METHOD/seed-0/evidence.json    pictures for the report, first seed only
         out/METHOD/seed-0.error.txt        why a run failed
+        out/METHOD/.seed-0.checkpoint/     trainings of a run that is not over, if asked for
         out/.lock                          held by the process that writes here
 
     A run is written to a temporary folder beside its place and renamed, so that
@@ -140,9 +142,10 @@ class Store:
         for file in [*self.out.glob("*/seed-*" + _ERROR), *self.out.rglob(".*.partial")]:
             if file.is_file():
                 file.unlink()
-        for run in [*self.out.glob("*/seed-*"), *self.out.glob("*/.seed-*.partial")]:
-            for name in (_RUN, _PREDICTIONS, _EVIDENCE):
-                (run / name).unlink(missing_ok=True)
+        inside = ("*/seed-*", "*/.seed-*.partial", "*/.seed-*" + _CHECKPOINT)
+        for run in [folder for pattern in inside for folder in self.out.glob(pattern)]:
+            for file in [*(run / name for name in (_RUN, _PREDICTIONS, _EVIDENCE)), *_kept(run)]:
+                file.unlink(missing_ok=True)
             with suppress(OSError):  # a folder that holds something else stays
                 run.rmdir()
                 run.parent.rmdir()
@@ -164,6 +167,17 @@ class Store:
             digest = hashlib.sha256(method.encode("utf-8", "surrogatepass")).hexdigest()[:8]
             name = f"{re.sub('[^a-z0-9]+', '-', method.lower())[:40].strip('-')}.{digest}"
         return self.out / name.lstrip(".") / f"seed-{seed}"
+
+    def checkpoint(self, method: str, seed: int) -> Path:
+        """Where the trainings of a run are kept until it is stored."""
+        place = self.folder(method, seed)
+        return place.with_name(f".{place.name}{_CHECKPOINT}")
+
+    def drop_checkpoint(self, method: str, seed: int) -> None:
+        """Remove them: the run is stored, or failed and is tried anew from its start."""
+        folder = self.checkpoint(method, seed)
+        if folder.exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
     def read(self, method: str, seed: int, identity: str) -> Run | None:
         """A finished run of exactly this identity, or None.
@@ -231,10 +245,12 @@ class Store:
                 place.with_name(place.name + _ERROR).unlink(missing_ok=True)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
+        self.drop_checkpoint(run.method, run.seed)
 
     def write_error(self, method: str, seed: int, text: str) -> None:
         """Keep the traceback of a run that failed."""
         place = self.folder(method, seed)
+        self.drop_checkpoint(method, seed)
         self.write_text(str(place.relative_to(self.out)) + _ERROR, text)
 
     def write_text(self, name: str, text: str) -> None:
@@ -259,6 +275,11 @@ class Store:
                 f"cannot write {path}: {error.strerror or error}. Finished runs are kept: free "
                 "some space or mend the folder, and run the same command again."
             ) from error
+
+
+def _kept(folder: Path) -> Iterator[Path]:
+    """Trainings in a folder of checkpoints; of any other folder, nothing."""
+    return folder.glob("*.pt") if folder.suffix == _CHECKPOINT else iter(())
 
 
 def _evidence(folder: Path) -> dict[str, Any] | None:
