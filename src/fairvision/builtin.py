@@ -107,6 +107,30 @@ def fairvision_datasets() -> Iterable[Dataset]:
         local=True,
     )
     yield Dataset(
+        "celeba",
+        "fairvision.datasets:load_celeba",
+        "CelebA photographs: forty attributes, perceived gender among them.",
+        local=True,
+    )
+    yield Dataset(
+        "fairface",
+        "fairvision.datasets:load_fairface",
+        "FairFace photographs: perceived race, gender and age, balanced over race.",
+        local=True,
+    )
+    yield Dataset(
+        "lfw",
+        "fairvision.datasets:load_lfw",
+        "Labeled Faces in the Wild: 73 attributes, scored by classifiers.",
+        local=True,
+    )
+    yield Dataset(
+        "ppb",
+        "fairvision.datasets:load_ppb",
+        "Pilot Parliaments Benchmark, or a folder like it: gender, Fitzpatrick type.",
+        local=True,
+    )
+    yield Dataset(
         "folder",
         "fairvision.datasets:load_folder",
         "Any images, with a CSV that names path, target and sensitive columns.",

@@ -298,3 +298,15 @@ def test_many_classes_by_gender_and_race(utkface: Path) -> None:
     row = next(line for line in result.output.splitlines() if line.startswith(" erm "))
     assert "undefined" in row  # not every age of every group is among so few
     assert "worst-group accuracy is undefined in seed 0: " in result.output
+
+
+def test_downloads_are_asked_for_and_offered_for_celeba_only(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    result = run("--dataset", "celeba", "--root", missing, "--methods", "erm")
+    assert (result.exit_code, "does not exist" in words(result)) == (2, True)
+    result = run("--dataset", "celeba", "--root", missing, "--methods", "erm", "--download")
+    assert result.exit_code == 2
+    assert "CelebA could not be downloaded" in words(result)
+    assert "list_eval_partition.txt" in words(result)
+    result = run("--dataset", "lfw", "--root", missing, "--methods", "erm", "--download")
+    assert (result.exit_code, "no parameter 'download'" in words(result)) == (2, True)

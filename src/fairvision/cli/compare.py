@@ -46,12 +46,14 @@ Examples:
   fairvision compare --dataset faces --methods all --seeds 2 --out runs/faces
   fairvision compare --dataset utkface --root DIR --target old --sensitive gender \\
       --methods erm,jlu --seeds 3 --out runs/x
+  fairvision compare --dataset celeba --root DIR --target Smiling --sensitive Male
   fairvision compare --dataset folder --root DIR --labels labels.csv \\
       --target smiling --sensitive skin_tone
 """,
 )
 @click.option("--dataset", default="faces", show_default=True, help="A registered data set.")
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of the images.")
+@click.option("--download", is_flag=True, help="Fetch what is not in --root: celeba only.")
 @click.option("--labels", help="CSV of `folder`, absolute or inside --root.")
 @click.option("--target", help="Attribute to predict.")
 @click.option("--sensitive", help="Sensitive attribute; several with commas.")
@@ -176,8 +178,7 @@ def _dataset_params(options: dict[str, Any]) -> dict[str, Any]:
         given["target"] = options["target"]
     if sensitive := _names(options["sensitive"]):
         given["sensitive"] = sensitive
-    if options["skip_bad"]:
-        given["skip_bad"] = True
+    given.update({name: True for name in ("skip_bad", "download") if options[name]})
     return given
 
 

@@ -23,6 +23,10 @@ _LEFT_OUT = {
     "n_missing_race": ("file(s) without a race in the name", "missing_race"),
     "n_unreadable": ("file(s) with another name", "unreadable"),
     "n_outside": ("image(s) outside the age bins", ""),
+    "n_bad_values": ("row(s) with missing, unknown or contradictory values", "bad_values"),
+    "n_no_split": ("row(s) in no part of the partition list", "no_split"),
+    "n_missing_image": ("row(s) whose image is not there", "missing_image"),
+    "n_no_entry": ("image(s) that the list does not name", "no_entry"),
 }
 
 
@@ -99,6 +103,7 @@ def data_notes(data: Bunch, split_by: str) -> list[str]:
         if n := int(data.get(count) or 0):
             first = f", the first {data[names][0]!r}" if data.get(names) else ""
             notes.append(f"Left out: {n} {what}{first}.")
+    notes.extend(data.get("remarks") or ())
     if split_by == "column":
         parts = Counter(str(part).lower() for part in data.split)
         for part in sorted(parts.keys() - {"train", "test"}):

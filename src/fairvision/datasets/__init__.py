@@ -13,9 +13,13 @@ _HOME = {
     "contact_sheet": "_sheet",
     "from_torch": "_torch",
     "load": "_load",
+    "load_celeba": "_celeba",
     "load_digits": "_digits",
     "load_faces": "_faces",
+    "load_fairface": "_fairface",
     "load_folder": "_folder",
+    "load_lfw": "_lfw",
+    "load_ppb": "_ppb",
     "load_utkface": "_utkface",
     "subset": "_bunch",
 }

@@ -38,8 +38,8 @@ def load(name: str, **params: Any) -> Bunch:
     Parameters
     ----------
     name : str
-        ``"faces"``, ``"digits"``, ``"utkface"``, ``"folder"``, or what else
-        ``fairvision.plugins.datasets()`` lists.
+        ``"faces"``, ``"digits"``, ``"utkface"``, ``"celeba"``, ``"fairface"``, ``"lfw"``,
+        ``"ppb"``, ``"folder"``, or what else ``fairvision.plugins.datasets()`` lists.
     **params
         Of its loader: every one takes ``target=`` and ``sensitive=``, those that
         read a folder ``root=``.

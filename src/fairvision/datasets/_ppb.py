@@ -1,0 +1,162 @@
+"""The Pilot Parliaments Benchmark, and folders like it: image, gender, Fitzpatrick type."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import Bunch
+
+from fairvision.datasets._listed import first_lines, listed_bunch, locate, read_list, scan
+from fairvision.datasets._paths import check_root
+from fairvision.exceptions import DatasetError
+
+__all__ = ["load_ppb"]
+
+TYPES = ("I", "II", "III", "IV", "V", "VI")
+_FOLDERS = ("", "PPB-2017")
+# Columns by what they may be called, in small letters with _ for anything else; * for any ending.
+_COLUMNS = {
+    "path": ("filename", "file", "path", "image", "image_path", "image_id"),
+    "gender": ("gender", "sex", "perceived_gender"),
+    "skin_tone": ("fitzpatrick*", "skin_tone", "skin_type"),
+}
+_GROUP = ("bi_fitz", "skin_group")
+_WHERE = (
+    "Put the folder imgs/ and its table PPB-2017-metadata.csv into the root; its authors give the "
+    "benchmark out on request (http://gendershades.org). For photographs of your own, put them "
+    "into imgs/ with a metadata.csv of the columns filename, gender, fitzpatrick (1 to 6 or I to "
+    "VI); or use load_folder for any other columns."
+)
+_DESCR = """Photographs in the form of the Pilot Parliaments Benchmark (Buolamwini, Gebru, "Gender
+Shades", FAccT 2018), read from {root}
+
+{n} photographs. Gender is perceived; skin_tone is the Fitzpatrick type that annotators gave,
+skin_group is lighter for I to III and darker for IV to VI. A benchmark: it has no training part.
+Left out: {left_out}.
+"""
+
+
+def _metadata(root: str) -> str:
+    """The one table in the root: the benchmark's own, or the only one there is."""
+    for folder in _FOLDERS:
+        place = os.path.join(root, folder)
+        names = sorted(os.listdir(place)) if os.path.isdir(place) else []
+        tables = [n for n in names if re.fullmatch(r".*\.csv|.*metadata.*\.txt", n, re.I)]
+        named = [n for n in tables if "metadata" in n.lower()]
+        if len(named or tables) == 1:
+            return locate(root, [folder], named or tables, _WHERE)
+        if tables:
+            raise DatasetError(
+                f"{place!r} holds {len(tables)} tables ({', '.join(tables[:5])}); keep one with "
+                f"'metadata' in its name. {_WHERE}"
+            )
+    raise DatasetError(f"{root!r} holds no metadata. {_WHERE}")
+
+
+def _pick(table: pd.DataFrame, names: Sequence[str]) -> str | None:
+    """The first column that has one of these names."""
+    for name in names:
+        for column in table.columns:
+            plain = re.sub(r"\W+", "_", str(column).strip().lower())
+            if plain == name or (name.endswith("*") and plain.startswith(name[:-1])):
+                return str(column)
+    return None
+
+
+def _read_metadata(path: str) -> tuple[pd.DataFrame, np.ndarray]:
+    """Attributes of each row, and which rows lack one or contradict themselves."""
+    tabs = "\t" in "".join(first_lines(path, 1))
+    table = read_list(path, dtype=str, sep="\t" if tabs else ",")
+    found = {new: _pick(table, names) for new, names in _COLUMNS.items()}
+    if lacking := [name for name, column in found.items() if column is None]:
+        there = ", ".join(map(str, table.columns[:50]))
+        wanted = "; ".join(f"{name}: {', '.join(_COLUMNS[name])}" for name in lacking)
+        raise DatasetError(f"{path!r} lacks a column ({wanted}); it has {there}.")
+    named = {new: table[column].str.strip() for new, column in found.items()}
+    numbers = {str(i): name for i, name in enumerate(TYPES, 1)} | {name: name for name in TYPES}
+    tone = named["skin_tone"].str.upper().str.removeprefix("TYPE").str.strip().map(numbers)
+    named["skin_tone"] = tone
+    named["skin_group"] = pd.Series(
+        np.where(tone.isin(TYPES[:3]), "lighter", "darker"), dtype=object
+    )
+    named["gender"] = named["gender"].str.lower()
+    bad = tone.isna() | named["gender"].isna()
+    if column := _pick(table, _GROUP):
+        bad |= table[column].str.strip().str.lower() != named["skin_group"]
+    rest = table.drop(columns=list(found.values()))
+    rest = rest.drop(columns=[name for name in rest if name in named])
+    return pd.DataFrame(named).join(rest), bad.to_numpy(dtype=bool)
+
+
+def load_ppb(
+    root: str | os.PathLike[str],
+    *,
+    target: str = "gender",
+    sensitive: str | Sequence[str] = "skin_group",
+    image_size: int | tuple[int, int] = 64,
+    skip_bad: bool = False,
+    cache: str | os.PathLike[str] | None = None,
+) -> Bunch:
+    """Read the Pilot Parliaments Benchmark, or a folder like it, lazily.
+
+    Parameters
+    ----------
+    root : path
+        Folder with ``imgs/`` (or ``images/``) and ``PPB-2017-metadata.csv``, or one
+        other table (``.csv``, or ``.txt`` with "metadata" in its name) with columns
+        for the file name, gender, and Fitzpatrick type (1 to 6, or I to VI).
+    target : str, default="gender"
+        ``"gender"`` (perceived), ``"skin_tone"`` (I to VI), ``"skin_group"``
+        (lighter: I to III; darker: IV to VI), or a further column of the table.
+    sensitive : str or list of str, default="skin_group"
+        The same names.
+    image_size : int or (height, width), default=64
+    skip_bad : bool, default=False
+        Whether to leave out images that cannot be read, and count them.
+    cache : path or None, default=None
+        Folder for decoded images, as in :class:`ImageFiles`.
+
+    Returns
+    -------
+    Bunch
+        ``images`` (:class:`ImageFiles`), ``target``, ``target_names``,
+        ``sensitive_features``, ``attributes`` (gender, skin_tone, skin_group,
+        path, and further columns), ``DESCR``. Left out and counted, with the
+        names: ``n_bad_values`` (no gender, no such type, or a column ``bi.fitz``
+        that contradicts it), ``n_missing_image``, ``n_no_entry`` (images without
+        a row), ``n_skipped``.
+
+    Raises
+    ------
+    DatasetError
+        If a file is not there (saying which belong where), lacks a column or
+        names an image twice; if an attribute is unknown, or has one value only.
+    BadImageError
+        Naming a file that cannot be read, when it is decoded.
+
+    References
+    ----------
+    Buolamwini, Gebru, "Gender Shades: Intersectional Accuracy Disparities in
+    Commercial Gender Classification", FAccT 2018.
+    """
+    folder = check_root(root)
+    path = _metadata(folder)
+    files = scan(folder, locate(folder, _FOLDERS, ("imgs", "images"), _WHERE))
+    table, bad = _read_metadata(path)
+    return listed_bunch(
+        folder,
+        files,
+        table,
+        source=path,
+        bad={"bad_values": bad},
+        image_size=image_size,
+        skip_bad=skip_bad,
+        cache=cache,
+        target=target,
+        sensitive=sensitive,
+        descr=_DESCR,
+    )

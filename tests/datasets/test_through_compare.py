@@ -1,0 +1,36 @@
+"""Every data set in an official layout, through `compare`."""
+
+from __future__ import annotations
+
+import pytest
+
+import fairvision as fv
+
+RUN = {"seeds": 1, "max_epochs": 1, "n_boot": 20, "progress": False, "report": False}
+EXPECTED = {
+    "celeba": (11, 6, "Not used: 6 rows of part 'valid'."),
+    "fairface": (17, 18, "Read as the bins they were: 9 ages"),
+    "lfw": (7, 8, None),
+    "ppb": (16, 7, None),
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_run(official, name):
+    root = official(name)
+    photo = min(root.rglob("*.jpg"))
+    photo.unlink()
+    for path in root.glob("fairface_label_train.csv"):
+        path.write_text(path.read_text().replace(",3-9,", ",9-Mar,"))
+    if name == "lfw":
+        for part, people in (("Train", "ABCD"), ("Test", "EFGH")):
+            text = "4\n" + "".join(f"Person_{person}\t2\n" for person in people)
+            (root / f"peopleDev{part}.txt").write_text(text)
+    found = fv.compare(name, ["erm"], dataset_params={"root": str(root), "image_size": 16}, **RUN)
+    n_train, n_test, note = EXPECTED[name]
+    (run,) = found.runs
+    assert (run.n_train, run.n_test) == (n_train, n_test)
+    notes = "\n".join(found.notes())
+    assert "Left out: 1 row(s) whose image is not there, the first" in notes
+    assert photo.name in notes
+    assert note is None or note in notes
