@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +22,7 @@ from fairvision.exceptions import DatasetError
 __all__ = ["Cache"]
 
 _VERSION = 1  # of the decoding; another one makes other keys
+_ABANDONED = 600.0  # seconds without a new batch, after which whoever wrote a file is gone
 
 
 def _stamp(path: str) -> str:
@@ -29,6 +31,15 @@ def _stamp(path: str) -> str:
     except (OSError, ValueError):  # a name that no file can have is a ValueError
         return "missing"
     return f"{stat.st_size}:{stat.st_mtime_ns}"
+
+
+def _key(paths: Sequence[str], decoder: Decoder) -> str:
+    """A hash of all that decides the pixels: files, their sizes and times, settings."""
+    key = hashlib.sha256(json.dumps([_VERSION, asdict(decoder)], sort_keys=True).encode())
+    for path in paths:
+        name = os.path.abspath(path).encode("utf-8", "surrogatepass")
+        key.update(b"\0" + name + b"\0" + _stamp(path).encode())
+    return key.hexdigest()[:32]
 
 
 class Cache:
@@ -50,11 +61,8 @@ class Cache:
     def __init__(self, folder: str | os.PathLike[str], paths: Sequence[str], decoder: Decoder):
         self.folder = Path(folder)
         self.shape = (len(paths), *decoder.shape)
-        key = hashlib.sha256(json.dumps([_VERSION, asdict(decoder)], sort_keys=True).encode())
-        for path in paths:
-            name = os.path.abspath(path).encode("utf-8", "surrogatepass")
-            key.update(b"\0" + name + b"\0" + _stamp(path).encode())
-        self.name = key.hexdigest()[:32]
+        self._sources = paths, decoder
+        self.name = _key(paths, decoder)
         self._opened: tuple[NDArray[np.uint8], dict[int, str]] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -79,6 +87,7 @@ class Cache:
 
     def write(self, batches: Iterator[tuple[NDArray[np.uint8], dict[int, str]]]) -> None:
         """Write all images, given in order as batches with the errors of their rows."""
+        self._sweep()
         header = {"descr": "|u1", "fortran_order": False, "shape": self.shape}
         errors: dict[int, str] = {}
         with _moved_into_place(self.path) as file:
@@ -87,9 +96,21 @@ class Cache:
             for images, failed in batches:
                 file.write(images.tobytes())
                 errors.update(failed)
+            if _key(*self._sources) != self.name:
+                raise DatasetError(
+                    f"images changed while they were decoded into the cache {str(self.folder)!r}. "
+                    "Wait until they are all there, and load them anew."
+                )
             # First, since it is the array that makes the cache count as complete.
             with _moved_into_place(self.path.with_suffix(".json")) as notes:
                 notes.write(json.dumps(errors).encode())
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left of this cache; who still writes has just done so."""
+        for part in self.folder.glob(f"{self.name}*.part"):
+            with contextlib.suppress(OSError):
+                if time.time() - part.stat().st_mtime > _ABANDONED:
+                    part.unlink()
 
 
 @contextlib.contextmanager

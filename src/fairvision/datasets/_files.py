@@ -140,6 +140,8 @@ class ImageFiles:
 
     ndim = 4
     dtype = np.dtype(np.uint8)
+    #: Decoding is the same in any thread, so a net's next batch is read while it computes.
+    reads_in_threads = True
 
     def __init__(
         self,

@@ -54,6 +54,7 @@ from fairvision.nn.modules import with_features
 from fairvision.nn.net import ObjectiveNet, inference_size
 from fairvision.nn.objective import Objective
 from fairvision.nn.randomness import RandomState, as_seed, isolated_rng
+from fairvision.nn.reading import read_ahead
 from fairvision.nn.rows import Rows, Transform, scale
 from fairvision.nn.state import check_structure, get_tensors, put_tensors
 
@@ -486,8 +487,9 @@ class TorchClassifier(
         self.module_.eval()
         with torch.inference_mode():
             # By index, which copies: a module may work in place, and X is not ours.
-            for rows in np.array_split(np.arange(len(X)), range(size, len(X), size)):
-                images = scale(take(X, rows), weight.device, weight.dtype)
+            parts = np.array_split(np.arange(len(X)), range(size, len(X), size))
+            for batch in read_ahead(partial(take, X), parts, X):
+                images = scale(batch, weight.device, weight.dtype)
                 outputs.append(function(images).cpu().numpy())
         return np.concatenate(outputs)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.utils.data import Dataset
 
 from fairvision.base import take
 from fairvision.nn.ranks import ALONE, Ranks
+from fairvision.nn.reading import read_ahead
 
 __all__ = ["Batch", "Batches", "Rows", "scale"]
 
@@ -154,8 +156,10 @@ class Batches:
         self.transform = transform
 
     def __iter__(self) -> Iterator[tuple[Batch, Tensor]]:
-        for rows in split(self.order(), self.batch_size):
-            batch = self.rows.batch(rows, self.device)
+        parts = split(self.order(), self.batch_size)
+        read = partial(self.rows.batch, device=self.device)
+        # The transform stays in this thread: it may draw random numbers, in order.
+        for batch in read_ahead(read, parts, self.rows.images):
             if self.transform is not None:
                 with batch.ranks.apart():
                     batch.images = self.transform(batch.images)
