@@ -42,7 +42,7 @@ class TrainingCheckpoint(Callback):
     folder : str or Path
         Made if absent. Each training has a file of its own there, named by a hash of all
         that decides its end: initial weights, random states, parameters, data
-        (of images that are read on access, 64), versions of fairvision's method and torch.
+        (of images that are read on access, 64), version of torch.
         So several may share it, and a file of another training is never read.
     every : int, default=5
         Epochs between two checkpoints.
