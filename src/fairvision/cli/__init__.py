@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "methods": ("fairvision.cli.methods", "List the debiasing methods that are installed."),
     "new-plugin": ("fairvision.cli.new_plugin", "Write a plugin of your own to start from."),
     "plugins": ("fairvision.cli.plugins", "List the plugins, and say what is wrong with any."),
+    "reproduce": ("fairvision.cli.reproduce", "Run a paper's experiment, its table beside ours."),
     "report": ("fairvision.cli.report", "Draw a finished comparison as one HTML file."),
 }
 

@@ -72,6 +72,11 @@ Examples:
     "test on balanced rows.",
 )
 @click.option(
+    "--counterexamples",
+    type=click.FloatRange(0, 1),
+    help="With --confounding: that share in the other classes; 1 - confounding if not given.",
+)
+@click.option(
     "--control/--no-control",
     default=None,
     help="With --confounding: erm on as many balanced rows, too. By default with --methods all.",
@@ -144,6 +149,7 @@ def command(**options: Any) -> None:
             checkpoint_every=options["checkpoint_every"],
             dataset_params=_dataset_params(options),
             confounding=options["confounding"],
+            counterexamples=options["counterexamples"],
             control=options["control"],
             n_train=options["n_train"],
             n_test=options["n_test"],

@@ -12,7 +12,7 @@ __all__ = ["command"]
 # Parameters of loaders that `fairvision compare` has options for.
 _DATA = ("root", "labels", "split_column", "cache", "skip_bad")
 _OPTIONS = {*_DATA, "target", "sensitive", "image_size", "n_samples"}
-_SPLIT = ("confounding", "n_train", "n_test")
+_SPLIT = ("confounding", "counterexamples", "n_train", "n_test")
 
 
 def command(plan: Mapping[str, Any]) -> str:
@@ -56,7 +56,7 @@ def _words(plan: Mapping[str, Any]) -> list[str]:
         words += [option] if name == "skip_bad" else [option, several]
     for name in _SPLIT:
         words += (
-            [f"--{name.replace('_', '-')}", str(split[name])] if split[name] is not None else []
+            [f"--{name.replace('_', '-')}", str(split[name])] if split.get(name) is not None else []
         )
     if split["by"] == "random":
         words += ["--test-size", str(split["test_size"])]
@@ -84,7 +84,7 @@ def _call(plan: Mapping[str, Any]) -> str:
     options = {
         "seeds": list(plan["seeds"]),
         **({} if given else {"dataset_params": dataset["params"]}),
-        **{name: split[name] for name in _SPLIT if split[name] is not None},
+        **{name: split[name] for name in _SPLIT if split.get(name) is not None},
         **({"test_size": split["test_size"]} if split["by"] == "random" else {}),
         **({"control": True} if len(methods) < len(plan["methods"]) else {}),
         "max_epochs": plan["max_epochs"],

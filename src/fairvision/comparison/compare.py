@@ -37,6 +37,7 @@ def compare(
     checkpoint_every: int | None = None,
     dataset_params: Mapping[str, Any] | None = None,
     confounding: float | None = None,
+    counterexamples: float | None = None,
     control: bool | None = None,
     n_train: int | None = None,
     n_test: int | None = None,
@@ -88,6 +89,9 @@ def compare(
         share of the last class (and its counterpart of the first), test on rows
         balanced over target x group: `fairvision.datasets.biased_split`. None
         splits by the data's own column of train and test, or at random.
+    counterexamples : float or None, default=None
+        With `confounding`: the second group's share in the other classes; None takes
+        ``1 - confounding``.
     control : bool or None, default=None
         Train ``erm`` on as many rows without the bias, too, and test it on the same
         rows: ``erm-balanced`` in the table. None does so with ``methods="all"`` and
@@ -138,7 +142,12 @@ def compare(
     _check_checkpoints(checkpoint_every, out)
     data, description = read_data(dataset, dataset_params)
     split = plan_split(
-        data, confounding=confounding, n_train=n_train, n_test=n_test, test_size=test_size
+        data,
+        confounding=confounding,
+        counterexamples=counterexamples,
+        n_train=n_train,
+        n_test=n_test,
+        test_size=test_size,
     )
     numbers = _seeds(seeds)
     everything = methods == "all" or (not isinstance(methods, Mapping) and list(methods) == ["all"])
@@ -168,6 +177,7 @@ def compare(
             failures=failures,
             summary=summarize(runs),
             differences=differences(runs, data.sensitive_features, baseline, n_boot),
+            sensitive_features=data.sensitive_features,
             data_notes=(*data_notes(data, split["by"]), *notes),
             baseline=baseline,
             out=None if store is None else store.out,

@@ -15,7 +15,7 @@ from fairvision.comparison.execute import Run
 from fairvision.comparison.facts import facts, method_facts
 from fairvision.comparison.plain import plain
 from fairvision.comparison.plan import Plan
-from fairvision.comparison.summary import MIN_SEEDS, measures
+from fairvision.comparison.summary import MIN_SEEDS, measure, measures
 from fairvision.reports import comparison_page, plot_comparison, write_page
 
 __all__ = ["Comparison"]
@@ -45,6 +45,8 @@ class Comparison:
         Indexed by (method, metric): mean over seeds, 95 % interval, number of seeds.
     differences : DataFrame
         The same for each method minus the baseline, paired by seed and test row.
+    sensitive_features : DataFrame
+        Groups of all rows of the data.
     data_notes : tuple of str
         What the data are, and what was left out of them.
     baseline : str
@@ -59,6 +61,7 @@ class Comparison:
     failures: Mapping[tuple[str, int], str]
     summary: pd.DataFrame
     differences: pd.DataFrame
+    sensitive_features: pd.DataFrame
     data_notes: tuple[str, ...] = ()
     baseline: str = "erm"
     out: Path | None = None
@@ -76,6 +79,26 @@ class Comparison:
                 row |= {name: value, f"{name}_lower": lower, f"{name}_upper": upper}
             rows.append(row)
         return pd.DataFrame(rows, columns=None if rows else [*names, "worst_group"])
+
+    def measure(self, metrics: Sequence[str]) -> pd.DataFrame:
+        """Measure more than the summary has, from the test rows' predictions.
+
+        Parameters
+        ----------
+        metrics : sequence of str
+            Of `summary`, `fairvision.metrics.available_metrics` or a plugin.
+
+        Returns
+        -------
+        DataFrame
+            As `summary`: a row a method and metric, with its interval.
+
+        Raises
+        ------
+        InputError
+            If a metric is unknown, or not defined on these data.
+        """
+        return measure(self.runs, self.sensitive_features, metrics, self.plan.n_boot)
 
     def table(self) -> pd.DataFrame:
         """The short table as text: a row a method, each measure with its interval."""

@@ -23,6 +23,7 @@ def plan_split(
     data: Bunch,
     *,
     confounding: float | None,
+    counterexamples: float | None = None,
     n_train: int | None,
     n_test: int | None,
     test_size: float,
@@ -38,10 +39,14 @@ def plan_split(
         raise InputError("n_train and n_test go with confounding; pass test_size, or both.")
     if not 0 < test_size < 1:
         raise InputError(f"test_size is {test_size!r}; pass a share between 0 and 1.")
+    if counterexamples is not None and confounding is None:
+        raise InputError("counterexamples goes with confounding; pass both, or neither.")
     by = "random" if data.get("split") is None else "column"
     return {
         "by": by if confounding is None else "confounding",
         "confounding": confounding,
+        # Not there unless given: it is then no part of what a folder's runs must agree in.
+        **({} if counterexamples is None else {"counterexamples": counterexamples}),
         "n_train": n_train,
         "n_test": n_test,
         "test_size": test_size,
@@ -87,6 +92,7 @@ def _biased(data: Bunch, how: Mapping[str, Any], seed: int, balanced: bool) -> t
         data,
         confounder=confounder,
         rate=how["confounding"],
+        counterexamples=how.get("counterexamples"),
         balanced=balanced,
         n_train=how["n_train"],
         n_test=how["n_test"],

@@ -10,9 +10,17 @@ import pandas as pd
 from scipy import stats
 
 from fairvision.comparison.execute import Run
-from fairvision.metrics import paired_difference
+from fairvision.metrics import evaluate_predictions, paired_difference
 
-__all__ = ["MIN_SEEDS", "differences", "group_rates", "interval", "measures", "summarize"]
+__all__ = [
+    "MIN_SEEDS",
+    "differences",
+    "group_rates",
+    "interval",
+    "measure",
+    "measures",
+    "summarize",
+]
 
 #: Fewer seeds say too little of the noise of training: the test rows' interval is shown instead.
 MIN_SEEDS = 3
@@ -120,6 +128,30 @@ def differences(runs: Iterable[Run], groups: Any, baseline: str, n_boot: int) ->
     base = {run.seed: run for run in runs if run.method == baseline}
     others = [run for run in runs if run.method != baseline and run.seed in base]
     return _frame(_by_method(others, lambda run: _paired(run, base[run.seed], groups, n_boot)))
+
+
+def measure(runs: Iterable[Run], groups: Any, metrics: Sequence[str], n_boot: int) -> pd.DataFrame:
+    """Any metrics, read from the predictions of the test rows; see `Comparison.measure`."""
+
+    def found(run: Run) -> dict[str, Triple]:
+        known = measures(run)
+        asked = [name for name in metrics if name not in known]
+        if asked:
+            evaluation = evaluate_predictions(
+                run.y_true,
+                run.y_pred,
+                sensitive_features=groups.iloc[run.rows],
+                y_score=run.y_score,
+                labels=run.evaluation["classes"],
+                metrics=asked,
+                n_boot=n_boot,
+                random_state=run.seed,
+            ).to_dict()
+            for part in ("overall", "disparities"):
+                known |= {name: _triple(entry) for name, entry in evaluation[part].items()}
+        return {name: known[name] for name in metrics}
+
+    return _frame(_by_method(runs, found))
 
 
 def _paired(run: Run, other: Run, groups: Any, n_boot: int) -> dict[str, Triple]:

@@ -169,3 +169,30 @@ def balancing_weights(targets: NDArray[np.int64], levels: NDArray[np.int64]) -> 
         return None
     weights = counts.sum(1)[targets] / (shown[targets] * counts[targets, levels])
     return np.where(shown[targets] > 1, weights, 0.0)
+
+
+def class_accuracy_gap(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    sensitive_features: Any = None,
+    y_score: Any = None,
+    sample_weight: Any = None,
+) -> float:
+    """How far the accuracies of the classes are apart, whatever the groups: the paper's "gap".
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of shape (n_samples,)
+    sensitive_features, y_score : ignored
+    sample_weight : array-like of shape (n_samples,) or None
+
+    Returns
+    -------
+    float
+        The largest of the classes' accuracies minus the smallest, in 0..1.
+    """
+    y_true, right = np.asarray(y_true), np.asarray(y_true) == np.asarray(y_pred)
+    weights = np.ones(len(y_true)) if sample_weight is None else np.asarray(sample_weight)
+    classes = [y_true == label for label in np.unique(y_true)]
+    return float(np.ptp([np.average(right[own], weights=weights[own]) for own in classes]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fairvision.hookspecs import hookimpl
-from fairvision.types import Claims, Method, Needs, Reference, ReportSection
+from fairvision.types import Claims, Method, Metric, Needs, Reference, ReportSection
 
 FAIRVISION_API = (1, 0)
 
@@ -46,6 +46,17 @@ def fairvision_preprocessing() -> Iterable[Method]:
         needs=Needs(fit=True),
         claims=Claims(params=QUICK, off={"quantile": 1.0}),
         presets={"quick": QUICK, "paper": PAPER},
+    )
+
+
+@hookimpl
+def fairvision_metrics() -> Iterable[Metric]:
+    yield Metric(
+        "class-accuracy-gap",
+        "fairvision_attribution._algorithm:class_accuracy_gap",
+        "How far apart the classes' accuracies are: the gap of the paper's Table 1.",
+        reference=DE_CONINCK_2024,
+        greater_is_better=False,
     )
 
 

@@ -1,0 +1,1 @@
+"""The papers' experiments, as `fairvision reproduce` runs them."""

@@ -1,0 +1,203 @@
+"""A recipe's file, read and checked: an error names the file, the key and what is expected."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fairvision.exceptions import InputError
+
+__all__ = ["COMPARE", "Measure", "Recipe", "Row", "read_recipe"]
+
+#: What of `fairvision.compare` a recipe may set.
+COMPARE = (
+    "confounding", "counterexamples", "control", "n_train", "n_test", "test_size", "max_epochs",
+    "n_boot",
+)  # fmt: skip
+
+_TOP = {"title", "method", "table", "claim", "deviations", "measure", "row", "data", "paper"}
+_DATA = {"load", "compare", "prepare", "block", "params", "preset", "seeds", "rows", "deviations"}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column of the table.
+
+    Parameters
+    ----------
+    name : str
+        A measure of `Comparison.summary`, or a metric of `fairvision.metrics` or of
+        a plugin, computed on the stored predictions.
+    title : str
+    scale : float
+        What a value is multiplied by: 100 for per cent, 1e4 for a variance of per cents.
+    digits : int
+    """
+
+    name: str
+    title: str
+    scale: float = 1.0
+    digits: int = 3
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table: a method with parameters."""
+
+    label: str
+    method: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A paper's experiment.
+
+    Parameters
+    ----------
+    name : str
+        The file's name without ``.toml``.
+    distribution : str
+        The plugin that it came with.
+    package : str
+        The plugin's package, in which `prepare` functions are looked for.
+    title : str
+    method : str
+        The method whose reference is the paper.
+    table : str
+        Where in the paper the figures are.
+    claim : str
+        What the paper says came out.
+    deviations : tuple of str
+        How every run of this recipe differs from the paper.
+    measures : tuple of Measure
+    rows : tuple of Row
+        The first is what the others are compared to.
+    data : mapping of str to mapping
+        By data set: what is loaded and how it is compared, with a table a scale.
+    paper : mapping
+        Block -> row -> measure -> the printed figure.
+    """
+
+    name: str
+    distribution: str
+    package: str
+    title: str
+    method: str
+    table: str
+    claim: str
+    deviations: tuple[str, ...]
+    measures: tuple[Measure, ...]
+    rows: tuple[Row, ...]
+    data: Mapping[str, Mapping[str, Any]]
+    paper: Mapping[str, Mapping[str, Mapping[str, float]]]
+
+    def scales(self, data: str) -> list[str]:
+        """The scales that it has for a data set."""
+        return [name for name in self.data[data] if name not in _DATA]
+
+
+def read_recipe(text: str, *, name: str, distribution: str, package: str) -> Recipe:
+    """Read and check a recipe.
+
+    Parameters
+    ----------
+    text : str
+        TOML.
+    name, distribution, package : str
+        As in `Recipe`.
+
+    Raises
+    ------
+    InputError
+        Naming the key that is missing, unknown or of a wrong kind.
+    """
+    where = f"the recipe {name!r} of {distribution}"
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{where} is no TOML: {error}.") from error
+    _keys(found, _TOP, where)
+    rows = tuple(Row(**_fields(row, Row, f"{where}, row")) for row in found.get("row", ()))
+    measures = tuple(
+        Measure(**_fields(measure, Measure, f"{where}, measure"))
+        for measure in found.get("measure", ())
+    )
+    for what, many in (("row", rows), ("measure", measures), ("data", found.get("data"))):
+        if not many:
+            raise InputError(f"{where} has no {what}; it needs one or more.")
+    labels = [row.label for row in rows]
+    if len(set(labels)) < len(labels):
+        raise InputError(f"{where} has two rows of one label: {labels}.")
+    for data, entry in found["data"].items():
+        _check_data(entry, labels, f"{where}, data.{data}")
+    return Recipe(
+        name=name,
+        distribution=distribution,
+        package=package,
+        title=_text(found, "title", where),
+        method=_text(found, "method", where),
+        table=_text(found, "table", where),
+        claim=_text(found, "claim", where),
+        deviations=tuple(found.get("deviations", ())),
+        measures=measures,
+        rows=rows,
+        data=found["data"],
+        paper=_paper(found.get("paper", {}), {m.name for m in measures}, where),
+    )
+
+
+def _keys(found: Any, known: set[str], where: str) -> None:
+    if not isinstance(found, dict):
+        raise InputError(f"{where} is {found!r}; expected a table.")
+    if unknown := sorted(found.keys() - known):
+        raise InputError(f"{where} has {', '.join(unknown)}; it may have {sorted(known)}.")
+
+
+def _fields(found: Any, kind: type, where: str) -> dict[str, Any]:
+    known = kind.__dataclass_fields__  # type: ignore[attr-defined]
+    _keys(found, set(known), where)
+    for name in [*known][:2]:
+        _text(found, name, where)
+    return dict(found)
+
+
+def _text(found: Mapping[str, Any], key: str, where: str) -> str:
+    value = found.get(key)
+    if not isinstance(value, str) or not value:
+        raise InputError(f"{where} has {key} = {value!r}; expected a text.")
+    return value
+
+
+def _check_data(entry: Any, labels: list[str], where: str) -> None:
+    if not isinstance(entry, dict):
+        raise InputError(f"{where} is {entry!r}; expected a table.")
+    scales = [name for name in entry if name not in _DATA]
+    if not scales or not all(isinstance(entry[name], dict) for name in scales):
+        raise InputError(f"{where} has the scales {scales}; it needs a table a scale, as 'small'.")
+    for part, name in ((entry, where), *((entry[s], f"{where}.{s}") for s in scales)):
+        _keys(part, _DATA | (set(scales) if part is entry else set()), name)
+        _keys(part.get("compare", {}), set(COMPARE), f"{name}.compare")
+        _keys(part.get("params", {}), set(labels), f"{name}.params")
+        if unknown := sorted(set(part.get("rows", ())) - set(labels)):
+            raise InputError(f"{name} names the rows {unknown}; there are {labels}.")
+        for block in part.get("block", ()):
+            _text(block, "name", f"{name}.block")
+            own = f"{name}.block {block['name']!r}"
+            _keys(block, {"name", "load", "compare", "params"}, own)
+            _keys(block.get("compare", {}), set(COMPARE), f"{own}.compare")
+            _keys(block.get("params", {}), set(labels), f"{own}.params")
+
+
+def _paper(found: Any, measures: set[str], where: str) -> dict[str, Any]:
+    for block, rows in found.items():
+        for row, figures in rows.items():
+            _keys(figures, measures, f"{where}, paper.{block}.{row}")
+            for name, figure in figures.items():
+                if isinstance(figure, bool) or not isinstance(figure, int | float):
+                    raise InputError(
+                        f"{where}, paper.{block}.{row} has {name} = {figure!r}; expected a number."
+                    )
+    return dict(found)

@@ -1,0 +1,223 @@
+"""Run a recipe, and set the paper's table beside ours."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fairvision.comparison import MIN_SEEDS, Comparison, compare
+from fairvision.datasets import load
+from fairvision.exceptions import InputError
+from fairvision.recipes._plan import Block, plan
+from fairvision.recipes._read import Recipe
+
+__all__ = ["Reproduction", "reproduce"]
+
+
+@dataclass(frozen=True, eq=False)
+class Reproduction:
+    """What a recipe found.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    data, scale : str
+    blocks : tuple of Block
+    comparisons : mapping of block name to Comparison
+    results : DataFrame
+        A row for each block, method and measure: ``value``, ``lower``, ``upper``
+        over ``n_seeds`` seeds, and the figure of the ``paper``, NaN where it has none;
+        all in the measure's own scale.
+    """
+
+    recipe: Recipe
+    data: str
+    scale: str
+    blocks: tuple[Block, ...]
+    comparisons: Mapping[str, Comparison]
+    results: pd.DataFrame
+
+    @property
+    def deviations(self) -> tuple[str, ...]:
+        """How this differs from the paper."""
+        return (*self.recipe.deviations, *self.blocks[0].deviations)
+
+    def table(self) -> pd.DataFrame:
+        """Ours with intervals beside the paper's, as text: a row a block and method."""
+        titles = {measure.name: measure for measure in self.recipe.measures}
+        rows: dict[tuple[str, str], dict[str, str]] = {}
+        for found in self.results.itertuples(index=False):
+            cells = rows.setdefault((found.block, found.row), {})
+            measure = titles[found.measure]
+            cells[measure.title] = _text(found, measure.digits)
+            paper = "" if pd.isna(found.paper) else f"{found.paper:.{measure.digits}f}"
+            cells[f"{measure.title} (paper)"] = paper
+        frame = pd.DataFrame.from_dict(rows, orient="index").fillna("")
+        frame.index = pd.MultiIndex.from_tuples(frame.index, names=["block", "method"])
+        return frame.loc[:, (frame != "").any()]
+
+    def to_markdown(self) -> str:
+        """The table with the claim and every deviation, for a page."""
+        n = self.blocks[0].seeds
+        over = f"{n} seeds" if n >= MIN_SEEDS else f"{n} seed(s), intervals over test rows only"
+        lines = [
+            f"### {self.recipe.title}: {self.data}, {self.scale}",
+            "",
+            f"The paper ({self.recipe.table}): {self.recipe.claim}",
+            "",
+            _markdown(self.table()),
+            "",
+            f"Mean with its 95 % interval, {over}. How this differs from the paper:",
+            "",
+            *(f"- {deviation}" for deviation in self.deviations),
+            "",
+        ]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        results = self.results.astype(object).where(self.results.notna(), None)
+        return {
+            "recipe": asdict(self.recipe),
+            "data": self.data,
+            "scale": self.scale,
+            "deviations": list(self.deviations),
+            "results": results.to_dict(orient="records"),
+        }
+
+
+def reproduce(
+    recipe: Recipe,
+    data: str = "faces",
+    scale: str = "small",
+    *,
+    seeds: int | None = None,
+    root: str | None = None,
+    out: str | Path | None = None,
+    **how: Any,
+) -> Reproduction:
+    """Run a recipe whole.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    data : str, default="faces"
+    scale : str, default="small"
+    seeds : int or None, default=None
+        None takes the recipe's own.
+    root : str or None
+        Folder of the images, for data that are not drawn.
+    out : str, Path or None
+        Folder with one comparison a block. The same call resumes it.
+    **how
+        To `fairvision.compare`: n_jobs, n_threads, device, progress, report.
+
+    Returns
+    -------
+    Reproduction
+
+    Raises
+    ------
+    FairvisionError
+        As `plan` and `fairvision.compare` do.
+    """
+    blocks = plan(recipe, data, scale, seeds=seeds, root=root)
+    done: dict[str, Comparison] = {}
+    for block in blocks:
+        place = None if out is None else Path(out) / block.name
+        done[block.name] = _compare(recipe, block, place, out, how)
+    found = Reproduction(recipe, data, scale, blocks, done, _results(recipe, done))
+    if out is not None:
+        (Path(out) / "table.md").write_text(found.to_markdown(), encoding="utf-8")
+        text = json.dumps(found.to_dict(), indent=1, allow_nan=False)
+        (Path(out) / "reproduction.json").write_text(text, encoding="utf-8")
+    return found
+
+
+def _compare(
+    recipe: Recipe, block: Block, place: Path | None, out: Any, how: Mapping[str, Any]
+) -> Comparison:
+    dataset: Any = block.dataset
+    if block.prepare is not None:
+        dataset = _prepare(recipe, block.prepare)(load(block.dataset, **block.load))
+    return compare(
+        dataset,
+        {row.label: (row.method, _placed(row.params, out)) for row in block.rows},
+        seeds=block.seeds,
+        dataset_params=None if block.prepare is not None else block.load,
+        baseline=block.rows[0].label,
+        preset=block.preset,
+        out=place,
+        **{**block.compare, **how},
+    )
+
+
+def _prepare(recipe: Recipe, target: str) -> Any:
+    """The function that a recipe names; only of the package that it came with."""
+    module, _, name = target.partition(":")
+    if module.partition(".")[0] != recipe.package.partition(".")[0]:
+        raise InputError(
+            f"the recipe {recipe.name!r} of {recipe.distribution} prepares its data by {target!r}; "
+            f"only functions of {recipe.package} are called."
+        )
+    return getattr(importlib.import_module(module), name)
+
+
+def _placed(params: Any, out: Any) -> Any:
+    """The parameters with ``{out}`` filled in, so that rows share what one of them trained."""
+    if isinstance(params, Mapping):
+        placed = {name: _placed(value, out) for name, value in params.items()}
+        return {name: value for name, value in placed.items() if value is not _NOWHERE}
+    if isinstance(params, str) and "{out}" in params:
+        return _NOWHERE if out is None else params.replace("{out}", str(out))
+    return params
+
+
+_NOWHERE = object()
+
+
+def _results(recipe: Recipe, done: Mapping[str, Comparison]) -> pd.DataFrame:
+    rows = []
+    for block, comparison in done.items():
+        found = comparison.measure([measure.name for measure in recipe.measures])
+        for method in dict.fromkeys(found.index.get_level_values("method")):
+            printed = recipe.paper.get(block, {}).get(method, {})
+            for measure in recipe.measures:
+                value = found.loc[(method, measure.name)]
+                rows.append(
+                    {
+                        "block": block,
+                        "row": method,
+                        "measure": measure.name,
+                        **(value[["value", "lower", "upper"]] * measure.scale).to_dict(),
+                        "n_seeds": int(value["n_seeds"]),
+                        "paper": printed.get(measure.name),
+                    }
+                )
+    columns = ["block", "row", "measure", "value", "lower", "upper", "n_seeds", "paper"]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.astype({"paper": float})
+
+
+def _text(found: Any, digits: int) -> str:
+    if pd.isna(found.value):
+        return "undefined"
+    text = f"{found.value:.{digits}f}"
+    if pd.isna(found.lower):
+        return text
+    return f"{text} [{found.lower:.{digits}f}, {found.upper:.{digits}f}]"
+
+
+def _markdown(frame: pd.DataFrame) -> str:
+    header = [*map(str, frame.index.names), *map(str, frame.columns)]
+    lines = [header, ["---"] * len(header)]
+    lines += [[*map(str, index), *map(str, cells)] for index, *cells in frame.itertuples(name=None)]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in c) + " |" for c in lines
+    )
