@@ -38,7 +38,8 @@ def command(name: str | None, as_list: bool, **options: Any) -> None:
 
     The same command resumes in --out what was interrupted.
 
-    Exit code 0: done. 1: interrupted. 2: the input cannot be used.
+    Exit code 0: done, runs that failed are named. 1: every run failed, or it was
+    interrupted. 2: the input cannot be used.
     """
     from fairvision.recipes import find_recipe, find_recipes, plan, reproduce
 
@@ -69,6 +70,8 @@ def command(name: str | None, as_list: bool, **options: Any) -> None:
     else:
         for line in found.to_markdown().splitlines():
             click.echo(clean(line, limit=4000))
+    if found.results.empty:
+        raise click.exceptions.Exit(1)
 
 
 def _print_list(recipes: Any, as_json: bool) -> None:

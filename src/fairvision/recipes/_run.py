@@ -48,6 +48,15 @@ class Reproduction:
         """How this differs from the paper."""
         return (*self.recipe.deviations, *self.blocks[0].deviations)
 
+    @property
+    def failures(self) -> list[str]:
+        """Every run that failed, and why."""
+        return [
+            f"{block}: {method}, seed {seed} failed: {error}"
+            for block, comparison in self.comparisons.items()
+            for (method, seed), error in comparison.failures.items()
+        ]
+
     def table(self) -> pd.DataFrame:
         """Ours with intervals beside the paper's, as text: a row a block and method."""
         titles = {measure.name: measure for measure in self.recipe.measures}
@@ -75,7 +84,7 @@ class Reproduction:
             "",
             f"Mean with its 95 % interval, {over}. How this differs from the paper:",
             "",
-            *(f"- {deviation}" for deviation in self.deviations),
+            *(f"- {line}" for line in (*self.deviations, *self.failures)),
             "",
         ]
         return "\n".join(lines)
@@ -88,6 +97,7 @@ class Reproduction:
             "data": self.data,
             "scale": self.scale,
             "deviations": list(self.deviations),
+            "failures": self.failures,
             "results": results.to_dict(orient="records"),
         }
 

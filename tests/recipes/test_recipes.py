@@ -1,0 +1,186 @@
+"""Recipes: read strictly, planned without data, run as comparisons."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+
+from fairvision.exceptions import InputError
+from fairvision.recipes import Recipe, plan, read_recipe, reproduce
+
+GOOD = """
+title = "Two rows"
+method = "reweighing"
+table = "Table 1"
+claim = "the second is better."
+deviations = ["Drawn faces."]
+
+[[measure]]
+name = "accuracy"
+title = "accuracy, %"
+scale = 100.0
+digits = 1
+
+[[measure]]
+name = "true_positive_rate_group_variance"
+title = "variance"
+
+[[row]]
+label = "plain"
+method = "erm"
+
+[[row]]
+label = "weighted"
+method = "reweighing"
+
+[paper.hat.weighted]
+accuracy = 97.5
+
+[data.faces]
+load = { n_samples = 400, image_size = 24, random_state = 0 }
+compare = { confounding = 0.9, n_train = 120, n_test = 80, n_boot = 30 }
+
+[data.faces.small]
+compare = { max_epochs = 1, control = true }
+params = { plain = { lr = 1e-4 } }
+seeds = 2
+deviations = ["Few rows."]
+
+[data.faces.large]
+rows = ["plain"]
+compare = { max_epochs = 30 }
+
+[[data.faces.block]]
+name = "hat"
+load = { target = "eyeglasses", sensitive = "hat" }
+
+[[data.faces.block]]
+name = "smile"
+load = { target = "smiling", sensitive = "hat" }
+compare = { confounding = 0.7 }
+params = { plain = { lr = 1e-2 } }
+"""
+
+
+def read(text: str = GOOD) -> Recipe:
+    return read_recipe(text, name="two", distribution="here", package="fairvision")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "match"),
+    [
+        ('title = "Two rows"', "title = 3", "title = 3; expected a text"),
+        ('table = "Table 1"', "", "table = None; expected a text"),
+        ('claim = "the', 'clam = "the', "has clam"),
+        ("scale = 100.0", "factor = 100.0", "measure has factor"),
+        ('method = "erm"', "", "row has method = None"),
+        ('label = "weighted"', 'label = "plain"', "two rows of one label"),
+        ("max_epochs = 1,", "epochs = 1,", r"data.faces.small.compare has epochs"),
+        ('rows = ["plain"]', 'rows = ["plane"]', r"names the rows \['plane'\]"),
+        ("params = { plain = { lr = 1e-4 } }", "params = { plane = {} }", "small.params has plane"),
+        ('name = "hat"', "", "block has name = None"),
+        ("accuracy = 97.5", 'accuracy = "97.5"', "expected a number"),
+        ("accuracy = 97.5", "accurate = 97.5", "has accurate"),
+        ('title = "Two rows"', "title = ", "is no TOML"),
+    ],
+)
+def test_a_recipe_that_is_wrong_says_where(old: str, new: str, match: str) -> None:
+    assert GOOD.count(old) >= 1
+    with pytest.raises(InputError, match=match):
+        read(GOOD.replace(old, new, 1))
+
+
+def test_the_special_goes_before_the_general() -> None:
+    hat, smile = plan(read(), "faces", "small")
+    assert (hat.name, smile.name) == ("hat", "smile")
+    assert hat.load == {"n_samples": 400, "image_size": 24, "random_state": 0} | {
+        "target": "eyeglasses", "sensitive": "hat",
+    }  # fmt: skip
+    assert (hat.compare["confounding"], smile.compare["confounding"]) == (0.9, 0.7)
+    assert [row.params for row in hat.rows] == [{"lr": 1e-4}, {}]
+    assert [row.params for row in smile.rows] == [{"lr": 1e-2}, {}]
+    # Two rows and the control, two seeds; one epoch of two batches of 64 each.
+    assert (hat.n_runs, hat.n_steps) == (6, 12)
+    (large, _) = plan(read(), "faces", "large", seeds=4, root="there")
+    assert [row.label for row in large.rows] == ["plain"]
+    assert (large.seeds, large.n_runs, large.load["root"]) == (4, 4, "there")
+
+
+@pytest.mark.parametrize(("data", "scale"), [("celeba", "small"), ("faces", "full")])
+def test_what_it_has_not(data: str, scale: str) -> None:
+    with pytest.raises(InputError, match="it has"):
+        plan(read(), data, scale)
+
+
+def test_the_table_is_that_of_the_comparisons(tmp_path: Path) -> None:
+    found = reproduce(read(), seeds=3, out=tmp_path, progress=False, report=False)
+    assert list(found.comparisons) == ["hat", "smile"]
+    results = found.results.set_index(["block", "row", "measure"])
+    for block, comparison in found.comparisons.items():
+        for method in ("plain", "erm-balanced", "weighted"):
+            runs = [run for run in comparison.runs if run.method == method]
+            mine = results.loc[block, method, "accuracy"]
+            right = [np.mean(run.y_true == run.y_pred) for run in runs]
+            assert mine["value"] == pytest.approx(100 * np.mean(right))
+            assert mine["lower"] <= mine["value"] <= mine["upper"]
+            groups = comparison.sensitive_features
+            variances = []
+            for run in runs:
+                hat = groups["hat"].to_numpy()[run.rows]
+                positive = run.y_true == 1
+                recalls = [(run.y_pred == 1)[positive & (hat == h)].mean() for h in np.unique(hat)]
+                variances.append(np.var(recalls))
+            own = results.loc[block, method, "true_positive_rate_group_variance"]
+            assert own["value"] == pytest.approx(np.mean(variances))
+    assert results.loc["hat", "weighted", "accuracy"]["paper"] == 97.5
+    assert results["paper"].count() == 1
+
+    text = (tmp_path / "table.md").read_text()
+    assert text == found.to_markdown()
+    for shown in ("97.5", "the second is better.", "- Drawn faces.", "- Few rows.", "3 seeds"):
+        assert shown in text
+    stored = json.loads((tmp_path / "reproduction.json").read_text())
+    assert len(stored["results"]) == len(found.results) == 12
+    assert stored["deviations"] == ["Drawn faces.", "Few rows."]
+
+    again = reproduce(read(), seeds=3, out=tmp_path, progress=False, report=False)
+    assert all(comparison.reused == 9 for comparison in again.comparisons.values())
+    assert again.to_markdown() == text
+
+
+def test_rows_may_share_what_lies_in_the_folder(tmp_path: Path) -> None:
+    text = GOOD.replace("{ lr = 1e-4 }", '{ backbone = "{out}/net" }')
+    found = reproduce(read(text), seeds=1, out=tmp_path, progress=False, report=False)
+    assert f"{tmp_path}/net" in found.comparisons["hat"].failures["plain", 0]
+    assert found.results.empty
+    assert "- hat: plain, seed 0 failed: " in found.to_markdown()
+    # Without a folder there is nothing to share: the parameter's default stays.
+    found = reproduce(read(text), seeds=1, progress=False, report=False)
+    assert not found.comparisons["hat"].failures
+
+
+def test_only_the_own_package_prepares_data() -> None:
+    text = GOOD.replace("[data.faces]", '[data.faces]\nprepare = "os:getcwd"')
+    with pytest.raises(InputError, match="only functions of fairvision are called"):
+        reproduce(read(text), progress=False)
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("fairvision_jlu")
+    from fairvision.cli import main
+
+    def run(*words: str) -> Any:
+        main(["reproduce", *words, "--json"], standalone_mode=False)
+        return json.loads(capsys.readouterr().out)
+
+    listed = {recipe["name"]: recipe for recipe in run("--list")}
+    assert listed["jlu-age"]["from"] == "fairvision-jlu"
+    (block,) = run("jlu-age", "--dry-run", "--seeds", "2")
+    assert (block["runs"], block["seeds"]) == (8, 2)
+    with pytest.raises(click.ClickException, match="Closest: 'jlu-age'"):
+        run("jlu-aeg")

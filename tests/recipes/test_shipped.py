@@ -1,0 +1,92 @@
+"""The recipes that plugins ship: every one can be planned, and its methods be made."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fairvision as fv
+from fairvision.metrics import available_metrics
+from fairvision.plugins import default_registry
+from fairvision.recipes import Block, Recipe, find_recipes, plan
+from fairvision.recipes._run import _placed, _prepare
+
+RECIPES = find_recipes()
+CASES = [
+    pytest.param(recipe, data, scale, id=f"{recipe.name}-{data}-{scale}")
+    for recipe in RECIPES
+    for data in recipe.data
+    for scale in recipe.scales(data)
+]
+
+
+@pytest.mark.parametrize(("recipe", "data", "scale"), CASES)
+def test_it_can_be_planned_and_made(recipe: Recipe, data: str, scale: str) -> None:
+    loader = default_registry().find("dataset", data).target
+    assert loader
+    for block in plan(recipe, data, scale):
+        for row in block.rows:
+            made = fv.make(row.method, **_placed(row.params, None))
+            assert "fit" in dir(made) or "fit_resample" in dir(made)
+        _check_compare(block)
+
+
+def _check_compare(block: Block) -> None:
+    known = inspect.signature(fv.compare).parameters
+    assert set(block.compare) <= set(known)
+    assert not (block.compare.get("control") and "confounding" not in block.compare)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_its_measures_are_known_and_its_paper_is_that_of_its_method(recipe: Recipe) -> None:
+    summary = {"accuracy", "balanced_accuracy", "leakage"}
+    known = {*available_metrics(), *summary, *(m.name for m in default_registry().metrics())}
+    assert {measure.name for measure in recipe.measures} <= known
+    assert default_registry().find("method", recipe.method).descriptor.reference is not None
+    labels = {row.label for row in recipe.rows} | {"erm-balanced"}
+    assert {label for rows in recipe.paper.values() for label in rows} <= labels
+
+
+def prepared(name: str, **load: Any) -> Any:
+    (recipe,) = [recipe for recipe in RECIPES if recipe.name == name]
+    return recipe, lambda data: _prepare(recipe, recipe.data[data]["prepare"])(
+        fv.datasets.load(data, **load)
+    )
+
+
+@pytest.mark.skipif(
+    "dbvae-alpha" not in [recipe.name for recipe in RECIPES], reason="the plugin is not installed"
+)
+def test_faces_and_scrambled() -> None:
+    data = prepared("dbvae-alpha", n_samples=1000, image_size=24, sensitive="skin_tone")[1]("faces")
+    tone = data.sensitive_features["skin_tone"].to_numpy()
+    train, test = data.split == "train", data.split == "test"
+    dark = np.isin(tone, ["IV", "V", "VI"])
+    assert dark[train & (data.target == 1)].mean() == pytest.approx(0.05, abs=0.01)
+    assert dark[test & (data.target == 1)].mean() == pytest.approx(0.5, abs=0.1)
+    original = fv.datasets.load("faces", n_samples=1000, image_size=24, sensitive="skin_tone")
+    same = (data.images == original.images).all(axis=(1, 2, 3))
+    assert (same == (data.target == 1)).all()
+    # Parts are exchanged, nothing is drawn anew: every picture keeps its colours.
+    np.testing.assert_array_equal(data.images.sum(axis=(2, 3)), original.images.sum(axis=(2, 3)))
+
+
+@pytest.mark.skipif(
+    "jlu-age" not in [recipe.name for recipe in RECIPES]
+    or not os.environ.get("FAIRVISION_UTKFACE"),
+    reason="FAIRVISION_UTKFACE names no folder of photographs, or the plugin is not installed",
+)
+def test_young_women_and_old_men() -> None:
+    where = {"root": os.environ["FAIRVISION_UTKFACE"], "image_size": 32}
+    data = prepared("jlu-age", target="age_bin", sensitive="gender", **where)[1]("utkface")
+    frame = data.attributes.assign(split=data.split).reset_index(drop=True)
+    train, test = (frame[frame["split"] == part] for part in ("train", "test"))
+    assert set(train.loc[train["age"] < 36, "gender"]) == {"female"}
+    assert set(train.loc[train["age"] >= 40, "gender"]) == {"male"}
+    assert not train["age"].between(36, 39).any()
+    counts = test.groupby(["age_bin", "gender"]).size().unstack()
+    assert (counts["female"] == counts["male"]).all()
