@@ -22,6 +22,10 @@ from fairvision.comparison import read_facts
 from fairvision.comparison.store import Store
 from fairvision.exceptions import RunError
 
+#: A minute in all, and the same on every Python.
+pytestmark = pytest.mark.slow
+
+
 FILES = ("comparison.json", "plan.json", "erm/seed-0/run.json", "erm/seed-0/evidence.json")
 
 

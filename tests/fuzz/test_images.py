@@ -46,7 +46,7 @@ def check(found: np.ndarray | BadImageError, path: Path) -> None:
         assert (found.shape, found.dtype) == ((3, 8, 8), np.uint8)
 
 
-@times(1500)
+@times(1000)
 @given(st.sampled_from(sorted(PICTURES)).flatmap(lambda kind: damaged(PICTURES[kind])))
 def test_damaged_pictures(folder: Path, content: bytes) -> None:
     path = folder / "damaged.jpg"  # the ending says nothing of the kind
@@ -54,7 +54,7 @@ def test_damaged_pictures(folder: Path, content: bytes) -> None:
     check(read(path), path)
 
 
-@times(500)
+@times(300)
 @given(st.binary(max_size=200), st.sampled_from(sorted(PICTURES)), st.integers(2, 40))
 def test_rubbish_behind_the_first_bytes_of_a_picture(
     folder: Path, rubbish: bytes, kind: str, n: int

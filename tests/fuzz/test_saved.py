@@ -20,6 +20,10 @@ from fairvision.exceptions import SavingError
 from fairvision.nn import TorchClassifier
 from fairvision.saving._file import pack, unpack
 
+#: A minute in all, and the same on every Python.
+pytestmark = pytest.mark.slow
+
+
 CANARY = """
 import pathlib
 mark = pathlib.Path({mark!r})

@@ -87,7 +87,7 @@ def check(found: Any, root: Path) -> None:
 ROWS = st.lists(st.lists(FIELDS, min_size=0, max_size=6), max_size=7)
 
 
-@times(400)
+@times(150)
 @given(ROWS, st.booleans())
 def test_tables_of_nasty_fields(root: Path, rows: list[list[str]], skip_bad: bool) -> None:
     check(load(root, written([HEADER, *rows]), skip_bad), root)
@@ -99,7 +99,7 @@ NICE = [
 ]
 
 
-@times(400)
+@times(150)
 @given(st.integers(0, 5), st.integers(0, 3), FIELDS, st.booleans())
 def test_one_nasty_field_among_good_ones(
     root: Path, row: int, column: int, field: str, skip_bad: bool
@@ -113,13 +113,13 @@ def test_one_nasty_field_among_good_ones(
         assert not isinstance(found, FairvisionError)
 
 
-@times(500)
+@times(200)
 @given(damaged(written([HEADER, *NICE])), st.booleans())
 def test_damaged_tables(root: Path, content: bytes, skip_bad: bool) -> None:
     check(load(root, content, skip_bad), root)
 
 
-@times(200)
+@times(60)
 @given(st.lists(st.sampled_from([*NASTY, "00.png", "out.png", "loop.png", "pipe.png"]), min_size=1))
 def test_frames_may_hold_what_no_file_can(root: Path, names: list[str]) -> None:
     frame = pd.DataFrame({"path": pd.Series(names, dtype=object)})
@@ -167,7 +167,7 @@ REST = st.sampled_from(
 )
 
 
-@times(150)
+@times(60)
 @given(st.lists(st.tuples(AGES, CODES, CODES, REST).map("_".join), min_size=1, max_size=6))
 def test_names_of_utkface(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
     root = tmp_path_factory.mktemp("faces")
@@ -227,7 +227,7 @@ def packed(kind: str) -> bytes:
 def test_damaged_predictions(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"predictions.{kind}"
 
-    @times(150)
+    @times(80)
     @given(damaged(packed(kind)))
     def attempt(content: bytes) -> None:
         path.write_bytes(content)
@@ -236,7 +236,7 @@ def test_damaged_predictions(tmp_path: Path, kind: str) -> None:
     attempt()
 
 
-@times(100)
+@times(60)
 @given(st.lists(st.tuples(FIELDS, FIELDS, FIELDS), min_size=1, max_size=6))
 def test_predictions_of_nasty_fields(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]]

@@ -62,7 +62,7 @@ def plain() -> Skeleton:
 WORDS = st.sampled_from(NASTY) | st.text(max_size=20)
 
 
-@times(12)
+@times(6)
 @given(WORDS, WORDS, WORDS, WORDS)
 def test_labels_change_the_words_of_a_page_only(
     plain: Skeleton, first: str, second: str, column: str, source: str
@@ -102,7 +102,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("site")
 
 
-@times(150)
+@times(100)
 @given(LINE, LINE, LINE, LINE, LINE)
 def test_metadata_of_nasty_words(
     site: Path, name: str, version: str, license_: str, entry: str, module: str
@@ -115,7 +115,7 @@ GOOD = METADATA.format(name="strange", version="1", license="MIT").encode()
 POINTS = b"[fairvision]\nmain = strange_plugin\n[console_scripts]\nx = strange:main\n"
 
 
-@times(150)
+@times(100)
 @given(damaged(GOOD), damaged(POINTS))
 def test_damaged_metadata(site: Path, metadata: bytes, entry_points: bytes) -> None:
     listing(write(site, metadata, entry_points))
