@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.base import clone
 from skorch.callbacks import Callback, EarlyStopping, Freezer, LRScheduler, ProgressBar
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 from torchvision.transforms import v2
 
+from fairvision.datasets import ImageFiles
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn import Batch, Objective, Step, TorchClassifier, TrainingCheckpoint
 from fairvision.testing import ConformanceError, check_resumes
@@ -205,6 +207,19 @@ def test_what_only_watches_makes_no_difference(pictures: Any, tmp_path: Path) ->
     model = make(TrainingCheckpoint(str(tmp_path), every=100), Counting(), verbose=1, device="cpu")
     model.fit(pictures.images, pictures.target)
     assert Counting.seen[0] == 5
+
+
+def test_images_read_on_access(pictures: Any, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{i}.png" for i in range(len(pictures.images))]
+    for path, image in zip(paths, pictures.images, strict=True):
+        Image.fromarray(image.transpose(1, 2, 0)).save(path)
+    files, folder = ImageFiles(paths, image_size=16), tmp_path / "checkpoints"
+    assert check_resumes(make(), files, pictures.target, stop_after=5) == 4
+    with pytest.raises(KeyboardInterrupt):
+        make(TrainingCheckpoint(folder), Counting(6)).fit(files, pictures.target)
+    Image.new("RGB", (16, 16)).save(paths[20])
+    make(TrainingCheckpoint(folder), Counting()).fit(files, pictures.target)
+    assert Counting.seen[0] == 1
 
 
 def test_several_trainings_share_a_folder(pictures: Any, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ class JLUObjective(Objective):
                 self.secondary, self.batch_size, device, lambda: self._left, self.train_transform
             )
             for batch, _ in batches:
-                self._left = self._left[len(batch) :]
+                self._left = self._left[len(batch.rows) :]
                 yield batch
 
     def current_alpha(self) -> float:
