@@ -136,18 +136,21 @@ def make_ppb(root: Path, n: int = 24) -> Path:
     return root
 
 
-OFFICIAL = {
-    "celeba": make_celeba,
-    "fairface": make_fairface,
-    "lfw": make_lfw,
-    "ppb": make_ppb,
-}
+@pytest.fixture(scope="session")
+def makers() -> dict[str, Callable[..., Path]]:
+    """What makes a folder in the layout of each published set."""
+    return {
+        "celeba": make_celeba,
+        "fairface": make_fairface,
+        "lfw": make_lfw,
+        "ppb": make_ppb,
+    }
 
 
 @pytest.fixture
-def official(tmp_path: Path) -> Callable[..., Path]:
+def official(tmp_path: Path, makers: dict[str, Any]) -> Callable[..., Path]:
     """``official("celeba", "place", n=24, ...)`` makes such a folder below the test's own."""
-    return lambda name, at=None, **settings: OFFICIAL[name](tmp_path / (at or name), **settings)
+    return lambda name, at=None, **settings: makers[name](tmp_path / (at or name), **settings)
 
 
 @pytest.fixture

@@ -122,7 +122,11 @@ HTML = "<!DOCTYPE html><html><head><title>Quota exceeded</title></head></html>"
         (LIST, lambda text: text.replace("24\n", "", 1), "begins with 'Attractive"),
         (LIST, lambda text: "", "begins with ''"),
         (LIST, lambda text: text.replace("000001", "000000", 1), "'000000.jpg' more than once"),
-        (LIST, lambda text: text.replace("Smiling", "Grinning"), "no column Smiling"),
+        (
+            LIST,
+            lambda text: text.replace("Smiling", "Grinning"),
+            "target 'Smiling' is not in the data; there are.*Grinning",
+        ),
         (LIST, lambda text: text + "y.jpg" + 9 * " 1", "no such list.*saw 10"),
         (LIST, lambda text: "24\n\0\0\0", "no text file"),
         (PARTS, lambda text: text.replace("000001", "000000", 1), "'000000.jpg' more than once"),

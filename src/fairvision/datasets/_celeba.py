@@ -89,7 +89,6 @@ def _read_attributes(path: str) -> tuple[pd.DataFrame, np.ndarray]:
         values = pd.to_numeric(table[name], errors="coerce").to_numpy()
         rest = rest | ((values != 1) & (values != -1))
         columns[name] = values == 1
-    check_columns(table, ["Smiling", "Male"], path)
     return pd.DataFrame({**columns, "path": table["path"]}), rest
 
 

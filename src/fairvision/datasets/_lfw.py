@@ -10,7 +10,6 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from fairvision.datasets._listed import (
-    check_columns,
     first_lines,
     listed_bunch,
     locate,
@@ -64,18 +63,16 @@ def _read_scores(path: str) -> tuple[pd.DataFrame, np.ndarray]:
         path, sep="\t", skiprows=line + 1, names=names,
         dtype={"person": str, "imagenum": str}, quoting=3,
     )  # fmt: skip
-    check_columns(table, ["Male", "Smiling"], path)
-    person = table["person"].fillna("").str.strip().str.replace(" ", "_")
-    number = pd.to_numeric(table["imagenum"], errors="coerce")
-    bad = ~(number >= 1).to_numpy()
-    file = number.where(~bad, 0).astype(int).astype(str).str.zfill(4)
+    person = table["person"].fillna("").astype(str).str.strip().str.replace(" ", "_")
+    number = table["imagenum"].fillna("").astype(str).str.strip()
+    bad = ~number.str.fullmatch(r"[1-9]\d{0,3}").to_numpy(dtype=bool)
     columns = {}
     for name in names[2:]:
         scores = pd.to_numeric(table[name], errors="coerce")
         bad |= ~np.isfinite(scores.to_numpy(dtype=np.float64))
         columns[name] = (scores > 0).to_numpy()
     columns["person"] = person.to_numpy()
-    columns["path"] = (person + "/" + person + "_" + file + ".jpg").to_numpy()
+    columns["path"] = (person + "/" + person + "_" + number.str.zfill(4) + ".jpg").to_numpy()
     return pd.DataFrame(columns), bad
 
 
