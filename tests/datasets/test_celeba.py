@@ -118,6 +118,7 @@ HTML = "<!DOCTYPE html><html><head><title>Quota exceeded</title></head></html>"
         (LIST, lambda text: HTML, "is a web page.*download was refused"),
         (PARTS, lambda text: "\n" + HTML, "is a web page"),
         (LIST, lambda text: text.replace("24", "202599", 1), "lists 202599 images, and lists 24"),
+        (LIST, lambda text: "9" * 5000 + text, "lists 9{20} images, and lists 24"),
         (LIST, lambda text: text[: len(text) // 2], "lists 24 images, and lists 1[0-9]"),
         (LIST, lambda text: text.replace("24\n", "", 1), "begins with 'Attractive"),
         (LIST, lambda text: "", "begins with ''"),

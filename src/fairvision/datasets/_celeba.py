@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,6 +36,7 @@ _WHERE = (
 )
 _BY_HAND = "By hand: " + _WHERE.removesuffix(" Or pass download=True.")
 _REST = "more than there should be"
+_SPACED: dict[str, Any] = {"sep": r"\s+", "dtype": {"path": str}, "quoting": csv.QUOTE_NONE}
 _LABELS = {
     "Male": ("female", "male"),
     "Young": ("not young", "young"),
@@ -66,10 +69,10 @@ def _read_txt(path: str) -> pd.DataFrame:
         )
     # One column more than there should be, where a row that is too long shows itself.
     names = ["path", *header, _REST]
-    table = read_list(path, sep=r"\s+", skiprows=2, names=names, dtype={"path": str}, quoting=3)
-    if len(table) != int(count):
+    table = read_list(path, skiprows=2, names=names, **_SPACED)
+    if count.lstrip("0") != str(len(table)):
         raise DatasetError(
-            f"{path!r} says that it lists {count} images, and lists {len(table)}: it was cut "
+            f"{path!r} says that it lists {count[:20]} images, and lists {len(table)}: it was cut "
             "short, or changed. Get it anew, or correct its first line if the change was meant."
         )
     return table
@@ -83,13 +86,13 @@ def _read_attributes(path: str) -> tuple[pd.DataFrame, np.ndarray]:
         table = table.rename(columns={"image_id": "path"})
     else:
         table = _read_txt(path)
-    rest = table.pop(_REST).notna().to_numpy() if _REST in table else np.zeros(len(table), bool)
+    bad = table.pop(_REST).notna().to_numpy() if _REST in table else np.zeros(len(table), bool)
     columns = {}
     for name in table.columns.drop("path"):
         values = pd.to_numeric(table[name], errors="coerce").to_numpy()
-        rest = rest | ((values != 1) & (values != -1))
+        bad = bad | ((values != 1) & (values != -1))
         columns[name] = values == 1
-    return pd.DataFrame({**columns, "path": table["path"]}), rest
+    return pd.DataFrame({**columns, "path": table["path"]}), bad
 
 
 def _read_parts(path: str) -> pd.Series:
@@ -100,7 +103,7 @@ def _read_parts(path: str) -> pd.Series:
         table = table.set_index("image_id")
     else:
         names = ["path", "partition"]
-        table = read_list(path, sep=r"\s+", names=names, dtype={"path": str})
+        table = read_list(path, names=names, **_SPACED)
         table = table.set_index("path")
     if not table.index.is_unique:
         name = table.index[table.index.duplicated()][0]
@@ -117,8 +120,8 @@ def _download(root: str) -> None:
         CelebA(root, split="all", download=True)
     # It hands on what its downloader, the network or the archive raise, of any kind.
     except Exception as error:
-        reason = str(error).strip() or type(error).__name__
-        raise DatasetError(f"CelebA could not be downloaded: {reason} {_BY_HAND}") from error
+        reason = str(error).strip().rstrip(".") or type(error).__name__
+        raise DatasetError(f"CelebA could not be downloaded: {reason}. {_BY_HAND}") from error
 
 
 def _complete(root: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Sequence
 
@@ -61,7 +62,7 @@ def _read_scores(path: str) -> tuple[pd.DataFrame, np.ndarray]:
     line, names = _header(path)
     table = read_list(
         path, sep="\t", skiprows=line + 1, names=names,
-        dtype={"person": str, "imagenum": str}, quoting=3,
+        dtype={"person": str, "imagenum": str}, quoting=csv.QUOTE_NONE,
     )  # fmt: skip
     person = table["person"].fillna("").astype(str).str.strip().str.replace(" ", "_")
     number = table["imagenum"].fillna("").astype(str).str.strip()
@@ -84,7 +85,9 @@ def _parts(root: str, person: pd.Series) -> pd.Series | None:
             path = locate(root, _FOLDERS, [name], "")
         except DatasetError:
             return None
-        people = read_list(path, sep="\t", skiprows=1, names=["person", "images"], quoting=3)
+        people = read_list(
+            path, sep="\t", skiprows=1, names=["person", "images"], quoting=csv.QUOTE_NONE
+        )
         part.update(dict.fromkeys(people["person"].astype(str), split))
     return person.map(part)
 
