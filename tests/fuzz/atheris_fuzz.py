@@ -8,6 +8,8 @@ none of our errors ends it with the bytes that did it (``crash-...``).
 
 from __future__ import annotations
 
+import hashlib
+import re
 import sys
 import tempfile
 import warnings
@@ -34,6 +36,15 @@ def image(path: Path) -> None:
 
 def table(path: Path) -> None:
     load_folder(FOLDER / "photos", path, target="smiling", sensitive="skin_tone", image_size=8)
+
+
+def sealed(data: bytes) -> bytes:
+    """A saved model with a right checksum, as a forger would leave it: else all ends there."""
+    found = re.search(rb'sha256[\\": ]+([0-9a-f]{64})', data)
+    if found is None:
+        return data
+    blank = data.replace(found[1], b"0" * 64, 1)
+    return blank.replace(b"0" * 64, hashlib.sha256(blank).hexdigest().encode(), 1)
 
 
 def seeds(what: str) -> list[bytes]:
@@ -63,7 +74,7 @@ def main() -> None:
     path = FOLDER / "input"
 
     def attempt(data: bytes) -> None:
-        path.write_bytes(data)
+        path.write_bytes(sealed(data) if what == "saved" else data)
         try:
             read(path)
         except FairvisionError:
