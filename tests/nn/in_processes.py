@@ -24,7 +24,15 @@ from accelerate import Accelerator
 from torch import nn
 
 from fairvision.exceptions import InputError
-from fairvision.nn import Batch, Objective, Step, TorchClassifier
+from fairvision.nn import (
+    Batch,
+    Objective,
+    Ranks,
+    Step,
+    TorchClassifier,
+    isolated_rng,
+    ranks_of,
+)
 
 # 45 rows in batches of 8: the last one has 5, which two processes cannot share alike.
 N_ROWS, BATCH = 45, 8
@@ -237,6 +245,16 @@ def installed(case: str) -> bool:
     return plugin is None or importlib.util.find_spec(f"fairvision_{plugin}") is not None
 
 
+def streams(ranks: Ranks) -> dict[str, torch.Tensor]:
+    """What each process draws for itself, twice, and what all draw alike after that."""
+    with isolated_rng(0):
+        with ranks.apart():
+            own = torch.rand(ranks.rank + 1)
+        with ranks.apart():
+            own = torch.stack([own[0], torch.rand(())])
+        return {"own": own, "common": torch.rand(3)}
+
+
 def main(out: str) -> None:
     # Forked, and not started one by one, because the imports take longer than all fits.
     child = os.fork()
@@ -261,6 +279,7 @@ def main(out: str) -> None:
     if "tuning" in results:
         results["seeds"] = refused(lambda: tuning(accelerator, random_state=rank))
     results["read"] = read(accelerator)
+    results |= streams(ranks_of(accelerator))
     dist.barrier()
     torch.save(results, f"{out}.{rank}")
     dist.destroy_process_group()

@@ -19,7 +19,7 @@ from sklearn.base import clone
 
 import fairvision as fv
 from fairvision.exceptions import InputError
-from fairvision.nn import Ranks, TorchClassifier
+from fairvision.nn import Ranks, TorchClassifier, TrainingCheckpoint
 
 accelerate = pytest.importorskip("accelerate", reason="the extra `accelerate` is not installed")
 
@@ -84,6 +84,30 @@ def test_processes_with_different_rows_or_seeds_are_refused(both: list[dict[str,
         assert "same data in the same order" in found["rows"]
         if "tuning" in found:
             assert "random_state of" in found["seeds"]
+
+
+def test_draws_by_the_share_leave_the_common_stream_alone(both: list[dict[str, Any]]) -> None:
+    first, second = both
+    assert torch.equal(first["common"], second["common"])
+    drawn = torch.cat([first["own"], second["own"], first["common"]])
+    assert len(drawn.unique()) == len(drawn)
+
+
+@pytest.mark.slow
+def test_the_page_s_script_under_torchrun(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "distributed.py"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*command, str(page), "model.fv"], cwd=tmp_path, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    faces = fv.datasets.load(
+        "faces", n_samples=300, image_size=24, target="smiling", random_state=0
+    )
+    alone = fv.make("erm", max_epochs=2, batch_size=64, random_state=0)
+    expected = alone.fit(faces.images, faces.target).predict_proba(faces.images)
+    found = fv.load(tmp_path / "model.fv").predict_proba(faces.images)
+    np.testing.assert_allclose(found, expected, atol=1e-3)  # sums in single precision
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
@@ -161,7 +185,11 @@ def test_cloned_shared_and_not_saved(pictures: Any, make: Any, tmp_path: Path) -
     np.testing.assert_array_equal(again.predict_proba(pictures.images), expected)
 
 
-def test_what_it_cannot_train_by_is_refused(pictures: Any, make: Any) -> None:
+def test_what_it_cannot_train_by_is_refused(
+    pictures: Any, make: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="this one has an accelerator"):
+        fitted(pictures, accelerator=make(), callbacks=[TrainingCheckpoint(tmp_path)])
     with pytest.raises(InputError, match=r"'gpu'; pass an accelerate\.Accelerator"):
         fitted(pictures, accelerator="gpu")
     with pytest.raises(InputError, match="Leave device='auto'"):
@@ -169,6 +197,10 @@ def test_what_it_cannot_train_by_is_refused(pictures: Any, make: Any) -> None:
     with pytest.raises(InputError, match="gradient_accumulation_steps=1"):
         fitted(pictures, accelerator=make(gradient_accumulation_steps=2))
     accelerator = make()
+    with monkeypatch.context() as patch:
+        patch.setenv("WORLD_SIZE", "2")  # as torchrun says it
+        with pytest.raises(InputError, match="knows of 1 process"):
+            fitted(pictures, accelerator=accelerator)
     accelerator.state.distributed_type = accelerate.DistributedType.FSDP
     with pytest.raises(InputError, match="FSDP, which cuts the model in pieces"):
         fitted(pictures, accelerator=accelerator)

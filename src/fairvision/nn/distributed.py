@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from typing import Any
 
@@ -40,6 +41,13 @@ def check_accelerator(accelerator: Any, device: str) -> None:
         raise InputError(
             f"accelerator is of distributed type {kind}, which cuts the model in pieces. Pass one "
             "that keeps it whole in every process (MULTI_GPU, MULTI_CPU or NO)."
+        )
+    started = int(os.environ.get("WORLD_SIZE", 1))
+    if started > accelerator.num_processes:
+        raise InputError(
+            f"accelerator knows of {accelerator.num_processes} process(es), and {started} were "
+            "started: each would train a model of its own. Without a GPU, pass "
+            "Accelerator(cpu=True)."
         )
     if accelerator.gradient_accumulation_steps > 1:
         raise InputError(

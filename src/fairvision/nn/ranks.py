@@ -79,7 +79,10 @@ class Ranks:
                 for device, state in zip(devices, self._own[1:], strict=True):
                     torch.cuda.set_rng_state(state, device)
             else:
-                torch.manual_seed(torch.initial_seed() + self.rank + 1)
+                seed = torch.initial_seed() + self.rank + 1
+                torch.default_generator.manual_seed(seed)
+                if devices:
+                    torch.cuda.manual_seed(seed)
             yield
             states = [torch.cuda.get_rng_state(device) for device in devices]
             self._own = [torch.get_rng_state(), *states]
