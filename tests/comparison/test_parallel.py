@@ -1,24 +1,32 @@
-"""Runs in worker processes: the same bits as here, and one clear error when a worker dies."""
+"""Runs in worker processes: the same bits as here, also when a worker dies on the way."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
-import signal
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from joblib.externals.loky import get_reusable_executor
 
 from fairvision.comparison import Comparison
-from fairvision.exceptions import RunError
 
 Compare = Callable[..., Comparison]
+
+
+def needs(extra: str, module: str) -> Any:
+    missing = importlib.util.find_spec(module) is None
+    skip = pytest.mark.skipif(missing, reason=f"the extra {extra!r} is not installed")
+    return pytest.param(extra, marks=[skip, pytest.mark.enable_socket])
+
+
+CLUSTERS = [needs("dask", "distributed"), needs("ray", "ray")]
 
 
 def test_workers_give_the_same_bits_whatever_the_threads_here(
@@ -39,18 +47,48 @@ def test_workers_give_the_same_bits_whatever_the_threads_here(
     pd.testing.assert_frame_equal(serial.summary, parallel.summary)
 
 
-def test_a_worker_that_is_killed_is_one_clear_error(compare: Compare, tmp_path: Path) -> None:
-    # The same workers as above, which joblib keeps for whoever asks next.
-    workers = set(joblib.Parallel(n_jobs=2)(joblib.delayed(os.getpid)() for _ in range(20)))
+@pytest.fixture
+def new_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Workers see the plugins of the moment when they were started."""
+    path = os.pathsep.join(filter(None, [str(tmp_path / "site"), os.environ.get("PYTHONPATH")]))
+    monkeypatch.setenv("PYTHONPATH", path)
+    get_reusable_executor().shutdown(wait=True)
+    yield
+    get_reusable_executor().shutdown(wait=True)
 
-    def kill() -> None:
-        for worker in workers:
-            os.kill(worker, signal.SIGKILL)
 
-    timer = threading.Timer(0.5, kill)
-    timer.start()
-    with pytest.raises(RunError, match=r"a worker process died.*fewer jobs"):
-        compare(seeds=2, max_epochs=2000, n_jobs=2, out=tmp_path / "out")
-    timer.join()
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", CLUSTERS)
+def test_a_run_whose_worker_is_killed_is_done_by_another(
+    compare: Compare, third_party: ModuleType, new_workers: None, tmp_path: Path, backend: str
+) -> None:
+    def methods(times: int) -> Any:
+        return {"erm": "erm", "mortal": ("mortal", {"marker": str(marker), "times": times})}
+
+    marker, out = tmp_path / "marker", tmp_path / "out"
+    serial = compare(methods(0), out=tmp_path / "serial")
+    marker.unlink()
+    found = compare(methods(1), out=out, n_jobs=2, backend=backend)
+    assert found.failures == {}
+    assert len(marker.read_text().split()) == 3  # two seeds, and one that was killed
+    assert str(os.getpid()) not in marker.read_text()
+    for one, other in zip(serial.runs, found.runs, strict=True):
+        assert (one.method, one.seed) == (other.method, other.seed)
+        assert one.evaluation == other.evaluation
+        np.testing.assert_array_equal(one.y_score, other.y_score)
+    pd.testing.assert_frame_equal(serial.summary, found.summary)
+    assert compare(methods(1), out=out).reused == 4
+
+
+@pytest.mark.slow
+def test_a_run_that_kills_every_worker_is_a_failure(
+    compare: Compare, third_party: ModuleType, new_workers: None, tmp_path: Path
+) -> None:
+    marker = tmp_path / "marker"
+    methods = {"erm": "erm", "mortal": ("mortal", {"marker": str(marker), "times": 99})}
+    found = compare(methods, seeds=1, n_jobs=2, out=tmp_path / "out")
+    assert [run.method for run in found.runs] == ["erm"]
+    assert "3 worker processes died of it" in found.failures["mortal", 0]
+    assert 3 <= len(marker.read_text().split()) <= 4  # the first death may have been another's
+    assert "fewer jobs" in (tmp_path / "out" / "mortal" / "seed-0.error.txt").read_text()
     assert not list(tmp_path.rglob("*.partial"))
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {".lock", "plan.json"}

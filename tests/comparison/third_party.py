@@ -5,7 +5,10 @@ Tests write this file into a distribution of its own, `third-party`.
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +18,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, Reg
 from sklearn.dummy import DummyClassifier
 
 from fairvision.hookspecs import hookimpl
+from fairvision.nn import TorchClassifier
 from fairvision.types import Method, Needs
 
 FAIRVISION_API = (1, 0)
@@ -33,6 +37,7 @@ def fairvision_inprocessing() -> Iterable[Method]:
     yield Method("guess", f"{__name__}:Guess", "The commonest class.", targets=("binary",))
     yield Method("fragile", f"{__name__}:Fragile", "Guesses, or fails.")
     yield Method("blind", f"{__name__}:Blind", "Takes groups, and says that it reads none.")
+    yield Method("mortal", f"{__name__}:Mortal", "Plain training that kills its process.")
     yield Method("absent", "no_such_package:Thing", "Cannot be imported.")
 
 
@@ -82,6 +87,27 @@ class Blind(Guess):
         if sensitive_features is not None:
             raise ValueError("the groups were shown")
         return super().fit(X, y)
+
+
+class Mortal(TorchClassifier):
+    """Kills its process in the first `times` fits, counted by the lines of a file."""
+
+    def __init__(
+        self, marker: str = "", times: int = 1, max_epochs: int = 1, random_state: Any = None
+    ) -> None:
+        super().__init__(max_epochs=max_epochs, random_state=random_state)
+        self.marker = marker
+        self.times = times
+
+    def fit(self, X: Any, y: Any, *, sensitive_features: Any = None) -> Self:
+        with Path(self.marker).open("a+") as file:
+            file.write(f"{os.getpid()}\n")
+            file.seek(0)
+            n = len(file.readlines())
+        if n <= self.times:
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().fit(X, y)
+        return self
 
 
 class Scores(RegressorMixin, BaseEstimator):

@@ -108,6 +108,19 @@ Examples:
     "--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of a run."
 )
 @click.option(
+    "--backend",
+    type=click.Choice(["loky", "dask", "ray"]),
+    default="loky",
+    show_default=True,
+    help="Who does the runs: processes of this machine, or workers of Dask or Ray. The numbers "
+    "are the same.",
+)
+@click.option(
+    "--address",
+    help="Of a Dask scheduler or Ray cluster that runs already, such as tcp://HOST:8786; "
+    "without it, --backend starts --jobs workers on this machine.",
+)
+@click.option(
     "--n-boot", type=click.IntRange(0), default=1000, show_default=True, help="Draws of intervals."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.")
@@ -131,6 +144,7 @@ def command(**options: Any) -> None:
 
     All methods of a seed see the same training and test rows. With --out, a run
     that is already done is not done again: the same command resumes or extends.
+    A run whose worker process dies is tried three times.
 
     Exit code 0: done, runs that failed are named. 1: every run failed, or it was
     interrupted. 2: the input cannot be used.
@@ -144,6 +158,8 @@ def command(**options: Any) -> None:
             seeds=options["seeds"],
             n_jobs=options["jobs"],
             n_threads=options["threads"],
+            backend=options["backend"],
+            address=options["address"],
             out=options["out"],
             overwrite=options["overwrite"],
             checkpoint_every=options["checkpoint_every"],

@@ -19,6 +19,7 @@ from fairvision.comparison.running import rehearse, run_all
 from fairvision.comparison.split import plan_split
 from fairvision.comparison.store import Store
 from fairvision.comparison.summary import differences, summarize
+from fairvision.comparison.where import Where
 from fairvision.exceptions import InputError
 from fairvision.reports import comparison_page
 
@@ -32,6 +33,8 @@ def compare(
     seeds: int | Iterable[int] = 3,
     n_jobs: int = 1,
     n_threads: int = 1,
+    backend: str = "loky",
+    address: str | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     checkpoint_every: int | None = None,
@@ -73,6 +76,14 @@ def compare(
         CPU threads of each run. Sums are cut by threads, so the bits depend on
         it; they do not depend on `n_jobs`. For small nets more jobs are the
         faster use of cores, for large ones more threads.
+    backend : {"loky", "dask", "ray"}, default="loky"
+        Who does the runs: processes of this machine, or workers of Dask or Ray
+        (``pip install 'fairvision[dask]'`` or ``'fairvision[ray]'``). The bits are the
+        same. A run whose worker dies is tried three times.
+    address : str or None
+        Of a Dask scheduler (``"tcp://host:8786"``) or a Ray cluster (``"auto"``,
+        ``"ray://host:10001"``) that runs already; None starts `n_jobs` workers here.
+        `n_jobs` still says how many runs at a time; -1 for as many as it has places.
     out : str, Path or None
         Folder for the results. Runs that it already holds are not done again. While one
         comparison writes there, a second refuses to start.
@@ -137,8 +148,9 @@ def compare(
     >>> found.results.shape[0]
     1
     """
+    _check_numbers(n_threads=(n_threads, 1), max_epochs=(max_epochs, 0), n_boot=(n_boot, 0))
+    where = Where(n_jobs, backend, address, n_threads, gpus=device != "cpu")
     chosen = plan_methods(methods, preset=preset, params=params)
-    _check_numbers(n_jobs, n_threads=(n_threads, 1), max_epochs=(max_epochs, 0), n_boot=(n_boot, 0))
     _check_checkpoints(checkpoint_every, out)
     data, description = read_data(dataset, dataset_params)
     split = plan_split(
@@ -170,7 +182,7 @@ def compare(
     store = None if out is None else Store(out)
     with store.open(plan, overwrite=overwrite) if store else nullcontext():
         with Progress(len(chosen) * len(plan.seeds), max_epochs, show=progress) as bar:
-            runs, failures, reused = run_all(plan, data, store, n_jobs, bar, checkpoint_every)
+            runs, failures, reused = run_all(plan, data, store, where, bar, checkpoint_every)
         result = Comparison(
             plan=plan,
             runs=tuple(runs),
@@ -206,12 +218,10 @@ def _check_checkpoints(every: Any, out: Any) -> None:
         )
 
 
-def _check_numbers(n_jobs: int, **numbers: tuple[int, int]) -> None:
+def _check_numbers(**numbers: tuple[int, int]) -> None:
     for name, (number, low) in numbers.items():
         if number < low:
             raise InputError(f"{name} is {number}; pass {low} or more.")
-    if n_jobs == 0:
-        raise InputError("n_jobs is 0; pass 1 or more, or -1 for one a core.")
 
 
 def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:

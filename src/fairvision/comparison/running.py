@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from functools import partial
 from typing import Any
 
-import joblib
 import numpy as np
 import torch
 from sklearn.utils import Bunch
 
 from fairvision.comparison.checkpoints import checkpoints
 from fairvision.comparison.execute import Run, build, execute
-from fairvision.comparison.plan import MethodPlan, Plan
+from fairvision.comparison.plan import MethodPlan, Plan, versions
 from fairvision.comparison.progress import EpochCallback, Progress
 from fairvision.comparison.split import split_rows
 from fairvision.comparison.store import Store
+from fairvision.comparison.where import DIED, MAX_DEATHS, Where
+from fairvision.comparison.workers import spread
 from fairvision.exceptions import DatasetError, FairvisionError, InputError, RunError
 from fairvision.plugins import clean, default_registry, describe
 
@@ -27,6 +28,12 @@ __all__ = ["rehearse", "run_all"]
 Task = tuple[MethodPlan, int]
 #: A run, or the message and the traceback of what stopped it.
 Outcome = Run | tuple[str, str]
+
+
+_DEATH = (
+    f"{MAX_DEATHS} worker processes died of it, mostly for want of memory; run the same command "
+    "again with fewer jobs"
+)
 
 
 def rehearse(plan: Plan, data: Bunch) -> None:
@@ -57,7 +64,7 @@ def run_all(
     plan: Plan,
     data: Bunch,
     store: Store | None,
-    n_jobs: int,
+    where: Where,
     progress: Progress,
     checkpoint_every: int | None = None,
 ) -> tuple[list[Run], dict[tuple[str, int], str], int]:
@@ -86,17 +93,19 @@ def run_all(
                 todo.append((method, seed))
     reused = len(runs)
     keepers = partial(checkpoints, plan, store, checkpoint_every)
-    for (method, seed), outcome in _outcomes(plan, data, todo, n_jobs, progress, keepers):
-        if isinstance(outcome, Run):
-            runs[method.label, seed] = outcome
-            if store:
-                store.write(outcome)
-            progress.finish(method.label, seed, f"trained in {outcome.train_seconds:.1f} s")
-        else:
-            failures[method.label, seed], trace = outcome
-            if store:
-                store.write_error(method.label, seed, trace)
-            progress.finish(method.label, seed, f"failed: {outcome[0]}")
+    # Closed whatever happens here: workers that were started are stopped.
+    with closing(_outcomes(plan, data, todo, where, progress, keepers)) as outcomes:
+        for (method, seed), outcome in outcomes:
+            if isinstance(outcome, Run):
+                runs[method.label, seed] = outcome
+                if store:
+                    store.write(outcome)
+                progress.finish(method.label, seed, f"trained in {outcome.train_seconds:.1f} s")
+            else:
+                failures[method.label, seed], trace = outcome
+                if store:
+                    store.write_error(method.label, seed, trace)
+                progress.finish(method.label, seed, f"failed: {outcome[0]}")
     keys = [(method.label, seed) for method in plan.methods for seed in plan.seeds]
     return [runs[key] for key in keys if key in runs], failures, reused
 
@@ -105,34 +114,44 @@ def _outcomes(
     plan: Plan,
     data: Bunch,
     todo: list[Task],
-    n_jobs: int,
+    where: Where,
     progress: Progress,
     keepers: Callable[[MethodPlan, int], list[Any]],
-) -> Iterator[tuple[Task, Outcome]]:
-    if n_jobs == 1 or len(todo) < 2:
-        for task in todo:
-            progress.start(task[0].label, task[1])
-            yield task, _attempt(plan, data, task, [EpochCallback(progress), *keepers(*task)])
+) -> Generator[tuple[Task, Outcome]]:
+    if not todo:
         return
-    jobs = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    numbered = (
-        joblib.delayed(_numbered)(i, plan, data, task, keepers(*task))
-        for i, task in enumerate(todo)
-    )
+    if where.here(len(todo)):
+        for task in todo:
+            tell = progress.teller(task[0].label, task[1])
+            yield task, _attempt(plan, data, task, [EpochCallback(tell), *keepers(*task)])
+        return
+    keys = [(method.label, seed) for method, seed in todo]
+    with progress.tellers(keys, where.address) as tellers:
+        items = [
+            (task, [*([EpochCallback(tell)] if tell else []), *keepers(*task)])
+            for task, tell in zip(todo, tellers, strict=True)
+        ]
+        for i, outcome in spread(_work, (plan, data), items, where):
+            if isinstance(outcome, FairvisionError):
+                raise outcome
+            yield todo[i], (_DEATH, _DEATH) if outcome is DIED else outcome
+
+
+def _work(
+    shared: tuple[Plan, Bunch], i: int, item: tuple[Task, list[Any]]
+) -> tuple[int, Outcome | FairvisionError]:
+    """A run in a worker; an error stops the comparison."""
+    (plan, data), (task, callbacks) = shared, item
+    for name, here in versions().items():
+        if here != plan.versions[name]:
+            return i, RunError(
+                f"a worker has {name} {here}, this process {plan.versions[name]}. Install the same "
+                "versions for both."
+            )
     try:
-        for i, outcome in jobs(numbered):
-            yield todo[i], outcome
-    except BrokenProcessPool as error:
-        raise RunError(
-            "a worker process died, mostly for want of memory. Finished runs are kept: run the "
-            "same command again with fewer jobs."
-        ) from error
-
-
-def _numbered(
-    i: int, plan: Plan, data: Bunch, task: Task, callbacks: Sequence[Any]
-) -> tuple[int, Outcome]:
-    return i, _attempt(plan, data, task, callbacks)
+        return i, _attempt(plan, data, task, callbacks)
+    except DatasetError as error:
+        return i, error
 
 
 def _attempt(plan: Plan, data: Bunch, task: Task, callbacks: Sequence[Any]) -> Outcome:
