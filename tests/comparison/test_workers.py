@@ -32,19 +32,7 @@ def needs(extra: str, module: str) -> Any:
 BACKENDS = ["loky", needs("dask", "distributed"), needs("ray", "ray")]
 
 
-UNSTEADY = pytest.mark.xfail(
-    strict=False, reason="Dask, where both workers die at once on a busy machine: not understood"
-)
-
-
-@pytest.mark.parametrize(
-    "backend",
-    [
-        BACKENDS[0],
-        pytest.param("dask", marks=[*BACKENDS[1].marks, UNSTEADY]),
-        BACKENDS[2],
-    ],
-)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_each_task_is_done_once_and_the_deadly_one_three_times(
     backend: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,10 +7,11 @@ import os
 import signal
 import socket
 import sys
+import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
-from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout, suppress
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from threading import current_thread, main_thread
@@ -24,6 +25,7 @@ __all__ = ["Pool", "run"]
 
 #: Seconds to wait for a worker, which a batch system may have to start.
 _PATIENCE = 300
+_GONE = ("error", "lost", "cancelled")
 
 Work = Callable[[Any, int, Any], tuple[int, Any]]
 
@@ -40,7 +42,6 @@ class Pool:
     n_jobs: int
     deadly: Mapping[type[BaseException], int]
     exact: bool = True
-    lost: Callable[[], bool] = lambda: False
 
     def deaths(self, error: BaseException | None) -> int:
         return next((n for kind, n in self.deadly.items() if isinstance(error, kind)), 0)
@@ -66,10 +67,7 @@ def _futures(pool: Pool, items: Sequence[Any]) -> Iterator[tuple[int, Any]]:
             if not running:  # nothing else any more: whose worker dies now is at fault itself
                 i = suspects.popleft()
                 running[pool.submit(i, items[i])] = i
-            wait(running, timeout=5, return_when=FIRST_COMPLETED)
-            if pool.lost():  # what they wait for never comes
-                for future in running:
-                    future.cancel()
+            wait(running, return_when=FIRST_COMPLETED)
             for future in [future for future in running if future.done()]:
                 i = running.pop(future)
                 died = pool.deaths(_error(future))
@@ -113,10 +111,9 @@ def _dask(work: Work, shared: Any, where: Where, n_tasks: int) -> Iterator[Pool]
 
         def submit(i: int, item: Any) -> Future[Any]:
             try:
-                # Data that only dead workers held are gone.
-                if not held or held[0].status != "finished":
+                if not held or held[0].status in _GONE:
                     client.wait_for_workers(1, timeout=_PATIENCE)
-                    held[:] = client.scatter([shared], broadcast=True)
+                    held[:] = [_given(client, shared)]
             except OSError as error:  # no worker comes back, or the scheduler is gone
                 raise RunError(
                     f"the Dask cluster has no worker left: {error}. Finished runs are kept: run "
@@ -127,7 +124,25 @@ def _dask(work: Work, shared: Any, where: Where, n_tasks: int) -> Iterator[Pool]
         # Somebody's cluster has already tried as often as it is told to.
         ours = where.address is None
         deadly = {KilledWorker: 1 if ours else MAX_DEATHS, CancelledError: 1}
-        yield Pool(submit, n_jobs, deadly, not ours, lambda: held[0].status != "finished")
+        yield Pool(submit, n_jobs, deadly, not ours)
+
+
+def _given(client: Any, shared: Any) -> Any:
+    """The shared data as the result of a task, and a copy of it with every worker.
+
+    What is scattered is gone with the workers that hold it, and whoever waits for it
+    waits for ever; the result of a task is made again.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+        held = client.submit(_same, shared, pure=False)
+    with suppress(Exception):  # a worker that dies meanwhile costs a copy
+        client.replicate([held])
+    return held
+
+
+def _same(shared: Any) -> Any:
+    return shared
 
 
 @contextmanager
