@@ -167,7 +167,7 @@ def test_global_generators_are_left_alone(pictures: Any, tmp_path: Path) -> None
         {"backbone": "mlp"},
         {"callbacks": [LRScheduler("StepLR", step_size=2)]},
     ],
-    ids=str,
+    ids="-".join,
 )
 def test_another_training_does_not_take_it(
     pictures: Any, tmp_path: Path, other: dict[str, Any]

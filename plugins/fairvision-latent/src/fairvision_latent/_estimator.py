@@ -407,11 +407,17 @@ class LatentPairSampler(BaseEstimator):
         columns = [c[codes[:, j].astype(np.int64)] for j, c in enumerate(groups.categories)]
         if isinstance(sensitive_features, dict) or hasattr(sensitive_features, "columns"):
             named = dict(zip(groups.names, columns, strict=True))
-            return named if isinstance(sensitive_features, dict) else pd.DataFrame(named)
+            if isinstance(sensitive_features, dict):
+                return named
+            frame = pd.DataFrame(named)
+            given = getattr(sensitive_features, "dtypes", None)
+            return frame.astype(given.to_dict()) if isinstance(given, pd.Series) else frame
         if np.ndim(sensitive_features) == 2:
             return np.column_stack(columns)
         if isinstance(sensitive_features, pd.Series):
-            return pd.Series(columns[0], name=sensitive_features.name)
+            return pd.Series(columns[0], name=sensitive_features.name).astype(
+                sensitive_features.dtype
+            )
         return columns[0]
 
     def _table(self, before: NDArray[np.bool_], after: NDArray[np.bool_]) -> pd.DataFrame:
