@@ -208,6 +208,23 @@ class TestCache:
         file.write_bytes(file.read_bytes()[:100])
         np.testing.assert_array_equal(model.region_map(fresh.images[:5]), first)
 
+    def test_the_same_training_is_done_once(self, balanced, tmp_path):
+        def fit(**params):
+            model = RegionClassifier(
+                **{"max_epochs": 2, "random_state": 0, "cache": tmp_path} | params
+            )
+            return model.fit(balanced.images[:60], balanced.groups[:60])
+
+        first, again, other = fit(), fit(), fit(random_state=1)
+        assert (first.net_.n_restored_, again.net_.n_restored_, other.net_.n_restored_) == (0, 2, 0)
+        for before, after in zip(
+            first.module_.parameters(), again.module_.parameters(), strict=True
+        ):
+            assert torch.equal(before, after)
+        np.testing.assert_array_equal(first.mean_map_, again.mean_map_)
+        assert len(again.history_) == 2
+        assert fit(random_state=None).net_.n_restored_ == 0
+
     def test_a_folder_that_cannot_be_written(self, regions, fresh, tmp_path):
         (tmp_path / "file").write_text("")
         model = pickle.loads(pickle.dumps(regions)).set_params(cache=tmp_path / "file")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import nn
 
 from fairvision.base import Groups, all_or_nothing, check_groups, check_images, is_images, take
 from fairvision.exceptions import InputError
-from fairvision.nn import TorchClassifier, as_seed
+from fairvision.nn import TorchClassifier, TrainingCheckpoint, as_seed
 from fairvision_attribution._algorithm import CONFIDENCES, Confidence, min_max, pixel_map
 from fairvision_attribution._cache import MapCache, fingerprint
 from fairvision_attribution._calibration import Calibration, Reliability
@@ -71,7 +72,8 @@ class RegionClassifier(TorchClassifier):
     mixed_precision : bool, default=False
         Scan in bfloat16; softmax and confidence stay in float32.
     cache : path or None, default=None
-        Folder for region maps, which are found again by content.
+        Folder for what takes time, found again by content: region maps, and, where
+        `random_state` is an int, the trained net.
     optimizer, lr, weight_decay, max_epochs, batch_size, validation_fraction, device, \
 train_transform, callbacks, random_state
         As in `TorchClassifier`.
@@ -231,6 +233,11 @@ train_transform, callbacks, random_state
             from skorch.callbacks import LRScheduler
 
             net.callbacks = [*net.callbacks, LRScheduler("StepLR", step_size=self.lr_drop)]
+        if self.cache is not None and isinstance(self.random_state, (int, np.integer)):
+            kept = TrainingCheckpoint(
+                Path(self.cache) / "trained", every=max(1, self.max_epochs), keep=True, strict=False
+            )
+            net.callbacks = [*net.callbacks, kept]
         return net
 
     def _check_parameters(self) -> None:
