@@ -112,7 +112,7 @@ def test_every_help_has_an_example_and_exit_codes(name: str) -> None:
 
 def test_completion(site: Any) -> None:
     done = site.run(
-        _FAIRVISION_COMPLETE="bash_complete", COMP_WORDS="fairvision re", COMP_CWORD="1"
+        _FAIRVISION_COMPLETE="bash_complete", COMP_WORDS="fairvision repo", COMP_CWORD="1"
     )
     assert done.stdout.splitlines() == ["plain,report"]
     assert "_FAIRVISION_COMPLETE=bash_source" in site.run("--help").stdout

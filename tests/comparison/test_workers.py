@@ -46,7 +46,7 @@ def test_each_task_is_done_once_and_the_deadly_one_three_times(
             os.kill(os.getpid(), signal.SIGKILL)
         return i, (item, begun, shared[0].sum(), os.environ["OMP_NUM_THREADS"], os.getpid())
 
-    before = dict(os.environ), signal.getsignal(signal.SIGTERM)
+    before = dict(os.environ), signal.getsignal(signal.SIGTERM), print
     items = ["a", "once", "b", "always", "c", "d"]
     found = list(spread(work, (array, "text"), items, Where(2, backend, n_threads=1)))
     assert Counter(i for i, _ in found) == Counter(range(6))
@@ -62,6 +62,7 @@ def test_each_task_is_done_once_and_the_deadly_one_three_times(
         assert results[i][4] != os.getpid()
     assert {k: v for k, v in os.environ.items() if before[0].get(k) != v} == {}
     assert signal.getsignal(signal.SIGTERM) == before[1]
+    assert print is before[2]
     assert capsys.readouterr().out == ""
 
 

@@ -59,6 +59,8 @@ def faults(tree: ast.AST) -> Iterator[str]:
             for name in names:
                 loads = name == "pickle" and isinstance(node, ast.ImportFrom)
                 loads = loads and {alias.name for alias in node.names} != {"UnpicklingError"}
+                if name == "urllib.parse":  # which takes addresses apart, and opens none
+                    continue
                 if loads or name.partition(".")[0] in UNPICKLE | NETWORK:
                     yield f"line {node.lineno}: imports {name}"
         elif isinstance(node, ast.Call):

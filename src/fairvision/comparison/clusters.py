@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import logging
 import os
 import signal
@@ -240,11 +241,13 @@ def _ray_session(where: Where, n_jobs: int) -> Iterator[None]:
 
 @contextmanager
 def _restored() -> Iterator[None]:
-    """Put back what clusters change in this process: variables, and who answers SIGTERM."""
+    """Put back what clusters change here: variables, who answers SIGTERM, and `print` (Ray's)."""
     environment, answer = dict(os.environ), signal.getsignal(signal.SIGTERM)
+    show = builtins.print
     try:
         yield
     finally:
+        builtins.print = show
         os.environ.clear()
         os.environ.update(environment)
         if current_thread() is main_thread():

@@ -99,9 +99,10 @@ class Progress:
         self.done += 1
         line = f"[{self.done}/{self.total}] {_name(label, seed)}: {clean(what)}"
         if self._bar is not None:
+            self._bar.refresh()  # a run shorter than the bar's own tick shows its end too
             self._remove((label, seed))
             self._bar.advance(self._runs)
-            self._bar.refresh()  # a run shorter than the bar's own tick shows its end too
+            self._bar.refresh()
             self._bar.console.print(line)
         if self._lines:
             sys.stderr.write(line + "\n")
