@@ -84,7 +84,7 @@ def snapshot() -> Callable[[Path], dict[str, tuple[int, bytes]]]:
         return {
             os.path.relpath(path, folder): (path.stat().st_mtime_ns, path.read_bytes())
             for path in sorted(folder.rglob("*"))
-            if path.is_file()
+            if path.is_file() and path.name != ".lock"  # which older filelocks write anew
         }
 
     return look
