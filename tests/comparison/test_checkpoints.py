@@ -56,6 +56,7 @@ def watched(*others: str) -> dict[str, Any]:
 
 
 def same(one: Comparison, two: Comparison) -> None:
+    assert not one.failures
     assert [(r.method, r.seed) for r in one.runs] == [(r.method, r.seed) for r in two.runs]
     for a, b in zip(one.runs, two.runs, strict=True):
         np.testing.assert_array_equal(a.y_pred, b.y_pred)
