@@ -171,10 +171,12 @@ def test_other_parameters_start_anew(compare: Compare, tmp_path: Path, epochs: A
 
 @pytest.mark.slow
 def test_workers_take_over_what_one_process_began(
-    compare: Compare, tmp_path: Path, epochs: Any
+    compare: Compare, tmp_path: Path, epochs: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params = {"seeds": 2, "max_epochs": 4}
     asked = watched()
+    # Workers cannot import this module.
+    monkeypatch.setattr(Budget, "__module__", "__main__")
     whole = compare(asked, **params)
     epochs(3)
     with pytest.raises(KeyboardInterrupt):

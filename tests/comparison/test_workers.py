@@ -66,6 +66,18 @@ def test_each_task_is_done_once_and_the_deadly_one_three_times(
     assert capsys.readouterr().out == ""
 
 
+class Unreadable:
+    """Is sent, and fails where it is read."""
+
+    def __reduce__(self) -> Any:
+        return int, ("no number",)
+
+
+def test_what_a_worker_cannot_read_is_no_death() -> None:
+    with pytest.raises(RunError, match="cannot be sent to a worker process.*no number"):
+        list(spread(print, Unreadable(), [1, 2, 3], Where(2)))
+
+
 @pytest.mark.parametrize(
     ("params", "words"),
     [

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import joblib
+from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
 
 from fairvision.comparison.where import DIED, MAX_DEATHS, Where
+from fairvision.exceptions import RunError
 
 __all__ = ["spread"]
 
@@ -64,14 +65,26 @@ def _loky(work: Work, shared: Any, items: Sequence[Any], where: Where) -> Iterat
             for i, result in jobs(calls):
                 ended.add(i)
                 yield i, result
-        except BrokenProcessPool:
+        except TerminatedWorkerError:
             found = sorted(begun - ended)
             suspects += [i for i in found if i not in suspects]
             deaths.update(found if len(found) == 1 else ())
+        except BrokenProcessPool as error:  # nobody died: a worker cannot read what it was sent
+            raise RunError(
+                "a run cannot be sent to a worker process, or its result not sent back: "
+                f"{_last_line(error.__cause__ or error)}. Classes of yours must be in a module that "
+                "can be imported there; or leave n_jobs=1. Finished runs are kept."
+            ) from error
         for i in (i for i, n in deaths.items() if n == MAX_DEATHS and i in left):
             ended.add(i)
             yield i, DIED
         left, suspects = ([i for i in some if i not in ended] for some in (left, suspects))
+
+
+def _last_line(error: BaseException) -> str:
+    """What a traceback that came as text ends in."""
+    lines = [line for line in str(error).splitlines() if line.strip(' "')]
+    return lines[-1].strip() if lines else repr(error)
 
 
 def _jobs(where: Where) -> Any:
