@@ -74,7 +74,7 @@ class Unreadable:
 
 
 def test_what_a_worker_cannot_read_is_no_death() -> None:
-    with pytest.raises(RunError, match="cannot be sent to a worker process.*no number"):
+    with pytest.raises(RunError, match=r"cannot be sent to a worker process.*no number"):
         list(spread(print, Unreadable(), [1, 2, 3], Where(2)))
 
 

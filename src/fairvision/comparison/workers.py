@@ -72,8 +72,8 @@ def _loky(work: Work, shared: Any, items: Sequence[Any], where: Where) -> Iterat
         except BrokenProcessPool as error:  # nobody died: a worker cannot read what it was sent
             raise RunError(
                 "a run cannot be sent to a worker process, or its result not sent back: "
-                f"{_last_line(error.__cause__ or error)}. Classes of yours must be in a module that "
-                "can be imported there; or leave n_jobs=1. Finished runs are kept."
+                f"{_last_line(error.__cause__ or error)}. Classes of yours must be in a module "
+                "that can be imported there; or leave n_jobs=1. Finished runs are kept."
             ) from error
         for i in (i for i, n in deaths.items() if n == MAX_DEATHS and i in left):
             ended.add(i)
