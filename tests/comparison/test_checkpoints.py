@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from joblib.externals.cloudpickle import register_pickle_by_value, unregister_pickle_by_value
 from skorch.callbacks import Callback
 
 from fairvision.comparison import Comparison
@@ -171,18 +172,20 @@ def test_other_parameters_start_anew(compare: Compare, tmp_path: Path, epochs: A
 
 @pytest.mark.slow
 def test_workers_take_over_what_one_process_began(
-    compare: Compare, tmp_path: Path, epochs: Any, monkeypatch: pytest.MonkeyPatch
+    compare: Compare, tmp_path: Path, epochs: Any
 ) -> None:
     params = {"seeds": 2, "max_epochs": 4}
     asked = watched()
-    # Workers cannot import this module.
-    monkeypatch.setattr(Budget, "__module__", "__main__")
     whole = compare(asked, **params)
     epochs(3)
     with pytest.raises(KeyboardInterrupt):
         compare(asked, **params, out=tmp_path, checkpoint_every=1)
     epochs(None)
-    found = compare(asked, **params, out=tmp_path, checkpoint_every=2, n_jobs=2)
+    register_pickle_by_value(sys.modules[__name__])  # which workers cannot import
+    try:
+        found = compare(asked, **params, out=tmp_path, checkpoint_every=2, n_jobs=2)
+    finally:
+        unregister_pickle_by_value(sys.modules[__name__])
     same(found, whole)
     assert hidden(tmp_path) == []
 
