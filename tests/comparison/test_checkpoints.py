@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from joblib.externals.cloudpickle import register_pickle_by_value, unregister_pickle_by_value
 from skorch.callbacks import Callback
 
 from fairvision.comparison import Comparison
@@ -181,11 +180,12 @@ def test_workers_take_over_what_one_process_began(
     with pytest.raises(KeyboardInterrupt):
         compare(asked, **params, out=tmp_path, checkpoint_every=1)
     epochs(None)
-    register_pickle_by_value(sys.modules[__name__])  # which workers cannot import
+    cloudpickle = pytest.importorskip("cloudpickle")  # joblib's, a part of it once
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import it
     try:
         found = compare(asked, **params, out=tmp_path, checkpoint_every=2, n_jobs=2)
     finally:
-        unregister_pickle_by_value(sys.modules[__name__])
+        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
     same(found, whole)
     assert hidden(tmp_path) == []
 

@@ -158,7 +158,7 @@ def _dask_cluster(where: Where, n_jobs: int) -> Iterator[Any]:
             n_workers=n_jobs,
             threads_per_worker=1,
             memory_limit=None,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             local_directory=scratch,
             env=where.environment,
             silence_logs=logging.CRITICAL,
