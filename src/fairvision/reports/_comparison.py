@@ -62,7 +62,7 @@ def _content(facts: Mapping[str, Any]) -> dict[str, Any]:
     summary, differences = table_of(facts["summary"]), table_of(facts["differences"])
     gap, album = _gap(summary), Album()
     content = {
-        "title": f"{len(facts['plan']['methods'])} methods on {_dataset(facts)}",
+        "title": f"{len(_labels(facts)) - len(_controls(facts))} methods on {_dataset(facts)}",
         "sentence": _sentence(facts, summary, differences, gap),
         "hero": _hero(facts, summary, gap),
         "key": _labels(facts) if _crowded(facts) else [],
