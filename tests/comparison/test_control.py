@@ -17,6 +17,7 @@ from fairvision.comparison.control import with_control
 from fairvision.comparison.split import split_rows
 from fairvision.datasets import subset
 from fairvision.exceptions import DatasetError, InputError
+from fairvision.metrics import evaluate_predictions
 
 Compare = Callable[..., Comparison]
 
@@ -42,6 +43,22 @@ def test_as_many_rows_without_the_bias(compare: Compare, faces: Bunch) -> None:
         assert (by["slow", seed].y_score != by["erm-balanced", seed].y_score).any()
     # With the parameters of the plain training that stands beside it.
     assert found.plan.methods[1].params == {"lr": 1e-4}
+
+
+def test_amplified_is_the_bias_of_the_biased_rows(compare: Compare, faces: Bunch) -> None:
+    """The control's own rows have none, and every value would be 0."""
+    found = compare("erm", control=True, seeds=1, max_epochs=6)
+    run, (biased, _) = found.runs[1], split_rows(faces, found.plan.split, 0)
+    expected = evaluate_predictions(
+        run.y_true,
+        run.y_pred,
+        sensitive_features=faces.sensitive_features.iloc[run.rows],
+        metrics=["bias_amplification"],
+        n_boot=0,
+        train=(faces.target[biased], faces.sensitive_features.iloc[biased]),
+    ).disparities.loc["bias_amplification", "value"]
+    assert run.method == "erm-balanced"
+    assert run.evaluation["disparities"]["bias_amplification"]["value"] == expected != 0
 
 
 def test_it_comes_with_everything_and_else_if_asked_for(

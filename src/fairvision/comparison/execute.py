@@ -159,6 +159,8 @@ def _measure(
     images, y_true, groups = _take(data, test)
     y_true = np.asarray(y_true)
     y_pred, y_score = _predict(estimator, images, groups, method.groups_at_predict)
+    # The control's own rows have no bias, so they could not say which way one is amplified.
+    biased = split_rows(data, plan.split, seed)[0] if method.balanced else train
     evaluation = evaluate_predictions(
         y_true,
         y_pred,
@@ -169,7 +171,7 @@ def _measure(
         random_state=seed,
         # Bias amplification takes its directions from the training rows, and groups
         # that they lack are named.
-        train=(data.target[train], data.sensitive_features.iloc[train]),
+        train=(data.target[biased], data.sensitive_features.iloc[biased]),
     )
     return Run(
         identity=plan.identity(method, seed),
