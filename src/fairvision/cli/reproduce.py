@@ -16,8 +16,8 @@ from fairvision.plugins import clean
     epilog="""\b
 Examples:
   fairvision reproduce --list
-  fairvision reproduce jlu-alpha --data faces --out runs/jlu
-  fairvision reproduce jlu-alpha --data utkface --root DIR --seeds 5 --dry-run
+  fairvision reproduce jlu-age --data faces --out runs/jlu
+  fairvision reproduce jlu-age --data utkface --root DIR --seeds 5 --dry-run
 """,
 )
 @click.argument("name", required=False)
