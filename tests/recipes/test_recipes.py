@@ -10,7 +10,7 @@ import click
 import numpy as np
 import pytest
 
-from fairvision.exceptions import InputError
+from fairvision.exceptions import InputError, RunError
 from fairvision.recipes import Recipe, plan, read_recipe, reproduce
 
 GOOD = """
@@ -162,6 +162,38 @@ def test_rows_may_share_what_lies_in_the_folder(tmp_path: Path) -> None:
     # Without a folder there is nothing to share: the parameter's default stays.
     found = reproduce(read(text), seeds=1, progress=False, report=False)
     assert not found.comparisons["hat"].failures
+
+
+def test_workers_and_checkpoints_change_no_number(tmp_path: Path) -> None:
+    how: dict[str, Any] = {"seeds": 1, "progress": False, "report": False}
+    serial = reproduce(read(), **how)
+    spread = reproduce(read(), **how, n_jobs=2, checkpoint_every=1, out=tmp_path)
+    assert spread.to_dict() == serial.to_dict()
+    assert not list(tmp_path.rglob("*.checkpoint"))
+
+
+def test_the_command_hands_on_who_does_the_runs() -> None:
+    pytest.importorskip("fairvision_jlu")
+    from fairvision.cli import main
+
+    def said(*words: str) -> str:
+        with pytest.raises(click.ClickException) as caught:
+            main(["reproduce", "jlu-age", "--seeds", "1", *words], standalone_mode=False)
+        return caught.value.message
+
+    assert "there is no folder to keep them" in said("--checkpoint-every", "2")
+    assert "'loky' works on this machine only" in said("--address", "tcp://127.0.0.1:1")
+    assert "n_jobs is 0" in said("--jobs", "0")
+
+
+def test_a_link_in_the_folder_is_not_written_through(tmp_path: Path) -> None:
+    elsewhere, out = tmp_path / "elsewhere", tmp_path / "out"
+    elsewhere.mkdir()
+    out.mkdir()
+    (out / "smile").symlink_to(elsewhere)
+    with pytest.raises(RunError, match="smile is a link"):
+        reproduce(read(), out=out, progress=False)
+    assert not list(elsewhere.iterdir())
 
 
 def test_only_the_own_package_prepares_data() -> None:

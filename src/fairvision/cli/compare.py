@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from fairvision.cli._show import print_json
+from fairvision.cli._where import where, where_options
 from fairvision.plugins import clean
 
 
@@ -101,35 +102,11 @@ Examples:
     help="A parameter of a method; may be given again.",
 )
 @click.option("--device", default="auto", show_default=True)
-@click.option(
-    "--jobs", type=int, default=1, show_default=True, help="Runs at a time; -1 for one a core."
-)
-@click.option(
-    "--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of a run."
-)
-@click.option(
-    "--backend",
-    type=click.Choice(["loky", "dask", "ray"]),
-    default="loky",
-    show_default=True,
-    help="Who does the runs: processes of this machine, or workers of Dask or Ray. The numbers "
-    "are the same.",
-)
-@click.option(
-    "--address",
-    help="Of a Dask scheduler or Ray cluster that runs already, such as tcp://HOST:8786; "
-    "without it, --backend starts --jobs workers on this machine.",
-)
+@where_options
 @click.option(
     "--n-boot", type=click.IntRange(0), default=1000, show_default=True, help="Draws of intervals."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.")
-@click.option(
-    "--checkpoint-every",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Keep each training in --out every N epochs: a killed run goes on there.",
-)
 @click.option("--overwrite", is_flag=True, help="Start anew in --out: remove its runs.")
 @click.option(
     "--report/--no-report",
@@ -156,13 +133,8 @@ def command(**options: Any) -> None:
             options["dataset"],
             [name.strip() for name in options["methods"].split(",") if name.strip()],
             seeds=options["seeds"],
-            n_jobs=options["jobs"],
-            n_threads=options["threads"],
-            backend=options["backend"],
-            address=options["address"],
             out=options["out"],
             overwrite=options["overwrite"],
-            checkpoint_every=options["checkpoint_every"],
             dataset_params=_dataset_params(options),
             confounding=options["confounding"],
             counterexamples=options["counterexamples"],
@@ -178,6 +150,7 @@ def command(**options: Any) -> None:
             progress=not options["quiet"],
             # Without a folder there is no place for a page.
             report=options["report"] and options["out"] is not None,
+            **where(options),
         )
     except KeyboardInterrupt:
         if options["out"]:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fairvision.cli._show import print_json, print_table
+from fairvision.cli._where import where, where_options
 from fairvision.plugins import clean
 
 
@@ -16,7 +17,7 @@ from fairvision.plugins import clean
     epilog="""\b
 Examples:
   fairvision reproduce --list
-  fairvision reproduce jlu-age --data faces --out runs/jlu
+  fairvision reproduce jlu-age --data faces --jobs 2 --out runs/jlu
   fairvision reproduce jlu-age --data utkface --root DIR --seeds 5 --dry-run
 """,
 )
@@ -27,8 +28,7 @@ Examples:
 @click.option("--scale", default="small", show_default=True, help="One of the recipe's scales.")
 @click.option("--seeds", type=click.IntRange(1), help="How many; the recipe's own if not given.")
 @click.option("--device", default="auto", show_default=True)
-@click.option("--jobs", type=int, default=1, show_default=True, help="Runs at a time.")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@where_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and what it would cost.")
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -59,11 +59,10 @@ def command(name: str | None, as_list: bool, **options: Any) -> None:
         seeds=options["seeds"],
         root=root,
         out=options["out"],
-        n_jobs=options["jobs"],
-        n_threads=options["threads"],
         device=options["device"],
         progress=not options["quiet"],
         report=options["out"] is not None,
+        **where(options),
     )
     if options["as_json"]:
         print_json(found.to_dict())

@@ -76,7 +76,7 @@ class Store:
             If another process holds the folder, it belongs to something else, or it
             holds a link; nothing is touched then.
         """
-        self._refuse_links()
+        self.refuse_links()
         self._stored()  # a stranger's folder is left without a lock in it, too
         with self._locked():
             stored = self._stored()
@@ -87,6 +87,22 @@ class Store:
                 self._check_same(plan, stored)
             self.write_text(_PLAN, dumps(plan.to_dict()))
             yield
+
+    def refuse_links(self) -> None:
+        """What is written through a link lands elsewhere, and what is replaced is lost there.
+
+        Raises
+        ------
+        RunError
+            Naming the first link in the folder.
+        """
+        for folder, folders, files in os.walk(self.out):
+            for path in (Path(folder, name) for name in (*folders, *files)):
+                if path.is_symlink():
+                    raise RunError(
+                        f"{path} is a link, which could lead out of {self.out}. Remove it, or "
+                        "pass another --out."
+                    )
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -104,16 +120,6 @@ class Store:
             yield
         finally:
             lock.release()
-
-    def _refuse_links(self) -> None:
-        """What is written through a link lands elsewhere, and what is replaced is lost there."""
-        for folder, folders, files in os.walk(self.out):
-            for path in (Path(folder, name) for name in (*folders, *files)):
-                if path.is_symlink():
-                    raise RunError(
-                        f"{path} is a link, which could lead out of {self.out}. Remove it, or "
-                        "pass another --out."
-                    )
 
     def _stored(self) -> dict[str, Any] | None:
         """The plan that the folder holds; None if nothing is there yet."""
@@ -261,6 +267,7 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 content = text.encode("utf-8", "backslashreplace")
+                scratch.unlink(missing_ok=True)  # half of it, by a process that was killed
                 _write(scratch, content)
                 os.replace(scratch, path)
             finally:
@@ -299,7 +306,7 @@ def _packed(arrays: dict[str, Any]) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
+    with path.open("xb") as file:  # a new one: never through a link that lies there
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from fairvision.comparison import MIN_SEEDS, Comparison, compare
+from fairvision.comparison.store import Store
 from fairvision.datasets import load
 from fairvision.exceptions import InputError
 from fairvision.recipes._plan import Block, plan
@@ -126,7 +127,8 @@ def reproduce(
     out : str, Path or None
         Folder with one comparison a block. The same call resumes it.
     **how
-        To `fairvision.compare`: n_jobs, n_threads, device, progress, report.
+        To `fairvision.compare`: n_jobs, n_threads, backend, address, checkpoint_every, device,
+        progress, report.
 
     Returns
     -------
@@ -138,15 +140,18 @@ def reproduce(
         As `plan` and `fairvision.compare` do.
     """
     blocks = plan(recipe, data, scale, seeds=seeds, root=root)
+    store = None if out is None else Store(out)
+    if store is not None:
+        store.refuse_links()
     done: dict[str, Comparison] = {}
     for block in blocks:
         place = None if out is None else Path(out) / block.name
         done[block.name] = _compare(recipe, block, place, out, how)
     found = Reproduction(recipe, data, scale, blocks, done, _results(recipe, done))
-    if out is not None:
-        (Path(out) / "table.md").write_text(found.to_markdown(), encoding="utf-8")
+    if store is not None:
+        store.write_text("table.md", found.to_markdown())
         text = json.dumps(found.to_dict(), indent=1, allow_nan=False)
-        (Path(out) / "reproduction.json").write_text(text, encoding="utf-8")
+        store.write_text("reproduction.json", text)
     return found
 
 
