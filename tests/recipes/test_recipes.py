@@ -111,6 +111,20 @@ def test_the_special_goes_before_the_general() -> None:
     assert (large.seeds, large.n_runs, large.load["root"]) == (4, 4, "there")
 
 
+def test_params_may_be_for_all_rows_of_a_method() -> None:
+    text = GOOD.replace(
+        'label = "weighted"', 'label = "again"\nmethod = "erm"\n[[row]]\nlabel = "weighted"'
+    )
+    text = text.replace(
+        "plain = { lr = 1e-4 }", "plain = { lr = 1e-4 }, erm = { lr = 3e-4, batch_size = 8 }"
+    )
+    hat, smile = plan(read(text), "faces", "small")
+    # The label goes before the method, and the block before both.
+    own = {"lr": 3e-4, "batch_size": 8}
+    assert [row.params for row in hat.rows] == [own | {"lr": 1e-4}, own, {}]
+    assert [row.params for row in smile.rows] == [own | {"lr": 1e-2}, own, {}]
+
+
 @pytest.mark.parametrize(("data", "scale"), [("celeba", "small"), ("faces", "full")])
 def test_what_it_has_not(data: str, scale: str) -> None:
     with pytest.raises(InputError, match="it has"):

@@ -14,6 +14,7 @@ from fairvision.metrics import available_metrics
 from fairvision.plugins import default_registry
 from fairvision.recipes import Block, Recipe, find_recipes, plan
 from fairvision.recipes._run import _placed, _prepare
+from fairvision.recipes._targets import find_target
 
 RECIPES = find_recipes()
 CASES = [
@@ -49,6 +50,20 @@ def test_its_measures_are_known_and_its_paper_is_that_of_its_method(recipe: Reci
     assert default_registry().find("method", recipe.method).descriptor.reference is not None
     labels = {row.label for row in recipe.rows} | {"erm-balanced"}
     assert {label for rows in recipe.paper.values() for label in rows} <= labels
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_its_figures_can_be_drawn(recipe: Recipe) -> None:
+    for figure in recipe.figures:
+        assert callable(find_target(figure.draw, recipe.package, figure.name))
+    shown = {
+        f.name
+        for d in recipe.data
+        for s in recipe.scales(d)
+        for b in plan(recipe, d, s)
+        for f in b.figures
+    }
+    assert shown == {figure.name for figure in recipe.figures}, "a figure of no block"
 
 
 def prepared(name: str, **load: Any) -> Any:

@@ -101,6 +101,7 @@ def _print_plan(blocks: Any, as_json: bool) -> None:
             "runs": block.n_runs,
             "steps": block.n_steps,
             "bytes": block.n_bytes,
+            "figures": [figure.name for figure in block.figures],
         }
         for block in blocks
     ]
@@ -115,10 +116,11 @@ def _print_plan(blocks: Any, as_json: bool) -> None:
             "depends on the data" if r["steps"] is None else f"{r['steps']:,}",
             f"{r['bytes'] / 1e6:.1f} MB",
             ", ".join(r["rows"]),
+            ", ".join(r["figures"]),
         )
         for r in rows
     ]
-    print_table(("block", "seeds", "runs", "steps", "disk", "rows"), lines)
+    print_table(("block", "seeds", "runs", "steps", "disk", "rows", "figures"), lines)
     click.echo(
         f"{sum(r['runs'] for r in rows)} runs. Steps are those of plain training with batches of "
         "64; a method may take more."

@@ -5,8 +5,19 @@ put it in the place of the function `fairvision.compare`.
 """
 
 from fairvision.comparison.compare import compare
+from fairvision.comparison.data import read_data
+from fairvision.comparison.execute import fit_run
 from fairvision.comparison.facts import read_facts
 from fairvision.comparison.result import Comparison
+from fairvision.comparison.split import split_rows
 from fairvision.comparison.summary import MIN_SEEDS
 
-__all__ = ["MIN_SEEDS", "Comparison", "compare", "read_facts"]
+__all__ = [
+    "MIN_SEEDS",
+    "Comparison",
+    "compare",
+    "fit_run",
+    "read_data",
+    "read_facts",
+    "split_rows",
+]

@@ -26,7 +26,7 @@ from fairvision.exceptions import InputError
 from fairvision.metrics import Evaluation, evaluate_predictions, leakage
 from fairvision.plugins import default_registry, resolve
 
-__all__ = ["Run", "build", "execute"]
+__all__ = ["Fitted", "Run", "build", "execute", "fit_run"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +75,25 @@ class Run:
     y_pred: NDArray[Any]
     y_score: NDArray[np.float64] | None
     evidence: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """The estimator of a run, and what it was fitted on.
+
+    Attributes
+    ----------
+    estimator : fitted
+    train, test : ndarray of int
+        Row numbers in the data set.
+    seconds : float
+        Of `fit`.
+    """
+
+    estimator: Any
+    train: NDArray[Any]
+    test: NDArray[Any]
+    seconds: float
 
 
 def build(method: MethodPlan, plan: Plan, seed: int, callbacks: Sequence[Any] = ()) -> Any:
@@ -131,6 +150,34 @@ def execute(
 ) -> Run:
     """Fit one method on one seed's training rows and measure it on its test rows."""
     with _threads(plan.n_threads):
+        fitted = fit_run(plan, data, method, seed, callbacks=callbacks, clock=clock)
+        return _measure(plan, data, method, seed, fitted)
+
+
+def fit_run(
+    plan: Plan,
+    data: Bunch,
+    method: MethodPlan,
+    seed: int,
+    *,
+    callbacks: Sequence[Any] = (),
+    clock: Callable[[], float] = time.perf_counter,
+) -> Fitted:
+    """Fit one method on one seed's training rows: the same bits wherever this is called.
+
+    Parameters
+    ----------
+    plan : Plan
+    data : Bunch
+        As `read_data` gives it.
+    method : MethodPlan
+        Of the plan.
+    seed : int
+    callbacks : sequence
+        For the nets of the method.
+    clock : callable
+    """
+    with _threads(plan.n_threads):
         _warm_up()
         train, test = split_rows(data, plan.split, seed, balanced=method.balanced)
         estimator = build(method, plan, seed, callbacks)
@@ -139,7 +186,7 @@ def execute(
         shown = groups if method.groups_at_fit else None
         fit_with_groups(estimator, images, y, sensitive_features=shown)
         seconds = clock() - start + restored_seconds(_inner(estimator))
-        return _measure(plan, data, method, seed, estimator, train, test, seconds)
+        return Fitted(estimator, train, test, seconds)
 
 
 def _take(data: Bunch, rows: Any) -> tuple[Any, Any, Any]:
@@ -151,11 +198,9 @@ def _measure(
     data: Bunch,
     method: MethodPlan,
     seed: int,
-    estimator: Any,
-    train: NDArray[Any],
-    test: NDArray[Any],
-    seconds: float,
+    fitted: Fitted,
 ) -> Run:
+    estimator, train, test = fitted.estimator, fitted.train, fitted.test
     images, y_true, groups = _take(data, test)
     y_true = np.asarray(y_true)
     y_pred, y_score = _predict(estimator, images, groups, method.groups_at_predict)
@@ -180,7 +225,7 @@ def _measure(
         n_train=len(train),
         n_test=len(test),
         n_steps=_steps(estimator),
-        train_seconds=seconds,
+        train_seconds=fitted.seconds,
         evaluation=evaluation.to_dict(),
         worst_group=_worst_group(evaluation, class_names(data)),
         leakage=_leakage(estimator, images, y_true, groups, plan.n_boot, seed),

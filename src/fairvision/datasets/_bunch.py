@@ -165,7 +165,8 @@ def subset(data: Bunch, rows: Any) -> Bunch:
         if part.get(name) is not None:
             part[name] = part[name][rows]
     for name in _FRAMES:
-        part[name] = part[name].iloc[rows].reset_index(drop=True)
+        if part.get(name) is not None:
+            part[name] = part[name].iloc[rows].reset_index(drop=True)
     if "splits" in part:
         part.splits = split_rows(part.split)
     if part.get("masks") is not None:

@@ -5,6 +5,7 @@ plans is done by `fairvision.compare`, so seeds, workers, resuming and the repor
 are the same.
 """
 
+from fairvision.recipes._figures import Drawn, Shown
 from fairvision.recipes._find import find_recipe, find_recipes
 from fairvision.recipes._plan import Block, plan
 from fairvision.recipes._read import Recipe, read_recipe
@@ -12,8 +13,10 @@ from fairvision.recipes._run import Reproduction, reproduce
 
 __all__ = [
     "Block",
+    "Drawn",
     "Recipe",
     "Reproduction",
+    "Shown",
     "find_recipe",
     "find_recipes",
     "plan",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fairvision.exceptions import InputError
-from fairvision.recipes._read import Recipe, Row
+from fairvision.recipes._read import Drawing, Recipe, Row
 
 __all__ = ["Block", "plan"]
 
@@ -34,6 +34,7 @@ class Block:
     seeds : int
     prepare : str or None
         ``"module:function"`` of the plugin's package, from a Bunch to another.
+    figures : tuple of Drawing
     deviations : tuple of str
     """
 
@@ -45,6 +46,7 @@ class Block:
     preset: str | None
     seeds: int
     prepare: str | None
+    figures: tuple[Drawing, ...]
     deviations: tuple[str, ...]
 
     @property
@@ -106,6 +108,7 @@ def plan(
     own = common[scale]
     chosen = own.get("rows", common.get("rows"))
     rows = [row for row in recipe.rows if chosen is None or row.label in chosen]
+    labels = {row.label for row in recipe.rows}
     where = {} if root is None else {"root": root}
     return tuple(
         Block(
@@ -114,21 +117,31 @@ def plan(
             load=_merged("load", common, own, block) | where,
             compare=_merged("compare", common, own, block),
             rows=tuple(
-                Row(row.label, row.method, {**row.params, **_of(row.label, common, own, block)})
+                Row(row.label, row.method, {**row.params, **_of(row, labels, common, own, block)})
                 for row in rows
             ),
             preset=own.get("preset", common.get("preset")),
             seeds=int(seeds or own.get("seeds", common.get("seeds", 3))),
             prepare=own.get("prepare", common.get("prepare")),
+            figures=_figures(recipe, block["name"], {"erm-balanced", *(row.label for row in rows)}),
             deviations=(*common.get("deviations", ()), *own.get("deviations", ())),
         )
         for block in own.get("block", common.get("block", [{"name": "all"}]))
     )
 
 
-def _of(label: str, *parts: Mapping[str, Any]) -> dict[str, Any]:
-    """What is set for one row, in more and more special places."""
-    given = (part.get("params", {}).get(label, {}) for part in parts)
+def _figures(recipe: Recipe, block: str, rows: set[str]) -> tuple[Drawing, ...]:
+    return tuple(
+        figure
+        for figure in recipe.figures
+        if block in (figure.blocks or [block]) and rows >= set(figure.rows)
+    )
+
+
+def _of(row: Row, labels: set[str], *parts: Mapping[str, Any]) -> dict[str, Any]:
+    """What is set for one row, or for all of its method, in more and more special places."""
+    names = [row.label] if row.method in labels else [row.method, row.label]
+    given = (part.get("params", {}).get(name, {}) for part in parts for name in names)
     return {name: value for own in given for name, value in own.items()}
 
 

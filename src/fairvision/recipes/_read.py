@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from fairvision.exceptions import InputError
+from fairvision.recipes._targets import check_target
 
-__all__ = ["COMPARE", "Measure", "Recipe", "Row", "read_recipe"]
+__all__ = ["COMPARE", "Drawing", "Measure", "Recipe", "Row", "read_recipe"]
 
 #: What of `fairvision.compare` a recipe may set.
 COMPARE = (
@@ -17,7 +19,12 @@ COMPARE = (
     "n_boot",
 )  # fmt: skip
 
-_TOP = {"title", "method", "table", "claim", "deviations", "measure", "row", "data", "paper"}
+_FILE = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+
+_TOP = {
+    "title", "method", "table", "claim", "deviations", "measure", "row", "figure", "data",
+    "paper",
+}  # fmt: skip
 _DATA = {"load", "compare", "prepare", "block", "params", "preset", "seeds", "rows", "deviations"}
 
 
@@ -52,6 +59,30 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """A figure that is drawn of blocks.
+
+    Parameters
+    ----------
+    name : str
+        Of the file, without ``.png``.
+    title : str
+    draw : str
+        ``"module:function"`` of the plugin's package: from a `Shown` to a matplotlib Figure.
+    blocks : tuple of str
+        Of which it is drawn; of all if empty.
+    rows : tuple of str
+        It is drawn of the blocks that have all of these.
+    """
+
+    name: str
+    title: str
+    draw: str
+    blocks: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A paper's experiment.
 
@@ -75,6 +106,7 @@ class Recipe:
     measures : tuple of Measure
     rows : tuple of Row
         The first is what the others are compared to.
+    figures : tuple of Drawing
     data : mapping of str to mapping
         By data set: what is loaded and how it is compared, with a table a scale.
     paper : mapping
@@ -91,6 +123,7 @@ class Recipe:
     deviations: tuple[str, ...]
     measures: tuple[Measure, ...]
     rows: tuple[Row, ...]
+    figures: tuple[Drawing, ...]
     data: Mapping[str, Mapping[str, Any]]
     paper: Mapping[str, Mapping[str, Mapping[str, float]]]
 
@@ -132,7 +165,7 @@ def read_recipe(text: str, *, name: str, distribution: str, package: str) -> Rec
     if len(set(labels)) < len(labels):
         raise InputError(f"{where} has two rows of one label: {labels}.")
     for data, entry in found["data"].items():
-        _check_data(entry, labels, f"{where}, data.{data}")
+        _check_data(entry, rows, package, f"{where}, data.{data}")
     return Recipe(
         name=name,
         distribution=distribution,
@@ -144,6 +177,7 @@ def read_recipe(text: str, *, name: str, distribution: str, package: str) -> Rec
         deviations=tuple(found.get("deviations", ())),
         measures=measures,
         rows=rows,
+        figures=_figures(found, labels, package, where),
         data=found["data"],
         paper=_paper(found.get("paper", {}), {m.name for m in measures}, where),
     )
@@ -156,10 +190,10 @@ def _keys(found: Any, known: set[str], where: str) -> None:
         raise InputError(f"{where} has {', '.join(unknown)}; it may have {sorted(known)}.")
 
 
-def _fields(found: Any, kind: type, where: str) -> dict[str, Any]:
+def _fields(found: Any, kind: type, where: str, n_texts: int = 2) -> dict[str, Any]:
     known = kind.__dataclass_fields__  # type: ignore[attr-defined]
     _keys(found, set(known), where)
-    for name in [*known][:2]:
+    for name in [*known][:n_texts]:
         _text(found, name, where)
     return dict(found)
 
@@ -171,16 +205,47 @@ def _text(found: Mapping[str, Any], key: str, where: str) -> str:
     return value
 
 
-def _check_data(entry: Any, labels: list[str], where: str) -> None:
+def _figures(
+    found: Mapping[str, Any], labels: list[str], package: str, where: str
+) -> tuple[Drawing, ...]:
+    blocks = {name for entry in found["data"].values() for name in _block_names(entry)}
+    figures: dict[str, Drawing] = {}
+    for given in found.get("figure", ()):
+        fields = _fields(given, Drawing, f"{where}, figure", 3)
+        own = f"{where}, figure {given['name']!r}"
+        if not _FILE.fullmatch(given["name"]) or given["name"] in figures:
+            raise InputError(f"{own}: a name is of a-z, 0-9 and dashes, and of one figure only.")
+        check_target(given["draw"], package, f"{own}: draw")
+        for key, known in (("blocks", blocks), ("rows", {*labels, "erm-balanced"})):
+            if not isinstance(given.get(key, []), list):
+                raise InputError(f"{own} has {key} = {given[key]!r}; expected a list.")
+            fields[key] = tuple(given.get(key, ()))
+            if unknown := sorted(set(fields[key]) - known):
+                raise InputError(f"{own} names the {key} {unknown}; there are {sorted(known)}.")
+        figures[given["name"]] = Drawing(**fields)
+    return tuple(figures.values())
+
+
+def _block_names(entry: Mapping[str, Any]) -> set[str]:
+    scales = [entry[name] for name in entry if name not in _DATA]
+    found = [part["block"] for part in (entry, *scales) if "block" in part] or [[{"name": "all"}]]
+    return {block["name"] for blocks in found for block in blocks}
+
+
+def _check_data(entry: Any, rows: tuple[Row, ...], package: str, where: str) -> None:
     if not isinstance(entry, dict):
         raise InputError(f"{where} is {entry!r}; expected a table.")
+    labels = [row.label for row in rows]
+    takers = {*labels, *(row.method for row in rows)}
     scales = [name for name in entry if name not in _DATA]
     if not scales or not all(isinstance(entry[name], dict) for name in scales):
         raise InputError(f"{where} has the scales {scales}; it needs a table a scale, as 'small'.")
     for part, name in ((entry, where), *((entry[s], f"{where}.{s}") for s in scales)):
         _keys(part, _DATA | (set(scales) if part is entry else set()), name)
         _keys(part.get("compare", {}), set(COMPARE), f"{name}.compare")
-        _keys(part.get("params", {}), set(labels), f"{name}.params")
+        _keys(part.get("params", {}), takers, f"{name}.params")
+        if "prepare" in part:
+            check_target(part["prepare"], package, f"{name}.prepare")
         if unknown := sorted(set(part.get("rows", ())) - set(labels)):
             raise InputError(f"{name} names the rows {unknown}; there are {labels}.")
         for block in part.get("block", ()):
@@ -188,7 +253,7 @@ def _check_data(entry: Any, labels: list[str], where: str) -> None:
             own = f"{name}.block {block['name']!r}"
             _keys(block, {"name", "load", "compare", "params"}, own)
             _keys(block.get("compare", {}), set(COMPARE), f"{own}.compare")
-            _keys(block.get("params", {}), set(labels), f"{own}.params")
+            _keys(block.get("params", {}), takers, f"{own}.params")
 
 
 def _paper(found: Any, measures: set[str], where: str) -> dict[str, Any]:

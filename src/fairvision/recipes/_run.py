@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from sklearn.utils import Bunch
 
-from fairvision.comparison import MIN_SEEDS, Comparison, compare
+from fairvision.comparison import MIN_SEEDS, Comparison, compare, read_data
 from fairvision.comparison.store import Store
 from fairvision.datasets import load
-from fairvision.exceptions import InputError
+from fairvision.recipes._figures import Drawn, Shown, draw_figures
 from fairvision.recipes._plan import Block, plan
 from fairvision.recipes._read import Recipe
+from fairvision.recipes._targets import find_target
 
 __all__ = ["Reproduction", "reproduce"]
 
@@ -35,6 +37,8 @@ class Reproduction:
         A row for each block, method and measure: ``value``, ``lower``, ``upper``
         over ``n_seeds`` seeds, and the figure of the ``paper``, NaN where it has none;
         all in the measure's own scale.
+    figures : tuple of Drawn
+        In the folder of results; none without one.
     """
 
     recipe: Recipe
@@ -43,6 +47,7 @@ class Reproduction:
     blocks: tuple[Block, ...]
     comparisons: Mapping[str, Comparison]
     results: pd.DataFrame
+    figures: tuple[Drawn, ...] = ()
 
     @property
     def deviations(self) -> tuple[str, ...]:
@@ -51,11 +56,16 @@ class Reproduction:
 
     @property
     def failures(self) -> list[str]:
-        """Every run that failed, and why."""
-        return [
+        """Every run and every figure that failed, and why."""
+        runs = [
             f"{block}: {method}, seed {seed} failed: {error}"
             for block, comparison in self.comparisons.items()
             for (method, seed), error in comparison.failures.items()
+        ]
+        return runs + [
+            f"{figure.block}: the figure {figure.name} failed: {figure.error}"
+            for figure in self.figures
+            if figure.error is not None
         ]
 
     def table(self) -> pd.DataFrame:
@@ -88,6 +98,11 @@ class Reproduction:
             *(f"- {line}" for line in (*self.deviations, *self.failures)),
             "",
         ]
+        drawn = [figure for figure in self.figures if figure.error is None]
+        if drawn:
+            lines += ["Figures:", ""]
+            lines += [f"- {figure.title}: `{figure.path}`" for figure in drawn]
+            lines.append("")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -99,6 +114,7 @@ class Reproduction:
             "scale": self.scale,
             "deviations": list(self.deviations),
             "failures": self.failures,
+            "figures": [asdict(figure) for figure in self.figures],
             "results": results.to_dict(orient="records"),
         }
 
@@ -125,7 +141,7 @@ def reproduce(
     root : str or None
         Folder of the images, for data that are not drawn.
     out : str, Path or None
-        Folder with one comparison a block. The same call resumes it.
+        Folder with one comparison a block, and the figures. The same call resumes it.
     **how
         To `fairvision.compare`: n_jobs, n_threads, backend, address, checkpoint_every, device,
         progress, report.
@@ -144,28 +160,47 @@ def reproduce(
     if store is not None:
         store.refuse_links()
     done: dict[str, Comparison] = {}
+    figures: list[Drawn] = []
     for block in blocks:
+        dataset, params = _data(recipe, block)
         place = None if out is None else Path(out) / block.name
-        done[block.name] = _compare(recipe, block, place, out, how)
-    found = Reproduction(recipe, data, scale, blocks, done, _results(recipe, done))
+        found = _compare(block, dataset, params, place, out, how)
+        done[block.name] = found
+        if out is not None:
+            shown = Shown(block, found, partial(_read, dataset, params))
+            figures += draw_figures(shown, recipe.package, Path(out))
+    result = Reproduction(recipe, data, scale, blocks, done, _results(recipe, done), tuple(figures))
     if store is not None:
-        store.write_text("table.md", found.to_markdown())
-        text = json.dumps(found.to_dict(), indent=1, allow_nan=False)
+        store.write_text("table.md", result.to_markdown())
+        text = json.dumps(result.to_dict(), indent=1, allow_nan=False)
         store.write_text("reproduction.json", text)
-    return found
+    return result
+
+
+def _data(recipe: Recipe, block: Block) -> tuple[Any, Mapping[str, Any] | None]:
+    """A block's data set and its parameters: by name, or loaded where it is prepared."""
+    if block.prepare is None:
+        return block.dataset, block.load
+    return _prepare(recipe, block.prepare)(load(block.dataset, **block.load)), None
+
+
+def _read(dataset: Any, params: Mapping[str, Any] | None) -> Bunch:
+    return read_data(dataset, params)[0]
 
 
 def _compare(
-    recipe: Recipe, block: Block, place: Path | None, out: Any, how: Mapping[str, Any]
+    block: Block,
+    dataset: Any,
+    params: Mapping[str, Any] | None,
+    place: Path | None,
+    out: Any,
+    how: Mapping[str, Any],
 ) -> Comparison:
-    dataset: Any = block.dataset
-    if block.prepare is not None:
-        dataset = _prepare(recipe, block.prepare)(load(block.dataset, **block.load))
     return compare(
         dataset,
         {row.label: (row.method, _placed(row.params, out)) for row in block.rows},
         seeds=block.seeds,
-        dataset_params=None if block.prepare is not None else block.load,
+        dataset_params=params,
         baseline=block.rows[0].label,
         preset=block.preset,
         out=place,
@@ -174,14 +209,8 @@ def _compare(
 
 
 def _prepare(recipe: Recipe, target: str) -> Any:
-    """The function that a recipe names; only of the package that it came with."""
-    module, _, name = target.partition(":")
-    if module.partition(".")[0] != recipe.package.partition(".")[0]:
-        raise InputError(
-            f"the recipe {recipe.name!r} of {recipe.distribution} prepares its data by {target!r}; "
-            f"only functions of {recipe.package} are called."
-        )
-    return getattr(importlib.import_module(module), name)
+    where = f"the recipe {recipe.name!r} of {recipe.distribution}: prepare"
+    return find_target(target, recipe.package, where)
 
 
 def _placed(params: Any, out: Any) -> Any:

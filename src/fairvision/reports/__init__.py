@@ -7,5 +7,13 @@ a page; who calls it, and where the page goes, is not its business.
 from fairvision.reports._comparison import comparison_page, plot_comparison
 from fairvision.reports._evaluation import evaluation_page
 from fairvision.reports._page import write_page
+from fairvision.reports._png import read_note, write_figure
 
-__all__ = ["comparison_page", "evaluation_page", "plot_comparison", "write_page"]
+__all__ = [
+    "comparison_page",
+    "evaluation_page",
+    "plot_comparison",
+    "read_note",
+    "write_figure",
+    "write_page",
+]

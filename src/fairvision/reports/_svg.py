@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-__all__ = ["COLOURS", "GRID", "INK", "MARKERS", "MUTED", "Picture", "colour", "picture"]
+__all__ = ["COLOURS", "GRID", "INK", "MARKERS", "MUTED", "STYLE", "Picture", "colour", "picture"]
 
 INK, MUTED, GRID = "#1d2126", "#59616b", "#d5d9df"
 #: Told apart by readers with any colour vision, with 3:1 on white; markers say the same again.
@@ -35,7 +35,8 @@ _DARK = {
         )
     ),
 }
-_STYLE: dict[Any, Any] = {
+#: Of all pictures; their background is left to the page.
+STYLE: dict[Any, Any] = {
     # Text stays text: smaller files, sharp at any size. Labels are nobody's formulas.
     "svg.fonttype": "none",
     "svg.hashsalt": "fairvision",
@@ -94,7 +95,7 @@ def picture(
     from matplotlib.figure import Figure
 
     buffer = io.StringIO()
-    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         # The reader's fonts draw the text, not the one that matplotlib measures with.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = Figure(figsize=size, layout="constrained")
