@@ -8,10 +8,13 @@ from typing import Any
 
 import click
 import numpy as np
+import pandas as pd
 import pytest
 
+from fairvision.comparison import over_seeds
 from fairvision.exceptions import InputError, RunError
 from fairvision.recipes import Recipe, plan, read_recipe, reproduce
+from fairvision.recipes._results import _medians
 
 GOOD = """
 title = "Two rows"
@@ -84,6 +87,9 @@ def read(text: str = GOOD) -> Recipe:
         ('rows = ["plain"]', 'rows = ["plane"]', r"names the rows \['plane'\]"),
         ("params = { plain = { lr = 1e-4 } }", "params = { plane = {} }", "small.params has plane"),
         ('name = "hat"', "", "block has name = None"),
+        ('name = "smile"', 'name = "hat"', "has a name twice"),
+        ('name = "smile"', 'name = "smile"\ngroup = "hat"', "has a name twice"),
+        ('name = "smile"', 'name = "smile"\ngroup = 3', "group = 3; expected a text"),
         ("accuracy = 97.5", 'accuracy = "97.5"', "expected a number"),
         ("accuracy = 97.5", "accurate = 97.5", "has accurate"),
         ('title = "Two rows"', "title = ", "is no TOML"),
@@ -165,6 +171,46 @@ def test_the_table_is_that_of_the_comparisons(tmp_path: Path) -> None:
     again = reproduce(read(), seeds=3, out=tmp_path, progress=False, report=False)
     assert all(comparison.reused == 9 for comparison in again.comparisons.values())
     assert again.to_markdown() == text
+
+
+GROUPED = (
+    GOOD.replace('name = "smile"', 'name = "smile"\ngroup = "both"')
+    .replace('name = "hat"', 'name = "hat"\ngroup = "both"')
+    .replace("[paper.hat.weighted]", "[paper.both.weighted]")
+)
+
+
+def test_a_group_is_the_median_over_its_blocks() -> None:
+    found = reproduce(read(GROUPED), seeds=1, progress=False, report=False)
+    assert list(found.results["block"].unique()) == ["both", "hat", "smile"]
+    assert set(found.results["median_of"]) == {2, 0}
+    lines = found.results.set_index(["row", "measure", "block"])
+    for end in ("value", "lower", "upper"):
+        own = lines[end].unstack()
+        np.testing.assert_allclose(own["both"], own[["hat", "smile"]].mean(axis=1, skipna=False))
+    assert lines["paper"].dropna().to_dict() == {("weighted", "accuracy", "both"): 97.5}
+    text = found.to_markdown()
+    assert "| both (median of 2) | weighted |" in text
+    assert "ends of its interval, as far apart as for one block" in text
+
+
+def test_medians_are_formed_in_each_seed() -> None:
+    def block(*values: float, seeds: Any = (0, 1, 2)) -> pd.DataFrame:
+        index = pd.MultiIndex.from_product(
+            [["a"], seeds, ["m"]], names=["method", "seed", "metric"]
+        )
+        return pd.DataFrame(dict.fromkeys(("value", "lower", "upper"), values), index=index)
+
+    found = _medians([block(1, 5, 9), block(2, 6, 7), block(30, 4, 8)])
+    assert found["value"].tolist() == [2, 5, 8]
+    (line,) = over_seeds(found).itertuples()
+    assert (line.value, line.n_seeds) == (5, 3)
+    assert line.upper - line.value == pytest.approx(
+        4.3027 * 3 / np.sqrt(3), rel=1e-4
+    )  # Student's t
+    assert np.isnan(_medians([block(1, 5, 9), block(2, np.nan, 7)])["value"].tolist()[1])
+    failed = _medians([block(1, 5, 9), block(2, 7, seeds=(0, 2))])
+    assert failed["value"].tolist() == [1.5, 8]
 
 
 def test_rows_may_share_what_lies_in_the_folder(tmp_path: Path) -> None:

@@ -96,6 +96,7 @@ def _print_plan(blocks: Any, as_json: bool) -> None:
     rows = [
         {
             "block": block.name,
+            "group": block.group,
             "rows": [row.label for row in block.rows],
             "seeds": block.seeds,
             "runs": block.n_runs,
@@ -108,9 +109,11 @@ def _print_plan(blocks: Any, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
+    grouped = any(r["group"] for r in rows)
     lines = [
         (
             r["block"],
+            *([r["group"] or ""] if grouped else []),
             str(r["seeds"]),
             str(r["runs"]),
             "depends on the data" if r["steps"] is None else f"{r['steps']:,}",
@@ -120,7 +123,8 @@ def _print_plan(blocks: Any, as_json: bool) -> None:
         )
         for r in rows
     ]
-    print_table(("block", "seeds", "runs", "steps", "disk", "rows", "figures"), lines)
+    group = ("group",) if grouped else ()
+    print_table(("block", *group, "seeds", "runs", "steps", "disk", "rows", "figures"), lines)
     click.echo(
         f"{sum(r['runs'] for r in rows)} runs. Steps are those of plain training with batches of "
         "64; a method may take more."

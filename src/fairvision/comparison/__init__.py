@@ -10,13 +10,14 @@ from fairvision.comparison.execute import fit_run
 from fairvision.comparison.facts import read_facts
 from fairvision.comparison.result import Comparison
 from fairvision.comparison.split import split_rows
-from fairvision.comparison.summary import MIN_SEEDS
+from fairvision.comparison.summary import MIN_SEEDS, over_seeds
 
 __all__ = [
     "MIN_SEEDS",
     "Comparison",
     "compare",
     "fit_run",
+    "over_seeds",
     "read_data",
     "read_facts",
     "split_rows",

@@ -15,7 +15,7 @@ from fairvision.comparison.execute import Run
 from fairvision.comparison.facts import facts, method_facts
 from fairvision.comparison.plain import plain
 from fairvision.comparison.plan import Plan
-from fairvision.comparison.summary import MIN_SEEDS, measure, measures
+from fairvision.comparison.summary import MIN_SEEDS, measures, of_runs, over_seeds
 from fairvision.reports import comparison_page, plot_comparison, write_page
 
 __all__ = ["Comparison"]
@@ -80,25 +80,29 @@ class Comparison:
             rows.append(row)
         return pd.DataFrame(rows, columns=None if rows else [*names, "worst_group"])
 
-    def measure(self, metrics: Sequence[str]) -> pd.DataFrame:
+    def measure(self, metrics: Sequence[str], *, by_seed: bool = False) -> pd.DataFrame:
         """Measure more than the summary has, from the test rows' predictions.
 
         Parameters
         ----------
         metrics : sequence of str
             Of `summary`, `fairvision.metrics.available_metrics` or a plugin.
+        by_seed : bool, default=False
+            Whether to leave the seeds apart.
 
         Returns
         -------
         DataFrame
-            As `summary`: a row a method and metric, with its interval.
+            As `summary`: a row a method and metric, with its interval. By seed: a row a
+            method, seed and metric, with the interval over its test rows.
 
         Raises
         ------
         InputError
             If a metric is unknown, or not defined on these data.
         """
-        return measure(self.runs, self.sensitive_features, metrics, self.plan.n_boot)
+        each = of_runs(self.runs, self.sensitive_features, metrics, self.plan.n_boot)
+        return each if by_seed else over_seeds(each)
 
     def table(self) -> pd.DataFrame:
         """The short table as text: a row a method, each measure with its interval."""

@@ -17,8 +17,9 @@ __all__ = [
     "differences",
     "group_rates",
     "interval",
-    "measure",
     "measures",
+    "of_runs",
+    "over_seeds",
     "summarize",
 ]
 
@@ -130,8 +131,14 @@ def differences(runs: Iterable[Run], groups: Any, baseline: str, n_boot: int) ->
     return _frame(_by_method(others, lambda run: _paired(run, base[run.seed], groups, n_boot)))
 
 
-def measure(runs: Iterable[Run], groups: Any, metrics: Sequence[str], n_boot: int) -> pd.DataFrame:
-    """Any metrics, read from the predictions of the test rows; see `Comparison.measure`."""
+def of_runs(runs: Iterable[Run], groups: Any, metrics: Sequence[str], n_boot: int) -> pd.DataFrame:
+    """Any metrics of each run, read from the predictions of its test rows.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by (method, seed, metric); columns value, lower, upper.
+    """
 
     def found(run: Run) -> dict[str, Triple]:
         known = measures(run)
@@ -151,7 +158,24 @@ def measure(runs: Iterable[Run], groups: Any, metrics: Sequence[str], n_boot: in
                 known |= {name: _triple(entry) for name, entry in evaluation[part].items()}
         return {name: known[name] for name in metrics}
 
-    return _frame(_by_method(runs, found))
+    rows = [
+        (run.method, run.seed, name, *triple) for run in runs for name, triple in found(run).items()
+    ]
+    index = ["method", "seed", "metric"]
+    return (
+        pd.DataFrame(rows, columns=[*index, "value", "lower", "upper"])
+        .set_index(index)
+        .astype(float)
+    )
+
+
+def over_seeds(each: pd.DataFrame) -> pd.DataFrame:
+    """What `of_runs` found, as `summarize` has it."""
+    found: dict[str, list[dict[str, Triple]]] = {}
+    for (method, _), rows in each.groupby(level=["method", "seed"], sort=False):
+        own = rows.droplevel(["method", "seed"]).itertuples(name=None)
+        found.setdefault(str(method), []).append({name: triple for name, *triple in own})
+    return _frame(found)
 
 
 def _paired(run: Run, other: Run, groups: Any, n_boot: int) -> dict[str, Triple]:

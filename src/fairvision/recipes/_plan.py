@@ -36,6 +36,8 @@ class Block:
         ``"module:function"`` of the plugin's package, from a Bunch to another.
     figures : tuple of Drawing
     deviations : tuple of str
+    group : str or None
+        Blocks of one group also have a line of their medians.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Block:
     prepare: str | None
     figures: tuple[Drawing, ...]
     deviations: tuple[str, ...]
+    group: str | None = None
 
     @property
     def n_runs(self) -> int:
@@ -125,6 +128,7 @@ def plan(
             prepare=own.get("prepare", common.get("prepare")),
             figures=_figures(recipe, block["name"], {"erm-balanced", *(row.label for row in rows)}),
             deviations=(*common.get("deviations", ()), *own.get("deviations", ())),
+            group=block.get("group"),
         )
         for block in own.get("block", common.get("block", [{"name": "all"}]))
     )

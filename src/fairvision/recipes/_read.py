@@ -110,7 +110,7 @@ class Recipe:
     data : mapping of str to mapping
         By data set: what is loaded and how it is compared, with a table a scale.
     paper : mapping
-        Block -> row -> measure -> the printed figure.
+        Block or group of blocks -> row -> measure -> the printed figure.
     """
 
     name: str
@@ -248,12 +248,22 @@ def _check_data(entry: Any, rows: tuple[Row, ...], package: str, where: str) -> 
             check_target(part["prepare"], package, f"{name}.prepare")
         if unknown := sorted(set(part.get("rows", ())) - set(labels)):
             raise InputError(f"{name} names the rows {unknown}; there are {labels}.")
-        for block in part.get("block", ()):
-            _text(block, "name", f"{name}.block")
-            own = f"{name}.block {block['name']!r}"
-            _keys(block, {"name", "load", "compare", "params"}, own)
-            _keys(block.get("compare", {}), set(COMPARE), f"{own}.compare")
-            _keys(block.get("params", {}), takers, f"{own}.params")
+        _check_blocks(part.get("block", ()), takers, f"{name}.block")
+
+
+def _check_blocks(blocks: Any, takers: set[str], where: str) -> None:
+    for block in blocks:
+        own = f"{where} {_text(block, 'name', where)!r}"
+        _keys(block, {"name", "group", "load", "compare", "params"}, own)
+        _keys(block.get("compare", {}), set(COMPARE), f"{own}.compare")
+        _keys(block.get("params", {}), takers, f"{own}.params")
+        if "group" in block:
+            _text(block, "group", own)
+    names = [block["name"] for block in blocks]
+    groups = {block.get("group") for block in blocks}
+    # Both are found by name, in the table as among the paper's figures.
+    if len(set(names)) < len(names) or groups & set(names):
+        raise InputError(f"{where} has a name twice: {[*names, *sorted(filter(None, groups))]}.")
 
 
 def _paper(found: Any, measures: set[str], where: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from fairvision.datasets import load
 from fairvision.recipes._figures import Drawn, Shown, draw_figures
 from fairvision.recipes._plan import Block, plan
 from fairvision.recipes._read import Recipe
+from fairvision.recipes._results import results
 from fairvision.recipes._targets import find_target
 
 __all__ = ["Reproduction", "reproduce"]
@@ -36,7 +37,9 @@ class Reproduction:
     results : DataFrame
         A row for each block, method and measure: ``value``, ``lower``, ``upper``
         over ``n_seeds`` seeds, and the figure of the ``paper``, NaN where it has none;
-        all in the measure's own scale.
+        all in the measure's own scale. Before them a row for each group of blocks,
+        method and measure: the median over ``median_of`` blocks in each seed, then over seeds
+        as for a block, which has 0 there.
     figures : tuple of Drawn
         In the folder of results; none without one.
     """
@@ -69,11 +72,12 @@ class Reproduction:
         ]
 
     def table(self) -> pd.DataFrame:
-        """Ours with intervals beside the paper's, as text: a row a block and method."""
+        """Ours with intervals beside the paper's, as text: a row a group or block and method."""
         titles = {measure.name: measure for measure in self.recipe.measures}
         rows: dict[tuple[str, str], dict[str, str]] = {}
         for found in self.results.itertuples(index=False):
-            cells = rows.setdefault((found.block, found.row), {})
+            many = f" (median of {found.median_of})" if found.median_of else ""
+            cells = rows.setdefault((f"{found.block}{many}", found.row), {})
             measure = titles[found.measure]
             cells[measure.title] = _text(found, measure.digits)
             paper = "" if pd.isna(found.paper) else f"{found.paper:.{measure.digits}f}"
@@ -84,8 +88,6 @@ class Reproduction:
 
     def to_markdown(self) -> str:
         """The table with the claim and every deviation, for a page."""
-        n = self.blocks[0].seeds
-        over = f"{n} seeds" if n >= MIN_SEEDS else f"{n} seed(s), intervals over test rows only"
         lines = [
             f"### {self.recipe.title}: {self.data}, {self.scale}",
             "",
@@ -93,7 +95,7 @@ class Reproduction:
             "",
             _markdown(self.table()),
             "",
-            f"Mean with its 95 % interval, {over}. How this differs from the paper:",
+            f"{self._interval()} How this differs from the paper:",
             "",
             *(f"- {line}" for line in (*self.deviations, *self.failures)),
             "",
@@ -104,6 +106,20 @@ class Reproduction:
             lines += [f"- {figure.title}: `{figure.path}`" for figure in drawn]
             lines.append("")
         return "\n".join(lines)
+
+    def _interval(self) -> str:
+        """What is a mean of what, and what its interval covers."""
+        n, grouped = self.blocks[0].seeds, any(block.group for block in self.blocks)
+        if n < MIN_SEEDS:
+            text = f"Mean with its 95 % interval, {n} seed(s), intervals over test rows only."
+            more = ", and so are the ends of its interval, as far apart as for one block"
+        else:
+            fixed = any(found.plan.split["by"] == "column" for found in self.comparisons.values())
+            only = ", the same test rows in each: the noise of training alone" if fixed else ""
+            text, more = f"Mean with its 95 % interval, {n} seeds{only}.", ""
+        return (
+            text + f" A group's line is the median over its blocks, in each seed{more}." * grouped
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -169,7 +185,8 @@ def reproduce(
         if out is not None:
             shown = Shown(block, found, partial(_read, dataset, params))
             figures += draw_figures(shown, recipe.package, Path(out))
-    result = Reproduction(recipe, data, scale, blocks, done, _results(recipe, done), tuple(figures))
+    table = results(recipe, blocks, done)
+    result = Reproduction(recipe, data, scale, blocks, done, table, tuple(figures))
     if store is not None:
         store.write_text("table.md", result.to_markdown())
         text = json.dumps(result.to_dict(), indent=1, allow_nan=False)
@@ -224,29 +241,6 @@ def _placed(params: Any, out: Any) -> Any:
 
 
 _NOWHERE = object()
-
-
-def _results(recipe: Recipe, done: Mapping[str, Comparison]) -> pd.DataFrame:
-    rows = []
-    for block, comparison in done.items():
-        found = comparison.measure([measure.name for measure in recipe.measures])
-        for method in dict.fromkeys(found.index.get_level_values("method")):
-            printed = recipe.paper.get(block, {}).get(method, {})
-            for measure in recipe.measures:
-                value = found.loc[(method, measure.name)]
-                rows.append(
-                    {
-                        "block": block,
-                        "row": method,
-                        "measure": measure.name,
-                        **(value[["value", "lower", "upper"]] * measure.scale).to_dict(),
-                        "n_seeds": int(value["n_seeds"]),
-                        "paper": printed.get(measure.name),
-                    }
-                )
-    columns = ["block", "row", "measure", "value", "lower", "upper", "n_seeds", "paper"]
-    frame = pd.DataFrame(rows, columns=columns)
-    return frame.astype({"paper": float})
 
 
 def _text(found: Any, digits: int) -> str:
