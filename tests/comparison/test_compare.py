@@ -218,3 +218,17 @@ def test_groups_may_be_a_series_and_targets_text(faces: Bunch, tmp_path: Path, s
     coded = fv.compare(faces, "erm", **small | {"seeds": 1})
     value = ("erm", "worst_group_accuracy"), "value"
     assert found.summary.loc[value] == coded.summary.loc[value]
+
+
+def test_data_may_bring_what_fit_takes(compare: Any, faces: Any) -> None:
+    split = np.where(np.arange(500) < 300, "train", "test")
+    fixed = type(faces)(**{**faces, "split": split})
+    kept = (faces.target[:300] == 1).astype(float)
+    weighted = type(faces)(**{**fixed, "fit_params": {"sample_weight": kept, "unheard_of": 1}})
+    how = {"confounding": None, "n_train": None, "n_test": None, "seeds": 1, "max_epochs": 4}
+    plain, one_class = compare(dataset=fixed, **how), compare(dataset=weighted, **how)
+    assert set(plain.runs[0].y_pred) == {0, 1}
+    assert set(one_class.runs[0].y_pred) == {1}  # rows of the other class weighed nothing
+    assert "fit is also given sample_weight, unheard_of" in str(one_class)
+    # A folder's runs are those of the same parameters.
+    assert plain.runs[0].identity != one_class.runs[0].identity

@@ -90,6 +90,7 @@ def read(text: str = GOOD) -> Recipe:
         ('name = "smile"', 'name = "hat"', "has a name twice"),
         ('name = "smile"', 'name = "smile"\ngroup = "hat"', "has a name twice"),
         ('name = "smile"', 'name = "smile"\ngroup = 3', "group = 3; expected a text"),
+        ('name = "hat"', 'name = "hat"\nrows = ["plane"]', "block 'hat' names the rows"),
         ("accuracy = 97.5", 'accuracy = "97.5"', "expected a number"),
         ("accuracy = 97.5", "accurate = 97.5", "has accurate"),
         ('title = "Two rows"', "title = ", "is no TOML"),
@@ -129,6 +130,15 @@ def test_params_may_be_for_all_rows_of_a_method() -> None:
     own = {"lr": 3e-4, "batch_size": 8}
     assert [row.params for row in hat.rows] == [own | {"lr": 1e-4}, own, {}]
     assert [row.params for row in smile.rows] == [own | {"lr": 1e-2}, own, {}]
+
+
+def test_a_block_may_have_its_own_rows_and_data() -> None:
+    own = 'name = "hat"\nrows = ["weighted"]\nprepare = "fairvision.datasets:load_faces"'
+    text = GOOD.replace('name = "hat"', own).replace("seeds = 2", 'seeds = 2\nprepare = "fairvision:make"')
+    hat, smile = plan(read(text), "faces", "small")
+    assert [row.label for row in hat.rows] == ["weighted"]
+    assert [row.label for row in smile.rows] == ["plain", "weighted"]
+    assert (hat.prepare, smile.prepare) == ("fairvision.datasets:load_faces", "fairvision:make")
 
 
 @pytest.mark.parametrize(("data", "scale"), [("celeba", "small"), ("faces", "full")])

@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import fairvision as fv
@@ -66,9 +67,9 @@ def test_its_figures_can_be_drawn(recipe: Recipe) -> None:
     assert shown == {figure.name for figure in recipe.figures}, "a figure of no block"
 
 
-def prepared(name: str, **load: Any) -> Any:
+def prepared(name: str, by: str | None = None, **load: Any) -> Any:
     (recipe,) = [recipe for recipe in RECIPES if recipe.name == name]
-    return recipe, lambda data: _prepare(recipe, recipe.data[data]["prepare"])(
+    return recipe, lambda data: _prepare(recipe, by or recipe.data[data]["prepare"])(
         fv.datasets.load(data, **load)
     )
 
@@ -105,3 +106,63 @@ def test_young_women_and_old_men() -> None:
     assert not train["age"].between(36, 39).any()
     counts = test.groupby(["age_bin", "gender"]).size().unstack()
     assert (counts["female"] == counts["male"]).all()
+
+
+needs_jlu = pytest.mark.skipif(
+    "jlu-age" not in [recipe.name for recipe in RECIPES], reason="the plugin is not installed"
+)
+
+
+def extreme(which: str, data: str, **load: Any) -> Any:
+    by = f"fairvision_jlu.recipes.extremes:{which}"
+    return prepared("jlu-extreme-bias", by, **load)[1](data)
+
+
+def cells(data: Any, part: str) -> Any:
+    own = data.split == part
+    return pd.crosstab(data.target[own], data.sensitive_features[own].iloc[:, 0]).to_numpy()
+
+
+@needs_jlu
+def test_extremes_have_no_exception_and_the_test_rows_no_bias() -> None:
+    load = {"n_samples": 300, "image_size": 24, "target": "eyeglasses", "sensitive": "hat"}
+    first, second, both = (
+        extreme(which, "faces", **load) for which in ("extreme_1", "extreme_2", "both_extremes")
+    )
+    n = cells(first, "train")[0, 0]
+    assert n > 30
+    np.testing.assert_array_equal(cells(first, "train"), [[n, 0], [0, n]])
+    np.testing.assert_array_equal(cells(second, "train"), [[0, n], [n, 0]])
+    assert set(cells(both, "train").ravel()) == {n // 2}
+    tests = []
+    for data in (first, second, both):
+        assert len(set(cells(data, "test").ravel())) == 1
+        images, groups = data.fit_params["spurious_data"]
+        spurious = data.split == "spurious"
+        np.testing.assert_array_equal(images, data.images[spurious])
+        assert groups.equals(data.sensitive_features.iloc[np.flatnonzero(spurious)])
+        assert len(set(cells(data, "spurious").ravel())) == 1
+        tests.append(data.images[data.split == "test"])
+    np.testing.assert_array_equal(tests[0], tests[1])
+    np.testing.assert_array_equal(tests[0], tests[2])
+
+
+@needs_jlu
+@pytest.mark.skipif(not os.environ.get("FAIRVISION_UTKFACE"), reason="no folder of photographs")
+@pytest.mark.parametrize(("target", "sensitive"), [("gender", "age"), ("old", "gender")])
+def test_extremes_of_age_and_gender(target: str, sensitive: str) -> None:
+    where = {"root": os.environ["FAIRVISION_UTKFACE"], "image_size": 16}
+    data = extreme("extreme_1", "utkface", target=target, sensitive=sensitive, **where)
+    frame = data.attributes.assign(split=data.split)
+    train, test = (frame[frame["split"] == part] for part in ("train", "test"))
+    assert set(train.loc[train["age"] <= 30, "gender"]) == {"female"}
+    assert set(train.loc[train["age"] >= 40, "gender"]) == {"male"}
+    assert not frame["age"].between(31, 39).any()
+    young = test[test["age"] <= 30]
+    for ages in (young["age"] <= 10, young["age"].between(11, 20), young["age"] >= 21):
+        assert (young[ages]["gender"] == "female").mean() == 0.5
+    if sensitive == "age":
+        words = data.sensitive_features["age"].to_numpy()
+        assert set(zip(words, data.attributes["age"] >= 40, strict=True)) == {
+            ("0-30", False), ("40+", True),
+        }  # fmt: skip

@@ -103,6 +103,17 @@ def test_several_attributes_and_many_classes(five_classes):
     assert model.history_[-1]["primary_loss"] < model.history_[0]["primary_loss"]
 
 
+def test_spurious_data_may_be_left_unread(biased, balanced):
+    def places(use, **more):
+        model = small(max_epochs=2, use_spurious_data=use)
+        model.fit(biased.images, biased.target, sensitive_features=biased.groups, **more)
+        return model.transform(biased.images[:20])
+
+    data = (balanced.images, balanced.groups)
+    np.testing.assert_array_equal(places(False, spurious_data=data), places(True))
+    assert not np.array_equal(places(True, spurious_data=data), places(True))
+
+
 def test_spurious_data_replace_the_groups(biased, balanced):
     data = (balanced.images, pd.Series(balanced.groups, name="square"))
     model = small(max_epochs=12).fit(biased.images, biased.target, spurious_data=data)

@@ -64,7 +64,9 @@ def compare(
     Parameters
     ----------
     dataset : str or Bunch
-        A registered data set (`fairvision.datasets.load`), or one already loaded.
+        A registered data set (`fairvision.datasets.load`), or one already loaded. What a
+        Bunch holds in ``fit_params``, a mapping, is passed to `fit` wherever it takes it
+        by name, the same with every seed: ``spurious_data`` of other images, say.
     methods : "all", sequence of str, or mapping
         Names of methods, or a mapping from the table's labels to names or to
         pairs (name, parameters).

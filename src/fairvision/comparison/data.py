@@ -53,6 +53,10 @@ def read_data(
         description["images"] = _content(data.images)
     # A folder's photographs may change between two calls of the same command.
     labels = joblib.hash((data.target, data.sensitive_features.to_numpy().astype(str)))
+    if data.get("fit_params"):
+        description["fit_params"] = {
+            name: joblib.hash(value) for name, value in data.fit_params.items()
+        }
     return data, {**description, "n": len(data.target), "labels": labels}
 
 
@@ -104,6 +108,8 @@ def data_notes(data: Bunch, split_by: str) -> list[str]:
             first = f", the first {data[names][0]!r}" if data.get(names) else ""
             notes.append(f"Left out: {n} {what}{first}.")
     notes.extend(data.get("remarks") or ())
+    if data.get("fit_params"):
+        notes.append(f"fit is also given {_list(set(data.fit_params))}, where a method takes it.")
     if split_by == "column":
         parts = Counter(str(part).lower() for part in data.split)
         for part in sorted(parts.keys() - {"train", "test"}):

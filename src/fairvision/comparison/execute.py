@@ -184,7 +184,8 @@ def fit_run(
         images, y, groups = _take(data, train)
         start = clock()
         shown = groups if method.groups_at_fit else None
-        fit_with_groups(estimator, images, y, sensitive_features=shown)
+        more = data.get("fit_params") or {}
+        fit_with_groups(estimator, images, y, sensitive_features=shown, **more)
         seconds = clock() - start + restored_seconds(_inner(estimator))
         return Fitted(estimator, train, test, seconds)
 

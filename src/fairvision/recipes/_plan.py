@@ -109,8 +109,6 @@ def plan(
             f"{sorted(recipe.scales(data))}."
         )
     own = common[scale]
-    chosen = own.get("rows", common.get("rows"))
-    rows = [row for row in recipe.rows if chosen is None or row.label in chosen]
     labels = {row.label for row in recipe.rows}
     where = {} if root is None else {"root": root}
     return tuple(
@@ -125,12 +123,13 @@ def plan(
             ),
             preset=own.get("preset", common.get("preset")),
             seeds=int(seeds or own.get("seeds", common.get("seeds", 3))),
-            prepare=own.get("prepare", common.get("prepare")),
+            prepare=_first("prepare", block, own, common),
             figures=_figures(recipe, block["name"], {"erm-balanced", *(row.label for row in rows)}),
             deviations=(*common.get("deviations", ()), *own.get("deviations", ())),
             group=block.get("group"),
         )
         for block in own.get("block", common.get("block", [{"name": "all"}]))
+        for rows in [_rows(recipe, block, own, common)]
     )
 
 
@@ -140,6 +139,15 @@ def _figures(recipe: Recipe, block: str, rows: set[str]) -> tuple[Drawing, ...]:
         for figure in recipe.figures
         if block in (figure.blocks or [block]) and rows >= set(figure.rows)
     )
+
+
+def _first(key: str, *parts: Mapping[str, Any]) -> Any:
+    return next((part[key] for part in parts if key in part), None)
+
+
+def _rows(recipe: Recipe, *parts: Mapping[str, Any]) -> list[Row]:
+    chosen = _first("rows", *parts)
+    return [row for row in recipe.rows if chosen is None or row.label in chosen]
 
 
 def _of(row: Row, labels: set[str], *parts: Mapping[str, Any]) -> dict[str, Any]:

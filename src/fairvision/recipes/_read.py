@@ -26,6 +26,7 @@ _TOP = {
     "paper",
 }  # fmt: skip
 _DATA = {"load", "compare", "prepare", "block", "params", "preset", "seeds", "rows", "deviations"}
+_BLOCK = {"name", "group", "load", "compare", "params", "prepare", "rows"}
 
 
 @dataclass(frozen=True)
@@ -246,17 +247,21 @@ def _check_data(entry: Any, rows: tuple[Row, ...], package: str, where: str) -> 
         _keys(part.get("params", {}), takers, f"{name}.params")
         if "prepare" in part:
             check_target(part["prepare"], package, f"{name}.prepare")
-        if unknown := sorted(set(part.get("rows", ())) - set(labels)):
-            raise InputError(f"{name} names the rows {unknown}; there are {labels}.")
-        _check_blocks(part.get("block", ()), takers, f"{name}.block")
+        _check_rows(part, labels, name)
+        _check_blocks(part.get("block", ()), labels, takers, package, f"{name}.block")
 
 
-def _check_blocks(blocks: Any, takers: set[str], where: str) -> None:
+def _check_blocks(
+    blocks: Any, labels: list[str], takers: set[str], package: str, where: str
+) -> None:
     for block in blocks:
         own = f"{where} {_text(block, 'name', where)!r}"
-        _keys(block, {"name", "group", "load", "compare", "params"}, own)
+        _keys(block, _BLOCK, own)
         _keys(block.get("compare", {}), set(COMPARE), f"{own}.compare")
         _keys(block.get("params", {}), takers, f"{own}.params")
+        if "prepare" in block:
+            check_target(block["prepare"], package, f"{own}.prepare")
+        _check_rows(block, labels, own)
         if "group" in block:
             _text(block, "group", own)
     names = [block["name"] for block in blocks]
@@ -264,6 +269,11 @@ def _check_blocks(blocks: Any, takers: set[str], where: str) -> None:
     # Both are found by name, in the table as among the paper's figures.
     if len(set(names)) < len(names) or groups & set(names):
         raise InputError(f"{where} has a name twice: {[*names, *sorted(filter(None, groups))]}.")
+
+
+def _check_rows(part: Mapping[str, Any], labels: list[str], where: str) -> None:
+    if unknown := sorted(set(part.get("rows", ())) - set(labels)):
+        raise InputError(f"{where} names the rows {unknown}; there are {labels}.")
 
 
 def _paper(found: Any, measures: set[str], where: str) -> dict[str, Any]:

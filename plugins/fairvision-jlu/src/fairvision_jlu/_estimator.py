@@ -62,6 +62,10 @@ class JLUClassifier(TorchClassifier):
         values of an attribute weigh the same: the heads then read the attribute
         and not the target that goes with it. False as published; then a strong
         correlation costs the target, too. Not applied to `spurious_data`.
+    use_spurious_data : bool, default=True
+        Whether the heads read `spurious_data` where `fit` is given it. False reads
+        the training rows' own groups all the same, so that a comparison on one
+        data set can show both.
 
     Attributes
     ----------
@@ -106,6 +110,7 @@ class JLUClassifier(TorchClassifier):
         head_lr: float = 0.01,
         standardize: bool = True,
         decorrelate: bool = True,
+        use_spurious_data: bool = True,
         weights: str | None = None,
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adamw",
         lr: float = 1e-3,
@@ -151,6 +156,7 @@ class JLUClassifier(TorchClassifier):
         self.head_lr = head_lr
         self.standardize = standardize
         self.decorrelate = decorrelate
+        self.use_spurious_data = use_spurious_data
 
     @all_or_nothing
     def fit(
@@ -189,7 +195,7 @@ class JLUClassifier(TorchClassifier):
         X, codes = self._check_training_data(X, y)
         groups: Groups | None = None
         self._secondary: Rows | None = None
-        if spurious_data is None:
+        if spurious_data is None or not self.use_spurious_data:
             groups = spurious = self._check_spurious(sensitive_features, len(codes))
         else:
             check_groups(sensitive_features, len(codes))

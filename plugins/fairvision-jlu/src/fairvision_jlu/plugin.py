@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fairvision.hookspecs import hookimpl
-from fairvision.types import Claims, Method, Needs, Reference
+from fairvision.types import Claims, Method, Metric, Needs, Reference
 
 FAIRVISION_API = (1, 0)
 
@@ -50,3 +50,14 @@ def fairvision_inprocessing() -> Iterable[Method]:
             },
         },
     )
+
+
+@hookimpl
+def fairvision_metrics() -> Iterable[Metric]:
+    for extreme, group, other in ((1, "first", "last"), (2, "last", "first")):
+        yield Metric(
+            f"extreme-{extreme}-accuracy",
+            f"fairvision_jlu._metrics:extreme_{extreme}_accuracy",
+            f"Accuracy where the first class meets the {group} group, or the last the {other}.",
+            reference=ALVI_2018,
+        )
