@@ -65,7 +65,7 @@ def _prepared(data: Bunch, share: dict[int, float]) -> Bunch:
     n_cell = min(map(len, left))
     for cell in left:
         y, group = frame.loc[cell[0], ["y", "group"]]
-        part[cell[: round(n_cell * share[int(y != group)])]] = "train"
+        part[cell[: int(n_cell * share[int(y != group)])]] = "train"
     return _with_parts(data, part.to_numpy(dtype="<U8"))
 
 

@@ -47,7 +47,7 @@ def embeddings(shown: Any) -> Any:
         panel.set_title(f"{run.method}\n{_probe(run)}", fontsize=9)
         panel.set(xticks=[], yticks=[])
     handles, labels = panel.get_legend_handles_labels()
-    how = {"loc": "outside lower center", "ncols": 4, "markerscale": 2}
+    how: dict[str, Any] = {"loc": "outside lower center", "ncols": 4, "markerscale": 2}
     figure.legend(handles, labels, fontsize=8, frameon=False, **how)
     return figure
 
