@@ -134,7 +134,9 @@ def test_params_may_be_for_all_rows_of_a_method() -> None:
 
 def test_a_block_may_have_its_own_rows_and_data() -> None:
     own = 'name = "hat"\nrows = ["weighted"]\nprepare = "fairvision.datasets:load_faces"'
-    text = GOOD.replace('name = "hat"', own).replace("seeds = 2", 'seeds = 2\nprepare = "fairvision:make"')
+    text = GOOD.replace('name = "hat"', own).replace(
+        "seeds = 2", 'seeds = 2\nprepare = "fairvision:make"'
+    )
     hat, smile = plan(read(text), "faces", "small")
     assert [row.label for row in hat.rows] == ["weighted"]
     assert [row.label for row in smile.rows] == ["plain", "weighted"]

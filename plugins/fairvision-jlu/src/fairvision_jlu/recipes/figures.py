@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 __all__ = ["embeddings"]
 
-_ROWS = 500  # of the test rows: enough to see, and t-SNE takes a second
-# Okabe and Ito's colours, which colour-blind readers can tell apart too.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_ROWS = 400  # of the test rows: enough to see, and t-SNE takes a second
 _MARKERS = ("o", "^", "s", "D")
 
 
@@ -45,7 +43,7 @@ def embeddings(shown: Any) -> Any:
                 *places[own].T, s=9, c=colour, marker=marker, linewidths=0, alpha=0.75, label=name
             )
         panel.set_title(f"{run.method}\n{_probe(run)}", fontsize=9)
-        panel.set(xticks=[], yticks=[])
+        panel.set(xticks=[], yticks=[])  # t-SNE's places have no unit
     handles, labels = panel.get_legend_handles_labels()
     how: dict[str, Any] = {"loc": "outside lower center", "ncols": 4, "markerscale": 2}
     figure.legend(handles, labels, fontsize=8, frameon=False, **how)
@@ -99,4 +97,5 @@ def _kinds(
         for j, s in enumerate(shapes):
             own = (group == g) & (shape == s)
             if own.any():
-                yield f"{g}, {s}", _COLOURS[i % len(_COLOURS)], _MARKERS[j], own
+                # The host's colours, which readers with any colour vision tell apart.
+                yield f"{g}, {s}", f"C{i}", _MARKERS[j], own
