@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout, 
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from threading import current_thread, main_thread
+from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +27,8 @@ __all__ = ["Pool", "run"]
 
 #: Seconds to wait for a worker, which a batch system may have to start.
 _PATIENCE = 300
+#: Seconds between two looks at a cluster that says nothing.
+_LOOK = 5
 _GONE = ("error", "lost", "cancelled")
 
 Work = Callable[[Any, int, Any], tuple[int, Any]]
@@ -36,13 +39,15 @@ class Pool:
     """How to start a task, how many at a time, and which errors say that its worker died.
 
     The number with an error is how many deaths it stands for. Not exact: tasks that waited
-    at the dead worker are blamed, too.
+    at the dead worker are blamed, too. `check` is called now and then, and raises where
+    nothing can come any more.
     """
 
     submit: Callable[[int, Any], Future[Any]]
     n_jobs: int
     deadly: Mapping[type[BaseException], int]
     exact: bool = True
+    check: Callable[[], None] = lambda: None
 
     def deaths(self, error: BaseException | None) -> int:
         return next((n for kind, n in self.deadly.items() if isinstance(error, kind)), 0)
@@ -68,7 +73,8 @@ def _futures(pool: Pool, items: Sequence[Any]) -> Iterator[tuple[int, Any]]:
             if not running:  # nothing else any more: whose worker dies now is at fault itself
                 i = suspects.popleft()
                 running[pool.submit(i, items[i])] = i
-            wait(running, return_when=FIRST_COMPLETED)
+            if not wait(running, timeout=_LOOK, return_when=FIRST_COMPLETED).done:
+                pool.check()
             for future in [future for future in running if future.done()]:
                 i = running.pop(future)
                 died = pool.deaths(_error(future))
@@ -108,6 +114,7 @@ def _dask(work: Work, shared: Any, where: Where, n_tasks: int) -> Iterator[Pool]
         if where.address is not None:
             n_jobs = _places(client, where.n_jobs)
         held: list[Any] = []
+        seen = [monotonic()]
         executor = client.get_executor(pure=False)
 
         def submit(i: int, item: Any) -> Future[Any]:
@@ -116,16 +123,29 @@ def _dask(work: Work, shared: Any, where: Where, n_tasks: int) -> Iterator[Pool]
                     client.wait_for_workers(1, timeout=_PATIENCE)
                     held[:] = [_given(client, shared)]
             except OSError as error:  # no worker comes back, or the scheduler is gone
-                raise RunError(
-                    f"the Dask cluster has no worker left: {error}. Finished runs are kept: run "
-                    "the same command again."
-                ) from error
+                raise _deserted(error) from error
             return executor.submit(work, held[0], i, item)
 
+        def check() -> None:
+            try:
+                some = client.nthreads()
+            except OSError as error:
+                raise _deserted(error) from error
+            seen[0] = monotonic() if some else seen[0]
+            if monotonic() - seen[0] > _PATIENCE:
+                raise _deserted(f"none for {_PATIENCE} seconds")
+
         # Somebody's cluster has already tried as often as it is told to.
-        ours = where.address is None
-        deadly = {KilledWorker: 1 if ours else MAX_DEATHS, CancelledError: 1}
-        yield Pool(submit, n_jobs, deadly, not ours)
+        deadly = {KilledWorker: 1 if where.address is None else MAX_DEATHS, CancelledError: 1}
+        yield Pool(submit, n_jobs, deadly, exact=False, check=check)
+
+
+def _deserted(why: object) -> RunError:
+    said = str(why).rstrip(".")
+    return RunError(
+        f"the Dask cluster has no worker left: {said}. Finished runs are kept: run the same "
+        "command again."
+    )
 
 
 def _given(client: Any, shared: Any) -> Any:
@@ -267,9 +287,14 @@ def _check_reachable(where: Where) -> None:
 
 def _unreachable(where: Where, error: Exception) -> RunError:
     name = "Dask" if where.backend == "dask" else "Ray"
+    said = str(error.__cause__ or error).partition("\n")[0][:400].rstrip(".")
+    if (
+        "RAY_AUTH_MODE is currently" in said
+    ):  # since 2.60 `ray start` asks for a token, and drivers send none
+        said = "it asks for a token, which is sent with the variable RAY_AUTH_MODE=token"
     at = (
         "on this machine cannot be started"
         if where.address is None
         else (f"at {where.address!r} cannot be reached")
     )
-    return RunError(f"the {name} cluster {at}: {error}. Nothing was run.")
+    return RunError(f"the {name} cluster {at}: {said}. Nothing was run.")

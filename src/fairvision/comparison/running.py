@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from fairvision.comparison.plan import MethodPlan, Plan, versions
 from fairvision.comparison.progress import EpochCallback, Progress
 from fairvision.comparison.split import split_rows
 from fairvision.comparison.store import Store
-from fairvision.comparison.where import DIED, MAX_DEATHS, Where
+from fairvision.comparison.where import DIED, Where
 from fairvision.comparison.workers import spread
 from fairvision.exceptions import DatasetError, FairvisionError, InputError, RunError
 from fairvision.plugins import clean, default_registry, describe
@@ -31,9 +32,11 @@ Outcome = Run | tuple[str, str]
 
 
 _DEATH = (
-    f"{MAX_DEATHS} worker processes died of it, mostly for want of memory; run the same command "
-    "again with fewer jobs"
+    "every worker process that was given it died of it, mostly for want of memory; run the same "
+    "command again with fewer jobs"
 )
+#: Runs share the global generators and the number of threads of their process.
+_ALONE = Lock()
 
 
 def rehearse(plan: Plan, data: Bunch) -> None:
@@ -149,7 +152,8 @@ def _work(
                 "versions for both."
             )
     try:
-        return i, _attempt(plan, data, task, callbacks)
+        with _ALONE:  # a worker with several threads may have joined a cluster meanwhile
+            return i, _attempt(plan, data, task, callbacks)
     except DatasetError as error:
         return i, error
 
