@@ -206,6 +206,46 @@ def test_resumed_is_as_never_interrupted(
     other = clone(gan).set_params(lr=0.5)
     with pytest.raises(InputError, match=r"is of a run with lr=0\.001"):
         other.fit(images)
+    with pytest.raises(InputError, match="is of a run with images="):
+        gan.fit(255 - images)
+
+
+def test_a_cache_holds_what_was_trained_and_nothing_else_is_taken_from_it(
+    fitted: ProgressiveGAN, images: NDArray[np.uint8], tmp_path: Path, monkeypatch: Any
+) -> None:
+    step, steps = Trainer.step, []
+    monkeypatch.setattr(Trainer, "step", lambda self: (steps.append(0), step(self))[1])
+    gan = clone(fitted).set_params(cache=tmp_path).fit(images)
+    assert steps
+    steps.clear()
+    found = clone(gan).set_params(verbose=1, checkpoint_steps=3).fit(images)
+    assert not steps
+    for one in (gan, found):
+        np.testing.assert_array_equal(weights(one), weights(fitted))
+        assert (one.history_, one.stopped_) == (fitted.history_, "")
+    changed = images.copy()
+    changed[7, 1, 2, 3] ^= 1
+    for other, shown in (
+        (gan, changed),
+        (gan, images[:-1]),
+        (clone(gan).set_params(random_state=4), images),
+        (clone(gan).set_params(lr=2e-3), images),
+    ):
+        steps.clear()
+        clone(other).fit(shown)
+        assert len(steps) == 48
+    for path in tmp_path.glob("*.pt"):
+        path.write_bytes(path.read_bytes()[:1000])
+    with pytest.warns(FairvisionWarning, match="cannot be read .* trained from its start"):
+        mended = clone(gan).fit(images)
+    np.testing.assert_array_equal(weights(mended), weights(fitted))
+    with pytest.raises(InputError, match="random_state is None, and a GAN in cache"):
+        clone(gan).set_params(random_state=None).fit(images)
+    with pytest.raises(InputError, match="checkpoint and cache are both given"):
+        clone(gan).set_params(checkpoint=tmp_path).fit(images)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        clone(gan).set_params(cache=tmp_path / "file").fit(images)
 
 
 def test_losses_that_are_no_numbers_stop_it(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,13 @@ import pytest
 from sklearn.utils import Bunch
 
 import fairvision as fv
-from fairvision.datasets import FaceGenerator
+from fairvision.datasets import FaceGenerator, load_faces
 from fairvision.exceptions import InputError
 from fairvision.nn import TorchClassifier
 from fairvision_latent import LatentPairSampler, ProgressiveGAN, pairs_figure
 from fairvision_latent._gan import GAN_PRESETS
+from fairvision_latent._small import small
+from fairvision_latent._training import Trainer
 from fairvision_latent.plugin import fairvision_preprocessing, fairvision_report_sections
 
 GENERATOR = FaceGenerator(24, correlation={("hat", "background"): 0.8})
@@ -59,6 +62,39 @@ def test_the_figure(faces: Bunch, variant: Any) -> None:
     figure.savefig(io.BytesIO())
     with pytest.raises(InputError, match="LatentPairSampler has made no pairs"):
         pairs_figure(made, faces.images, faces.target)
+
+
+@pytest.mark.filterwarnings("ignore:.* of the generated images are labelled")
+def test_a_run_that_was_killed_in_its_gan_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, steps = Trainer.step, []
+
+    def counted(self: Trainer) -> tuple[float, float]:
+        steps.append(self.step_number)
+        if len(steps) == stop:
+            raise KeyboardInterrupt
+        return step(self)
+
+    def compare(**more: Any) -> Any:
+        faces = load_faces(120, 32, target="hat", sensitive="background", random_state=0)
+        methods = {"pairs": ("latent-debiasing", small())}
+        how = {"seeds": 1, "max_epochs": 1, "n_boot": 0, "progress": False, "report": False}
+        return fv.compare(faces, methods, **how, **more)
+
+    stop = 0
+    (undisturbed,) = compare().runs
+    monkeypatch.setattr(Trainer, "step", counted)
+    stop = 9
+    how = {"out": tmp_path, "checkpoint_every": 1}
+    with pytest.raises(KeyboardInterrupt):
+        compare(**how)
+    steps.clear()
+    stop = 0
+    (run,) = compare(**how).runs
+    assert steps[0] == 6  # where its second stage ended
+    np.testing.assert_array_equal(run.y_score, undisturbed.y_score)
+    assert not list(tmp_path.rglob("*.pt*"))
 
 
 def test_the_stages_of_a_gan_are_shown(faces: Bunch) -> None:

@@ -26,6 +26,7 @@ from fairvision.exceptions import FairvisionWarning, GroupsRequiredError, InputE
 from fairvision.nn import TorchClassifier
 from fairvision_latent import LatentPairSampler, ProgressiveGAN
 from fairvision_latent._labels import Labellers, independence_weights, split_cells
+from fairvision_latent._training import Trainer
 
 PERFECT = FaceGenerator(24, correlation={("hat", "background"): 0.8})
 GAN = {"images_per_phase": 64, "final_images": 64, "max_width": 8, "latent_dim": 8}
@@ -306,6 +307,52 @@ def test_one_gan_for_many_targets(small: Bunch) -> None:
         made.fit(small.images, y, sensitive_features=a)
         assert made.generator_.estimator is gan
     assert all(torch.equal(p, q) for p, q in zip(weights, gan.generator_.parameters(), strict=True))
+
+
+def test_a_gan_in_a_cache_serves_every_target_and_goes_on(
+    small: Bunch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, steps = Trainer.step, []
+
+    def counted(self: Trainer) -> tuple[float, float]:
+        steps.append(self.step_number)
+        if len(steps) == stop:
+            raise KeyboardInterrupt
+        return step(self)
+
+    def fit(y: Any, a: Any, **params: Any) -> LatentPairSampler:
+        gan = ProgressiveGAN(**GAN, checkpoint_steps=5)
+        made = sampler(gan, classifier=Halving(), n_pairs=20, judge_fraction=0, **params)
+        made.fit_resample(small.images, y, sensitive_features=a)
+        return made
+
+    stop = 0
+    plain = fit(small.bright, small.warm)
+    monkeypatch.setattr(Trainer, "step", counted)
+    stop = 13
+    with pytest.raises(KeyboardInterrupt):
+        fit(small.bright, small.warm, cache=tmp_path)
+    stop = 0
+    steps.clear()
+    resumed = fit(small.bright, small.warm, cache=tmp_path)
+    assert steps[0] == 12  # where a stage ended
+    for name in ("z", "partners", "labels"):
+        np.testing.assert_array_equal(getattr(resumed.pairs_, name), getattr(plain.pairs_, name))
+    z = plain.pairs_.z
+    drawn = plain.generator_.generate(z)
+    np.testing.assert_array_equal(resumed.generator_.generate(z), drawn)
+    steps.clear()
+    turned = fit(small.warm, small.bright, cache=tmp_path)
+    assert not steps
+    np.testing.assert_array_equal(turned.generator_.generate(z), drawn)
+    for params in ({"random_state": 1}, {"generator_seed": 7}):
+        fit(small.warm, small.bright, cache=tmp_path, **params)
+    steps.clear()
+    fit(small.warm, small.bright, cache=tmp_path, generator_seed=7, random_state=2)
+    assert not steps  # one GAN for all seeds
+    fit(small.warm, small.bright, cache=tmp_path, random_state=None)
+    assert steps  # which could never be found again
+    assert len(list(tmp_path.glob("*.pt"))) == 3
 
 
 def test_a_gan_is_trained_on_the_rows_or_read(small: Bunch, tmp_path: Path) -> None:

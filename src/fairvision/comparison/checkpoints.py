@@ -11,7 +11,7 @@ from fairvision.nn import TrainingCheckpoint
 if TYPE_CHECKING:
     from fairvision.comparison.store import Store
 
-__all__ = ["checkpoints", "restored_seconds"]
+__all__ = ["checkpoints", "kept_in", "restored_seconds"]
 
 
 def checkpoints(
@@ -26,6 +26,11 @@ def checkpoints(
         return []
     folder, identity = store.checkpoint(method.label, seed), plan.identity(method, seed)
     return [TrainingCheckpoint(folder, every=every, keep=True, strict=False, tag=identity)]
+
+
+def kept_in(callbacks: Iterable[Any]) -> str | None:
+    """The folder of these trainings, for what a method trains that takes no callbacks."""
+    return next((str(cb.folder) for cb in callbacks if isinstance(cb, TrainingCheckpoint)), None)
 
 
 def restored_seconds(estimators: Iterable[Any]) -> float:

@@ -17,7 +17,7 @@ from sklearn.utils import Bunch
 from threadpoolctl import threadpool_limits
 
 from fairvision.base import accepts, compose, fit_with_groups
-from fairvision.comparison.checkpoints import restored_seconds
+from fairvision.comparison.checkpoints import kept_in, restored_seconds
 from fairvision.comparison.data import class_names
 from fairvision.comparison.evidence import collect, worst_cell
 from fairvision.comparison.plan import PLAIN_TRAINING, MethodPlan, Plan
@@ -107,6 +107,8 @@ def build(method: MethodPlan, plan: Plan, seed: int, callbacks: Sequence[Any] = 
         made = default_registry().make(which.name, which.preset, **params)
         if callbacks and "callbacks" in known:
             made.set_params(callbacks=[*(made.callbacks or ()), *callbacks])
+        if "cache" in known and made.cache is None and (folder := kept_in(callbacks)):
+            made.set_params(cache=folder)  # a generator, say, that is trained before the classifier
         return made
 
     if method.model is None:

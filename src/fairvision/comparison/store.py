@@ -286,7 +286,8 @@ class Store:
 
 def _kept(folder: Path) -> Iterator[Path]:
     """Trainings in a folder of checkpoints; of any other folder, nothing."""
-    return folder.glob("*.pt") if folder.suffix == _CHECKPOINT else iter(())
+    if folder.suffix == _CHECKPOINT:
+        yield from (*folder.glob("*.pt"), *folder.glob("*.pt.lock"))
 
 
 def _evidence(folder: Path) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from fairvision.nn.checkpoint import TrainingCheckpoint
 from fairvision.nn.classifier import TorchClassifier
 from fairvision.nn.distributed import ranks_of
 from fairvision.nn.export import Probabilities, as_module
+from fairvision.nn.identity import fingerprint
 from fairvision.nn.modules import FeatureClassifier, PretrainedClassifier
 from fairvision.nn.net import inference_size
 from fairvision.nn.objective import Objective, Step, cross_entropy
@@ -26,6 +27,7 @@ __all__ = [
     "as_module",
     "as_seed",
     "cross_entropy",
+    "fingerprint",
     "inference_size",
     "isolated_rng",
     "ranks_of",

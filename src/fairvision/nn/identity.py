@@ -30,8 +30,8 @@ def fingerprint(*values: Any) -> str:
     """A hash that is the same in another process, for what is the same there.
 
     Numbers, text, arrays, tensors and containers count by content; modules by structure
-    and weights; `Rows` by labels, weights and images (all that are in memory, 64 where
-    they are read on access); functions and classes by name; objectives and callbacks
+    and weights; `Rows` by labels, weights and images (all that are in memory, 64 and all
+    paths where they are read on access); functions and classes by name; objectives and callbacks
     by their settings; anything else by its class.
     """
     digest = hashlib.sha256()
@@ -98,4 +98,5 @@ def _images(images: Any) -> Iterator[Any]:
         yield from _parts(images)
     else:
         some = np.unique(np.linspace(0, len(images) - 1, _LOOKED_AT).astype(np.int64))
-        yield from _parts([len(images), np.asarray(take(images, some))])
+        paths = list(map(str, getattr(images, "paths", ())))
+        yield from _parts([len(images), paths, np.asarray(take(images, some))])

@@ -50,6 +50,13 @@ class LatentPairSampler(BaseEstimator):
         and fitted; in `sklearn.frozen.FrozenEstimator` it is used as it is, for as
         many targets as wanted. A module or function takes latents (n, latent_dim)
         and gives images of X's size, in 0..1 or uint8.
+    generator_seed : int or None, default=None
+        Of a GAN that is trained here; None takes one from `random_state`. With a
+        number one GAN serves every `random_state`.
+    cache : path or None, default=None
+        Folder for a GAN that is trained here, found again by its images, parameters and
+        seed: trained once, it serves every target, and one that was interrupted
+        goes on. Not used where `random_state` and `generator_seed` are no ints.
     latent_dim : int or None, default=None
         Of a module or function without such an attribute.
     variant : {"pair", "protected-only", "on-hyperplane"}, default="pair"
@@ -126,6 +133,8 @@ class LatentPairSampler(BaseEstimator):
         self,
         generator: Any = None,
         *,
+        generator_seed: int | None = None,
+        cache: Any = None,
         latent_dim: int | None = None,
         variant: Variant = "pair",
         domain_dependent: bool = False,
@@ -142,6 +151,8 @@ class LatentPairSampler(BaseEstimator):
         verbose: int = 0,
     ) -> None:
         self.generator = generator
+        self.generator_seed = generator_seed
+        self.cache = cache
         self.latent_dim = latent_dim
         self.variant = variant
         self.domain_dependent = domain_dependent
@@ -307,17 +318,27 @@ class LatentPairSampler(BaseEstimator):
                 generator = ProgressiveGAN.load(generator, device=self.device)
                 return Source(generator, None, X.shape[1:], torch.device("cpu"))
         if isinstance(generator, ProgressiveGAN):
-            generator = clone(generator).set_params(
-                device=self.device if generator.device == "auto" else generator.device,
-                verbose=max(self.verbose, generator.verbose),
-            )
-            if generator.random_state is None:
-                generator.set_params(random_state=self._seed())
-            generator.fit(X)
+            generator = self._own(generator).fit(X)
         elif isinstance(generator, nn.Module):
             generator = clone(generator, safe=False)  # a copy: modes and devices are its own
         where = torch.device("cpu" if device == "auto" else device)
         return Source(generator, self.latent_dim, X.shape[1:], where)
+
+    def _own(self, gan: ProgressiveGAN) -> ProgressiveGAN:
+        """A copy to train here: its seed, device and place are the sampler's where it has none."""
+        gan = clone(gan).set_params(
+            device=self.device if gan.device == "auto" else gan.device,
+            verbose=max(self.verbose, gan.verbose),
+        )
+        drawn = self._seed()  # drawn whether it is used or not: what follows is then the same
+        found_again = [gan.random_state, self.generator_seed, self.random_state]
+        if gan.random_state is None:
+            seed = drawn if self.generator_seed is None else self.generator_seed
+            gan.set_params(random_state=seed)
+        known = next((seed for seed in found_again if seed is not None), None)
+        if gan.checkpoint is None and gan.cache is None and isinstance(known, (int, np.integer)):
+            gan.set_params(cache=self.cache)
+        return gan
 
     # -- labels and hyperplanes ---------------------------------------------------
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
@@ -15,7 +18,7 @@ from torch import Tensor
 
 from fairvision.base import all_or_nothing, check_images, take
 from fairvision.exceptions import InputError
-from fairvision.nn import as_seed, isolated_rng, scale
+from fairvision.nn import Rows, as_seed, fingerprint, isolated_rng, scale
 from fairvision_latent._networks import Critic, Generator, draw_images, stage_widths
 from fairvision_latent._run import Run
 from fairvision_latent._training import Losses, Schedule, Trainer
@@ -36,6 +39,7 @@ GAN_PRESETS: dict[str, dict[str, Any]] = {
         "penalty_interval": 1,
     },
 }
+_PLACES = ("checkpoint", "cache", "device")
 _LEAST = {
     "latent_dim": 1,
     "max_width": 1,
@@ -80,6 +84,11 @@ class ProgressiveGAN(BaseEstimator):
         A folder. The state is kept there; a `fit` with the same parameters goes
         on from it, to the same weights as one that was never interrupted. Image
         sheets of each stage are written there, too.
+    cache : path or None, default=None
+        A folder that several trainings may share, in place of `checkpoint`: each has a file
+        there, named by a hash of all that decides its weights (images, parameters,
+        versions; of images that are read on access their paths, and 64). `fit` goes on from it; one
+        that ended is not done again. Processes that want the same GAN wait for the first.
     checkpoint_steps : int, default=1000
     n_samples : int, default=40
         Images on a sheet.
@@ -133,6 +142,7 @@ class ProgressiveGAN(BaseEstimator):
         drift: float = 1e-3,
         average_images: float = 5_000,
         checkpoint: Any = None,
+        cache: Any = None,
         checkpoint_steps: int = 1000,
         n_samples: int = 40,
         device: str = "auto",
@@ -152,6 +162,7 @@ class ProgressiveGAN(BaseEstimator):
         self.drift = drift
         self.average_images = average_images
         self.checkpoint = checkpoint
+        self.cache = cache
         self.checkpoint_steps = checkpoint_steps
         self.n_samples = n_samples
         self.device = device
@@ -193,15 +204,22 @@ class ProgressiveGAN(BaseEstimator):
         device = _device(self.device)
         with isolated_rng(as_seed(self.random_state), device):
             trainer = self._trainer(X, device)
-            run = Run(
-                trainer,
-                torch.randn(self.n_samples, self.latent_dim),
-                self._asked(),
-                self.checkpoint_steps,
-                None if self.checkpoint is None else Path(self.checkpoint),
-            )
-            run.resume()
-            run.train(show=self.verbose > 0)
+            asked = self._asked(X)
+            latents = torch.randn(self.n_samples, self.latent_dim)
+            run = Run(trainer, latents, asked, self.checkpoint_steps)
+            alone: AbstractContextManager[None] = nullcontext()
+            if self.checkpoint is not None:
+                run.sheets = Path(self.checkpoint)
+                run.file = run.sheets / "checkpoint.pt"
+            elif self.cache is not None:
+                name = fingerprint(
+                    asked, trainer.generator, trainer.critic, torch.__version__, device.type
+                )
+                run.file = Path(self.cache) / f"gan-{name}.pt"
+                alone = _held(run.file)
+            with alone:
+                run.resume()
+                run.train(show=self.verbose > 0)
         self.history_, self.stage_samples_, self.stopped_ = run.history, run.samples, run.stopped
         self.generator_ = trainer.average.eval()
         return self
@@ -211,6 +229,13 @@ class ProgressiveGAN(BaseEstimator):
             value = getattr(self, name)
             if not isinstance(value, (int, np.integer)) or value < least:
                 raise InputError(f"{name} is {value!r}; pass an int of {least} or more.")
+        if self.cache is not None and self.checkpoint is not None:
+            raise InputError("checkpoint and cache are both given; one folder is enough. Pass one.")
+        if self.cache is not None and not isinstance(self.random_state, (int, np.integer)):
+            raise InputError(
+                f"random_state is {self.random_state!r}, and a GAN in cache could never be found "
+                "again: the next would be another. Pass an int."
+            )
         for name in ("lr", "average_images"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)!r}; pass a number above 0.")
@@ -256,11 +281,13 @@ class ProgressiveGAN(BaseEstimator):
             average_images=self.average_images,
         )
 
-    def _asked(self) -> dict[str, Any]:
-        """The parameters that decide the weights."""
-        irrelevant = {"checkpoint", "checkpoint_steps", "device", "verbose", "image_size"}
+    def _asked(self, X: Any) -> dict[str, Any]:
+        """The parameters that decide the weights, and a hash of the images."""
+        irrelevant = {"checkpoint", "cache", "checkpoint_steps", "device", "verbose", "image_size"}
         params = {k: v for k, v in self.get_params().items() if k not in irrelevant}
-        return {**params, "random_state": repr(self.random_state), "shape": list(self.image_shape_)}
+        images = fingerprint(Rows(X, np.zeros(len(X))))
+        shape = list(self.image_shape_)
+        return {**params, "random_state": repr(self.random_state), "shape": shape, "images": images}
 
     # -- use ----------------------------------------------------------------------
 
@@ -300,7 +327,7 @@ class ProgressiveGAN(BaseEstimator):
             {k: v.cpu().contiguous() for k, v in self.generator_.state_dict().items()},
             path / "generator.safetensors",
         )
-        params = {k: v for k, v in self.get_params().items() if k not in ("checkpoint", "device")}
+        params = {k: v for k, v in self.get_params().items() if k not in _PLACES}
         params["random_state"] = self.random_state if isinstance(self.random_state, int) else None
         about = {
             "params": params,
@@ -339,3 +366,21 @@ def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(name)
+
+
+@contextmanager
+def _held(file: Path) -> Iterator[None]:
+    """Be the only one who trains this GAN; who comes second finds it trained."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{file}.lock")
+        lock.acquire()
+    except OSError as error:
+        raise InputError(
+            f"cache folder {str(file.parent)!r} cannot be written: {error.strerror or error}. Name "
+            "another folder, or pass cache=None."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

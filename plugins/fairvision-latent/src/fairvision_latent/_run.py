@@ -40,8 +40,10 @@ class Run:
         The parameters that decide the weights: a checkpoint must have the same.
     every : int
         Steps between two checkpoints.
-    folder : Path or None
-        Of the checkpoint and the image sheets.
+    file : Path or None
+        The checkpoint.
+    sheets : Path or None
+        A folder for an image sheet of every stage.
     history, samples, stopped
         As the estimator's `history_`, `stage_samples_` and `stopped_`.
     """
@@ -50,7 +52,8 @@ class Run:
     latents: Tensor
     asked: dict[str, Any]
     every: int
-    folder: Path | None
+    file: Path | None = None
+    sheets: Path | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     samples: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
     stopped: str = ""
@@ -89,10 +92,10 @@ class Run:
     def _draw(self) -> None:
         images = draw_images(self.trainer.average, self.latents)
         self.samples[self._resolution] = np.rint(images * 255).astype(np.uint8)
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
+        if self.sheets is not None:
+            self.sheets.mkdir(parents=True, exist_ok=True)
             sheet = contact_sheet(self.samples[self._resolution], scale=2)
-            sheet.save(self.folder / f"stage-{self._resolution:03d}.png")
+            sheet.save(self.sheets / f"stage-{self._resolution:03d}.png")
 
     # -- checkpoints --------------------------------------------------------------
 
@@ -103,28 +106,37 @@ class Run:
             "samples": {k: torch.from_numpy(v) for k, v in self.samples.items()},
             "state": self.trainer.state(),
         }
-        if self.folder is not None:
-            _write(self.folder / "checkpoint.pt", content)
+        if self.file is not None:
+            _write(self.file, content)
         self._good = copy.deepcopy(content)  # a state's tensors are the nets' own, which train on
 
     def resume(self) -> None:
-        """Go on from the folder's checkpoint, if it has one.
+        """Go on from the checkpoint, if there is one.
 
         Raises
         ------
         InputError
-            If that is of a run with other parameters.
+            If that is of a run with other parameters, or other images.
         """
-        path = None if self.folder is None else self.folder / "checkpoint.pt"
+        path = self.file
         if path is None or not path.exists():
             return
-        content = torch.load(path, weights_only=True, map_location="cpu")
+        try:
+            content = torch.load(path, weights_only=True, map_location="cpu")
+        except Exception as error:  # a damaged file raises anything
+            reason = str(error).partition("\n")[0]
+            warnings.warn(
+                f"{path} cannot be read ({reason}); the GAN is trained from its start.",
+                FairvisionWarning,
+                stacklevel=4,
+            )
+            return
         was = content["asked"]
         other = sorted(k for k in self.asked if was.get(k) != self.asked[k])
         if other:
             raise InputError(
                 f"{path} is of a run with {', '.join(f'{k}={was.get(k)!r}' for k in other)}. Pass "
-                "the same parameters to go on, or another folder to start anew."
+                "the same parameters and images to go on, or another folder to start anew."
             )
         self._good = content
         self._recall()
