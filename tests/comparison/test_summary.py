@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from fairvision.comparison import Comparison
-from fairvision.comparison.execute import Run
+from fairvision.comparison.execute import Run, fit_run
 from fairvision.comparison.summary import differences, measures, summarize
 
 Compare = Callable[..., Comparison]
@@ -121,5 +121,33 @@ def test_notes_say_what_the_interval_covers(compare: Compare, faces: Any) -> Non
     given = type(faces)(**{**faces, "split": split})
     fixed = compare(dataset=given, seeds=3, confounding=None, n_train=None, n_test=None)
     assert "the test rows are the same for every seed" in str(fixed)
-    assert "Not used: 7 rows of part 'val'." in str(fixed)
+    assert "Only for the calibrated threshold: 7 rows of part 'val'." in str(fixed)
     assert {(run.n_train, run.n_test) for run in fixed.runs} == {(329, 164)}
+
+
+def test_the_calibrated_threshold_is_of_validation_rows(
+    compare: Compare, methods: Any, faces: Any
+) -> None:
+    split = np.array(["train", "test", "valid", "other"])[np.arange(500) % 4]
+    given = type(faces)(**{**faces, "split": split})
+    how = {"confounding": None, "n_train": None, "n_test": None}
+    found = compare(methods, dataset=given, seeds=1, **how)
+    assert "Not used: 125 rows of part 'other'." in str(found)
+    plan, deo = found.plan, {}
+    for run in found.runs:
+        (method,) = [method for method in plan.methods if method.label == run.method]
+        fitted = fit_run(plan, given, method, run.seed).estimator
+        valid = np.flatnonzero(split == "valid")
+        scores = fitted.predict_proba(faces.images[valid])[:, 1]
+        n_positive = int(np.sum(faces.target[valid] == np.unique(faces.target)[1]))
+        assert np.sum(scores >= run.threshold) == n_positive
+        hat = faces.sensitive_features["hat"].to_numpy()[run.rows]
+        missed = run.y_score < run.threshold
+        positive = run.y_true == np.unique(faces.target)[1]
+        rates = [missed[positive & (hat == group)].mean() for group in np.unique(hat)]
+        deo[run.method] = abs(rates[0] - rates[1])
+        assert measures(run)["deo"][0] == pytest.approx(deo[run.method])
+        again = found.measure(["deo"]).loc[(run.method, "deo")]["value"]
+        assert again == pytest.approx(deo[run.method])
+    difference = found.differences.loc[("slow", "deo")]["value"]
+    assert difference == pytest.approx(deo["slow"] - deo["erm"])

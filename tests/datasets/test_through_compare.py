@@ -8,7 +8,7 @@ import fairvision as fv
 
 RUN = {"seeds": 1, "max_epochs": 1, "n_boot": 20, "progress": False, "report": False}
 EXPECTED = {
-    "celeba": (11, 6, "Not used: 6 rows of part 'valid'."),
+    "celeba": (11, 6, "Only for the calibrated threshold: 6 rows of part 'valid'."),
     "fairface": (17, 18, "Read as the bins they were: 9 ages"),
     "lfw": (7, 8, None),
     "ppb": (16, 7, None),

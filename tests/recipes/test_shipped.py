@@ -51,6 +51,8 @@ def test_its_measures_are_known_and_its_paper_is_that_of_its_method(recipe: Reci
     assert default_registry().find("method", recipe.method).descriptor.reference is not None
     labels = {row.label for row in recipe.rows} | {"erm-balanced"}
     assert {label for rows in recipe.paper.values() for label in rows} <= labels
+    blocks = [b for d in recipe.data for scale in recipe.scales(d) for b in plan(recipe, d, scale)]
+    assert set(recipe.paper) <= {b.name for b in blocks} | {b.group for b in blocks}
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)

@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from fairvision.base import check_groups, check_images
+from fairvision.comparison.split import VALIDATION
 from fairvision.datasets import load
 from fairvision.exceptions import InputError
 
@@ -113,7 +114,9 @@ def data_notes(data: Bunch, split_by: str) -> list[str]:
     if split_by == "column":
         parts = Counter(str(part).lower() for part in data.split)
         for part in sorted(parts.keys() - {"train", "test"}):
-            notes.append(f"Not used: {parts[part]} rows of part {part!r}.")
+            valid = part in VALIDATION and len(np.unique(data.target)) == 2
+            use = "Only for the calibrated threshold" if valid else "Not used"
+            notes.append(f"{use}: {parts[part]} rows of part {part!r}.")
     return notes
 
 

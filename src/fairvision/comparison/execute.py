@@ -21,9 +21,9 @@ from fairvision.comparison.checkpoints import kept_in, restored_seconds
 from fairvision.comparison.data import class_names
 from fairvision.comparison.evidence import collect, worst_cell
 from fairvision.comparison.plan import PLAIN_TRAINING, MethodPlan, Plan
-from fairvision.comparison.split import split_rows
+from fairvision.comparison.split import split_rows, validation_rows
 from fairvision.exceptions import InputError
-from fairvision.metrics import Evaluation, evaluate_predictions, leakage
+from fairvision.metrics import Evaluation, calibrated_threshold, evaluate_predictions, leakage
 from fairvision.plugins import default_registry, resolve
 
 __all__ = ["Fitted", "Run", "build", "execute", "fit_run"]
@@ -55,6 +55,9 @@ class Run:
     rows, y_true, y_pred : ndarray of shape (n_test,)
         Row numbers in the data set, classes, predicted classes.
     y_score : ndarray of shape (n_test,) or (n_test, n_classes), or None
+    threshold : float or None
+        The calibrated one of validation rows, if the data set some aside; else the test
+        rows' own is used.
     evidence : dict or None
         What a report shows of the fitted estimator, `fairvision.comparison.evidence`.
     """
@@ -74,6 +77,7 @@ class Run:
     y_true: NDArray[Any]
     y_pred: NDArray[Any]
     y_score: NDArray[np.float64] | None
+    threshold: float | None = None
     evidence: dict[str, Any] | None = None
 
 
@@ -207,6 +211,7 @@ def _measure(
     images, y_true, groups = _take(data, test)
     y_true = np.asarray(y_true)
     y_pred, y_score = _predict(estimator, images, groups, method.groups_at_predict)
+    threshold = _threshold(plan, data, method, estimator)
     # The control's own rows have no bias, so they could not say which way one is amplified.
     biased = split_rows(data, plan.split, seed)[0] if method.balanced else train
     evaluation = evaluate_predictions(
@@ -220,6 +225,7 @@ def _measure(
         # Bias amplification takes its directions from the training rows, and groups
         # that they lack are named.
         train=(data.target[biased], data.sensitive_features.iloc[biased]),
+        threshold=threshold,
     )
     return Run(
         identity=plan.identity(method, seed),
@@ -237,6 +243,7 @@ def _measure(
         y_true=y_true,
         y_pred=y_pred,
         y_score=y_score,
+        threshold=threshold,
         evidence=None
         if not plan.has_evidence(seed)
         else collect(
@@ -251,6 +258,19 @@ def _measure(
             seed=seed,
         ),
     )
+
+
+def _threshold(plan: Plan, data: Bunch, method: MethodPlan, estimator: Any) -> float | None:
+    """Where as many validation rows are predicted positive as are (Ramaswamy et al. 2021)."""
+    rows, classes = validation_rows(data, plan.split), np.unique(data.target)
+    if len(classes) != 2 or not len(rows):
+        return None
+    images, y, groups = _take(data, rows)
+    scores = _predict(estimator, images, groups, method.groups_at_predict)[1]
+    if scores is None:
+        return None
+    cut = calibrated_threshold(y, scores, pos_label=classes[1])
+    return min(cut, float(np.nextafter(scores.max(), np.inf)))  # a number, where nobody is positive
 
 
 def _predict(

@@ -176,10 +176,9 @@ def _message(error: Exception) -> str:
 def _check_suited(method: MethodPlan, data: Bunch) -> None:
     """Compare the data with what the method says it takes, before hours of training."""
     found = default_registry().find("method", method.name)
-    n_classes, n_groups = (
-        len(np.unique(data.target)),
-        len(data.sensitive_features.drop_duplicates()),
-    )
+    # Several columns of two values are no more than two groups each: a method that knows no more
+    # takes them one by one, or says at fit that it does not.
+    n_classes, n_groups = len(np.unique(data.target)), data.sensitive_features.nunique().max()
     for what, n, binary, more in (
         ("targets", n_classes, "binary", "multiclass"),
         ("groups", n_groups, "binary", "multiple"),

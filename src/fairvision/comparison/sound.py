@@ -47,6 +47,7 @@ def _check_numbers(run: Run) -> None:
         _need(isinstance(count, Integral) and 0 <= count < 2**63)
     _need(isinstance(run.n_steps, Integral | None))
     _need(isinstance(run.train_seconds, Real) and np.isfinite(run.train_seconds))
+    _need(isinstance(run.threshold, Real | None) and np.isfinite(run.threshold or 0.0))
 
 
 def _check_rows(run: Run) -> None:

@@ -14,7 +14,10 @@ from fairvision.base import check_groups
 from fairvision.datasets import biased_split
 from fairvision.exceptions import DatasetError, InputError
 
-__all__ = ["plan_split", "split_rows"]
+__all__ = ["plan_split", "split_rows", "validation_rows"]
+
+#: What data sets call the rows that are neither trained on nor tested.
+VALIDATION = ("valid", "val", "validation")
 
 Rows = NDArray[np.intp]
 
@@ -42,11 +45,14 @@ def plan_split(
     if counterexamples is not None and confounding is None:
         raise InputError("counterexamples goes with confounding; pass both, or neither.")
     by = "random" if data.get("split") is None else "column"
+    by = by if confounding is None else "confounding"
+    n_valid = len(validation_rows(data, {"by": by}))
     return {
-        "by": by if confounding is None else "confounding",
+        "by": by,
         "confounding": confounding,
         # Not there unless given: it is then no part of what a folder's runs must agree in.
         **({} if counterexamples is None else {"counterexamples": counterexamples}),
+        **({"n_validation": n_valid} if n_valid else {}),
         "n_train": n_train,
         "n_test": n_test,
         "test_size": test_size,
@@ -76,6 +82,17 @@ def split_rows(
     return _random(data, how["test_size"], seed)
 
 
+def validation_rows(data: Bunch, how: Mapping[str, Any]) -> Rows:
+    """Rows that the data's own column sets aside: thresholds are read from them, nothing else."""
+    if how["by"] != "column":
+        return np.empty(0, dtype=np.intp)
+    return np.flatnonzero(np.isin(_parts(data), VALIDATION))
+
+
+def _parts(data: Bunch) -> NDArray[np.str_]:
+    return np.char.lower(np.asarray(data.split).astype(str))
+
+
 def _biased(data: Bunch, how: Mapping[str, Any], seed: int, balanced: bool) -> tuple[Rows, Rows]:
     names = list(data.sensitive_features.columns)
     if len(names) != 1:
@@ -102,7 +119,7 @@ def _biased(data: Bunch, how: Mapping[str, Any], seed: int, balanced: bool) -> t
 
 
 def _given(data: Bunch) -> tuple[Rows, Rows]:
-    split = np.char.lower(np.asarray(data.split).astype(str))
+    split = _parts(data)
     train, test = np.flatnonzero(split == "train"), np.flatnonzero(split == "test")
     if not len(train) or not len(test):
         found = sorted(set(split.tolist()))

@@ -153,6 +153,7 @@ def of_runs(runs: Iterable[Run], groups: Any, metrics: Sequence[str], n_boot: in
                 metrics=asked,
                 n_boot=n_boot,
                 random_state=run.seed,
+                threshold=run.threshold,
             ).to_dict()
             for part in ("overall", "disparities"):
                 known |= {name: _triple(entry) for name, entry in evaluation[part].items()}
@@ -190,6 +191,7 @@ def _paired(run: Run, other: Run, groups: Any, n_boot: int) -> dict[str, Triple]
         labels=run.evaluation["classes"],
         n_boot=n_boot,
         random_state=run.seed,
+        thresholds=(run.threshold, other.threshold),
     )
     found = {str(name): _triple(row) for name, row in table.to_dict(orient="index").items()}
     mine, others = measures(run), measures(other)

@@ -44,6 +44,7 @@ def paired_difference(
     privileged: Any = None,
     min_support: int = 1,
     missing: str = "raise",
+    thresholds: tuple[float | None, float | None] = (None, None),
 ) -> pd.DataFrame:
     """Metrics of method A minus those of method B on the same rows.
 
@@ -57,6 +58,9 @@ def paired_difference(
     y_score_a, y_score_b : array-like of shape (n_samples,) or (n_samples, n_classes) or None
         Both, for metrics that read scores; those at the calibrated threshold
         take each method at its own.
+    thresholds : (float or None, float or None)
+        The calibrated ones, from :func:`calibrated_threshold` on validation data; else
+        from this data.
     sensitive_features, sample_weight, metrics, n_boot, random_state, level, interval, \
 pos_label, labels, score_labels, privileged, min_support, missing
         As in :func:`evaluate_predictions`. Several sensitive columns are crossed.
@@ -113,7 +117,11 @@ pos_label, labels, score_labels, privileged, min_support, missing
     if chosen.score_rates or chosen.score_disparities:
         tables.append(_by_scores(job, [pair for pair in scores if pair is not None]))
     if chosen.calibrated:
-        at = [at_threshold(data, pair[1], None) for pair in scores if pair is not None]
+        at = [
+            at_threshold(data, pair[1], threshold)
+            for pair, threshold in zip(scores, thresholds, strict=True)
+            if pair is not None
+        ]
         both = replace(at[0], y_pred=(at[0].y_pred[0], at[1].y_pred[0]))
         read_there = Chosen(disparities=chosen.calibrated)
         tables.append(_by_counts(replace(job, data=both, chosen=read_there)))
