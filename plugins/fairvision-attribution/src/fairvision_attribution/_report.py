@@ -16,7 +16,7 @@ from fairvision_attribution._estimator import AttributionNoise
 from fairvision_attribution._noise import NoisyImages
 from fairvision_attribution._regions import as_labels
 
-__all__ = ["attribution_figure"]
+__all__ = ["attribution_figure", "reliability"]
 
 _EXAMPLES = 5
 _PATCHED = 200  # pictures for the reliability diagram: hundreds of patches each
@@ -77,7 +77,7 @@ def attribution_figure(
 
 
 def _mean_map(axes: Any, sampler: AttributionNoise, X: Any) -> None:
-    mean = _as_picture(take(X, slice(0, 500))).mean(0)
+    mean = _as_picture(take(X, _some_rows(len(X), 500))).mean(0)
     axes.imshow(mean.mean(-1), cmap="gray", vmin=0, vmax=1)
     axes.imshow(sampler.mean_map_, cmap="inferno", alpha=0.5, vmin=0, vmax=1)
     if 0 < sampler.mask_.mean() < 1:
@@ -92,9 +92,7 @@ def _reliability(axes: Any, sampler: AttributionNoise, X: Any, groups: Any) -> N
     regions = sampler.attribution_
     given = check_groups(groups, len(X), required_by="attribution_figure")
     assert given is not None
-    labels = as_labels(given).iloc[:_PATCHED]
-    found = regions.calibration(take(X, slice(0, _PATCHED)), labels, n_bins=25)
-    results = [found] if isinstance(found, Calibration) else found
+    results = reliability(regions, X, as_labels(given))
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)
     for result in results:
         many = result.curve[result.curve["n"] >= 20]
@@ -103,6 +101,18 @@ def _reliability(axes: Any, sampler: AttributionNoise, X: Any, groups: Any) -> N
     axes.set(xlim=(0.3, 1), ylim=(0, 1), xlabel="probability", ylabel="accuracy")
     axes.legend(fontsize=7, loc="lower right")
     axes.set_title("Reliability of single patches,\ntest pictures", fontsize=9)
+
+
+def reliability(regions: Any, X: Any, labels: Any) -> list[Calibration]:
+    """Of single patches of a few of the pictures, one an attribute."""
+    rows = _some_rows(len(X), _PATCHED)
+    found = regions.calibration(take(X, rows), labels.iloc[rows], n_bins=25)
+    return [found] if isinstance(found, Calibration) else found
+
+
+def _some_rows(n: int, most: int) -> NDArray[np.intp]:
+    """Rows drawn at random: the first of photographs that are sorted by age are children."""
+    return np.sort(np.random.default_rng(0).permutation(n)[:most])
 
 
 def _when_hidden(
