@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import nn
 
+import fairvision as fv
 from fairvision.exceptions import InputError
 from fairvision.nn import (
     Batch,
@@ -30,9 +31,11 @@ from fairvision.nn import (
     Ranks,
     Step,
     TorchClassifier,
+    TrainingCheckpoint,
     isolated_rng,
     ranks_of,
 )
+from fairvision.testing import check_resumes
 
 # 45 rows in batches of 8: the last one has 5, which two processes cannot share alike.
 N_ROWS, BATCH = 45, 8
@@ -245,6 +248,33 @@ def installed(case: str) -> bool:
     return plugin is None or importlib.util.find_spec(f"fairvision_{plugin}") is not None
 
 
+def resumed(accelerator: Any) -> dict[str, int]:
+    """Epochs that were not done again, where the end was the same bit for bit."""
+    d, params = data(), {**COMMON, "max_epochs": 4, "accelerator": accelerator}
+
+    def drops(shape: tuple[int, ...]) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(768, 16), nn.ReLU())
+
+    def shaken(x: torch.Tensor) -> torch.Tensor:
+        return x + 0.1 * torch.randn_like(x)
+
+    erm = TorchClassifier(drops, train_transform=shaken, validation_fraction=0.2, **params)
+    kept = {"erm": check_resumes(erm, d["X"], d["y"], stop_after=2)}
+    for method in ("jlu", "db-vae"):
+        if installed(method.replace("-", "")):
+            model = fv.make(method, preset="quick", **params)
+            kept[method] = check_resumes(
+                model, d["X"], d["y"], stop_after=3, sensitive_features=d["groups"][:, 0]
+            )
+    return kept
+
+
+def unwritable(accelerator: Any, folder: str) -> str:
+    d, checkpoint = data(), TrainingCheckpoint(folder)
+    model = TorchClassifier(accelerator=accelerator, callbacks=[checkpoint], **COMMON)
+    return refused(lambda: model.fit(d["X"], d["y"]))
+
+
 def streams(ranks: Ranks) -> dict[str, torch.Tensor]:
     """What each process draws for itself, twice, and what all draw alike after that."""
     with isolated_rng(0):
@@ -279,6 +309,8 @@ def main(out: str) -> None:
     if "tuning" in results:
         results["seeds"] = refused(lambda: tuning(accelerator, random_state=rank))
     results["read"] = read(accelerator)
+    results["resumed"] = resumed(accelerator)
+    results["unwritable"] = unwritable(accelerator, f"{out}.rendezvous/below")
     results |= streams(ranks_of(accelerator))
     dist.barrier()
     torch.save(results, f"{out}.{rank}")

@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from skorch.callbacks import Callback
 
 import fairvision as fv
 from fairvision.exceptions import InputError
 from fairvision.nn import Ranks, TorchClassifier, TrainingCheckpoint
+from fairvision.testing import check_resumes
 
 accelerate = pytest.importorskip("accelerate", reason="the extra `accelerate` is not installed")
 
@@ -84,6 +86,14 @@ def test_processes_with_different_rows_or_seeds_are_refused(both: list[dict[str,
         assert "same data in the same order" in found["rows"]
         if "tuning" in found:
             assert "random_state of" in found["seeds"]
+
+
+def test_a_training_of_two_processes_goes_on_from_its_checkpoint(both: Any) -> None:
+    """Each process names a folder of its own, and only the first one's is used."""
+    for found in both:
+        assert found["resumed"]["erm"] == 2
+        assert set(found["resumed"].values()) == {2}
+        assert "cannot be made" in found["unwritable"]
 
 
 def test_draws_by_the_share_leave_the_common_stream_alone(both: list[dict[str, Any]]) -> None:
@@ -173,6 +183,47 @@ def test_a_schedule_steps_once_an_epoch(pictures: Any, make: Any) -> None:
     assert ours.net_.optimizer_.param_groups[0]["lr"] == pytest.approx(1e-5)
 
 
+@pytest.mark.parametrize("params", [{}, {"mixed_precision": "bf16"}], ids=["plain", "bf16"])
+def test_checkpoints_of_one_process(pictures: Any, make: Any, params: Any) -> None:
+    model = TorchClassifier(max_epochs=3, random_state=0, accelerator=make(**params))
+    kept = check_resumes(model, pictures.images, pictures.target, every=1, stop_after=2)
+    assert kept == 2
+
+
+class Stop(Callback):
+    only_watches = True
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        if len(net.history) == 3:
+            raise KeyboardInterrupt
+
+
+def test_gradients_are_scaled_and_the_scale_is_kept(
+    pictures: Any, make: Any, tmp_path: Path
+) -> None:
+    """What fp16 needs. The scaler is torch's for CPUs, as there is no other without a GPU."""
+
+    def trained(*callbacks: Any) -> tuple[TorchClassifier, float]:
+        accelerator = make()
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=3)
+        params = {"max_epochs": 4, "batch_size": 16, "random_state": 0}
+        model = TorchClassifier(accelerator=accelerator, callbacks=[*callbacks], **params)
+        return model.fit(pictures.images, pictures.target), accelerator.scaler.get_scale()
+
+    whole, scale = trained()
+    assert scale > 4
+    checkpoint = TrainingCheckpoint(tmp_path, every=2)
+    with pytest.raises(KeyboardInterrupt):
+        trained(checkpoint, Stop())
+    resumed, same = trained(checkpoint)
+    assert resumed.net_.n_restored_ == 2
+    assert same == scale
+    plain = TorchClassifier(max_epochs=4, batch_size=16, random_state=0)
+    expected = plain.fit(pictures.images, pictures.target).predict_proba(pictures.images)
+    for model in (whole, resumed):  # a scale is a power of two, which rounds nothing
+        np.testing.assert_array_equal(model.predict_proba(pictures.images), expected)
+
+
 def test_cloned_shared_and_not_saved(pictures: Any, make: Any, tmp_path: Path) -> None:
     accelerator = make()
     model = fitted(pictures, accelerator=accelerator)
@@ -188,8 +239,6 @@ def test_cloned_shared_and_not_saved(pictures: Any, make: Any, tmp_path: Path) -
 def test_what_it_cannot_train_by_is_refused(
     pictures: Any, make: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="this one has an accelerator"):
-        fitted(pictures, accelerator=make(), callbacks=[TrainingCheckpoint(tmp_path)])
     with pytest.raises(InputError, match=r"'gpu'; pass an accelerate\.Accelerator"):
         fitted(pictures, accelerator="gpu")
     with pytest.raises(InputError, match="Leave device='auto'"):

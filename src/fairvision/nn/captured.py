@@ -33,6 +33,7 @@ def capture(net: ObjectiveNet) -> dict[str, Any]:
         "module": net.module_.state_dict(),
         "trained": {name: p.requires_grad for name, p in net.module_.named_parameters()},
         "optimizer": _plain(net.optimizer_.state_dict()),
+        "scaler": None if (scaler := _scaler(net)) is None else _plain(scaler.state_dict()),
         "objective": _plain(net.objective.state_dict()),
         "callbacks": {name: _callback_state(callback) for name, callback in net.callbacks_},
         "history": [
@@ -48,6 +49,8 @@ def restore(net: ObjectiveNet, state: Mapping[str, Any]) -> None:
     for name, parameter in net.module_.named_parameters():
         parameter.requires_grad_(state["trained"][name])
     net.optimizer_.load_state_dict(state["optimizer"])
+    if (scaler := _scaler(net)) is not None:
+        scaler.load_state_dict(state["scaler"])
     net.objective.load_state_dict(state["objective"])
     for name, callback in net.callbacks_:
         if name in state["callbacks"]:
@@ -67,6 +70,11 @@ def check_callback(name: str, callback: Any) -> None:
                 "TrainingCheckpoint cannot keep. Give it state_dict() and load_state_dict(state), "
                 "or leave one of the two out."
             )
+
+
+def _scaler(net: ObjectiveNet) -> Any:
+    """What an accelerator scales the gradients of fp16 by, or None."""
+    return getattr(getattr(net, "accelerator", None), "scaler", None)
 
 
 def _callback_state(callback: Any) -> Any:

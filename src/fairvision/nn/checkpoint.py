@@ -18,6 +18,7 @@ from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn.captured import capture, check_callback, restore
 from fairvision.nn.identity import fingerprint, random_states
 from fairvision.nn.objective import Objective
+from fairvision.nn.ranks import ALONE, Ranks
 from fairvision.nn.rows import Rows
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class TrainingCheckpoint(Callback):
     InputError
         At the start of the training: if `random_state` is None (its checkpoint could never
         be found again), a callback or an objective has a state that nobody can
-        read, the training is spread over processes, or the folder cannot be made.
+        read, or the folder cannot be made.
 
     Notes
     -----
@@ -69,6 +70,9 @@ class TrainingCheckpoint(Callback):
     stopping among them. A callback may have ``state_dict()`` and
     ``load_state_dict(state)`` instead. A `train_transform` with a state of its own
     (a generator, a counter) starts anew; torchvision's have none.
+
+    Of several processes that train one model, only the first reads and writes: nobody else has
+    to see the folder. A checkpoint belongs to their number.
 
     The file is read with ``weights_only=True``, which runs nothing. It is written aside and
     renamed; one that is damaged counts as none.
@@ -107,7 +111,7 @@ class TrainingCheckpoint(Callback):
             if not isinstance(self.every, (int, np.integer)) or self.every < 1:
                 raise InputError(f"every is {self.every!r}; pass epochs, an int of 1 or more.")
             _check_keepable(net, asked)
-            return Slot(self, net, identity(net, rows, held_out, asked, self.tag))
+            return Slot(self, net, identity(net, rows, held_out, asked, self.tag), rows.ranks)
         except InputError as error:
             if self.strict:
                 raise
@@ -125,6 +129,8 @@ class Slot:
         Initialised, before its first epoch.
     name : str
         Of the training.
+    ranks : Ranks
+        The processes that do it.
 
     Attributes
     ----------
@@ -132,31 +138,43 @@ class Slot:
         Whether the training that was found on disk had ended.
     """
 
-    def __init__(self, checkpoint: TrainingCheckpoint, net: ObjectiveNet, name: str) -> None:
-        self.net, self.name = net, name
+    def __init__(
+        self, checkpoint: TrainingCheckpoint, net: ObjectiveNet, name: str, ranks: Ranks = ALONE
+    ) -> None:
+        self.net, self.name, self.ranks = net, ranks.told(name.encode()).decode(), ranks
         self.every, self.keep = checkpoint.every, checkpoint.keep
-        self.path = Path(checkpoint.folder) / f"{name}.pt"
-        self.aside = self.path.with_name(f".{name}.pt.partial")
+        self.path = Path(checkpoint.folder) / f"{self.name}.pt"
+        self.aside = self.path.with_name(f".{self.name}.pt.partial")
         self.finished = False
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"the folder of TrainingCheckpoint, {self.path.parent}, cannot be made: "
-                f"{error.strerror or error}. Pass another."
-            ) from error
+        self._make_folder()
         # Written and read once before hours are spent on what could not be.
-        fresh = self._decode(self._encode(finished=False))
+        fresh = self._decode(_packed(self._state(finished=False)))
         if (found := self._read()) is not None:
             try:
-                restore(net, found)
+                self._restore(found)
                 self.finished = found["finished"]
             except Exception:  # of another version of a method, say
-                restore(net, fresh)
+                self._restore(fresh)
+
+    def _make_folder(self) -> None:
+        problem = ""
+        if self.ranks.rank == 0:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                problem = error.strerror or str(error)
+        if problem := self.ranks.told(problem.encode()).decode():
+            raise InputError(
+                f"the folder of TrainingCheckpoint, {self.path.parent}, cannot be made: "
+                f"{problem}. Pass another."
+            )
 
     def save(self, *, finished: bool = False) -> None:
         """Replace the file; a disk that is full costs the checkpoint, not the training."""
-        content = self._encode(finished=finished)
+        state = self._state(finished=finished)
+        if self.ranks.rank:
+            return
+        content = _packed(state)
         try:
             with self.aside.open("wb") as file:
                 file.write(content)
@@ -175,15 +193,22 @@ class Slot:
 
     def end(self) -> None:
         """Remove the file of a training that is over."""
-        if not self.keep:
+        if not self.keep and self.ranks.rank == 0:
             for path in (self.path, self.aside):
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
 
-    def _encode(self, *, finished: bool) -> bytes:
-        buffer = io.BytesIO()
-        torch.save({"name": self.name, "finished": finished, **capture(self.net)}, buffer)
-        return buffer.getvalue()
+    def _state(self, *, finished: bool) -> dict[str, Any]:
+        state = capture(self.net)
+        # What is drawn for a share of a batch is drawn by each process for itself.
+        own = _packed({"random": state.pop("random"), "stream": self.ranks.stream})
+        each = [self._decode(content) for content in self.ranks.each(own)]
+        return {"name": self.name, "finished": finished, **state, "processes": each}
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        own = state["processes"][self.ranks.rank]
+        restore(self.net, {**state, "random": own["random"]})
+        self.ranks.stream = own["stream"]
 
     def _decode(self, content: bytes) -> dict[str, Any]:
         try:
@@ -196,11 +221,22 @@ class Slot:
             ) from error
 
     def _read(self) -> dict[str, Any] | None:
+        content = b""
+        if self.ranks.rank == 0:
+            with suppress(OSError):
+                content = self.path.read_bytes()
+        content = self.ranks.told(content)
         try:
-            found = self._decode(self.path.read_bytes())
+            found = self._decode(content)
             return found if found["name"] == self.name else None
         except Exception:  # none, damaged, or something else altogether
             return None
+
+
+def _packed(state: Mapping[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    return buffer.getvalue()
 
 
 def identity(
@@ -208,7 +244,8 @@ def identity(
 ) -> str:
     """A name for the training that `net` is about to do."""
     objective = type(net.objective)
-    optimizer = net.optimizer_
+    optimizer: Any = getattr(net.optimizer_, "optimizer", net.optimizer_)  # inside accelerate's
+    precision = getattr(getattr(net, "accelerator", None), "mixed_precision", None)
     return fingerprint(
         tag,
         torch.__version__,
@@ -222,6 +259,7 @@ def identity(
         [cb for _, cb in net.callbacks_ if not getattr(cb, "only_watches", False)],
         [rows, held_out],
         random_states(),
+        [rows.ranks.size, str(precision)],
     )
 
 
@@ -230,11 +268,6 @@ def _check_keepable(net: ObjectiveNet, asked: Mapping[str, Any]) -> None:
         raise InputError(
             "random_state is None, and TrainingCheckpoint could never find the training again: "
             "the next one would be another. Pass an int."
-        )
-    if getattr(net, "accelerator", None) is not None:
-        raise InputError(
-            "TrainingCheckpoint keeps a training in one process; this one has an accelerator. "
-            "Leave one of the two out."
         )
     kind = type(net.objective)
     if kind is not Objective and kind.state_dict is Objective.state_dict:

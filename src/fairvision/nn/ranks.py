@@ -87,6 +87,15 @@ class Ranks:
             states = [torch.cuda.get_rng_state(device) for device in devices]
             self._own = [torch.get_rng_state(), *states]
 
+    @property
+    def stream(self) -> list[Tensor]:
+        """Where the random stream of this process's own is; empty before its first draw."""
+        return list(self._own)
+
+    @stream.setter
+    def stream(self, states: list[Tensor]) -> None:
+        self._own = list(states)
+
     # -- what they put together ---------------------------------------------------
 
     def sum(self, x: Tensor) -> Tensor:
@@ -120,6 +129,20 @@ class Ranks:
         if isinstance(x, Tensor):
             return shared.to(x.device)
         return shared.cpu().numpy() if isinstance(x, np.ndarray) else type(x)(shared.item())
+
+    def told(self, content: bytes) -> bytes:
+        """What the first process has, of whatever length; what the others pass is not looked at."""
+        if self.size == 1:
+            return content
+        n = self.same(len(content))
+        return bytes(self.same(_numbers(content if self.rank == 0 else bytes(n))).tobytes())
+
+    def each(self, content: bytes) -> list[bytes]:
+        """What every process has, of whatever length, in their order."""
+        lengths = self.gather(torch.tensor([len(content)], device=self.device)).tolist()
+        numbers = torch.from_numpy(_numbers(content)).to(self.device)
+        whole = self.gather(numbers).cpu().split(lengths)
+        return [part.numpy().tobytes() for part in whole]
 
     def average(self, parameters: Iterable[Tensor]) -> None:
         """Replace each gradient by its mean over the processes."""
@@ -212,6 +235,10 @@ class Ranks:
 
 
 ALONE = Ranks()
+
+
+def _numbers(content: bytes) -> np.ndarray:
+    return np.frombuffer(bytearray(content), dtype=np.uint8)  # a copy, that may be written to
 
 
 class _Sum(torch.autograd.Function):
