@@ -128,7 +128,7 @@ class Method(_Named):
     targets : tuple of {"binary", "multiclass"}
         The classification targets it takes.
     groups : tuple of {"binary", "multiple"}
-        How many groups it takes: two, or more than two.
+        How many groups a sensitive column may have: two, or more than two.
     presets : mapping of str to mapping
         Parameter sets by name; ``"quick"`` for a CPU, ``"paper"`` as published.
     claims : Claims
