@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
+from sklearn.utils import Bunch
 
 from fairvision.datasets import biased_split, load_faces, subset
 from fairvision.exceptions import DatasetError
@@ -116,6 +117,56 @@ def test_sizes_default_to_what_there_is(rows):
     with pytest.raises(DatasetError, match=f"n_train can be {train.sum()} at most"):
         biased_split(rows, target="blond", confounder="eyeglasses", n_test=int(test.sum()),
                      n_train=int(train.sum()) + 200, random_state=0)  # fmt: skip
+
+
+def test_rows_of_each_part_come_from_that_part(rows):
+    """People who are in one part only stay in it, in the control too."""
+    part = np.random.default_rng(2).choice(["Train", "valid", "test"], len(rows))
+    faces = Bunch(attributes=rows, split=part)
+    asked = {"target": "blond", "confounder": "gender", "random_state": 0}
+    biased = biased_split(faces, **asked, n_train=1000, n_test=400)
+    control = biased_split(faces, **asked, n_train=1000, n_test=400, balanced=True)
+    for split in (biased, control):
+        assert (part[split.train] == "Train").all()
+        assert (part[split.test] == "test").all()
+    assert_array_equal(counts(biased, "train"), [[475, 25], [25, 475]])
+    assert_array_equal(counts(control, "train"), np.full((2, 2), 250))
+    assert_array_equal(biased.test, control.test)
+    # As much as there is: all of the smallest cell of the test part.
+    full = biased_split(faces, **asked)
+    assert (counts(full, "test") == full.table["available_test"].min()).all()
+    cells = rows[part == "Train"].groupby(["blond", "gender"]).size().to_numpy()
+    assert_array_equal(full.table["available"], cells)
+    everywhere = biased_split(rows, **asked, n_train=1000, n_test=400)
+    assert set(part[everywhere.train]) == {"Train", "valid", "test"}
+
+
+def test_a_part_with_too_few_rows_is_named_with_its_counts():
+    target, confounder = np.tile([0, 0, 1, 1], 50), np.tile([0, 1], 100)
+    part = np.repeat(["train", "test"], [180, 20])
+    asked = {"target": target, "confounder": confounder, "split": part, "rate": 0.8}
+    with pytest.raises(DatasetError) as caught:
+        biased_split(None, **asked, n_train=120, n_test=24)
+    said = str(caught.value)
+    assert "Too few rows in the parts 'train' and 'test': " in said
+    assert "0 / 0 has 45 in 'train' and needs 48; 0 / 0 has 5 in 'test' and needs 6" in said
+    assert "1 / 0 has 5 in 'test' and needs 6" in said
+    assert "n_train can be 112 at most" in said
+    with pytest.raises(
+        DatasetError, match=r"needs the values 'train' and 'test'.*\['train', 'val'"
+    ):
+        biased_split(None, **{**asked, "split": np.repeat(["train", "val"], 100)})
+    with pytest.raises(DatasetError, match=r"split has shape \(3,\); pass one part for 200 rows"):
+        biased_split(None, **{**asked, "split": part[:3]})
+
+
+def test_without_parts_the_rows_are_those_of_earlier_versions():
+    """Or comparisons on disk would go on with other rows than they began with."""
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"t": rng.random(900) < 0.5, "c": rng.random(900) < 0.4})
+    split = biased_split(rows, target="t", confounder="c", n_train=200, n_test=40, random_state=3)
+    assert split.train[:4].tolist() == [648, 883, 549, 352]
+    assert split.test[:4].tolist() == [855, 523, 134, 211]
 
 
 @settings(max_examples=40, deadline=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import fairvision as fv
+from fairvision.exceptions import DatasetError
 
 RUN = {"seeds": 1, "max_epochs": 1, "n_boot": 20, "progress": False, "report": False}
 EXPECTED = {
@@ -13,6 +14,25 @@ EXPECTED = {
     "lfw": (7, 8, None),
     "ppb": (16, 7, None),
 }
+
+
+def test_a_confounded_run_keeps_to_the_parts(official):
+    """CelebA's parts are of different people."""
+    given = {"root": str(official("celeba", n=40)), "image_size": 16}
+    asked = {"confounding": 0.6, "control": True, "n_train": 8, "n_test": 4, **RUN}
+    found = fv.compare("celeba", ["erm"], dataset_params=given, **asked)
+    data = fv.datasets.load("celeba", **given)
+    assert len(found.runs) == 2
+    for run in found.runs:
+        assert set(data.split[run.rows]) == {"test"}
+        assert (run.n_train, run.n_test) == (8, 4)
+    notes = "\n".join(found.notes())
+    assert "Training rows are drawn from part 'train', test rows from part 'test'." in notes
+    assert "Not used: 10 rows of part 'valid'." in notes
+    # A folder's runs from before drew from all parts: they are done again.
+    assert found.plan.split["parts"] == "column"
+    with pytest.raises(DatasetError, match=r"in the parts .* in 'test' and needs 3"):
+        fv.compare("celeba", ["erm"], dataset_params=given, **{**asked, "n_test": 12})
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -100,8 +100,9 @@ def compare(
     confounding : float or None
         Train on rows balanced in the target where the second group fills this
         share of the last class (and its counterpart of the first), test on rows
-        balanced over target x group: `fairvision.datasets.biased_split`. None
-        splits by the data's own column of train and test, or at random.
+        balanced over target x group: `fairvision.datasets.biased_split`; from the
+        data's own parts train and test, where they have them. None splits by that
+        column, or at random.
     counterexamples : float or None, default=None
         With `confounding`: the second group's share in the other classes; None takes
         ``1 - confounding``.
@@ -192,7 +193,7 @@ def compare(
             summary=summarize(runs),
             differences=differences(runs, data.sensitive_features, baseline, n_boot),
             sensitive_features=data.sensitive_features,
-            data_notes=(*data_notes(data, split["by"]), *notes),
+            data_notes=(*data_notes(data, split), *notes),
             baseline=baseline,
             out=None if store is None else store.out,
             reused=reused,

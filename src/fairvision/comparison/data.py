@@ -96,7 +96,7 @@ def class_names(data: Bunch) -> list[str]:
     return [str(n) for n in (labels if names is None or len(names) != len(labels) else names)]
 
 
-def data_notes(data: Bunch, split_by: str) -> list[str]:
+def data_notes(data: Bunch, split: Mapping[str, Any]) -> list[str]:
     """What the data are, and what was left out of them."""
     groups = data.sensitive_features
     sensitive = "; ".join(f"{name} ({_list(set(groups[name]))})" for name in groups.columns)
@@ -111,10 +111,13 @@ def data_notes(data: Bunch, split_by: str) -> list[str]:
     notes.extend(data.get("remarks") or ())
     if data.get("fit_params"):
         notes.append(f"fit is also given {_list(set(data.fit_params))}, where a method takes it.")
-    if split_by == "column":
+    if "parts" in split:
+        notes.append("Training rows are drawn from part 'train', test rows from part 'test'.")
+    if split["by"] == "column" or "parts" in split:
         parts = Counter(str(part).lower() for part in data.split)
         for part in sorted(parts.keys() - {"train", "test"}):
-            valid = part in VALIDATION and len(np.unique(data.target)) == 2
+            kept = "n_validation" in split and part in VALIDATION
+            valid = kept and len(np.unique(data.target)) == 2
             use = "Only for the calibrated threshold" if valid else "Not used"
             notes.append(f"{use}: {parts[part]} rows of part {part!r}.")
     return notes

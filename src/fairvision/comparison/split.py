@@ -44,7 +44,8 @@ def plan_split(
         raise InputError(f"test_size is {test_size!r}; pass a share between 0 and 1.")
     if counterexamples is not None and confounding is None:
         raise InputError("counterexamples goes with confounding; pass both, or neither.")
-    by = "random" if data.get("split") is None else "column"
+    has_parts = data.get("split") is not None
+    by = "column" if has_parts else "random"
     by = by if confounding is None else "confounding"
     n_valid = len(validation_rows(data, {"by": by}))
     return {
@@ -53,6 +54,8 @@ def plan_split(
         # Not there unless given: it is then no part of what a folder's runs must agree in.
         **({} if counterexamples is None else {"counterexamples": counterexamples}),
         **({"n_validation": n_valid} if n_valid else {}),
+        # Runs that drew from all parts are done again: people were in both sets.
+        **({"parts": "column"} if has_parts and confounding is not None else {}),
         "n_train": n_train,
         "n_test": n_test,
         "test_size": test_size,
@@ -68,8 +71,9 @@ def split_rows(
     ----------
     data : Bunch
     how : mapping
-        From `plan_split`: with a known bias, by the data's own column, or at
-        random, stratified by target x group.
+        From `plan_split`: with a known bias (the rows of each part from that part, where
+        the data name parts), by the data's own column, or at random, stratified by
+        target x group.
     seed : int
     balanced : bool, default=False
         Train on as many rows without the bias, where `how` has one; the test

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,43 @@ def _cells(n_class: int, shares: NDArray[np.float64]) -> NDArray[np.int64]:
     return counts
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """The rows that may be drawn, and how many there are in each cell."""
+
+    may_train: NDArray[np.bool_]
+    may_test: NDArray[np.bool_]
+    n_train: NDArray[np.int64]
+    n_test: NDArray[np.int64]
+    apart: bool
+
+    def room(self, test: int) -> NDArray[np.int64]:
+        """Rows for training that are left when `test` of each cell are taken to test on."""
+        return self.n_train if self.apart else self.n_train - test
+
+
+def _rows(data: Any, split: Any, cell: NDArray[np.int64], shape: tuple[int, int]) -> _Rows:
+    if split is None and isinstance(data, Bunch):
+        split = data.get("split")
+    may = (np.ones(len(cell), dtype=bool),) * 2
+    if split is not None:
+        parts = np.char.lower(np.asarray(split).astype(str))
+        if parts.shape != cell.shape:
+            raise DatasetError(
+                f"split has shape {parts.shape}; pass one part for {len(cell)} rows."
+            )
+        may = (parts == "train", parts == "test")
+        if not may[0].any() or not may[1].any():
+            raise DatasetError(
+                "the split column needs the values 'train' and 'test', to draw the rows of each "
+                f"from; it has {sorted(set(parts.tolist()))[:20]}."
+            )
+    n_train, n_test = (
+        np.bincount(cell[some], minlength=shape[0] * shape[1]).reshape(shape) for some in may
+    )
+    return _Rows(*may, n_train, n_test, apart=split is not None)
+
+
 def _largest(room: NDArray[np.int64], shares: NDArray[np.float64]) -> int:
     """The most training rows per class for which every cell has enough."""
     with np.errstate(divide="ignore"):
@@ -111,15 +149,16 @@ def _largest(room: NDArray[np.int64], shares: NDArray[np.float64]) -> int:
 
 
 def _sizes(
-    have: NDArray[np.int64], shares: NDArray[np.float64], n_train: int | None, n_test: int | None
+    rows: _Rows, shares: NDArray[np.float64], n_train: int | None, n_test: int | None
 ) -> tuple[NDArray[np.int64], int]:
     """Training rows of each cell, and test rows of every cell."""
-    test = max(1, int(have.min()) // 4) if n_test is None else n_test // have.size
+    least = int(rows.n_test.min()) // (1 if rows.apart else 4)
+    test = max(1, least) if n_test is None else n_test // shares.size
     if test < 1:
-        raise DatasetError(f"n_test={n_test} is less than one row for each of {have.size} cells.")
-    n_class = _largest(have - test, shares) if n_train is None else n_train // len(have)
+        raise DatasetError(f"n_test={n_test} is less than one row for each of {shares.size} cells.")
+    n_class = _largest(rows.room(test), shares) if n_train is None else n_train // len(shares)
     if n_class < 1:
-        raise DatasetError(f"n_train={n_train} leaves a class of {len(have)} without a row.")
+        raise DatasetError(f"n_train={n_train} leaves a class of {len(shares)} without a row.")
     return _cells(n_class, shares), test
 
 
@@ -133,6 +172,7 @@ def biased_split(
     present_in: Any = None,
     shares: ArrayLike | None = None,
     balanced: bool = False,
+    split: ArrayLike | None = None,
     n_train: int | None = None,
     n_test: int | None = None,
     random_state: RandomLike = None,
@@ -169,9 +209,15 @@ def biased_split(
         `counterexamples` and `present_in`; for confounders of several levels.
     balanced : bool, default=False
         The control: equal shares, in a training set of the same size.
+    split : array-like of shape (n_samples,) or None, default=None
+        The part of each row: training rows are drawn from ``"train"`` alone and test rows
+        from ``"test"``, so that people who are in one part only stay in it. None takes
+        ``data.split``, and all rows where there is none; to draw from all rows
+        whatever their part, pass ``data.attributes`` as `data`.
     n_train, n_test : int or None, default=None
         Rows in all, rounded down to whole classes and cells. None takes for the test
-        set a quarter of the smallest cell from each, for training what is left.
+        set a quarter of the smallest cell from each (all of it, from a part of its own),
+        for training what is left.
     random_state : int, Generator, RandomState or None, default=None
 
     Returns
@@ -179,13 +225,15 @@ def biased_split(
     Bunch
         ``train``, ``test``: row numbers, shuffled, disjoint. ``target``,
         ``confounder``: codes of all rows; ``target_names``, ``confounder_names``:
-        what the codes are called. ``table``: DataFrame of the rows in each cell.
+        what the codes are called. ``table``: DataFrame of the rows in each cell
+        (``available`` for training, with `split` also ``available_test``).
         :func:`subset` takes the rows.
 
     Raises
     ------
     DatasetError
-        If a cell has too few rows, with the counts.
+        If a cell has too few rows, with the counts and the parts; if `split` does not
+        name the parts ``"train"`` and ``"test"``.
 
     References
     ----------
@@ -216,15 +264,16 @@ def biased_split(
     else:
         table = _checked_shares(shares, shape)
     cell = y * shape[1] + a
-    have = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
-    train, test = _sizes(have, table, n_train, n_test)
+    rows = _rows(data, split, cell, shape)
+    train, test = _sizes(rows, table, n_train, n_test)
     if balanced:
         train = _cells(int(train[0].sum()), np.full(shape, 1 / shape[1]))
-    counts = _table(target_name, classes, confounder_name, levels, have, train, test)
-    if (train + test > have).any():
-        raise DatasetError(_too_few(counts, _largest(have - test, table) * len(classes), balanced))
+    counts = _table(target_name, classes, confounder_name, levels, rows, train, test)
+    if (train > rows.room(test)).any() or (test > rows.n_test).any():
+        largest = _largest(rows.room(test), table) * len(classes)
+        raise DatasetError(_too_few(counts, largest, balanced))
     return Bunch(
-        **_choose(cell, train.ravel(), test, random_state),
+        **_choose(cell, rows, train.ravel(), test, random_state),
         target=y,
         target_names=classes,
         confounder=a,
@@ -234,13 +283,22 @@ def biased_split(
 
 
 def _choose(
-    cell: NDArray[np.int64], train: NDArray[np.int64], test: int, random_state: RandomLike
+    cell: NDArray[np.int64],
+    rows: _Rows,
+    train: NDArray[np.int64],
+    test: int,
+    random_state: RandomLike,
 ) -> dict[str, NDArray[np.intp]]:
     rng = as_generator(random_state)
-    rows = [rng.permutation(np.flatnonzero(cell == i)) for i in range(len(train))]
+
+    def shuffled(may: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
+        return [rng.permutation(np.flatnonzero(may & (cell == i))) for i in range(len(train))]
+
+    pool = shuffled(rows.may_test)
     # Test rows first: they then do not depend on how biased the training set is.
-    tests = rng.permutation(np.concatenate([r[:test] for r in rows]))
-    trains = np.concatenate([r[test : test + n] for r, n in zip(rows, train, strict=True)])
+    tests = rng.permutation(np.concatenate([r[:test] for r in pool]))
+    rest = shuffled(rows.may_train) if rows.apart else [r[test:] for r in pool]
+    trains = np.concatenate([r[:n] for r, n in zip(rest, train, strict=True)])
     return {"train": rng.permutation(trains), "test": tests}
 
 
@@ -249,21 +307,39 @@ def _table(
     classes: Sequence[str],
     confounder: str,
     levels: Sequence[str],
-    have: NDArray[np.int64],
+    rows: _Rows,
     train: NDArray[np.int64],
     test: int,
 ) -> pd.DataFrame:
     index = pd.MultiIndex.from_product([classes, levels], names=[target, confounder])
-    counts = {"available": have.ravel(), "train": train.ravel(), "test": test}
+    counts = {"available": rows.n_train.ravel(), "train": train.ravel(), "test": test}
+    if rows.apart:
+        counts["available_test"] = rows.n_test.ravel()
     return pd.DataFrame(counts, index=index)
 
 
 def _too_few(counts: pd.DataFrame, largest: int, balanced: bool) -> str:
-    short = counts[counts["train"] + counts["test"] > counts["available"]]
-    listing = "; ".join(
-        f"{' / '.join(map(str, cell))} has {row['available']} and needs "
-        f"{row['train']} + {row['test']}"
-        for cell, row in short.iterrows()
-    )
     hint = "" if balanced else f" With this n_test, n_train can be {max(largest, 0)} at most."
-    return f"Too few rows for training + test: {listing}.{hint} Lower n_train, n_test or the rate."
+    if "available_test" in counts:
+        what, listing = "in the parts 'train' and 'test'", _short_parts(counts)
+    else:
+        short = counts[counts["train"] + counts["test"] > counts["available"]]
+        what, listing = (
+            "for training + test",
+            [
+                f"{' / '.join(map(str, cell))} has {row['available']} and needs "
+                f"{row['train']} + {row['test']}"
+                for cell, row in short.iterrows()
+            ],
+        )
+    return f"Too few rows {what}: {'; '.join(listing)}.{hint} Lower n_train, n_test or the rate."
+
+
+def _short_parts(counts: pd.DataFrame) -> list[str]:
+    """Which cell lacks rows in which part."""
+    return [
+        f"{' / '.join(map(str, cell))} has {row[available]} in {part!r} and needs {row[part]}"
+        for cell, row in counts.iterrows()
+        for part, available in (("train", "available"), ("test", "available_test"))
+        if row[part] > row[available]
+    ]
