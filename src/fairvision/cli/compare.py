@@ -55,7 +55,9 @@ Examples:
 @click.option("--dataset", default="faces", show_default=True, help="A registered data set.")
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of the images.")
 @click.option("--download", is_flag=True, help="Fetch what is not in --root: celeba only.")
-@click.option("--labels", help="CSV of `folder`, absolute or inside --root.")
+@click.option(
+    "--labels", help="CSV of `folder`, or labels beside celeba's; absolute or inside --root."
+)
 @click.option("--target", help="Attribute to predict.")
 @click.option("--sensitive", help="Sensitive attribute; several with commas.")
 @click.option("--split-column", help="Column of the CSV that says train or test.")

@@ -26,6 +26,8 @@ _LEFT_OUT = {
     "n_outside": ("image(s) outside the age bins", ""),
     "n_bad_values": ("row(s) with missing, unknown or contradictory values", "bad_values"),
     "n_no_split": ("row(s) in no part of the partition list", "no_split"),
+    "n_two_labels": ("image(s) that the label file labels twice, differently", "two_labels"),
+    "n_no_label": ("image(s) without a usable label in the label file", "no_label"),
     "n_missing_image": ("row(s) whose image is not there", "missing_image"),
     "n_no_entry": ("image(s) that the list does not name", "no_entry"),
 }

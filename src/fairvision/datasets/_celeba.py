@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
+from fairvision.datasets._label_file import asked_columns, join_labels
 from fairvision.datasets._listed import (
     check_columns,
     first_lines,
@@ -138,6 +139,7 @@ def load_celeba(
     *,
     target: str = "Smiling",
     sensitive: str | Sequence[str] = "Male",
+    labels: str | os.PathLike[str] | pd.DataFrame | None = None,
     image_size: int | tuple[int, int] = 64,
     skip_bad: bool = False,
     cache: str | os.PathLike[str] | None = None,
@@ -157,6 +159,13 @@ def load_celeba(
         One of the forty attributes.
     sensitive : str or list of str, default="Male"
         Attributes; ``"Male"`` is perceived gender, ``"Young"`` perceived age.
+    labels : path, DataFrame or None, default=None
+        A CSV file in the root (or elsewhere) with labels that others made: a column
+        of image names (``image_id``, ``filename``, ...) and columns that `target` and
+        `sensitive` may then name, too, as text. Of a column ``fitzpatrick`` (or
+        ``skin_type``; 1 to 6, or I to VI) come ``skin_tone``, I to VI, and
+        ``skin_group``, lighter for I to III and darker for IV to VI. Images without a
+        label that is asked for, or with two, are left out and counted.
     image_size : int or (height, width), default=64
         The photographs are 218 x 178.
     skip_bad : bool, default=False
@@ -176,7 +185,8 @@ def load_celeba(
         ``split`` ("train", "valid", "test": of different people), ``splits``,
         ``DESCR``. Left out and counted, with the names: ``n_bad_values`` (rows
         with anything but forty times 1 or -1), ``n_no_split`` (the partition
-        list does not name it), ``n_missing_image`` (rows without an image),
+        list does not name it), ``n_no_label`` and ``n_two_labels`` (of `labels`; what
+        of that file was not used is in ``remarks``), ``n_missing_image`` (rows without an image),
         ``n_no_entry`` (images without a row), ``n_skipped``. Rows are matched by
         name, never by position.
 
@@ -185,7 +195,7 @@ def load_celeba(
     DatasetError
         If a file is not there (saying which belong where), is a web page, is cut
         short or names an image twice; if the download fails; if an attribute is
-        unknown, or has one value only.
+        unknown, or has one value only; if `labels` lacks a column, naming both.
     BadImageError
         Naming a file that cannot be read, when it is decoded.
 
@@ -201,12 +211,18 @@ def load_celeba(
     files = scan(folder, locate(folder, _FOLDERS, _IMAGES, _WHERE))
     table, bad = _read_attributes(attributes)
     parts = table["path"].map(_read_parts(partition))
+    reasons = {"bad_values": bad, "no_split": parts.isna().to_numpy()}
+    remarks: list[str] = []
+    if labels is not None:
+        joined = join_labels(table, labels, folder, asked=asked_columns(target, sensitive))
+        table, remarks = joined.table, joined.remarks
+        reasons |= joined.bad
     return listed_bunch(
         folder,
         files,
         table.assign(split=parts),
         source=attributes,
-        bad={"bad_values": bad, "no_split": parts.isna().to_numpy()},
+        bad=reasons,
         image_size=image_size,
         skip_bad=skip_bad,
         cache=cache,
@@ -214,4 +230,5 @@ def load_celeba(
         sensitive=sensitive,
         labels=_LABELS,
         descr=_DESCR,
+        remarks=remarks,
     )

@@ -24,6 +24,8 @@ __all__ = ["check_columns", "first_lines", "listed_bunch", "locate", "read_list"
 _REASONS = {
     "bad_values": "with missing, unknown or contradictory values",
     "no_split": "in no part of the partition list",
+    "two_labels": "that the label file labels twice, differently",
+    "no_label": "without a usable label in the label file",
     "missing_image": "whose image is not there",
     "no_entry": "image(s) that the list does not name",
     "skipped": "unreadable image(s)",

@@ -10,20 +10,16 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
+from fairvision.datasets._label_file import NAMES, TONES, pick, skin_types
 from fairvision.datasets._listed import first_lines, listed_bunch, locate, read_list, scan
 from fairvision.datasets._paths import check_root
 from fairvision.exceptions import DatasetError
 
 __all__ = ["load_ppb"]
 
-TYPES = ("I", "II", "III", "IV", "V", "VI")
 _FOLDERS = ("", "PPB-2017")
-# Columns by what they may be called, in small letters with _ for anything else; * for any ending.
-_COLUMNS = {
-    "path": ("filename", "file", "path", "image", "image_path", "image_id"),
-    "gender": ("gender", "sex", "perceived_gender"),
-    "skin_tone": ("fitzpatrick*", "skin_tone", "skin_type"),
-}
+# Columns by what they may be called.
+_COLUMNS = {"path": NAMES, "gender": ("gender", "sex", "perceived_gender"), "skin_tone": TONES}
 _GROUP = ("bi_fitz", "skin_group")
 _WHERE = (
     "Put the folder imgs/ and its table PPB-2017-metadata.csv into the root; its authors give the "
@@ -57,35 +53,20 @@ def _metadata(root: str) -> str:
     raise DatasetError(f"{root!r} holds no metadata. {_WHERE}")
 
 
-def _pick(table: pd.DataFrame, names: Sequence[str]) -> str | None:
-    """The first column that has one of these names."""
-    for name in names:
-        for column in table.columns:
-            plain = re.sub(r"\W+", "_", str(column).strip().lower())
-            if plain == name or (name.endswith("*") and plain.startswith(name[:-1])):
-                return str(column)
-    return None
-
-
 def _read_metadata(path: str) -> tuple[pd.DataFrame, np.ndarray]:
     """Attributes of each row, and which rows lack one or contradict themselves."""
     tabs = "\t" in "".join(first_lines(path, 1))
     table = read_list(path, dtype=str, sep="\t" if tabs else ",")
-    found = {new: _pick(table, names) for new, names in _COLUMNS.items()}
+    found = {new: pick(table, names) for new, names in _COLUMNS.items()}
     if lacking := [name for name, column in found.items() if column is None]:
         there = ", ".join(map(str, table.columns[:50]))
         wanted = "; ".join(f"{name}: {', '.join(_COLUMNS[name])}" for name in lacking)
         raise DatasetError(f"{path!r} lacks a column ({wanted}); it has {there}.")
     named = {new: table[column].str.strip() for new, column in found.items()}
-    numbers = {str(i): name for i, name in enumerate(TYPES, 1)} | {name: name for name in TYPES}
-    tone = named["skin_tone"].str.upper().str.removeprefix("TYPE").str.strip().map(numbers)
-    named["skin_tone"] = tone
-    named["skin_group"] = pd.Series(
-        np.where(tone.isin(TYPES[:3]), "lighter", "darker"), dtype=object
-    )
+    named |= skin_types(named["skin_tone"])
     named["gender"] = named["gender"].str.lower()
-    bad = tone.isna() | named["gender"].isna()
-    if column := _pick(table, _GROUP):
+    bad = named["skin_tone"].isna() | named["gender"].isna()
+    if column := pick(table, _GROUP):
         bad |= table[column].str.strip().str.lower() != named["skin_group"]
     rest = table.drop(columns=list(found.values()))
     rest = rest.drop(columns=[name for name in rest if name in named])

@@ -11,9 +11,10 @@ _HOME = {
     "LatentDensities": "_algorithm",
     "lab_encoder": "_module",
     "latents_figure": "_report",
+    "window_scores": "_windows",
 }
 
-__all__ = ["DBVAEClassifier", "LatentDensities", "lab_encoder", "latents_figure"]
+__all__ = ["DBVAEClassifier", "LatentDensities", "lab_encoder", "latents_figure", "window_scores"]
 __version__ = "0.1.0"
 
 

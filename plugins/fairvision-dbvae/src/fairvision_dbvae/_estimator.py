@@ -17,6 +17,7 @@ from fairvision_dbvae._algorithm import Aggregate
 from fairvision_dbvae._module import DBVAEModule
 from fairvision_dbvae._objective import DBVAEObjective
 from fairvision_dbvae._sample import describe_sample
+from fairvision_dbvae._windows import check_windows, window_scores
 
 __all__ = ["DBVAEClassifier"]
 
@@ -67,6 +68,17 @@ default=1.0, 1.0, 3e-3
     keep_images : int, default=8
         How many of the most and of the least likely training images to keep in
         the fitted estimator, for the report; 0 keeps none.
+    windows : sequence of float or None, default=None
+        Slide windows over each picture at prediction, as the paper does over whole
+        photographs: their sides as shares of the largest that fits, such as
+        ``(1.0, 0.7, 0.5)``. The debiased one of two classes is found where any window
+        says so; pictures may then be of any size. None looks at a picture as it is, as
+        `fit`, `transform` and `reconstruct` always do.
+    window_stride : float, default=0.25
+        Largest step between windows, as a share of their side.
+    window_threshold : float, default=0.5
+        The least probability of any window with which `predict` finds the class. The
+        more windows, the more often one is wrong.
 
     Attributes
     ----------
@@ -120,6 +132,9 @@ default=1.0, 1.0, 3e-3
         kl_weight: float = 3e-3,
         decoder_filters: Sequence[int] = (64, 32, 16),
         keep_images: int = 8,
+        windows: Sequence[float] | None = None,
+        window_stride: float = 0.25,
+        window_threshold: float = 0.5,
         weights: str | None = None,
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adamw",
         lr: float = 1e-3,
@@ -166,6 +181,9 @@ default=1.0, 1.0, 3e-3
         self.kl_weight = kl_weight
         self.decoder_filters = decoder_filters
         self.keep_images = keep_images
+        self.windows = windows
+        self.window_stride = window_stride
+        self.window_threshold = window_threshold
 
     def _check_training_data(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray[np.int64]]:
         if not is_images(X):
@@ -180,6 +198,8 @@ default=1.0, 1.0, 3e-3
                 f"decoder draws {_SMALLEST} x {_SMALLEST} at least. Enlarge the images."
             )
         self.debiased_classes_ = self._debiased_classes()
+        if self.windows is not None:
+            self._found()
         return X, codes
 
     def _debiased_classes(self) -> NDArray[Any]:
@@ -217,6 +237,17 @@ default=1.0, 1.0, 3e-3
                 f"decoder_filters is {self.decoder_filters!r}; pass a few positive ints, "
                 "such as (64, 32, 16)."
             )
+        if self.windows is not None:
+            check_windows(self.windows, self.window_stride, self.window_threshold)
+
+    def _found(self) -> int:
+        """The code of the class that windows look for."""
+        if len(self.classes_) != 2:
+            raise InputError(
+                f"windows look for one of two classes; y has {len(self.classes_)}. Pass "
+                "windows=None."
+            )
+        return int(np.searchsorted(self.classes_, self._debiased_classes()[-1]))
 
     def _make_module(self) -> DBVAEModule:
         encoder = super()._make_module()
@@ -274,6 +305,43 @@ default=1.0, 1.0, 3e-3
         return state
 
     # -- use ----------------------------------------------------------------------
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Probability of each class, float64 of shape (n_samples, n_classes).
+
+        With `windows`, that of the debiased class is the highest of any window.
+        """
+        check_is_fitted(self)
+        if self.windows is None:
+            return super().predict_proba(X)
+        check_windows(self.windows, self.window_stride, self.window_threshold)
+        if not hasattr(self, "input_shape_"):
+            raise InputError("windows need the size of the net's images: pass input_shape.")
+        found, look = self._found(), super().predict_proba
+        highest = window_scores(
+            lambda crops: look(crops)[:, found],
+            X,
+            shape=self.input_shape_[1:],
+            windows=self.windows,
+            stride=self.window_stride,
+        )
+        return np.stack([1 - highest, highest][:: 1 if found else -1], axis=1)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The likeliest class, or the one that some window found, shape (n_samples,)."""
+        if self.windows is None:
+            return super().predict(X)
+        found = self._found()
+        seen = self.predict_proba(X)[:, found] >= self.window_threshold
+        return self.classes_[np.where(seen, found, 1 - found)]
+
+    def __fairvision_module__(self) -> torch.nn.Module:
+        if self.windows is not None:
+            raise InputError(
+                "windows are no part of a net: it would see whole pictures as they are. Export "
+                "with set_params(windows=None), and slide the windows outside."
+            )
+        return super().__fairvision_module__()
 
     def transform(self, X: Any) -> NDArray[np.float32]:
         """The latents' means mu, shape (n_samples, n_latents)."""
