@@ -94,6 +94,32 @@ def test_faces_and_scrambled() -> None:
 
 
 @pytest.mark.skipif(
+    "dbvae-windows" not in [recipe.name for recipe in RECIPES], reason="the plugin is not installed"
+)
+def test_whole_pictures() -> None:
+    settings = {"n_samples": 1000, "image_size": 24, "sensitive": "skin_tone"}
+    data = prepared("dbvae-windows", **settings, return_masks=True)[1]("faces")
+    original = fv.datasets.load("faces", **settings, return_masks=True)
+    face, test = data.target == 1, data.split == "test"
+    dark = original.attributes["skin_tone"].isin(["IV", "V", "VI"]).to_numpy()
+    assert dark[(data.split == "train") & face].mean() == pytest.approx(0.05, abs=0.01)
+    # A whole picture without a face is its own tiles in another order.
+    whole = test & ~face
+    sums = [x.images[whole].sum(axis=(2, 3)) for x in (data, original)]
+    np.testing.assert_array_equal(*sums)
+    assert (data.images[whole] != original.images[whole]).any(axis=(1, 2, 3)).all()
+    # A face as high as the picture lies where it lay, and hides the tiles.
+    found = np.array([
+        (abs(a.astype(int) - b)[:, mask] <= 1).all()
+        for a, b, mask in zip(
+            data.images, original.images, ~original.masks["background"], strict=True
+        )
+    ])  # fmt: skip
+    assert 0.01 < found[test & face].mean() < 0.3
+    assert not found[test & ~face].any()
+
+
+@pytest.mark.skipif(
     "jlu-age" not in [recipe.name for recipe in RECIPES]
     or not os.environ.get("FAIRVISION_UTKFACE"),
     reason="FAIRVISION_UTKFACE names no folder of photographs, or the plugin is not installed",

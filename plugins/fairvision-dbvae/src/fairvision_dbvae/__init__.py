@@ -11,10 +11,18 @@ _HOME = {
     "LatentDensities": "_algorithm",
     "lab_encoder": "_module",
     "latents_figure": "_report",
+    "load_face_or_not": "_pictures",
     "window_scores": "_windows",
 }
 
-__all__ = ["DBVAEClassifier", "LatentDensities", "lab_encoder", "latents_figure", "window_scores"]
+__all__ = [
+    "DBVAEClassifier",
+    "LatentDensities",
+    "lab_encoder",
+    "latents_figure",
+    "load_face_or_not",
+    "window_scores",
+]
 __version__ = "0.1.0"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fairvision.hookspecs import hookimpl
-from fairvision.types import Claims, Method, Needs, Reference, ReportSection
+from fairvision.types import Claims, Dataset, Method, Needs, Reference, ReportSection
 
 FAIRVISION_API = (1, 0)
 
@@ -52,6 +52,16 @@ def fairvision_inprocessing() -> Iterable[Method]:
             "600 images and seconds of training do not reach that"
         ),
         presets={"quick": QUICK, "paper": PAPER},
+    )
+
+
+@hookimpl
+def fairvision_datasets() -> Iterable[Dataset]:
+    yield Dataset(
+        "face-or-not",
+        "fairvision_dbvae:load_face_or_not",
+        "Faces of CelebA and pictures without one to train on, PPB's whole pictures to test on.",
+        local=True,
     )
 
 
