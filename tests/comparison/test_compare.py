@@ -230,5 +230,7 @@ def test_data_may_bring_what_fit_takes(compare: Any, faces: Any) -> None:
     assert set(plain.runs[0].y_pred) == {0, 1}
     assert set(one_class.runs[0].y_pred) == {1}  # rows of the other class weighed nothing
     assert "fit is also given sample_weight, unheard_of" in str(one_class)
+    with pytest.raises(InputError, match="other than X, y and sensitive_features"):
+        compare(dataset=type(faces)(**{**fixed, "fit_params": {"y": kept}}), **how)
     # A folder's runs are those of the same parameters.
     assert plain.runs[0].identity != one_class.runs[0].identity

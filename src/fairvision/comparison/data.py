@@ -57,9 +57,7 @@ def read_data(
     # A folder's photographs may change between two calls of the same command.
     labels = joblib.hash((data.target, data.sensitive_features.to_numpy().astype(str)))
     if data.get("fit_params"):
-        description["fit_params"] = {
-            name: joblib.hash(value) for name, value in data.fit_params.items()
-        }
+        description["fit_params"] = _fit_params(data.fit_params)
     return data, {**description, "n": len(data.target), "labels": labels}
 
 
@@ -82,6 +80,16 @@ def _checked(given: Any) -> Bunch:
     frame = pd.DataFrame({name: groups.column(i) for i, name in enumerate(groups.names)})
     changed = {"images": images, "target": target, "sensitive_features": frame}
     return Bunch(**{"target_name": "target", **given, **changed})
+
+
+def _fit_params(given: Any) -> dict[str, str]:
+    """A hash of each thing that `fit` is to be given."""
+    if not isinstance(given, Mapping) or {"X", "y", "sensitive_features"} & set(given):
+        raise InputError(
+            "fit_params of the data is a mapping from names, other than X, y and "
+            f"sensitive_features, to what fit is given; got {_list(given)}."
+        )
+    return {str(name): joblib.hash(value) for name, value in given.items()}
 
 
 def _content(images: Any) -> str:
