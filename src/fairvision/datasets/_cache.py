@@ -78,11 +78,13 @@ class Cache:
         """The array (a memory map) and the errors of bad images by row; None if not there."""
         if self._opened is None and self.path.exists():
             # Whatever someone else did to the files, at worst they are written anew.
-            with contextlib.suppress(OSError, ValueError):
-                images = np.load(self.path, mmap_mode="r", allow_pickle=False)
+            with contextlib.suppress(Exception):
+                images = np.lib.format.open_memmap(self.path, mode="r")  # unpickles nothing
                 errors = json.loads(self.path.with_suffix(".json").read_text("utf-8"))
-                if images.shape == self.shape:
-                    self._opened = images, {int(row): text for row, text in errors.items()}
+                errors = {int(row): str(text) for row, text in errors.items()}
+                kind = images.shape, images.dtype, images.flags.c_contiguous
+                if kind == (self.shape, np.uint8, True):
+                    self._opened = images, errors
         return self._opened
 
     def write(self, batches: Iterator[tuple[NDArray[np.uint8], dict[int, str]]]) -> None:

@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Slot", "TrainingCheckpoint"]
 
+_DIGEST = sha256().digest_size
 # Parameters that say nothing about the weights, or what the random states say better.
 _ASIDE = ("callbacks", "device", "random_state", "verbose")
 
@@ -177,7 +179,7 @@ class Slot:
         content = _packed(state)
         try:
             with self.aside.open("wb") as file:
-                file.write(content)
+                file.write(sha256(content).digest() + content)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(self.aside, self.path)
@@ -227,7 +229,9 @@ class Slot:
                 content = self.path.read_bytes()
         content = self.ranks.told(content)
         try:
-            found = self._decode(content)
+            if sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
+                return None  # torch would take a changed byte of a weight for the weight
+            found = self._decode(content[_DIGEST:])
             return found if found["name"] == self.name else None
         except Exception:  # none, damaged, or something else altogether
             return None

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -110,7 +109,7 @@ def _load(trunk: nn.Module, path: str) -> None:
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
         missing = trunk.load_state_dict(state, strict=False).missing_keys
-    except (AttributeError, EOFError, RuntimeError, TypeError, UnpicklingError) as error:
+    except Exception as error:  # a damaged file raises anything
         raise InputError(
             f"{path} cannot be loaded into the backbone: {error} Pass a state dict of this very "
             "model, as torch.save(model.state_dict(), path) writes it."

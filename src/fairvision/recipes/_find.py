@@ -33,7 +33,7 @@ def find_recipes() -> tuple[Recipe, ...]:
             name, dot, ending = entry.name.rpartition(".")
             if not dot or ending != "toml":
                 continue
-            text = entry.read_text(encoding="utf-8")
+            text = entry.read_bytes().decode("utf-8", "backslashreplace")
             recipe = read_recipe(text, name=name, distribution=distribution, package=package)
             if name in found:
                 raise InputError(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fairvision.exceptions import InputError
+from fairvision.recipes._kinds import RECIPE, check_kinds
 from fairvision.recipes._targets import check_target
 
 __all__ = ["COMPARE", "Drawing", "Measure", "Recipe", "Row", "read_recipe"]
@@ -151,9 +152,15 @@ def read_recipe(text: str, *, name: str, distribution: str, package: str) -> Rec
     where = f"the recipe {name!r} of {distribution}"
     try:
         found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # of numbers and brackets without end, too
         raise InputError(f"{where} is no TOML: {error}.") from error
+    return _checked(found, name, distribution, package)
+
+
+def _checked(found: dict[str, Any], name: str, distribution: str, package: str) -> Recipe:
+    where = f"the recipe {name!r} of {distribution}"
     _keys(found, _TOP, where)
+    check_kinds(found, RECIPE, where)
     rows = tuple(Row(**_fields(row, Row, f"{where}, row")) for row in found.get("row", ()))
     measures = tuple(
         Measure(**_fields(measure, Measure, f"{where}, measure"))
@@ -280,9 +287,4 @@ def _paper(found: Any, measures: set[str], where: str) -> dict[str, Any]:
     for block, rows in found.items():
         for row, figures in rows.items():
             _keys(figures, measures, f"{where}, paper.{block}.{row}")
-            for name, figure in figures.items():
-                if isinstance(figure, bool) or not isinstance(figure, int | float):
-                    raise InputError(
-                        f"{where}, paper.{block}.{row} has {name} = {figure!r}; expected a number."
-                    )
     return dict(found)

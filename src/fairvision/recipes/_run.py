@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -13,6 +12,7 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from fairvision.comparison import MIN_SEEDS, Comparison, compare, read_data
+from fairvision.comparison.plain import dumps
 from fairvision.comparison.store import Store
 from fairvision.datasets import load
 from fairvision.recipes._figures import Drawn, Shown, draw_figures
@@ -189,8 +189,7 @@ def reproduce(
     result = Reproduction(recipe, data, scale, blocks, done, table, tuple(figures))
     if store is not None:
         store.write_text("table.md", result.to_markdown())
-        text = json.dumps(result.to_dict(), indent=1, allow_nan=False)
-        store.write_text("reproduction.json", text)
+        store.write_text("reproduction.json", dumps(result.to_dict()))
     return result
 
 

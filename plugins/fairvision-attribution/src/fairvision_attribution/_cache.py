@@ -59,8 +59,10 @@ class MapCache:
         """What was kept for these pictures, or what `compute` makes of them, which is kept."""
         path = self._path(images)
         # A file that cannot be read is computed anew, whatever happened to it.
-        with contextlib.suppress(OSError, ValueError, EOFError):
-            return np.load(path, allow_pickle=False)
+        with contextlib.suppress(Exception), path.open("rb") as file:
+            maps = np.load(file, allow_pickle=False)
+            if isinstance(maps, np.ndarray) and len(maps) == len(images):
+                return maps
         maps = self.compute(images)
         self._write(path, maps)
         return maps

@@ -123,6 +123,7 @@ class Run:
             return
         try:
             content = torch.load(path, weights_only=True, map_location="cpu")
+            was = dict(content["asked"])
         except Exception as error:  # a damaged file raises anything
             reason = str(error).partition("\n")[0]
             warnings.warn(
@@ -131,7 +132,6 @@ class Run:
                 stacklevel=4,
             )
             return
-        was = content["asked"]
         other = sorted(k for k in self.asked if was.get(k) != self.asked[k])
         if other:
             raise InputError(
