@@ -88,7 +88,8 @@ def window_scores(
     Parameters
     ----------
     score : callable
-        From images of shape (n, n_channels, *shape) in 0..1 to n numbers, such as
+        From images in 0..1 of shape (n, n_channels, height, width), the height and width
+        those of `shape`, to n numbers, such as
         ``lambda crops: model.predict_proba(crops)[:, 1]``.
     X : array-like of shape (n_samples, n_channels, height, width)
         Whole pictures of any one size; lazy ones are decoded a batch at a time.
