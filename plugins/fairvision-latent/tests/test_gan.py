@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -234,11 +235,14 @@ def test_a_cache_holds_what_was_trained_and_nothing_else_is_taken_from_it(
         steps.clear()
         clone(other).fit(shown)
         assert len(steps) == 48
-    for path in tmp_path.glob("*.pt"):
-        path.write_bytes(path.read_bytes()[:1000])
-    with pytest.warns(FairvisionWarning, match="cannot be read .* trained from its start"):
-        mended = clone(gan).fit(images)
-    np.testing.assert_array_equal(weights(mended), weights(fitted))
+    stranger = io.BytesIO()
+    torch.save({"asked": None}, stranger)
+    for broken in (lambda whole: whole[:1000], lambda whole: stranger.getvalue()):
+        for path in tmp_path.glob("*.pt"):
+            path.write_bytes(broken(path.read_bytes()))
+        with pytest.warns(FairvisionWarning, match="cannot be read .* trained from its start"):
+            mended = clone(gan).fit(images)
+        np.testing.assert_array_equal(weights(mended), weights(fitted))
     with pytest.raises(InputError, match="random_state is None, and a GAN in cache"):
         clone(gan).set_params(random_state=None).fit(images)
     with pytest.raises(InputError, match="checkpoint and cache are both given"):
@@ -246,6 +250,21 @@ def test_a_cache_holds_what_was_trained_and_nothing_else_is_taken_from_it(
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"):
         clone(gan).set_params(cache=tmp_path / "file").fit(images)
+
+
+def test_a_disk_that_fills_up_costs_the_checkpoint_only(
+    fitted: ProgressiveGAN, images: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    resource = pytest.importorskip("resource", reason="file size limits are POSIX")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.warns(FairvisionWarning, match=r"File too large\. The GAN is trained on"):
+            gan = clone(fitted).set_params(cache=tmp_path).fit(images)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    np.testing.assert_array_equal(weights(gan), weights(fitted))
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".lock"}
 
 
 def test_losses_that_are_no_numbers_stop_it(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import os
 import warnings
 from contextlib import closing
@@ -166,8 +167,25 @@ class Run:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    """Write aside, then replace: an interrupt leaves the old checkpoint or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write aside, then replace: an interrupt leaves the old checkpoint or the new one.
+
+    A disk that is full costs the checkpoint, not the training.
+    """
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
     aside = path.with_suffix(".part")
-    torch.save(content, aside)
-    os.replace(aside, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as file:
+            file.write(buffer.getvalue())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        warnings.warn(
+            f"{path} cannot be written: {error.strerror or error}. The GAN is trained on; if it is "
+            "stopped it starts from an older checkpoint.",
+            FairvisionWarning,
+            stacklevel=5,
+        )
