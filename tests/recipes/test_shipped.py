@@ -94,6 +94,25 @@ def test_faces_and_scrambled() -> None:
 
 
 @pytest.mark.skipif(
+    "dbvae-alpha" not in [recipe.name for recipe in RECIPES], reason="the plugin is not installed"
+)
+def test_photographs_and_scrambled() -> None:
+    data = fv.datasets.load("faces", n_samples=1000, image_size=24, sensitive="skin_group")
+    races = data.sensitive_features["skin_group"].map({"light": "White", "dark": "Black"})
+    data.sensitive_features = races.to_frame("race")
+    (recipe,) = [recipe for recipe in RECIPES if recipe.name == "dbvae-alpha"]
+    made = _prepare(recipe, recipe.data["utkface"]["prepare"])(data)
+    # Every rare face that is not trained on is tested on.
+    assert set(made.split) == {"train", "test"}
+    rare = (made.sensitive_features["race"] == "Black").to_numpy() & (made.target == 1)
+    face = (made.split == "train") & (made.target == 1)
+    assert rare[face].mean() == pytest.approx(0.05, abs=0.01)
+    assert rare[made.split == "test"].sum() > 200
+    # Files are sorted by age: the first half of them would be the young.
+    assert (made.images[:100] == data.images[:100]).all(axis=(1, 2, 3)).mean() < 0.1
+
+
+@pytest.mark.skipif(
     "dbvae-windows" not in [recipe.name for recipe in RECIPES], reason="the plugin is not installed"
 )
 def test_whole_pictures() -> None:
