@@ -35,23 +35,25 @@ def mean_maps(shown: Any) -> Any:
     sampler = shown.fit(label).sampler_
     regions = sampler.attribution_
     maps = regions.mean_map_.reshape(-1, *regions.mean_map_.shape[-2:])
-    labels = shown.test.sensitive_features
-    labels = labels.iloc[:, 0] if labels.shape[1] == 1 else labels
+    columns = shown.test.sensitive_features
+    labels = columns.iloc[:, 0] if columns.shape[1] == 1 else columns
     results = reliability(regions, shown.test.images, labels)
-    figure = Figure(figsize=(3.6 * len(maps), 3.9), layout="constrained")
+    figure = Figure(figsize=(3.8 * len(maps), 4.2), layout="constrained")
     axes = figure.subplots(1, len(maps), squeeze=False)[0]
     for ax, one, result in zip(axes, maps, results, strict=True):
         picture = ax.imshow(one, cmap="cividis", vmin=0, vmax=1)
         _outline(ax, top_mask(one, sampler.quantile), "-", f"above quantile {sampler.quantile:g}")
         _outline(ax, _true_pixels(shown.test, result.name), ":", "true pixels, in most pictures")
         right = np.average(result.curve["accuracy"], weights=result.curve["n"])
+        # Maps are scaled, so even one of nothing has a summit: do patches tell more than a guess?
+        guess = columns[result.name].value_counts(normalize=True).max()
         ax.set_title(
-            f"{shown.block.name}: single patches right in {100 * right:.0f} %,\n"
-            f"expected calibration error {result.ece:.3f}"
+            f"{shown.block.name}: patches right {100 * right:.0f} %,\na guess {100 * guess:.0f} %, "
+            f"calibration error {result.ece:.3f}"
         )
         ax.set(xlabel="column, pixels", ylabel="row, pixels")
         ax.spines[["top", "right"]].set_visible(True)
-        figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center")
     figure.colorbar(picture, ax=list(axes), label="mean confidence, scaled to 0..1", shrink=0.8)
     return figure
 
@@ -158,7 +160,8 @@ def over_quantiles(shown: Any) -> Any:
         ax.grid(True, axis="y", linewidth=0.6)
         ax.set(title=f"{shown.block.name}: {scope} {noise}", xlabel="quantile; above it is hidden")
     axes[0].set_ylabel(f"accuracy on balanced test pictures, %{_intervals(shown)}")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    columns = 3 if len(panels) > 1 else 2
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns)
     return figure
 
 
