@@ -45,7 +45,7 @@ class TrainingCheckpoint(Callback):
     folder : str or Path
         Made if absent. Each training has a file of its own there, named by a hash of all
         that decides its end: initial weights, random states, parameters, data
-        (of images that are read on access, 64), version of torch.
+        (of images that are read on access their paths, and 64), version of torch.
         So several may share it, and a file of another training is never read.
     every : int, default=5
         Epochs between two checkpoints.
