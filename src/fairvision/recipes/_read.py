@@ -225,8 +225,6 @@ def _figures(
             raise InputError(f"{own}: a name is of a-z, 0-9 and dashes, and of one figure only.")
         check_target(given["draw"], package, f"{own}: draw")
         for key, known in (("blocks", blocks), ("rows", {*labels, "erm-balanced"})):
-            if not isinstance(given.get(key, []), list):
-                raise InputError(f"{own} has {key} = {given[key]!r}; expected a list.")
             fields[key] = tuple(given.get(key, ()))
             if unknown := sorted(set(fields[key]) - known):
                 raise InputError(f"{own} names the {key} {unknown}; there are {sorted(known)}.")
