@@ -21,7 +21,7 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 180
 nb_execution_in_temp = True
-exclude_patterns = ["_build", "papers"]  # which reproduce.md includes
+exclude_patterns = ["_build", "papers/tables"]  # which the pages include
 html_theme = "furo"
 html_title = "fairvision"
 
