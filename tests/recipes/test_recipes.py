@@ -12,8 +12,16 @@ import pandas as pd
 import pytest
 
 from fairvision.comparison import over_seeds
-from fairvision.exceptions import InputError, RunError
-from fairvision.recipes import Recipe, plan, read_recipe, reproduce
+from fairvision.exceptions import DatasetError, FairvisionWarning, InputError, RunError
+from fairvision.recipes import (
+    Recipe,
+    count_rows,
+    find_recipe,
+    find_recipes,
+    plan,
+    read_recipe,
+    reproduce,
+)
 from fairvision.recipes._results import _medians
 
 GOOD = """
@@ -289,3 +297,68 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert (block["runs"], block["seeds"]) == (8, 2)
     with pytest.raises(click.ClickException, match="Closest: 'jlu-age'"):
         run("jlu-aeg")
+
+
+def test_rows_are_counted_where_the_recipe_names_no_number() -> None:
+    text = GOOD.replace(", n_train = 120, n_test = 80", ", test_size = 0.25").replace(
+        "confounding = 0.9, ", ""
+    )
+    recipe = read(text.replace(", control = true", ""))
+    blocks = plan(recipe, "faces", "small")
+    assert {block.n_steps for block in blocks} == {None}
+    random, biased = count_rows(recipe, blocks)
+    assert (random.compare["n_train"], random.compare["n_test"]) == (300, 100)
+    assert random.n_steps == random.n_runs * 5  # 300 rows in batches of 64, one epoch
+    found = reproduce(recipe, seeds=1, progress=False, report=False)
+    for block in (random, biased):
+        (run, *_) = found.comparisons[block.name].runs
+        assert (block.compare["n_train"], block.compare["n_test"]) == (run.n_train, run.n_test)
+
+
+def test_data_that_are_not_there_are_met_by_counting(tmp_path: Path) -> None:
+    text = GOOD.replace("data.faces", "data.celeba").replace(
+        "n_samples = 400, image_size = 24, random_state = 0", ""
+    )
+    recipe = read(text.replace(", n_train = 120, n_test = 80", ""))
+    unknown = plan(recipe, "celeba", "small")
+    assert count_rows(recipe, unknown) == unknown
+    with pytest.raises(DatasetError, match="list_attr_celeba"):
+        count_rows(recipe, plan(recipe, "celeba", "small", root=str(tmp_path)))
+
+
+@pytest.fixture
+def two_plugins(site: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The folders of recipes of two plugins that are loaded."""
+    folders = []
+    for name in ("first", "second"):
+        package = site.path / f"recipes_of_{name}"
+        (package / "recipes").mkdir(parents=True)
+        (package / "__init__.py").touch()
+        (package / "plugin.py").write_text("FAIRVISION_API = (1, 0)\n")
+        entry = f"[fairvision]\nmain = {package.name}.plugin\n"
+        site.add(f"fairvision-{name}", entry_points=entry)
+        folders.append(package / "recipes")
+    registry = site.registry()
+    monkeypatch.setattr("fairvision.recipes._find.default_registry", lambda: registry)
+    return folders[0], folders[1]
+
+
+def test_a_broken_recipe_costs_the_others_nothing(two_plugins: tuple[Path, Path]) -> None:
+    first, second = two_plugins
+    (first / "good.toml").write_text(GOOD)
+    (second / "broken.toml").write_text("title = ")
+    with pytest.warns(FairvisionWarning, match="'broken' of fairvision-second is no TOML"):
+        assert [recipe.name for recipe in find_recipes()] == ["good"]
+    assert find_recipe("good").title == "Two rows"
+    with pytest.raises(InputError, match="no TOML"):
+        find_recipe("broken")
+
+
+def test_one_name_twice_is_neither(two_plugins: tuple[Path, Path]) -> None:
+    for folder in two_plugins:
+        (folder / "same.toml").write_text(GOOD)
+    (two_plugins[0] / "own.toml").write_text(GOOD)
+    with pytest.warns(FairvisionWarning, match="both have a recipe 'same'"):
+        assert [recipe.name for recipe in find_recipes()] == ["own"]
+    with pytest.raises(InputError, match="fairvision-first and fairvision-second both"):
+        find_recipe("same")

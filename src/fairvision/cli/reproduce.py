@@ -41,7 +41,7 @@ def command(name: str | None, as_list: bool, **options: Any) -> None:
     Exit code 0: done, runs that failed are named. 1: every run failed, or it was
     interrupted. 2: the input cannot be used.
     """
-    from fairvision.recipes import find_recipe, find_recipes, plan, reproduce
+    from fairvision.recipes import count_rows, find_recipe, find_recipes, plan, reproduce
 
     if as_list or name is None:
         _print_list(find_recipes(), options["as_json"])
@@ -50,7 +50,8 @@ def command(name: str | None, as_list: bool, **options: Any) -> None:
     root = None if options["root"] is None else str(options["root"])
     if options["dry_run"]:
         how = {key: options[key] for key in ("data", "scale", "seeds")}
-        _print_plan(plan(recipe, root=root, **how), options["as_json"])
+        blocks = plan(recipe, root=root, **how)
+        _print_plan(count_rows(recipe, blocks), options["as_json"])
         return
     found = reproduce(
         recipe,
@@ -116,7 +117,7 @@ def _print_plan(blocks: Any, as_json: bool) -> None:
             *([r["group"] or ""] if grouped else []),
             str(r["seeds"]),
             str(r["runs"]),
-            "depends on the data" if r["steps"] is None else f"{r['steps']:,}",
+            "needs --root" if r["steps"] is None else f"{r['steps']:,}",
             f"{r['bytes'] / 1e6:.1f} MB",
             ", ".join(r["rows"]),
             ", ".join(r["figures"]),

@@ -9,7 +9,7 @@ from fairvision.comparison.data import read_data
 from fairvision.comparison.execute import fit_run
 from fairvision.comparison.facts import read_facts
 from fairvision.comparison.result import Comparison
-from fairvision.comparison.split import split_rows
+from fairvision.comparison.split import plan_split, split_rows
 from fairvision.comparison.summary import MIN_SEEDS, over_seeds
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "compare",
     "fit_run",
     "over_seeds",
+    "plan_split",
     "read_data",
     "read_facts",
     "split_rows",

@@ -25,11 +25,11 @@ Rows = NDArray[np.intp]
 def plan_split(
     data: Bunch,
     *,
-    confounding: float | None,
+    confounding: float | None = None,
     counterexamples: float | None = None,
-    n_train: int | None,
-    n_test: int | None,
-    test_size: float,
+    n_train: int | None = None,
+    n_test: int | None = None,
+    test_size: float = 0.3,
 ) -> dict[str, Any]:
     """How the rows will be split, as plain data.
 

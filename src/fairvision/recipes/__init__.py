@@ -9,7 +9,7 @@ from fairvision.recipes._figures import Drawn, Shown
 from fairvision.recipes._find import find_recipe, find_recipes
 from fairvision.recipes._plan import Block, plan
 from fairvision.recipes._read import Recipe, read_recipe
-from fairvision.recipes._run import Reproduction, reproduce
+from fairvision.recipes._run import Reproduction, count_rows, reproduce
 
 __all__ = [
     "Block",
@@ -17,6 +17,7 @@ __all__ = [
     "Recipe",
     "Reproduction",
     "Shown",
+    "count_rows",
     "find_recipe",
     "find_recipes",
     "plan",

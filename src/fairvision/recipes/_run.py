@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,21 @@ from typing import Any
 import pandas as pd
 from sklearn.utils import Bunch
 
-from fairvision.comparison import MIN_SEEDS, Comparison, compare, read_data
+from fairvision.comparison import MIN_SEEDS, Comparison, compare, plan_split, read_data, split_rows
 from fairvision.comparison.plain import dumps
 from fairvision.comparison.store import Store
 from fairvision.datasets import load
+from fairvision.exceptions import FairvisionError
 from fairvision.recipes._figures import Drawn, Shown, draw_figures
 from fairvision.recipes._plan import Block, plan
 from fairvision.recipes._read import Recipe
 from fairvision.recipes._results import results
 from fairvision.recipes._targets import find_target
 
-__all__ = ["Reproduction", "reproduce"]
+__all__ = ["Reproduction", "count_rows", "reproduce"]
+
+#: What of a block's `compare` decides its rows.
+_SPLIT = ("confounding", "counterexamples", "n_train", "n_test", "test_size")
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +195,40 @@ def reproduce(
         store.write_text("table.md", result.to_markdown())
         store.write_text("reproduction.json", dumps(result.to_dict()))
     return result
+
+
+def count_rows(recipe: Recipe, blocks: Iterable[Block]) -> tuple[Block, ...]:
+    """The blocks with the rows that their data have, where the recipe names no number.
+
+    The data are read as a run reads them, so what is missing is met here already. Blocks
+    whose images are in a folder that is not given stay as they are.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    blocks : iterable of Block
+        From `plan`.
+
+    Raises
+    ------
+    FairvisionError
+        If the data in a given folder cannot be used.
+    """
+    return tuple(_counted(recipe, block) for block in blocks)
+
+
+def _counted(recipe: Recipe, block: Block) -> Block:
+    if block.compare.get("n_train") is not None:
+        return block
+    try:
+        data = _read(*_data(recipe, block))
+    except FairvisionError:
+        if "root" in block.load:
+            raise
+        return block
+    asked = {name: block.compare[name] for name in _SPLIT if name in block.compare}
+    train, test = split_rows(data, plan_split(data, **asked), seed=0)
+    return replace(block, compare={**block.compare, "n_train": len(train), "n_test": len(test)})
 
 
 def _data(recipe: Recipe, block: Block) -> tuple[Any, Mapping[str, Any] | None]:
