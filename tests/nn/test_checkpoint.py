@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 import warnings
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -246,13 +248,24 @@ class Bomb:
         return os.mkdir, ("burst",)
 
 
+def sealed(path: Path, state: Any) -> None:
+    """Write a file whose checksum is right, whatever it holds."""
+    torch.save(state, path)
+    content = path.read_bytes()
+    path.write_bytes(sha256(content).digest() + content)
+
+
+def state_of(path: Path) -> dict[str, Any]:
+    return torch.load(io.BytesIO(path.read_bytes()[sha256().digest_size :]), weights_only=True)
+
+
 DAMAGES = {
     "empty": lambda path: path.write_bytes(b""),
     "cut": lambda path: path.write_bytes(path.read_bytes()[:-200]),
     "noise": lambda path: path.write_bytes(b"\x80\x02" + bytes(range(256)) * 9),
-    "another's": lambda path: torch.save({"name": "another"}, path),
-    "less": lambda path: torch.save(torch.load(path) | {"optimizer": {}}, path),
-    "pickle": lambda path: torch.save({"name": path.stem, "module": Bomb()}, path),
+    "another's": lambda path: sealed(path, {"name": "another"}),
+    "less": lambda path: sealed(path, state_of(path) | {"optimizer": {}}),
+    "pickle": lambda path: sealed(path, {"name": path.stem, "module": Bomb()}),
 }
 
 
