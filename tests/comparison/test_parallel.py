@@ -16,6 +16,9 @@ import torch
 from joblib.externals.loky import get_reusable_executor
 
 from fairvision.comparison import Comparison
+from fairvision.comparison.plan import Plan, plan_methods
+from fairvision.comparison.running import _in_order
+from fairvision.comparison.where import Where
 
 Compare = Callable[..., Comparison]
 
@@ -45,6 +48,22 @@ def test_workers_give_the_same_bits_whatever_the_threads_here(
         assert (one.method, one.seed) == (other.method, other.seed)
         np.testing.assert_array_equal(one.y_score, other.y_score)
     pd.testing.assert_frame_equal(serial.summary, parallel.summary)
+
+
+@pytest.mark.parametrize(
+    ("n_jobs", "order"),
+    [
+        (1, "e0 r0 e1 r1 e2 r2"),
+        # What reweighing of a seed may find in a cache was put there before it began.
+        (2, "e0 e1 r0 r1 e2 r2"),
+        (8, "e0 e1 e2 r0 r1 r2"),
+    ],
+)
+def test_runs_at_the_same_time_are_of_several_seeds(n_jobs: int, order: str) -> None:
+    methods = plan_methods(["erm", "reweighing"], preset=None)
+    plan = Plan(dataset={}, split={}, methods=methods, seeds=(0, 1, 2), max_epochs=1)
+    tasks = _in_order(plan, Where(n_jobs=n_jobs))
+    assert " ".join(f"{method.label[0]}{seed}" for method, seed in tasks) == order
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from threading import Lock
@@ -84,16 +84,15 @@ def run_all(
     runs: dict[tuple[str, int], Run] = {}
     failures: dict[tuple[str, int], str] = {}
     todo: list[Task] = []
-    for seed in plan.seeds:
-        for method in plan.methods:
-            found = store and store.read(method.label, seed, plan.identity(method, seed))
-            if found and found.rows.max(initial=0) < len(data.target):
-                runs[method.label, seed] = found
-                if store:  # a kill just after the run was stored leaves them
-                    store.drop_checkpoint(method.label, seed)
-                progress.finish(method.label, seed, "already done")
-            else:
-                todo.append((method, seed))
+    for method, seed in _in_order(plan, where):
+        found = store and store.read(method.label, seed, plan.identity(method, seed))
+        if found and found.rows.max(initial=0) < len(data.target):
+            runs[method.label, seed] = found
+            if store:  # a kill just after the run was stored leaves them
+                store.drop_checkpoint(method.label, seed)
+            progress.finish(method.label, seed, "already done")
+        else:
+            todo.append((method, seed))
     reused = len(runs)
     keepers = partial(checkpoints, plan, store, checkpoint_every)
     # Closed whatever happens here: workers that were started are stopped.
@@ -111,6 +110,19 @@ def run_all(
                 progress.finish(method.label, seed, f"failed: {outcome[0]}")
     keys = [(method.label, seed) for method in plan.methods for seed in plan.seeds]
     return [runs[key] for key in keys if key in runs], failures, reused
+
+
+def _in_order(plan: Plan, where: Where) -> Iterator[Task]:
+    """Seed by seed, as many seeds together as there are runs at a time.
+
+    Runs that go on at the same time are then of several seeds: what the methods of one
+    seed share, a net in a cache, is trained by the first of them and found by the others.
+    """
+    width = len(plan.seeds) if where.address else where.local_jobs
+    for start in range(0, len(plan.seeds), width):
+        for method in plan.methods:
+            for seed in plan.seeds[start : start + width]:
+                yield method, seed
 
 
 def _outcomes(
