@@ -5,6 +5,7 @@ put it in the place of the function `fairvision.compare`.
 """
 
 from fairvision.comparison.compare import compare
+from fairvision.comparison.control import LABEL as CONTROL
 from fairvision.comparison.data import read_data
 from fairvision.comparison.execute import fit_run
 from fairvision.comparison.facts import read_facts
@@ -13,6 +14,7 @@ from fairvision.comparison.split import plan_split, split_rows
 from fairvision.comparison.summary import MIN_SEEDS, over_seeds
 
 __all__ = [
+    "CONTROL",
     "MIN_SEEDS",
     "Comparison",
     "compare",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fairvision.comparison import CONTROL
 from fairvision.exceptions import InputError
 from fairvision.recipes._read import Drawing, Recipe, Row
 
@@ -124,7 +125,7 @@ def plan(
             preset=own.get("preset", common.get("preset")),
             seeds=int(seeds or own.get("seeds", common.get("seeds", 3))),
             prepare=_first("prepare", block, own, common),
-            figures=_figures(recipe, block["name"], {"erm-balanced", *(row.label for row in rows)}),
+            figures=_figures(recipe, block["name"], {CONTROL, *(row.label for row in rows)}),
             deviations=(*common.get("deviations", ()), *own.get("deviations", ())),
             group=block.get("group"),
         )

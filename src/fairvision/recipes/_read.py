@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fairvision.comparison import CONTROL
 from fairvision.exceptions import InputError
 from fairvision.recipes._kinds import RECIPE, check_kinds
 from fairvision.recipes._targets import check_target
@@ -224,7 +225,7 @@ def _figures(
         if not _FILE.fullmatch(given["name"]) or given["name"] in figures:
             raise InputError(f"{own}: a name is of a-z, 0-9 and dashes, and of one figure only.")
         check_target(given["draw"], package, f"{own}: draw")
-        for key, known in (("blocks", blocks), ("rows", {*labels, "erm-balanced"})):
+        for key, known in (("blocks", blocks), ("rows", {*labels, CONTROL})):
             fields[key] = tuple(given.get(key, ()))
             if unknown := sorted(set(fields[key]) - known):
                 raise InputError(f"{own} names the {key} {unknown}; there are {sorted(known)}.")

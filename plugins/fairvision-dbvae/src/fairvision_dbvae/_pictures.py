@@ -124,7 +124,7 @@ def _without_faces(home: Path, tested: pd.DataFrame) -> pd.DataFrame:
     is_test = order < max(1, round(_TEST * len(names)))
     groups = tested[["gender", "skin_tone", "skin_group"]].drop_duplicates()
     rows = groups.iloc[order % len(groups)].reset_index(drop=True)
-    rows.loc[~is_test, ["skin_tone", "skin_group"]] = "unknown"
+    rows.loc[~is_test, groups.columns] = "unknown"
     return rows.assign(
         path=[os.path.relpath(name, home) for name in names],
         face=False,
