@@ -99,7 +99,7 @@ def table(accelerator: Any) -> Any:
 class WorstGroup(Objective):
     """The largest loss of a group, by somebody who never heard of processes."""
 
-    parts = ("worst",)
+    logged = ("worst",)
 
     def step(self, module: nn.Module, batch: Batch) -> Step:
         logits, groups = module(batch.images), batch.groups[:, 0]
@@ -111,11 +111,7 @@ class WorstGroup(Objective):
 def foreign(accelerator: Any) -> Any:
     d = data()
 
-    class WorstGroupClassifier(double(ERM)):
-        def _make_objective(self) -> Objective:
-            return WorstGroup()
-
-    model = WorstGroupClassifier(accelerator=accelerator, **COMMON)
+    model = double(ERM)(objective=WorstGroup(), accelerator=accelerator, **COMMON)
     return model.fit(d["X"], d["y"], sensitive_features=d["groups"])
 
 
@@ -220,7 +216,7 @@ def found(model: Any) -> dict[str, Any]:
         moved = max((tensor - given[name]).abs().max().item() for name, tensor in weights.items())
     else:
         names = [n for n in model.history_[-1] if n.endswith(("_loss", "_acc"))]
-        names += model.net_.objective.parts
+        names += model.net_.objective.logged
         path = np.array([[row[name] for name in names] for row in model.history_])
         moved = np.abs(path[0] - path[-1]).max()
         weights = model.module_.state_dict()

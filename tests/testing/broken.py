@@ -45,10 +45,15 @@ class ChangesParameters(TorchClassifier):
         return super().fit(X, y, sample_weight=sample_weight)
 
 
-class Unseeded(TorchClassifier):
-    def _make_objective(self) -> Objective:
+class UnseededObjective(Objective):
+    def make_module(self, build: Any, context: Any) -> Any:
         torch.seed()
-        return super()._make_objective()
+        return build()
+
+
+class Unseeded(TorchClassifier):
+    def make_objective(self) -> Objective:
+        return UnseededObjective()
 
 
 class MovesTheGlobals(TorchClassifier):
@@ -58,8 +63,8 @@ class MovesTheGlobals(TorchClassifier):
 
 
 class Remembers(TorchClassifier):
-    def _make_module(self) -> Any:
-        return getattr(self, "module_", None) or super()._make_module()
+    def _build(self, weights: Any) -> Any:
+        return getattr(self, "module_", None) or super()._build(weights)
 
 
 class ReadsGroupsInSecret(TorchClassifier):

@@ -5,9 +5,10 @@ from fairvision.nn.classifier import TorchClassifier
 from fairvision.nn.distributed import ranks_of
 from fairvision.nn.export import Probabilities, as_module
 from fairvision.nn.identity import fingerprint
-from fairvision.nn.modules import FeatureClassifier, PretrainedClassifier
+from fairvision.nn.modules import FeatureClassifier, PretrainedClassifier, features_and_logits
 from fairvision.nn.net import inference_size
-from fairvision.nn.objective import Objective, Step, cross_entropy
+from fairvision.nn.objective import Objective, Step, TrainingContext, cross_entropy
+from fairvision.nn.objective_classifier import ObjectiveClassifier
 from fairvision.nn.randomness import as_seed, isolated_rng
 from fairvision.nn.ranks import Ranks
 from fairvision.nn.rows import Batch, Batches, Rows, scale
@@ -17,6 +18,7 @@ __all__ = [
     "Batches",
     "FeatureClassifier",
     "Objective",
+    "ObjectiveClassifier",
     "PretrainedClassifier",
     "Probabilities",
     "Ranks",
@@ -24,9 +26,11 @@ __all__ = [
     "Step",
     "TorchClassifier",
     "TrainingCheckpoint",
+    "TrainingContext",
     "as_module",
     "as_seed",
     "cross_entropy",
+    "features_and_logits",
     "fingerprint",
     "inference_size",
     "isolated_rng",

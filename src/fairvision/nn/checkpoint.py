@@ -9,23 +9,20 @@ from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from skorch.callbacks import Callback
 
 from fairvision.exceptions import FairvisionWarning, InputError
-from fairvision.nn.captured import capture, check_callback, restore
 from fairvision.nn.identity import fingerprint, random_states
 from fairvision.nn.objective import Objective
 from fairvision.nn.ranks import ALONE, Ranks
 from fairvision.nn.rows import Rows
+from fairvision.nn.training_state import capture, check_callback, restore
 
-if TYPE_CHECKING:
-    from fairvision.nn.net import ObjectiveNet
-
-__all__ = ["Slot", "TrainingCheckpoint"]
+__all__ = ["CheckpointFile", "TrainingCheckpoint"]
 
 _DIGEST = sha256().digest_size
 # Parameters that say nothing about the weights, or what the random states say better.
@@ -105,15 +102,16 @@ class TrainingCheckpoint(Callback):
         self.strict = strict
         self.tag = tag
 
-    def slot(
-        self, net: ObjectiveNet, rows: Rows, held_out: Rows | None, asked: Mapping[str, Any]
-    ) -> Slot | None:
+    def open(
+        self, net: Any, rows: Rows, held_out: Rows | None, params: Mapping[str, Any]
+    ) -> CheckpointFile | None:
         """Where the training that is about to begin is kept; None if it cannot be."""
         try:
             if not isinstance(self.every, (int, np.integer)) or self.every < 1:
                 raise InputError(f"every is {self.every!r}; pass epochs, an int of 1 or more.")
-            _check_keepable(net, asked)
-            return Slot(self, net, identity(net, rows, held_out, asked, self.tag), rows.ranks)
+            _check_keepable(net, params)
+            name = identity(net, rows, held_out, params, self.tag)
+            return CheckpointFile(self, net, name, rows.ranks)
         except InputError as error:
             if self.strict:
                 raise
@@ -121,7 +119,7 @@ class TrainingCheckpoint(Callback):
             return None
 
 
-class Slot:
+class CheckpointFile:
     """The file of one training.
 
     Parameters
@@ -141,7 +139,7 @@ class Slot:
     """
 
     def __init__(
-        self, checkpoint: TrainingCheckpoint, net: ObjectiveNet, name: str, ranks: Ranks = ALONE
+        self, checkpoint: TrainingCheckpoint, net: Any, name: str, ranks: Ranks = ALONE
     ) -> None:
         self.net, self.name, self.ranks = net, ranks.told(name.encode()).decode(), ranks
         self.every, self.keep = checkpoint.every, checkpoint.keep
@@ -149,7 +147,7 @@ class Slot:
         self.aside = self.path.with_name(f".{self.name}.pt.partial")
         self.finished = False
         self._make_folder()
-        # Written and read once before hours are spent on what could not be.
+        # Save and reload once at the start, so that a state that cannot be saved fails now.
         fresh = self._decode(_packed(self._state(finished=False)))
         if (found := self._read()) is not None:
             try:
@@ -193,7 +191,7 @@ class Slot:
                 stacklevel=4,
             )
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Remove the file of a training that is over."""
         if not self.keep and self.ranks.rank == 0:
             for path in (self.path, self.aside):
@@ -244,7 +242,7 @@ def _packed(state: Mapping[str, Any]) -> bytes:
 
 
 def identity(
-    net: ObjectiveNet, rows: Rows, held_out: Rows | None, asked: Mapping[str, Any], tag: str
+    net: Any, rows: Rows, held_out: Rows | None, params: Mapping[str, Any], tag: str
 ) -> str:
     """A name for the training that `net` is about to do."""
     objective = type(net.objective)
@@ -255,7 +253,7 @@ def identity(
         torch.__version__,
         torch.device(net.device).type,
         f"{objective.__module__}.{objective.__qualname__}",
-        {name: value for name, value in asked.items() if name not in _ASIDE},
+        {name: value for name, value in params.items() if name not in _ASIDE},
         net.objective,
         net.module_,
         [type(optimizer), optimizer.defaults],
@@ -267,11 +265,11 @@ def identity(
     )
 
 
-def _check_keepable(net: ObjectiveNet, asked: Mapping[str, Any]) -> None:
-    if asked.get("random_state", 0) is None:
+def _check_keepable(net: Any, params: Mapping[str, Any]) -> None:
+    if params.get("random_state", 0) is None:
         raise InputError(
-            "random_state is None, and TrainingCheckpoint could never find the training again: "
-            "the next one would be another. Pass an int."
+            "random_state is None, and TrainingCheckpoint identifies a run by its seed. Set "
+            "random_state to an int."
         )
     kind = type(net.objective)
     if kind is not Objective and kind.state_dict is Objective.state_dict:

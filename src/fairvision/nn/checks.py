@@ -7,24 +7,23 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import train_test_split
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight
 
-from fairvision.base import Groups
 from fairvision.exceptions import InputError
+from fairvision.nn.net import OPTIMIZERS
 from fairvision.nn.rows import Rows
 
 __all__ = [
-    "check_acceleration",
-    "check_callbacks",
     "check_parameters",
     "check_shape",
     "check_weights",
-    "drop_weightless",
     "encode",
     "hold_out",
+    "training_rows",
 ]
 
 
@@ -32,7 +31,13 @@ _NUMBER = (int, float, np.number)
 
 
 def check_parameters(estimator: Any) -> None:
-    """The numbers among the parameters."""
+    """Check the training parameters of a `TorchClassifier`.
+
+    Raises
+    ------
+    InputError
+        Naming the parameter, its value and what to pass.
+    """
     for name, low in (("max_epochs", 0), ("batch_size", 1)):
         value = getattr(estimator, name)
         if not isinstance(value, (int, np.integer)) or value < low:
@@ -44,9 +49,22 @@ def check_parameters(estimator: Any) -> None:
     fraction = estimator.validation_fraction
     if not isinstance(fraction, _NUMBER) or not 0 <= fraction < 1:
         raise InputError(f"validation_fraction is {fraction!r}; pass 0 (none) up to 1.")
+    _check_callbacks(estimator.callbacks, bool(fraction))
+    _check_acceleration(estimator.compile, estimator.amp)
+    optimizer, transform = estimator.optimizer, estimator.train_transform
+    if not callable(optimizer) and optimizer not in list(OPTIMIZERS):
+        raise InputError(
+            f"optimizer is {optimizer!r}; pass one of {sorted(OPTIMIZERS)}, or anything "
+            "called as optimizer(params, lr=..., weight_decay=...)."
+        )
+    if transform is not None and not callable(transform):
+        raise InputError(
+            f"train_transform is {transform!r}; pass a callable from a batch of "
+            "images to another, or None."
+        )
 
 
-def check_callbacks(callbacks: Sequence[Any] | None, validation: bool) -> None:
+def _check_callbacks(callbacks: Sequence[Any] | None, validation: bool) -> None:
     """A list, and none that waits for a validation loss which nobody computes."""
     if callbacks is not None and not isinstance(callbacks, (list, tuple)):
         raise InputError(f"callbacks is {callbacks!r}; pass a list of skorch callbacks.")
@@ -60,15 +78,13 @@ def check_callbacks(callbacks: Sequence[Any] | None, validation: bool) -> None:
             )
 
 
-def check_acceleration(compile: Any, amp: Any) -> None:
+def _check_acceleration(compile: Any, amp: Any) -> None:
     """Whether to compile, or by which backend; and yes or no."""
     if not isinstance(amp, bool):
         raise InputError(f"amp is {amp!r}; pass True for bfloat16 autocast, or False.")
     if not isinstance(compile, (bool, str)) and not callable(compile):
         raise InputError(f"compile is {compile!r}; pass True, False, or a backend.")
     if isinstance(compile, str):
-        import torch
-
         known = torch.compiler.list_backends(exclude_tags=())
         if compile not in known:
             raise InputError(f"compile is {compile!r}; torch knows {', '.join(sorted(known))}.")
@@ -120,18 +136,27 @@ def check_weights(sample_weight: ArrayLike, codes: NDArray[np.int64]) -> NDArray
         raise InputError(f"{error} Pass one weight of 0 or more for each row of X.") from error
 
 
-def drop_weightless(
-    X: Any, codes: NDArray[np.int64], groups: Groups | None, weights: NDArray[np.float64]
-) -> tuple[Any, NDArray[np.int64], Groups | None, NDArray[np.float64]]:
-    """Leave out rows of weight 0: they must not even reach batch normalisation."""
-    kept = np.flatnonzero(weights)
-    if len(kept) == len(weights):
-        return X, codes, groups, weights
-    if len(kept) == 0:
+def training_rows(
+    X: Any,
+    codes: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+    weights: NDArray[np.float64] | None,
+    dtype: torch.dtype,
+) -> Rows:
+    """The rows to train on: those of weight 0 must not even reach batch normalisation.
+
+    Weights are divided by their mean, so that a constant weight changes nothing.
+    """
+    if weights is None:
+        return Rows(X, codes, groups, dtype=dtype)
+    if not weights.any():
         raise InputError("sample_weight is 0 for every row. Give some rows a positive weight.")
-    if groups is not None:
-        groups = Groups(groups.names, groups.codes[kept], groups.categories)
-    return X[kept], codes[kept], groups, weights[kept]
+    kept = np.flatnonzero(weights)
+    weights = weights[kept] / weights[kept].mean()
+    if len(kept) < len(codes):
+        X, codes = X[kept], codes[kept]
+        groups = None if groups is None else groups[kept]
+    return Rows(X, codes, groups, weights, dtype=dtype)
 
 
 def hold_out(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows]:

@@ -21,7 +21,6 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from torch import Tensor, nn
 
 from fairvision.base import (
-    Groups,
     all_or_nothing,
     check_groups,
     check_images,
@@ -33,26 +32,18 @@ from fairvision.exceptions import InputError
 from fairvision.nn.acceleration import accelerated
 from fairvision.nn.backbones import Backbone, Unfetched, build_classifier
 from fairvision.nn.checks import (
-    check_acceleration,
-    check_callbacks,
     check_parameters,
     check_shape,
     check_weights,
-    drop_weightless,
     encode,
     hold_out,
+    training_rows,
 )
-from fairvision.nn.distributed import (
-    AcceleratedNet,
-    agree_on_rows,
-    check_accelerator,
-    precision_of,
-    ranks_of,
-)
+from fairvision.nn.distributed import agree_on_rows, check_accelerator, precision_of, ranks_of
 from fairvision.nn.export import Probabilities
 from fairvision.nn.modules import with_features
-from fairvision.nn.net import ObjectiveNet, inference_size
-from fairvision.nn.objective import Objective
+from fairvision.nn.net import inference_size, make_net
+from fairvision.nn.objective import Objective, TrainingContext
 from fairvision.nn.randomness import RandomState, as_seed, isolated_rng
 from fairvision.nn.reading import read_ahead
 from fairvision.nn.rows import Rows, Transform, scale
@@ -60,21 +51,14 @@ from fairvision.nn.state import check_structure, get_tensors, put_tensors
 
 __all__ = ["TorchClassifier"]
 
-_OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": partial(torch.optim.SGD, momentum=0.9),  # type: ignore[dict-item]
-}
-
 
 class TorchClassifier(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator
 ):
-    """Train a torch model on images by empirical risk minimisation.
+    """Train a torch model on images.
 
-    The estimator holds a skorch net, made in `fit`, and gives it plain
-    parameters. Methods that train differently subclass it and override
-    `_make_objective` (what a step minimises) or `_make_module`.
+    The estimator holds a skorch net, made in `fit`, and gives it plain parameters. What
+    training minimises is a parameter: an `Objective`.
 
     Parameters
     ----------
@@ -85,6 +69,8 @@ class TorchClassifier(
         module (copied, never changed), or a factory, called with
         (n_channels, height, width) if it requires an argument. Two-dimensional X
         gets ``"mlp"`` in place of ``"small-cnn"``.
+    objective : Objective or None, default=None
+        What a step minimises. None is empirical risk minimisation: cross-entropy.
     weights : str or None, default=None
         For backbones of torchvision and timm: ``"DEFAULT"`` or another published
         name, downloaded by them, or the path of a state dict.
@@ -159,6 +145,7 @@ class TorchClassifier(
         self,
         backbone: Backbone = "small-cnn",
         *,
+        objective: Objective | None = None,
         weights: str | None = None,
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adamw",
         lr: float = 1e-3,
@@ -176,6 +163,7 @@ class TorchClassifier(
         verbose: int = 0,
     ) -> None:
         self.backbone = backbone
+        self.objective = objective
         self.weights = weights
         self.optimizer = optimizer
         self.lr = lr
@@ -227,9 +215,68 @@ class TorchClassifier(
             Naming what does not fit, before anything runs. An estimator that was
             fitted before is left as it was.
         """
+        return self.fit_objective(
+            self.make_objective(),
+            X,
+            y,
+            sensitive_features=sensitive_features,
+            sample_weight=sample_weight,
+        )
+
+    def make_objective(self) -> Objective:
+        """A new objective with the estimator's parameters: a clone of `objective`."""
+        if self.objective is None:
+            return Objective()
+        if not isinstance(self.objective, Objective):
+            raise InputError(
+                f"objective is {self.objective!r}; pass an instance of a subclass of "
+                "fairvision.nn.Objective, or None for plain training."
+            )
+        return clone(self.objective)
+
+    @all_or_nothing
+    def fit_objective(
+        self,
+        objective: Objective,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Train with an objective that holds data of its own, from `make_objective`.
+
+        For classifiers whose `fit` takes more than images, labels and groups.
+
+        Parameters
+        ----------
+        objective : Objective
+            Used as it is, and kept in ``net_``.
+        X, y, sensitive_features, sample_weight
+            As in `fit`.
+
+        Returns
+        -------
+        self
+        """
         X, codes = self._check_training_data(X, y)
-        groups = self._check_groups(sensitive_features, len(codes))
-        return self._train(X, codes, groups, sample_weight)
+        groups = check_groups(
+            sensitive_features,
+            len(codes),
+            required_by=type(self).__name__ if objective.needs_groups else None,
+            min_groups=2 if objective.needs_groups else 1,
+        )
+        check_parameters(self)
+        check_accelerator(self.accelerator, self.device)
+        self.groups_ = groups
+        context = self._context()
+        objective.check(context)
+        weights = None
+        if sample_weight is not None:
+            weights = check_weights(sample_weight, codes)
+            self.groups_ = None if groups is None else groups[np.flatnonzero(weights)]
+        group_codes = None if groups is None else groups.codes
+        return self._train(objective, context, (X, codes, group_codes, weights))
 
     def _check_training_data(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray[np.int64]]:
         """Check X and y; set `classes_` and the input's shape; return X and class codes."""
@@ -247,41 +294,33 @@ class TorchClassifier(
         self.input_shape_ = tuple(int(size) for size in X.shape[1:])
         return X, codes
 
-    def _check_groups(self, sensitive_features: Any, n_samples: int) -> Groups | None:
-        """Read the groups. Methods that need them say so here."""
-        return check_groups(sensitive_features, n_samples)
+    def _context(self) -> TrainingContext:
+        return TrainingContext(
+            self.input_shape_,
+            self.classes_,
+            getattr(self, "groups_", None),
+            self._device(),
+            self._dtype,
+            self.get_params(deep=False),
+        )
 
-    def _make_objective(self) -> Objective:
-        """What a step minimises: plain cross-entropy unless overridden."""
-        return Objective()
-
-    def _make_module(self) -> nn.Module:
-        """A new module for `input_shape_` and `classes_`, on the CPU."""
+    def _build(self, weights: Any) -> nn.Module:
+        """A new classifier from the backbone, on the CPU."""
         backbone = self.backbone
         if isinstance(backbone, str) and backbone == "small-cnn" and len(self.input_shape_) == 1:
             backbone = "mlp"
-        return build_classifier(backbone, self.weights, self.input_shape_, len(self.classes_))
+        return build_classifier(backbone, weights, self.input_shape_, len(self.classes_))
 
-    def _train(
-        self,
-        X: Any,
-        codes: NDArray[np.int64],
-        groups: Groups | None,
-        sample_weight: ArrayLike | None,
-    ) -> Self:
-        self._check_parameters()
-        weights = None
-        if sample_weight is not None:
-            weights = check_weights(sample_weight, codes)
-            X, codes, groups, weights = drop_weightless(X, codes, groups, weights)
-        ranks, device = ranks_of(self.accelerator), self._device()
-        agree_on_rows(ranks, codes, None if groups is None else groups.codes, weights)
+    def _train(self, objective: Objective, context: TrainingContext, columns: Any) -> Self:
+        ranks, device = ranks_of(self.accelerator), context.device
+        rows, all_rows = training_rows(*columns, self._dtype), Rows(*columns, dtype=self._dtype)
+        agree_on_rows(ranks, rows)
+        all_rows.ranks = rows.ranks = ranks
         seed = ranks.same(as_seed(self.random_state))
         with isolated_rng(seed, device):
-            module = self._make_module().to(device, self._dtype)
-            net = self._make_net(module, device)
-            rows, held_out = self._rows(X, codes, groups, weights), None
-            rows.ranks = ranks
+            module = objective.make_module(partial(self._build, self.weights), context)
+            net = make_net(self, module.to(device, self._dtype), objective, context)
+            held_out = None
             if self.validation_fraction:
                 rows, held_out = hold_out(rows, self.validation_fraction, seed)
             precision = precision_of(self.accelerator, self.amp)
@@ -289,63 +328,14 @@ class TorchClassifier(
                 accelerated(module, compile=self.compile, precision=precision),
                 ranks.together(module),
             ):
-                net.train(rows, held_out, asked=self.get_params(deep=False))
+                net.train(rows, held_out, context)
+            with ranks.together(module):
+                attributes = objective.fitted_attributes(module, all_rows)
         self.net_, self.module_, self.history_ = net, net.module_.eval(), net.history
         self.n_steps_ = sum(self.history_[:, "train_batch_count"]) if len(net.history) else 0
-        self._n_features_out = self.module_.head.in_features
-        self.groups_ = groups
+        for name, value in attributes.items():
+            setattr(self, name, value)
         return self
-
-    def _rows(
-        self,
-        X: Any,
-        codes: NDArray[np.int64],
-        groups: Groups | None,
-        weights: NDArray[np.float64] | None,
-    ) -> Rows:
-        if weights is not None:
-            weights = weights / weights.mean()
-        group_codes = None if groups is None else groups.codes
-        return Rows(X, codes, group_codes, weights, dtype=self._dtype)
-
-    def _make_net(self, module: nn.Module, device: torch.device) -> ObjectiveNet:
-        optimizer, accelerator = self.optimizer, self.accelerator
-        make_net: Callable[..., ObjectiveNet] = ObjectiveNet
-        if accelerator is not None:
-            make_net = partial(AcceleratedNet, accelerator=accelerator)
-        return make_net(
-            module,
-            objective=self._make_objective(),
-            train_transform=self.train_transform,
-            criterion=nn.CrossEntropyLoss,
-            optimizer=_OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer,
-            lr=self.lr,
-            optimizer__weight_decay=self.weight_decay,
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
-            train_split=None,
-            callbacks=clone(list(self.callbacks or ()), safe=False),
-            classes=np.arange(len(self.classes_)),
-            device=str(device),
-            verbose=0 if ranks_of(accelerator).rank else self.verbose,
-        )
-
-    def _check_parameters(self) -> None:
-        """Check the parameters of training. Methods add their own."""
-        check_parameters(self)
-        check_callbacks(self.callbacks, bool(self.validation_fraction))
-        check_acceleration(self.compile, self.amp)
-        check_accelerator(self.accelerator, self.device)
-        if not callable(self.optimizer) and self.optimizer not in list(_OPTIMIZERS):
-            raise InputError(
-                f"optimizer is {self.optimizer!r}; pass one of {sorted(_OPTIMIZERS)}, or anything "
-                "called as optimizer(params, lr=..., weight_decay=...)."
-            )
-        if self.train_transform is not None and not callable(self.train_transform):
-            raise InputError(
-                f"train_transform is {self.train_transform!r}; pass a callable from a batch of "
-                "images to another, or None."
-            )
 
     def _device(self) -> torch.device:
         if self.accelerator is not None:
@@ -415,7 +405,6 @@ class TorchClassifier(
                 f"{n_outputs} output(s). Pass one label per output, in their order."
             )
         model.module_ = copy.deepcopy(module).to(model._device()).eval()
-        model._n_features_out = int(module.head.in_features)  # type: ignore[union-attr, arg-type]
         if input_shape is not None:
             model.input_shape_ = tuple(input_shape)
             model.n_features_in_ = int(input_shape[0])
@@ -455,18 +444,23 @@ class TorchClassifier(
         if not hasattr(self, "history_"):  # by `from_module`
             return copy.deepcopy(with_features(self.backbone))  # type: ignore[arg-type]
         check_shape(self.input_shape_)
-        blank = copy.copy(self)
-        blank.weights = None if self.weights is None else Unfetched(self.weights)
+        objective, context = self.make_objective(), self._context()
+        objective.check(context)
+        weights = None if self.weights is None else Unfetched(self.weights)
+
+        def make() -> nn.Module:
+            return objective.make_module(partial(self._build, weights), context)
+
         with isolated_rng(0):
-            check_structure(blank._make_module, self.input_shape_, tensors)
-            return blank._make_module()
+            check_structure(make, self.input_shape_, tensors)
+            return make()
 
     # -- use ----------------------------------------------------------------------
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probability of each class, float64 of shape (n_samples, n_classes)."""
         check_is_fitted(self)
-        return self._forward(X, Probabilities(self.module_))
+        return self.apply(X, Probabilities(self.module_))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The likeliest class, shape (n_samples,)."""
@@ -475,10 +469,26 @@ class TorchClassifier(
 
     def transform(self, X: Any) -> NDArray[Any]:
         """The learned features: what enters the head, shape (n_samples, n_features)."""
-        return self._forward(X, lambda x: self.module_.features(x))
+        return self.apply(X, lambda x: self.module_.features(x))
 
-    def _forward(self, X: Any, function: Callable[[Tensor], Tensor]) -> NDArray[Any]:
-        """Apply a function to batches of scaled images in evaluation mode."""
+    @property
+    def _n_features_out(self) -> int:  # scikit-learn's name
+        return int(self.module_.head.in_features)
+
+    def apply(self, X: Any, function: Callable[[Tensor], Tensor]) -> NDArray[Any]:
+        """Apply a function of ``module_`` to images, batch by batch, in evaluation mode.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_channels, height, width)
+        function : callable
+            Takes floating images in 0..1 on the module's device, and returns a tensor
+            with a row for each.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, ...)
+        """
         check_is_fitted(self)
         X = self._check_input(X)
         weight = next(self.module_.parameters())

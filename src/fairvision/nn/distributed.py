@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from fairvision.exceptions import InputError
 from fairvision.nn.net import ObjectiveNet
 from fairvision.nn.ranks import ALONE, Ranks
+from fairvision.nn.rows import Rows
 
 __all__ = ["AcceleratedNet", "agree_on_rows", "check_accelerator", "precision_of", "ranks_of"]
 
@@ -74,19 +74,11 @@ def precision_of(accelerator: Any, amp: bool) -> torch.dtype | None:
     return _PRECISIONS[named] or (torch.bfloat16 if amp else None)
 
 
-def agree_on_rows(ranks: Ranks, codes: NDArray[np.int64], *others: NDArray[Any] | None) -> None:
-    """Make sure that all processes train on the same rows, as far as can be told without images.
-
-    Parameters
-    ----------
-    ranks : Ranks
-    codes : ndarray of shape (n_samples,)
-    *others : ndarray of shape (n_samples, ...), or None
-        Groups and weights.
-    """
-    columns = [codes, *(other for other in others if other is not None)]
+def agree_on_rows(ranks: Ranks, rows: Rows) -> None:
+    """Check that all processes train on the same rows, as far as labels and weights tell."""
+    columns = [c.numpy() for c in (rows.targets, rows.groups, rows.weights) if c is not None]
     digests = [zlib.crc32(np.ascontiguousarray(column).tobytes()) for column in columns]
-    ranks.agree("The rows of X, y, sensitive_features and sample_weight", len(codes), sum(digests))
+    ranks.agree("The rows of X, y, sensitive_features and sample_weight", len(rows), sum(digests))
 
 
 class AcceleratedNet(ObjectiveNet):

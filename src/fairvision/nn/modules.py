@@ -9,8 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from fairvision.exceptions import InputError
+from fairvision.nn.rows import Batch
 
-__all__ = ["FeatureClassifier", "PretrainedClassifier", "last_linear", "with_features"]
+__all__ = [
+    "FeatureClassifier",
+    "PretrainedClassifier",
+    "features_and_logits",
+    "last_linear",
+    "with_features",
+]
 
 
 class FeatureClassifier(nn.Module):
@@ -87,13 +94,7 @@ class PretrainedClassifier(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Images to what enters the last linear layer, shape (n, n_features)."""
-        seen: list[Tensor] = []
-        handle = self.head.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-        try:
-            self.model(x)
-        finally:
-            handle.remove()
-        return seen[-1].flatten(1)
+        return _head_input(self.head, self.model, x)[0]
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.model(x)
@@ -102,6 +103,37 @@ class PretrainedClassifier(nn.Module):
             logits = logits.reshape(-1, 1)
             return torch.cat([torch.zeros_like(logits), logits], dim=1)
         return logits
+
+
+def _head_input(head: nn.Module, model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """What enters the head, shape (n, n_features), and what the model gives."""
+    inputs: list[Tensor] = []
+    handle = head.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+    try:
+        outputs = model(x)
+    finally:
+        handle.remove()
+    return inputs[-1].flatten(1), outputs
+
+
+def features_and_logits(module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Both in one pass, the logits just as the module's own `forward` gives them.
+
+    Parameters
+    ----------
+    module : nn.Module
+        With a linear ``head``.
+    batch : Batch
+
+    Returns
+    -------
+    features : Tensor of shape (n, n_features)
+        What enters the head.
+    logits : Tensor of shape (n, n_classes)
+    """
+    features, logits = _head_input(cast(nn.Module, module.head), module, batch.images)
+    # The hook saw this process's images only; the logits are those of all processes already.
+    return batch.ranks.gather(features), logits
 
 
 def with_features(model: nn.Module) -> nn.Module:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,9 +16,6 @@ from torch import Tensor
 from fairvision.exceptions import InputError
 from fairvision.nn.identity import random_states
 
-if TYPE_CHECKING:
-    from fairvision.nn.net import ObjectiveNet
-
 __all__ = ["capture", "check_callback", "restore"]
 
 # What a callback looks up once: a schedule's class, say.
@@ -27,7 +24,7 @@ _STATIC = (type, partial, FunctionType, BuiltinFunctionType, MethodType)
 _OF_PRINTING = ("keys_ignored_", "first_iteration_")
 
 
-def capture(net: ObjectiveNet) -> dict[str, Any]:
+def capture(net: Any) -> dict[str, Any]:
     """The state between two epochs: tensors, numbers, text and containers of these."""
     return {
         "module": net.module_.state_dict(),
@@ -43,7 +40,7 @@ def capture(net: ObjectiveNet) -> dict[str, Any]:
     }
 
 
-def restore(net: ObjectiveNet, state: Mapping[str, Any]) -> None:
+def restore(net: Any, state: Mapping[str, Any]) -> None:
     """Put a net into a state that `capture` gave."""
     net.module_.load_state_dict(state["module"])
     for name, parameter in net.module_.named_parameters():
@@ -62,9 +59,9 @@ def restore(net: ObjectiveNet, state: Mapping[str, Any]) -> None:
 
 def check_callback(name: str, callback: Any) -> None:
     """Refuse a callback whose state `capture` would miss."""
-    for attribute in () if _speaks(callback) else _state_names(callback):
+    for attribute in () if _has_state_dict(callback) else _state_names(callback):
         value = getattr(callback, attribute)
-        if not (isinstance(value, _STATIC) or _speaks(value) or _is_plain(value)):
+        if not (isinstance(value, _STATIC) or _has_state_dict(value) or _is_plain(value)):
             raise InputError(
                 f"the callback {name} holds {attribute}, a {type(value).__name__}, which "
                 "TrainingCheckpoint cannot keep. Give it state_dict() and load_state_dict(state), "
@@ -72,30 +69,30 @@ def check_callback(name: str, callback: Any) -> None:
             )
 
 
-def _scaler(net: ObjectiveNet) -> Any:
+def _scaler(net: Any) -> Any:
     """What an accelerator scales the gradients of fp16 by, or None."""
     return getattr(getattr(net, "accelerator", None), "scaler", None)
 
 
 def _callback_state(callback: Any) -> Any:
-    if _speaks(callback):
+    if _has_state_dict(callback):
         return _plain(callback.state_dict())
-    found = {}
+    state = {}
     for name in _state_names(callback):
         value = getattr(callback, name)
-        if _speaks(value):  # a schedule of torch
-            found[name] = _plain(value.state_dict())
+        if _has_state_dict(value):  # a schedule of torch
+            state[name] = _plain(value.state_dict())
         elif _is_plain(value):
-            found[name] = _plain(value)
-    return found
+            state[name] = _plain(value)
+    return state
 
 
 def _restore_callback(callback: Any, state: Any) -> None:
-    if _speaks(callback):
+    if _has_state_dict(callback):
         callback.load_state_dict(state)
         return
     for name, value in state.items():
-        if _speaks(getattr(callback, name, None)):
+        if _has_state_dict(getattr(callback, name, None)):
             getattr(callback, name).load_state_dict(value)
         else:
             setattr(callback, name, value)
@@ -107,7 +104,7 @@ def _state_names(callback: Any) -> list[str]:
     return [n for n in vars(callback) if n.endswith("_") and n not in _OF_PRINTING]
 
 
-def _speaks(thing: Any) -> bool:
+def _has_state_dict(thing: Any) -> bool:
     both = hasattr(thing, "state_dict") and hasattr(thing, "load_state_dict")
     return both and not isinstance(thing, type)
 
@@ -132,7 +129,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _random_state(net: ObjectiveNet) -> dict[str, Any]:
+def _random_state(net: Any) -> dict[str, Any]:
     of_torch, of_numpy, of_python = random_states()
     with_cuda = torch.device(net.device).type == "cuda"
     return {
