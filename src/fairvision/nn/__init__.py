@@ -5,7 +5,7 @@ from fairvision.nn.classifier import TorchClassifier
 from fairvision.nn.distributed import ranks_of
 from fairvision.nn.export import Probabilities, as_module
 from fairvision.nn.identity import fingerprint
-from fairvision.nn.modules import FeatureClassifier, PretrainedClassifier
+from fairvision.nn.modules import FeatureClassifier, PretrainedClassifier, evaluation_mode
 from fairvision.nn.net import inference_size
 from fairvision.nn.objective import Objective, Step, cross_entropy
 from fairvision.nn.randomness import as_seed, isolated_rng
@@ -27,6 +27,7 @@ __all__ = [
     "as_module",
     "as_seed",
     "cross_entropy",
+    "evaluation_mode",
     "fingerprint",
     "inference_size",
     "isolated_rng",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import cast
 
 import torch
@@ -10,7 +11,13 @@ from torch import Tensor, nn
 
 from fairvision.exceptions import InputError
 
-__all__ = ["FeatureClassifier", "PretrainedClassifier", "last_linear", "with_features"]
+__all__ = [
+    "FeatureClassifier",
+    "PretrainedClassifier",
+    "evaluation_mode",
+    "last_linear",
+    "with_features",
+]
 
 
 class FeatureClassifier(nn.Module):
@@ -102,6 +109,26 @@ class PretrainedClassifier(nn.Module):
             logits = logits.reshape(-1, 1)
             return torch.cat([torch.zeros_like(logits), logits], dim=1)
         return logits
+
+
+@contextmanager
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Set a module to evaluation mode in this block.
+
+    Afterwards every submodule has its own mode again, so that a frozen one stays frozen.
+    Gradients are not touched: combine it with `torch.no_grad` where none are needed.
+
+    Parameters
+    ----------
+    module : nn.Module
+    """
+    training = [(submodule, submodule.training) for submodule in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for submodule, mode in training:
+            submodule.training = mode
 
 
 def with_features(model: nn.Module) -> nn.Module:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fairvision.nn import Batch, Objective, Rows, Step, cross_entropy
+from fairvision.nn import Batch, Objective, Rows, Step, cross_entropy, evaluation_mode
 from fairvision_dbvae._algorithm import (
     Aggregate,
     LatentDensities,
@@ -19,7 +19,7 @@ from fairvision_dbvae._algorithm import (
     spread,
     systematic_draw,
 )
-from fairvision_dbvae._module import DBVAEModule, evaluating
+from fairvision_dbvae._module import DBVAEModule
 
 __all__ = ["DBVAEObjective"]
 
@@ -132,7 +132,7 @@ class DBVAEObjective(Objective):
         """
         mu = torch.empty(len(part), module.n_latents)
         done = 0
-        with evaluating(module):
+        with evaluation_mode(module), torch.inference_mode():
             for some in part.split(self.encode_batch_size):
                 images = rows.batch(some, self.device).images
                 mu[done : done + len(some)] = module.mu(images)

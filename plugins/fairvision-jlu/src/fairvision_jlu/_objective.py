@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from fairvision.exceptions import CollapseWarning
-from fairvision.nn import Batch, Batches, Objective, Rows, Step, cross_entropy
+from fairvision.nn import Batch, Batches, Objective, Rows, Step, cross_entropy, evaluation_mode
 from fairvision_jlu._algorithm import decorrelating_weights
 from fairvision_jlu._heads import SpuriousHeads
 
@@ -145,7 +144,7 @@ class JLUObjective(Objective):
             return batch, module.features(batch.images)  # type: ignore[operator]
         # Without confusion the heads look on: running statistics and the random stream stay
         # as plain training has them, so that alpha = 0 gives the same bits.
-        with torch.random.fork_rng(devices=self._devices), torch.no_grad(), _evaluating(module):
+        with torch.random.fork_rng(devices=self._devices), torch.no_grad(), evaluation_mode(module):
             batch = next(batches)
             return batch, module.features(batch.images)  # type: ignore[operator]
 
@@ -174,7 +173,7 @@ class JLUObjective(Objective):
         """Ask the model as its user gets it: running statistics can fail where batches do not."""
         size = max(self.batch_size, 256)
         some = torch.linspace(0, len(rows) - 1, min(len(rows), 2048)).long()
-        with torch.no_grad(), _evaluating(module):
+        with torch.no_grad(), evaluation_mode(module):
             images = (rows.batch(part, self._device).images for part in some.split(size))
             guesses = torch.cat([module(batch).argmax(1) for batch in images])
         share = float(torch.bincount(guesses).max()) / len(some)
@@ -202,12 +201,3 @@ def _features_and_logits(module: nn.Module, batch: Batch) -> tuple[Tensor, Tenso
         handle.remove()
     # The hook saw those of this process's images only.
     return batch.ranks.gather(seen[-1].flatten(1)), logits
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    module.eval()
-    try:
-        yield
-    finally:
-        module.train()
