@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import errno
-import os
 import json
-from pathlib import Path
+import os
 
 import numpy as np
 import pandas as pd

@@ -63,14 +63,14 @@ def leakage(
         groups; the probe is trained with balanced groups), and with `y`
         ``target_balanced_accuracy`` (mean recall over class and group; the
         probe is trained with groups balanced within each class; a class with
-        a single group is left out, and NaN stands where every class is such).
-        Chance is one over the number of groups for the last two.
+        a single group is left out). Chance is one over the number of groups
+        for the last two.
 
     Raises
     ------
     InputError
-        If there is one group only, a group (of a class, with `y`) has fewer
-        than `cv` rows, or features are not finite.
+        If there is one group only (in every class, with `y`), a group (of a
+        class, with `y`) has fewer than `cv` rows, or features are not finite.
 
     References
     ----------
@@ -145,7 +145,10 @@ def _probe(
     # A class with a single group says nothing of what the features know beyond the target.
     counted = weight > 0
     if not counted.any():
-        return np.nan, np.nan, np.nan
+        raise InputError(
+            "every class of y has a single group, so the target tells the group. Pass rows in "
+            "which groups vary within a class, or y=None."
+        )
     right = _out_of_fold(X, codes, weight, folds) == codes
     # One kind of row per cell and outcome: two columns, wrong and right.
     kind = np.unique(cell[counted], return_inverse=True)[1].reshape(-1) * 2 + right[counted]
