@@ -203,7 +203,7 @@ def test_resumed_is_as_never_interrupted(
     assert sorted(path.name for path in tmp_path.glob("*.png")) == [
         f"stage-{size:03d}.png" for size in (4, 8, 16)
     ]
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob(".*.partial"))
     other = clone(gan).set_params(lr=0.5)
     with pytest.raises(InputError, match=r"is of a run with lr=0\.001"):
         other.fit(images)

@@ -25,7 +25,7 @@ from fairvision.datasets import FaceGenerator, load_faces
 from fairvision.exceptions import FairvisionWarning, GroupsRequiredError, InputError
 from fairvision.nn import TorchClassifier
 from fairvision_latent import LatentPairSampler, ProgressiveGAN
-from fairvision_latent._labels import Labellers, independence_weights, split_cells
+from fairvision_latent._labels import Labellers, split_cells
 from fairvision_latent._training import Trainer
 
 PERFECT = FaceGenerator(24, correlation={("hat", "background"): 0.8})
@@ -378,16 +378,6 @@ def test_composed_with_a_net(faces: Bunch) -> None:
     model.fit(faces.images, faces.target, sensitive_features=faces.sensitive_features)
     assert model.predict_proba(faces.images[:4]).shape == (4, 2)
     assert len(model.classifier_.groups_) == 600 + 200
-
-
-def test_reweighed_labels_make_attributes_independent() -> None:
-    rng = np.random.default_rng(0)
-    a = rng.random(4000) < 0.4
-    y = np.where(rng.random(4000) < 0.9, a, ~a)
-    weights = independence_weights(np.column_stack([y, a]))
-    assert weights.sum() == pytest.approx(4000)
-    rate = [np.average(y[a == g], weights=weights[a == g]) for g in (False, True)]
-    assert rate == pytest.approx([y.mean()] * 2)
 
 
 def test_parts_have_rows_of_every_cell() -> None:

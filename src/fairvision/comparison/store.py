@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from fairvision.base import atomic_write
 from fairvision.comparison.execute import Run
 from fairvision.comparison.plain import dumps
 from fairvision.comparison.plan import Plan
@@ -262,16 +263,10 @@ class Store:
     def write_text(self, name: str, text: str) -> None:
         """Write a file of the folder at once: the old content stays until the new is complete."""
         path = self.out / name
-        scratch = path.with_name(f".{path.name}.partial")
         with self._guard(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                content = text.encode("utf-8", "backslashreplace")
-                scratch.unlink(missing_ok=True)  # half of it, by a process that was killed
-                _write(scratch, content)
-                os.replace(scratch, path)
-            finally:
-                scratch.unlink(missing_ok=True)
+            with atomic_write(path) as file:
+                file.write(text.encode("utf-8", "backslashreplace"))
 
     @contextmanager
     def _guard(self, path: Path) -> Iterator[None]:
@@ -307,10 +302,8 @@ def _packed(arrays: dict[str, Any]) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:  # a new one: never through a link that lies there
+    with atomic_write(path) as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fairvision.base import atomic_write
 from fairvision.datasets._decode import Decoder
 from fairvision.exceptions import DatasetError
 
@@ -92,7 +92,7 @@ class Cache:
         self._sweep()
         header = {"descr": "|u1", "fortran_order": False, "shape": self.shape}
         errors: dict[int, str] = {}
-        with _moved_into_place(self.path) as file:
+        with _written(self.path) as file:
             # Written rather than mapped: on a full disk a write is an error, a map a crash.
             np.lib.format.write_array_header_1_0(file, header)
             for images, failed in batches:
@@ -104,38 +104,25 @@ class Cache:
                     "Wait until they are all there, and load them anew."
                 )
             # First, since it is the array that makes the cache count as complete.
-            with _moved_into_place(self.path.with_suffix(".json")) as notes:
+            with _written(self.path.with_suffix(".json")) as notes:
                 notes.write(json.dumps(errors).encode())
 
     def _sweep(self) -> None:
         """Remove what a killed process left of this cache; who still writes has just done so."""
-        for part in self.folder.glob(f"{self.name}*.part"):
+        for part in self.folder.glob(f".{self.name}*.partial"):
             with contextlib.suppress(OSError):
                 if time.time() - part.stat().st_mtime > _ABANDONED:
                     part.unlink()
 
 
 @contextlib.contextmanager
-def _moved_into_place(path: Path) -> Iterator[Any]:
+def _written(path: Path) -> Iterator[Any]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".part", dir=path.parent)
-    except OSError as error:
-        raise DatasetError(
-            f"cache folder {str(path.parent)!r} cannot be written: {error.strerror}. "
-            "Name a folder of your own, or pass cache=None."
-        ) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
+        with atomic_write(path, shared=True) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
     except OSError as error:
         raise DatasetError(
-            f"cache {str(path)!r} could not be written: {error.strerror or error}. "
+            f"cache {str(path)!r} cannot be written: {error.strerror or error}. "
             "Free some space, name another folder, or pass cache=None."
         ) from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)

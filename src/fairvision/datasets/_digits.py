@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
+from fairvision.base import RandomState, as_generator
 from fairvision.datasets._bunch import make_bunch
-from fairvision.datasets._random import RandomLike, as_generator
 from fairvision.exceptions import DatasetError
 
 __all__ = ["load_digits"]
@@ -64,7 +64,7 @@ def load_digits(
     correlation: float = 0.9,
     label_noise: float = 0.0,
     image_size: int = 28,
-    random_state: RandomLike = 0,
+    random_state: RandomState = 0,
 ) -> Bunch:
     """Digits whose colour goes with the label (the Coloured-MNIST protocol [1]_).
 

@@ -11,12 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
+from fairvision.base import RandomState, as_generator
 from fairvision.datasets._attributes import Correlation, draw_attributes
 from fairvision.datasets._bunch import make_bunch
 from fairvision.datasets._canvas import Canvas
 from fairvision.datasets._nuisances import NUISANCES
 from fairvision.datasets._portrait import paint_portrait
-from fairvision.datasets._random import RandomLike, as_generator
 from fairvision.exceptions import DatasetError
 
 __all__ = ["load_faces"]
@@ -129,7 +129,7 @@ def load_faces(
     sensitive: str | Sequence[str] = "skin_tone",
     probabilities: Mapping[str, Any] | None = None,
     correlation: Correlation | None = None,
-    random_state: RandomLike = 0,
+    random_state: RandomState = 0,
     return_masks: bool = False,
 ) -> Bunch:
     """Draw faces with known attributes, independent of each other or correlated as asked.

@@ -8,20 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
+from fairvision.base import LazyImages
 from fairvision.datasets._cache import Cache
 from fairvision.datasets._decode import Decoder
 from fairvision.exceptions import BadImageError, InputError
 
 __all__ = ["ImageFiles"]
 
-_ALL = slice(None)
 _BATCH = 256  # images decoded at a time where all of them are read
-
-
-def _is_full(part: Any) -> bool:
-    return isinstance(part, slice) and part == _ALL
 
 
 class _Reader:
@@ -90,7 +86,7 @@ class _Reader:
         return {row: text for _, failed in self._batches() for row, text in failed.items()}
 
 
-class ImageFiles:
+class ImageFiles(LazyImages):
     """Image files as a lazy array of shape (n_samples, n_channels, height, width).
 
     It has the ``shape``, ``dtype`` and ``ndim`` of a uint8 array. Indexing rows
@@ -138,9 +134,6 @@ class ImageFiles:
     ((3, 3, 32, 32), (2, 3, 32, 32), 0)
     """
 
-    ndim = 4
-    dtype = np.dtype(np.uint8)
-    #: Decoding is the same in any thread, so a net's next batch is read while it computes.
     reads_in_threads = True
 
     def __init__(
@@ -161,68 +154,18 @@ class ImageFiles:
         threads = min(8, os.cpu_count() or 1) if n_threads is None else n_threads
         files = [os.fspath(path) for path in paths]
         self._reader = _Reader(files, decoder, threads, cache)
-        self._rows: NDArray[np.intp] = np.arange(len(files), dtype=np.intp)
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        return (len(self._rows), *self._reader.decoder.shape)
+        super().__init__(len(files), decoder.shape)
 
     @property
     def paths(self) -> list[str]:
-        return [self._reader.paths[row] for row in self._rows.tolist()]
+        return [self._reader.paths[row] for row in self.rows.tolist()]
 
     @property
     def n_decoded(self) -> int:
         return self._reader.n_decoded
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __repr__(self) -> str:
-        return f"ImageFiles(shape={self.shape}, dtype=uint8)"
-
-    def __getitem__(self, key: Any) -> Any:
-        rows = self._rows[self._row_key(key)]
-        if rows.ndim == 0:
-            return self._reader.read(rows[None])[0]
-        if rows.ndim != 1:
-            raise IndexError(f"ImageFiles is indexed by rows; got an index of shape {rows.shape}.")
-        return self._subset(rows)
-
-    @staticmethod
-    def _row_key(key: Any) -> Any:
-        if isinstance(key, tuple):  # scikit-learn asks for array[rows, ...]
-            row, rest = (key[0], key[1:]) if key and key[0] is not Ellipsis else (_ALL, key)
-            if not all(part is Ellipsis or _is_full(part) for part in rest):
-                raise IndexError(
-                    "ImageFiles is indexed by rows only. For channels or pixels decode first: "
-                    "numpy.asarray(images[rows])[:, ...]."
-                )
-            key = row
-        if key is Ellipsis:
-            return _ALL
-        if key is None:
-            raise IndexError("ImageFiles cannot take a new axis; decode with numpy.asarray first.")
-        if isinstance(key, (slice, int, np.integer)):
-            return key
-        array = np.asarray(key)
-        return array.astype(np.intp) if array.size == 0 and array.dtype != bool else array
-
-    def _subset(self, rows: NDArray[np.intp]) -> ImageFiles:
-        part = object.__new__(ImageFiles)
-        part._reader = self._reader
-        part._rows = rows
-        return part
-
-    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        for row in range(len(self)):
-            yield self[row]
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        if copy is False:
-            raise ValueError("ImageFiles must decode to become an array; copy=False cannot hold.")
-        images = self._reader.read(self._rows)
-        return images if dtype is None else images.astype(dtype, copy=False)
+    def read(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
+        return self._reader.read(rows)
 
     def without_bad(self) -> tuple[ImageFiles, dict[int, str]]:
         """Read every image once and leave out those that cannot be read.
@@ -234,6 +177,6 @@ class ImageFiles:
             By row of this object: what is wrong, naming the file.
         """
         found = self._reader.errors() if len(self) else {}
-        errors = {i: found[row] for i, row in enumerate(self._rows.tolist()) if row in found}
+        errors = {i: found[row] for i, row in enumerate(self.rows.tolist()) if row in found}
         good = np.array([i not in errors for i in range(len(self))], dtype=bool)
-        return self._subset(self._rows[good]), errors
+        return self.subset(self.rows[good]), errors

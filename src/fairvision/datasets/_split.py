@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import Bunch
 
+from fairvision.base import RandomState, as_generator
 from fairvision.datasets._bunch import column, encode
-from fairvision.datasets._random import RandomLike, as_generator
 from fairvision.exceptions import DatasetError
 
 __all__ = ["biased_split"]
@@ -175,7 +175,7 @@ def biased_split(
     split: ArrayLike | None = None,
     n_train: int | None = None,
     n_test: int | None = None,
-    random_state: RandomLike = None,
+    random_state: RandomState = None,
 ) -> Bunch:
     """Choose a biased training set and an unbiased test set.
 
@@ -287,7 +287,7 @@ def _choose(
     rows: _Rows,
     train: NDArray[np.int64],
     test: int,
-    random_state: RandomLike,
+    random_state: RandomState,
 ) -> dict[str, NDArray[np.intp]]:
     rng = as_generator(random_state)
 

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fairvision.base import quiet_import
+from fairvision.base import silence_import
 from fairvision.exceptions import InputError
 from fairvision.metrics.inputs import sort_labels
 from fairvision.metrics.rates import Floats
@@ -146,7 +146,7 @@ def binary_table(evaluation: Evaluation) -> Floats:
 
 
 def _dataset(labels: NDArray[Any], codes: pd.DataFrame, weight: Floats) -> Any:
-    with quiet_import():
+    with silence_import():
         from aif360.datasets import BinaryLabelDataset
 
     frame = codes.assign(**{"__label__": labels.astype(float), "__weight__": weight})
@@ -216,7 +216,7 @@ def _entropy(benefit: Floats, weight: Floats, alpha: float) -> float:
 
 def _weighted_metric() -> type[ClassificationMetric]:
     """aif360's class with entropy indices that see the weights; made late, it is heavy."""
-    with quiet_import():
+    with silence_import():
         from aif360.metrics import ClassificationMetric
         from aif360.metrics.utils import compute_boolean_conditioning_vector
 

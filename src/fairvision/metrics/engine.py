@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from fairvision.metrics.bootstrap import Bootstrap, as_generator
+from fairvision.base import as_generator
+from fairvision.metrics.bootstrap import Bootstrap
 from fairvision.metrics.catalog import choose
 from fairvision.metrics.evaluation import Evaluation
 from fairvision.metrics.foreign import foreign_table

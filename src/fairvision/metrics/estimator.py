@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from fairvision.base import Groups, accepts
-from fairvision.metrics.bootstrap import as_generator
+from fairvision.base import Groups, accepts, as_generator
 from fairvision.metrics.catalog import reads_scores
 from fairvision.metrics.engine import evaluate_predictions
 from fairvision.metrics.evaluation import Evaluation

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from fairvision.base import as_generator
 from fairvision.exceptions import InputError
-from fairvision.metrics.bootstrap import Bootstrap, as_generator, estimate
+from fairvision.metrics.bootstrap import Bootstrap, estimate
 from fairvision.metrics.catalog import Chosen, choose
 from fairvision.metrics.grouping import groupings
 from fairvision.metrics.inputs import read_predictions

@@ -5,7 +5,12 @@ from fairvision.nn.classifier import TorchClassifier
 from fairvision.nn.distributed import ranks_of
 from fairvision.nn.export import Probabilities, as_module
 from fairvision.nn.identity import fingerprint
-from fairvision.nn.modules import FeatureClassifier, PretrainedClassifier, features_and_logits
+from fairvision.nn.modules import (
+    FeatureClassifier,
+    PretrainedClassifier,
+    evaluation_mode,
+    features_and_logits,
+)
 from fairvision.nn.net import inference_size
 from fairvision.nn.objective import Objective, Step, TrainingContext, cross_entropy
 from fairvision.nn.objective_classifier import ObjectiveClassifier
@@ -31,6 +36,7 @@ __all__ = [
     "as_seed",
     "cross_entropy",
     "features_and_logits",
+    "evaluation_mode",
     "fingerprint",
     "inference_size",
     "isolated_rng",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from skorch.callbacks import Callback
 
+from fairvision.base import atomic_write
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn.identity import fingerprint, random_states
 from fairvision.nn.objective import Objective
@@ -176,14 +176,9 @@ class CheckpointFile:
             return
         content = _packed(state)
         try:
-            with self.aside.open("wb") as file:
+            with atomic_write(self.path) as file:
                 file.write(sha256(content).digest() + content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(self.aside, self.path)
         except OSError as error:
-            with suppress(OSError):
-                self.aside.unlink(missing_ok=True)
             warnings.warn(
                 f"The checkpoint {self.path} cannot be written: {error.strerror or error}. "
                 "Training goes on; if it is stopped it starts from an older one.",

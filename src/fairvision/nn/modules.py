@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import cast
 
 import torch
@@ -14,6 +15,7 @@ from fairvision.nn.rows import Batch
 __all__ = [
     "FeatureClassifier",
     "PretrainedClassifier",
+    "evaluation_mode",
     "features_and_logits",
     "last_linear",
     "with_features",
@@ -134,6 +136,26 @@ def features_and_logits(module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor
     features, logits = _head_input(cast(nn.Module, module.head), module, batch.images)
     # The hook saw this process's images only; the logits are those of all processes already.
     return batch.ranks.gather(features), logits
+
+
+@contextmanager
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Set a module to evaluation mode in this block.
+
+    Afterwards every submodule has its own mode again, so that a frozen one stays frozen.
+    Gradients are not touched: combine it with `torch.no_grad` where none are needed.
+
+    Parameters
+    ----------
+    module : nn.Module
+    """
+    training = [(submodule, submodule.training) for submodule in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for submodule, mode in training:
+            submodule.training = mode
 
 
 def with_features(model: nn.Module) -> nn.Module:

@@ -5,40 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
 
-from fairvision.exceptions import InputError
+from fairvision.base import RandomState, as_seed
 
-__all__ = ["as_seed", "isolated_rng"]
-
-RandomState = int | np.integer[Any] | np.random.RandomState | np.random.Generator | None
-
-
-def as_seed(random_state: RandomState) -> int:
-    """Turn any form of `random_state` into one seed.
-
-    Parameters
-    ----------
-    random_state : int, RandomState, Generator or None
-        None takes fresh entropy from the operating system: numpy's global
-        generator is neither read nor advanced.
-    """
-    if random_state is None:
-        return int(np.random.default_rng().integers(2**32))
-    if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
-        if not 0 <= random_state < 2**32:
-            raise InputError(f"random_state is {random_state}; pass an int from 0 to 2**32 - 1.")
-        return int(random_state)
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**32, dtype=np.uint32))
-    if isinstance(random_state, np.random.Generator):
-        return int(random_state.integers(2**32))
-    raise InputError(
-        f"random_state is {random_state!r}; pass an int, a numpy RandomState or Generator, or None."
-    )
+__all__ = ["RandomState", "as_seed", "isolated_rng"]
 
 
 @contextmanager

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from fairvision.base import atomic_write
 from fairvision.exceptions import SavingError
 
 __all__ = ["FORMAT", "pack", "unpack", "write"]
@@ -106,26 +105,10 @@ def write(data: bytes, path: Path, *, overwrite: bool) -> None:
     if path.is_dir() or (path.exists() and not overwrite):
         hint = "" if path.is_dir() else ", or pass overwrite=True"
         raise SavingError(f"{path} exists. Choose another name{hint}.")
-    scratch = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-            scratch = Path(file.name)
+        with atomic_write(path, shared=True) as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.chmod(0o666 & ~_umask())
-        scratch.replace(path)
     except OSError as error:
         raise SavingError(
             f"{path} cannot be written: {error.strerror or error}. What was there is untouched."
         ) from error
-    finally:
-        if scratch is not None:
-            scratch.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """What the user's files lack by default; a temporary file lacks more."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import column_or_1d
 
-from fairvision.base import quiet_import, take_groups
+from fairvision.base import silence_import, take_groups
 from fairvision.exceptions import InputError
 from fairvision.toolkits.inputs import read_rows
 
@@ -52,7 +52,7 @@ class Reweighing(BaseEstimator):
 
     def fit(self, X: Any, y: ArrayLike, *, sensitive_features: Any = None) -> Self:
         """Compute the weights."""
-        with quiet_import():
+        with silence_import():
             from aif360.sklearn.preprocessing import Reweighing as Toolkit
 
         targets, groups = read_rows(self, X, y, sensitive_features)

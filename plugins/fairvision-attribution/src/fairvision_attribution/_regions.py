@@ -11,14 +11,21 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from fairvision.base import Groups, all_or_nothing, check_groups, check_images, is_images, take
+from fairvision.base import (
+    Groups,
+    all_or_nothing,
+    check_groups,
+    check_images,
+    is_images,
+    progress_bar,
+    take,
+)
 from fairvision.exceptions import InputError
-from fairvision.nn import ObjectiveClassifier, as_seed
+from fairvision.nn import ObjectiveClassifier, as_seed, fingerprint
 from fairvision_attribution._algorithm import CONFIDENCES, Confidence, min_max, pixel_map
-from fairvision_attribution._cache import MapCache, fingerprint
+from fairvision_attribution._cache import MapCache
 from fairvision_attribution._calibration import Calibration, Reliability
 from fairvision_attribution._objective import RegionObjective
-from fairvision_attribution._progress import progress
 from fairvision_attribution._scan import Scanner
 
 __all__ = ["RegionClassifier", "as_labels"]
@@ -247,8 +254,9 @@ class RegionClassifier(ObjectiveClassifier):
         scan = self._scanner.regions
         if self.cache is not None:
             how = (self.scan_grid, self.coarse_to_fine, self.confidence, self.mixed_precision)
-            scan = MapCache(self.cache, fingerprint(self.module_, self.grid_, *how), scan).get
-        for rows in progress(self._parts(len(X)), "maps", show=bool(self.verbose)):
+            key = fingerprint(self.module_, repr((self.grid_, *how)))
+            scan = MapCache(self.cache, key, scan).get
+        for rows in progress_bar(self._parts(len(X)), "maps", show=bool(self.verbose)):
             yield rows, scan(take(X, rows))
 
     def _parts(self, n: int) -> list[NDArray[np.int64]]:
@@ -294,7 +302,7 @@ class RegionClassifier(ObjectiveClassifier):
         X, codes = check_images(X, fitted_shape=self.input_shape_), self._codes(y, len(X))
         curves = [Reliability(n_bins) for _ in self._sizes]
         every = np.arange(len(self.grid_))
-        for rows in progress(self._parts(len(X)), "patches", show=bool(self.verbose)):
+        for rows in progress_bar(self._parts(len(X)), "patches", show=bool(self.verbose)):
             found = self._scanner.probabilities(take(X, rows), every)
             for curve, p, column in zip(curves, found, codes[rows].T, strict=True):
                 curve.add(p.cpu().numpy(), column)

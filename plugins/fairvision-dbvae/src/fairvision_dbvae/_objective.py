@@ -20,6 +20,7 @@ from fairvision.nn import (
     Step,
     TrainingContext,
     cross_entropy,
+    evaluation_mode,
     inference_size,
 )
 from fairvision_dbvae._algorithm import (
@@ -32,7 +33,7 @@ from fairvision_dbvae._algorithm import (
     spread,
     systematic_draw,
 )
-from fairvision_dbvae._module import DBVAEModule, evaluating
+from fairvision_dbvae._module import DBVAEModule
 
 __all__ = ["DBVAEObjective", "debiased_classes"]
 
@@ -200,7 +201,7 @@ classification_weight, reconstruction_weight, kl_weight, decoder_filters, keep_i
         """
         mu = torch.empty(len(part), module.n_latents)
         done = 0
-        with evaluating(module):
+        with evaluation_mode(module), torch.inference_mode():
             for some in part.split(self.encode_batch_size_):
                 images = rows.batch(some, self.device_).images
                 mu[done : done + len(some)] = module.mu(images)

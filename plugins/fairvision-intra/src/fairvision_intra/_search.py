@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fairvision.base import ProgressBar
 from fairvision.exceptions import FairvisionWarning
 from fairvision_intra._objective import Objective, Outcome
 
@@ -66,7 +66,7 @@ def search(
         Only if it came before the first trial, the net as given, was judged.
     """
     found: Found | None = None
-    with _Bar(owner, total, progress) as bar:
+    with ProgressBar(total, owner, show=progress) as bar:
         try:
             trial = next(trials)
             while True:
@@ -74,7 +74,8 @@ def search(
                 row = {"trial": len(found.path) if found else 0, **trial.where, **vars(outcome)}
                 found = _better(found, trial, outcome)
                 found.path.append(row)
-                bar.advance(found.outcome)
+                best = found.outcome
+                bar.advance(f"{owner}: best {best.performance:.3f}, bias {best.bias:.3f}")
                 if callback is not None:
                     callback(row)
                 trial = trials.send(outcome)
@@ -117,38 +118,3 @@ def _tell(found: Found, objective: Objective, owner: str, total: int) -> None:
             FairvisionWarning,
             stacklevel=4,
         )
-
-
-class _Bar:
-    """A bar with the best objective so far, on a terminal."""
-
-    def __init__(self, owner: str, total: int, wanted: bool | None) -> None:
-        self.owner, self.total = owner, total
-        self.bar: Any = None
-        if wanted or (wanted is None and sys.stderr.isatty()):
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-            columns = ("{task.description}", BarColumn(), MofNCompleteColumn())
-            self.bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
-
-    def __enter__(self) -> Self:
-        if self.bar is None:
-            return self
-        from rich.errors import LiveError
-
-        try:
-            self.bar.start()
-            self.task = self.bar.add_task(self.owner, total=self.total)
-        except LiveError:  # somebody else's bar is on the screen
-            self.bar = None
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-
-    def advance(self, best: Outcome) -> None:
-        if self.bar is not None:
-            what = f"{self.owner}: best {best.performance:.3f}, bias {best.bias:.3f}"
-            self.bar.update(self.task, advance=1, description=what)

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fairvision.base import independence_weights
+
 __all__ = [
     "FeatureMemory",
     "confusion_excess",
@@ -86,15 +88,9 @@ def decorrelating_weights(
     Tensor of shape (n,), float64
         A factor for each row, to be multiplied by its sample weight.
     """
-    n_y, n_a = int(targets.max()) + 1, int(attribute.max()) + 1
-    cell = targets * n_a + attribute
-    amounts = torch.ones(len(cell)) if weights is None else weights
-    joint = torch.bincount(cell, amounts.double(), minlength=n_y * n_a).reshape(n_y, n_a)
-    values = (joint > 0).sum(1, keepdim=True)
-    share = joint.sum(1, keepdim=True) / values.clamp_min(1) * (values > 1)
-    if not share.any():
-        return torch.ones(len(targets), dtype=torch.double)
-    return (share / joint.clamp_min(1e-12)).reshape(-1)[cell]
+    columns = [None if c is None else c.numpy() for c in (targets, attribute, weights)]
+    found = torch.from_numpy(independence_weights(*columns, equal_groups=True))
+    return found if found.any() else torch.ones_like(found)
 
 
 def curvature_solver(inputs: Tensor, weights: Tensor, ridge: float) -> Callable[[Tensor], Tensor]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,6 +20,7 @@ from fairvision.nn import (
     Step,
     TrainingContext,
     cross_entropy,
+    evaluation_mode,
     features_and_logits,
 )
 from fairvision_jlu._algorithm import decorrelating_weights
@@ -224,7 +224,7 @@ standardize, decorrelate, use_spurious_data
             return batch, module.features(batch.images)  # type: ignore[operator]
         # Without confusion the heads look on: running statistics and the random stream stay
         # as plain training has them, so that alpha = 0 gives the same bits.
-        with torch.random.fork_rng(devices=self._devices), torch.no_grad(), _evaluating(module):
+        with torch.random.fork_rng(devices=self._devices), torch.no_grad(), evaluation_mode(module):
             batch = next(batches)
             return batch, module.features(batch.images)  # type: ignore[operator]
 
@@ -259,7 +259,7 @@ standardize, decorrelate, use_spurious_data
         """Ask the model as its user gets it: running statistics can fail where batches do not."""
         size = max(self._context.batch_size, 256)
         some = torch.linspace(0, len(rows) - 1, min(len(rows), 2048)).long()
-        with torch.no_grad(), _evaluating(module):
+        with torch.no_grad(), evaluation_mode(module):
             images = (rows.batch(part, self._context.device).images for part in some.split(size))
             guesses = torch.cat([module(batch).argmax(1) for batch in images])
         share = float(torch.bincount(guesses).max()) / len(some)
@@ -273,12 +273,3 @@ standardize, decorrelate, use_spurious_data
                 CollapseWarning,
                 stacklevel=2,
             )
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    module.eval()
-    try:
-        yield
-    finally:
-        module.train()

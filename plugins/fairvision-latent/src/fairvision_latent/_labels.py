@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.svm import LinearSVC
 
-from fairvision.base import accepts
+from fairvision.base import accepts, independence_weights
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision_latent._algorithm import Hyperplane, f1_cut
 
@@ -67,7 +67,7 @@ class Labellers:
                 "is on probabilities: wrap it in CalibratedClassifierCV, or use another."
             )
         images, held_out = X[rows], X[validation]
-        weights = independence_weights(labels[rows]) if reweigh else None
+        weights = independence_weights(labels[rows, 0], labels[rows, 1:]) if reweigh else None
         each = []
         for name, truth in zip(names, labels.T, strict=True):
             model = clone(classifier)
@@ -115,13 +115,6 @@ class Labellers:
     def __call__(self, images: Any) -> NDArray[np.bool_]:
         """Labels of shape (n, n_attributes)."""
         return np.stack([labeller(images) for labeller in self.each], axis=1)
-
-
-def independence_weights(labels: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """P(a) P(b) ... / P(a, b, ...) of each row: weighted so, columns are independent."""
-    _, cell, counts = np.unique(labels, axis=0, return_inverse=True, return_counts=True)
-    shares = np.where(labels, labels.mean(0), 1 - labels.mean(0)).prod(1)
-    return shares * len(labels) / counts[cell.ravel()]
 
 
 def split_cells(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
-import os
 import warnings
-from contextlib import closing
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -17,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fairvision.base import ProgressBar, atomic_write
 from fairvision.datasets import contact_sheet
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision_latent._networks import SMALLEST, draw_images
-from fairvision_latent._progress import CriticBar
 from fairvision_latent._training import Trainer
 
 __all__ = ["Run"]
@@ -64,7 +62,7 @@ class Run:
         """Train to the end, or until losses are no numbers any more."""
         trainer, schedule = self.trainer, self.trainer.schedule
         values: list[tuple[float, float]] = []
-        with closing(CriticBar(schedule.total, show=show)) as bar:
+        with ProgressBar(schedule.total, "GAN", show=show) as bar:
             while trainer.step_number < schedule.total:
                 ends = schedule.ends_stage(trainer.step_number)
                 values.append(trainer.step())
@@ -72,7 +70,7 @@ class Run:
                     return self._stop()
                 if ends or trainer.step_number % _LOGGED == 0:
                     self._log(values)
-                    bar.show(self.history[-1])
+                    bar.update(trainer.step_number, _progress_label(self.history[-1]))
                     values = []
                 if ends or trainer.step_number % self.every == 0:
                     if not trainer.is_finite():
@@ -166,23 +164,19 @@ class Run:
         )
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
-    """Write aside, then replace: an interrupt leaves the old checkpoint or the new one.
+def _progress_label(entry: dict[str, Any]) -> str:
+    return f"GAN, {entry['resolution']} pixels, critic {entry['estimate']:.2f}"
 
-    A disk that is full costs the checkpoint, not the training.
-    """
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    """Replace a checkpoint; on a full disk warn and let the training go on."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    aside = path.with_suffix(".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
+        with atomic_write(path) as file:
             file.write(buffer.getvalue())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         warnings.warn(
             f"{path} cannot be written: {error.strerror or error}. The GAN is trained on; if it is "
             "stopped it starts from an older checkpoint.",

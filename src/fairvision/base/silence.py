@@ -7,15 +7,16 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["quiet_import"]
+__all__ = ["silence_import"]
 
 
 @contextmanager
-def quiet_import() -> Iterator[None]:
-    """Import aif360 without its warnings on parts that we do not use.
+def silence_import() -> Iterator[None]:
+    """Import aif360 in this block without its warnings about optional dependencies.
 
-    It warns through the root logger, which thereby gets a handler that would
-    print every library's messages from then on.
+    aif360 warns through the root logger. Python then adds a handler to that
+    logger, which would print the messages of every library from then on. The
+    handlers are restored after the block.
     """
     root = logging.getLogger()
     handlers, disabled = list(root.handlers), logging.root.manager.disable
