@@ -172,7 +172,7 @@ def tuning(accelerator: Any, **params: Any) -> Any:
 
     model = Remembered(
         FrozenEstimator(given),
-        n_epochs=2,
+        max_epochs=2,
         critic_steps=5,
         actor_steps=8,
         batch_size=15,
@@ -182,7 +182,6 @@ def tuning(accelerator: Any, **params: Any) -> Any:
         selection_fraction=0.3,
         n_thresholds=25,
         bias="spd",
-        progress=False,
         **{"random_state": 0} | params,
     )
     with warnings.catch_warnings():

@@ -105,7 +105,11 @@ def build(method: MethodPlan, plan: Plan, seed: int, callbacks: Sequence[Any] = 
     common = {"max_epochs": plan.max_epochs, "device": plan.device, "random_state": seed}
 
     def make(which: MethodPlan, **more: Any) -> Any:
-        known = inspect.signature(resolve(default_registry().find("method", which.name))).parameters
+        known = set(
+            inspect.signature(resolve(default_registry().find("method", which.name))).parameters
+        )
+        if "estimator" in more:  # these are for the net inside, which has them already
+            known -= {"max_epochs", "callbacks"}
         given = {name: value for name, value in common.items() if name in known}
         params = {**given, **more, **which.params}
         made = default_registry().make(which.name, which.preset, **params)

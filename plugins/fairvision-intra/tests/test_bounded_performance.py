@@ -1,4 +1,4 @@
-"""The objective room: counts, the threshold search, feasibility, metrics by name."""
+"""Bounded performance: counts, the threshold search, feasibility, metrics by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sklearn.metrics import f1_score, make_scorer
 
 from fairvision.exceptions import InputError
 from fairvision.metrics import available_metrics, evaluate_predictions
-from fairvision_intra._objective import Objective
+from fairvision_intra._bounded_performance import BoundedPerformance
 from fairvision_intra._rates import BIASES, NAMES, PERFORMANCES
 
 
@@ -25,7 +25,7 @@ def rate(hit: np.ndarray, weight: np.ndarray) -> float:
     return float(weight[hit].sum())
 
 
-def double_loop(objective: Objective, scores: np.ndarray, bias: str) -> list[float]:
+def double_loop(objective: BoundedPerformance, scores: np.ndarray, bias: str) -> list[float]:
     """Phi of every threshold, written as the paper says it, one resample at a time."""
     y, g, phi = objective.targets, objective.groups, []
     for threshold in objective.thresholds:
@@ -63,11 +63,11 @@ def double_loop(objective: Objective, scores: np.ndarray, bias: str) -> list[flo
 )
 def test_search_is_the_double_loop_to_the_last_digit(bias: str, n_groups: int) -> None:
     scores, y, g = rows(300, n_groups)
-    objective = Objective(
+    objective = BoundedPerformance(
         y, g, bias=bias, epsilon=0.25, n_thresholds=101, rng=np.random.default_rng(1)
     )
     phi = double_loop(objective, scores, bias)
-    found = objective.search(scores)
+    found = objective.best_threshold(scores)
     assert found.value == max(phi) > 0.5
     assert phi[int(np.argmin(np.abs(objective.thresholds - found.threshold)))] == max(phi)
 
@@ -76,7 +76,9 @@ def test_search_is_the_double_loop_to_the_last_digit(bias: str, n_groups: int) -
 def test_every_metric_is_the_hosts_of_that_name(name: str) -> None:
     scores, y, g = rows(400, 3)
     role = "bias" if name in BIASES else "performance"
-    objective = Objective(y, g, **{role: name}, n_bootstrap=0, rng=np.random.default_rng(0))
+    objective = BoundedPerformance(
+        y, g, **{role: name}, n_bootstrap=0, rng=np.random.default_rng(0)
+    )
     for threshold in (0.3, 0.5, 0.81):
         performance, bias = objective.measure(scores, np.array([threshold]))
         found = evaluate_predictions(
@@ -89,12 +91,12 @@ def test_every_metric_is_the_hosts_of_that_name(name: str) -> None:
 def test_abbreviations_are_names_of_the_host() -> None:
     assert set(NAMES.values()) <= set(BIASES) <= set(available_metrics())
     _, y, g = rows(50)
-    assert Objective(y, g, bias="eod", rng=np.random.default_rng(0)).bias == NAMES["eod"]
+    assert BoundedPerformance(y, g, bias="eod", rng=np.random.default_rng(0)).bias == NAMES["eod"]
 
 
 def test_resamples_are_of_the_rows_and_the_same_for_every_trial() -> None:
     _, y, g = rows(500)
-    one, two = (Objective(y, g, rng=np.random.default_rng(3)) for _ in range(2))
+    one, two = (BoundedPerformance(y, g, rng=np.random.default_rng(3)) for _ in range(2))
     assert (one.weights == two.weights).all()
     assert one.weights.shape == (6, 500)
     assert (one.weights[0] == 1).all()
@@ -105,16 +107,20 @@ def test_resamples_are_of_the_rows_and_the_same_for_every_trial() -> None:
 def test_other_metrics_by_name_and_by_scorer() -> None:
     scores, y, g = rows(200)
     scorer = make_scorer(f1_score)
-    by_name = Objective(y, g, performance="f1", epsilon=0.3, rng=np.random.default_rng(0))
-    by_scorer = Objective(y, g, performance=scorer, epsilon=0.3, rng=np.random.default_rng(0))
-    found = by_name.search(scores)
-    assert found == by_scorer.search(scores)
+    by_name = BoundedPerformance(y, g, performance="f1", epsilon=0.3, rng=np.random.default_rng(0))
+    by_scorer = BoundedPerformance(
+        y, g, performance=scorer, epsilon=0.3, rng=np.random.default_rng(0)
+    )
+    found = by_name.best_threshold(scores)
+    assert found == by_scorer.best_threshold(scores)
     assert found.performance == f1_score(y, scores > found.threshold)
 
 
 def test_a_ratio_becomes_a_gap() -> None:
     scores, y, g = rows(200)
-    objective = Objective(y, g, bias="demographic_parity_ratio", rng=np.random.default_rng(0))
+    objective = BoundedPerformance(
+        y, g, bias="demographic_parity_ratio", rng=np.random.default_rng(0)
+    )
     _, bias = objective.measure(scores, np.array([0.5]))
     shares = [(scores[g == group] > 0.5).mean() for group in (0, 1)]
     assert bias[0, 0] == pytest.approx(1 - min(shares) / max(shares))
@@ -123,14 +129,14 @@ def test_a_ratio_becomes_a_gap() -> None:
 def test_unknown_metric_names_the_closest() -> None:
     _, y, g = rows(50)
     with pytest.raises(InputError, match="average_odds_difference"):
-        Objective(y, g, bias="average_odd_difference", rng=np.random.default_rng(0))
+        BoundedPerformance(y, g, bias="average_odd_difference", rng=np.random.default_rng(0))
 
 
 def test_a_bias_that_the_rows_cannot_define_says_what_is_missing() -> None:
     y, g = np.array([0, 1, 0, 0]), np.array([0, 0, 1, 1])
     with pytest.raises(InputError, match=r"group 'b' has no rows of class 1"):
-        Objective(y, g, labels=["a", "b"], rng=np.random.default_rng(0))
-    assert Objective(y, g, bias="spd", rng=np.random.default_rng(0)) is not None
+        BoundedPerformance(y, g, labels=["a", "b"], rng=np.random.default_rng(0))
+    assert BoundedPerformance(y, g, bias="spd", rng=np.random.default_rng(0)) is not None
 
 
 def test_a_constant_prediction_is_no_repair() -> None:
@@ -138,12 +144,12 @@ def test_a_constant_prediction_is_no_repair() -> None:
     g, y = np.repeat([0, 1], 500), np.tile([0, 1], 500)
     # In group 1 the score says nothing; the gap is large wherever the net is any good.
     scores = np.where(g == 0, 0.2 + 0.6 * y, 0.9 + 0.1 * rng.random(1000))
-    objective = Objective(y, g, epsilon=0.02, margin=0.01, rng=np.random.default_rng(0))
-    published = objective.search(scores)
+    objective = BoundedPerformance(y, g, epsilon=0.02, margin=0.01, rng=np.random.default_rng(0))
+    published = objective.best_threshold(scores)
     assert published.feasible
     assert published.performance < 0.6  # by giving (nearly) everyone one class
     objective.set_floor(scores)
-    found = objective.search(scores)
+    found = objective.best_threshold(scores)
     assert not found.feasible
     assert -1 < found.value <= 0
     assert found.performance >= objective.floor
@@ -153,7 +159,9 @@ def test_a_constant_prediction_is_no_repair() -> None:
 
 def test_infeasible_outcomes_rank_below_feasible_and_by_bias() -> None:
     scores, y, g = rows(400)
-    strict = Objective(y, g, epsilon=0.02, margin=0.019, floor=0.7, rng=np.random.default_rng(0))
+    strict = BoundedPerformance(
+        y, g, epsilon=0.02, margin=0.019, floor=0.7, rng=np.random.default_rng(0)
+    )
     worse = np.clip(scores + 0.15 * g, 0, 1)
-    assert strict.search(scores).value > strict.search(worse).value
-    assert strict.search(np.zeros(400)).value < -1
+    assert strict.best_threshold(scores).value > strict.best_threshold(worse).value
+    assert strict.best_threshold(np.zeros(400)).value < -1
