@@ -1,4 +1,4 @@
-"""What `TorchClassifier.fit` checks and prepares before anything runs."""
+"""Checks of `TorchClassifier.fit` before training."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NUMBER = (int, float, np.number)
 
 
 def check_parameters(estimator: Any) -> None:
-    """The numbers among the parameters."""
+    """Check the numeric parameters."""
     for name, low in (("max_epochs", 0), ("batch_size", 1)):
         value = getattr(estimator, name)
         if not isinstance(value, (int, np.integer)) or value < low:
@@ -43,11 +43,11 @@ def check_parameters(estimator: Any) -> None:
             raise InputError(f"{name} is {value!r}; pass a number of 0 or more.")
     fraction = estimator.validation_fraction
     if not isinstance(fraction, _NUMBER) or not 0 <= fraction < 1:
-        raise InputError(f"validation_fraction is {fraction!r}; pass 0 (none) up to 1.")
+        raise InputError(f"validation_fraction is {fraction!r}; pass a number in [0, 1).")
 
 
 def check_callbacks(callbacks: Sequence[Any] | None, validation: bool) -> None:
-    """A list, and none that waits for a validation loss which nobody computes."""
+    """Refuse a callback that monitors the validation loss if no rows are held out."""
     if callbacks is not None and not isinstance(callbacks, (list, tuple)):
         raise InputError(f"callbacks is {callbacks!r}; pass a list of skorch callbacks.")
     for callback in () if validation else callbacks or ():
@@ -55,13 +55,13 @@ def check_callbacks(callbacks: Sequence[Any] | None, validation: bool) -> None:
             callback = callback[-1]
         if str(getattr(callback, "monitor", None)).startswith("valid_"):
             raise InputError(
-                f"{type(callback).__name__} monitors {callback.monitor!r}, and no rows are held "
+                f"{type(callback).__name__} monitors {callback.monitor!r}, but no rows are held "
                 "out. Set validation_fraction=0.2, or monitor='train_loss'."
             )
 
 
 def check_acceleration(compile: Any, amp: Any) -> None:
-    """Whether to compile, or by which backend; and yes or no."""
+    """Check `compile` and `amp`."""
     if not isinstance(amp, bool):
         raise InputError(f"amp is {amp!r}; pass True for bfloat16 autocast, or False.")
     if not isinstance(compile, (bool, str)) and not callable(compile):
@@ -74,21 +74,21 @@ def check_acceleration(compile: Any, amp: Any) -> None:
             raise InputError(f"compile is {compile!r}; torch knows {', '.join(sorted(known))}.")
 
 
-#: Values of a picture in a file from anywhere: running a net once on more would take gigabytes.
+#: A file from an untrusted source may state no larger images, which would take gigabytes.
 _LARGEST = 2**24
 
 
 def check_shape(shape: Any) -> None:
-    """The shape of an input, as a stranger states it."""
+    """Check the input shape that a file from an untrusted source states."""
     sizes = isinstance(shape, tuple) and all(type(size) is int and size > 0 for size in shape)
     if not sizes or len(shape) not in (1, 3):
         raise InputError(f"input_shape_ is {shape!r}; expected (n_channels, height, width).")
     if math.prod(shape) > _LARGEST:
-        raise InputError(f"input_shape_ is {shape!r}; more than {_LARGEST} values are refused.")
+        raise InputError(f"input_shape_ is {shape!r}; images may have up to {_LARGEST} values.")
 
 
 def encode(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Sorted class labels, and the place of each row's label among them."""
+    """Sorted class labels, and the class code of each row."""
     import pandas as pd
 
     missing = np.flatnonzero(pd.isna(y))
@@ -113,7 +113,7 @@ def encode(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
 
 
 def check_weights(sample_weight: ArrayLike, codes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The weights as an array of shape (n_samples,), none negative, not all of them 0."""
+    """Check the weights; return them as an array of shape (n_samples,)."""
     try:
         return _check_sample_weight(sample_weight, codes, ensure_non_negative=True)
     except ValueError as error:
@@ -123,7 +123,7 @@ def check_weights(sample_weight: ArrayLike, codes: NDArray[np.int64]) -> NDArray
 def drop_weightless(
     X: Any, codes: NDArray[np.int64], groups: Groups | None, weights: NDArray[np.float64]
 ) -> tuple[Any, NDArray[np.int64], Groups | None, NDArray[np.float64]]:
-    """Leave out rows of weight 0: they must not even reach batch normalisation."""
+    """Leave out rows of weight 0, which would count in batch normalisation."""
     kept = np.flatnonzero(weights)
     if len(kept) == len(weights):
         return X, codes, groups, weights
@@ -138,7 +138,7 @@ def hold_out(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows]:
     """Split rows for validation, stratified by class."""
     targets = rows.targets.numpy()
     try:
-        parts = train_test_split(
+        train, held_out = train_test_split(
             np.arange(len(rows)), test_size=fraction, stratify=targets, random_state=seed
         )
     except ValueError as error:
@@ -146,5 +146,4 @@ def hold_out(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows]:
             f"validation_fraction={fraction} cannot be held out of {len(rows)} rows "
             f"stratified by class: {error}"
         ) from error
-    train, held_out = (np.sort(part) for part in parts)
-    return rows.subset(train), rows.subset(held_out)
+    return rows.subset(np.sort(train)), rows.subset(np.sort(held_out))

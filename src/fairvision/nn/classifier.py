@@ -42,19 +42,20 @@ from fairvision.nn.checks import (
     encode,
     hold_out,
 )
+from fairvision.nn.device import choose_device
 from fairvision.nn.distributed import (
     AcceleratedNet,
-    agree_on_rows,
     check_accelerator,
+    check_same_rows,
     precision_of,
-    ranks_of,
+    process_group_of,
 )
 from fairvision.nn.export import Probabilities
 from fairvision.nn.modules import with_features
 from fairvision.nn.net import ObjectiveNet, inference_size
 from fairvision.nn.objective import Objective
+from fairvision.nn.prefetch import prefetch
 from fairvision.nn.randomness import RandomState, as_seed, isolated_rng
-from fairvision.nn.reading import read_ahead
 from fairvision.nn.rows import Rows, Transform, scale
 from fairvision.nn.state import check_structure, get_tensors, put_tensors
 
@@ -274,20 +275,20 @@ class TorchClassifier(
         if sample_weight is not None:
             weights = check_weights(sample_weight, codes)
             X, codes, groups, weights = drop_weightless(X, codes, groups, weights)
-        ranks, device = ranks_of(self.accelerator), self._device()
-        agree_on_rows(ranks, codes, None if groups is None else groups.codes, weights)
-        seed = ranks.same(as_seed(self.random_state))
+        process_group, device = process_group_of(self.accelerator), self._device()
+        check_same_rows(process_group, codes, None if groups is None else groups.codes, weights)
+        seed = process_group.broadcast(as_seed(self.random_state))
         with isolated_rng(seed, device):
             module = self._make_module().to(device, self._dtype)
             net = self._make_net(module, device)
             rows, held_out = self._rows(X, codes, groups, weights), None
-            rows.ranks = ranks
+            rows.process_group = process_group
             if self.validation_fraction:
                 rows, held_out = hold_out(rows, self.validation_fraction, seed)
             precision = precision_of(self.accelerator, self.amp)
             with (
                 accelerated(module, compile=self.compile, precision=precision),
-                ranks.together(module),
+                process_group.gathered_outputs(module),
             ):
                 net.train(rows, held_out, asked=self.get_params(deep=False))
         self.net_, self.module_, self.history_ = net, net.module_.eval(), net.history
@@ -327,7 +328,7 @@ class TorchClassifier(
             callbacks=clone(list(self.callbacks or ()), safe=False),
             classes=np.arange(len(self.classes_)),
             device=str(device),
-            verbose=0 if ranks_of(accelerator).rank else self.verbose,
+            verbose=0 if process_group_of(accelerator).rank else self.verbose,
         )
 
     def _check_parameters(self) -> None:
@@ -350,20 +351,7 @@ class TorchClassifier(
     def _device(self) -> torch.device:
         if self.accelerator is not None:
             return self.accelerator.device
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            device = torch.device(self.device)
-        except RuntimeError as error:
-            raise InputError(
-                f"device is {self.device!r}; pass 'auto', 'cpu', 'cuda', 'cuda:1', ... ({error})"
-            ) from error
-        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-            raise InputError(
-                f"device is {self.device!r}; torch sees {torch.cuda.device_count()} CUDA "
-                "device(s). Pass 'cpu' or 'auto'."
-            )
-        return device
+        return choose_device(self.device)
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -488,7 +476,7 @@ class TorchClassifier(
         with torch.inference_mode():
             # By index, which copies: a module may work in place, and X is not ours.
             parts = np.array_split(np.arange(len(X)), range(size, len(X), size))
-            for batch in read_ahead(partial(take, X), parts, X):
+            for batch in prefetch(partial(take, X), parts, X):
                 images = scale(batch, weight.device, weight.dtype)
                 outputs.append(function(images).cpu().numpy())
         return np.concatenate(outputs)

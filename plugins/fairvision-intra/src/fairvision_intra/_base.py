@@ -118,7 +118,7 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         seed = as_seed(self.random_state)
         rng = np.random.default_rng(seed)
         inner, rows = self._inner(X, y, sensitive_features, codes, rng, seed)
-        inner.ranks.agree(f"random_state of {name}", seed, len(rows))
+        inner.process_group.check_same(f"random_state of {name}, or rows", seed, len(rows))
         targets = _encode(y[rows], inner.classes, name)
         self._debias(inner, X, rows, targets, codes[rows], labels, rng)
         return self

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fairvision.nn import Ranks
+from fairvision.nn import ProcessGroup
 from fairvision_intra._algorithm import SOFT_BIASES, Critic, actor_loss, soft_bias
 from fairvision_intra._forward import Forward
 
@@ -76,7 +76,7 @@ class Duel:
     targets, groups : ndarray of shape (n,)
     bias : callable
     settings : Settings
-    ranks : Ranks
+    process_group : ProcessGroup
         The processes that share the images of a batch; the critic is trained
         alike in each.
     """
@@ -88,12 +88,12 @@ class Duel:
         groups: NDArray[np.int64],
         bias: BatchBias,
         settings: Settings,
-        ranks: Ranks | None = None,
+        process_group: ProcessGroup | None = None,
     ) -> None:
         # A Forward of its own: what it scores with is what the optimiser moves.
         self.forward = Forward(forward.module, forward.images, batch_size=forward.batch_size)
         self.module, self.bias, self.settings = self.forward.module, bias, settings
-        self.ranks = ranks or Ranks()
+        self.process_group = process_group or ProcessGroup()
         if not any(p.requires_grad for p in self.module.parameters()):
             self.module.requires_grad_()  # somebody froze all of it, for predicting
         trained = [p for p in self.module.parameters() if p.requires_grad]
@@ -127,7 +127,8 @@ class Duel:
             logits = self.module(x)
         finally:
             handle.remove()
-        return self.ranks.gather(seen[-1].flatten(1)), self.ranks.gather(logits)
+        gather = self.process_group.all_gather
+        return gather(seen[-1].flatten(1)), gather(logits)
 
     def judged(self, h: Tensor, rows: Tensor) -> Tensor:
         """The critic's word on a batch."""
@@ -141,7 +142,7 @@ class Duel:
 
     def _images(self, rows: Tensor) -> Tensor:
         """This process's share of the images of a batch."""
-        return self.forward.batch(rows[self.ranks.own(len(rows))].numpy())
+        return self.forward.batch(rows[self.process_group.shard(len(rows))].numpy())
 
     def _train_critic(self) -> float:
         # The net stands still here, so its activations are computed once.
@@ -182,7 +183,7 @@ class Duel:
             )
             self.optimizer.zero_grad()
             loss.backward()
-            self.ranks.average(self.module.parameters())
+            self.process_group.average_gradients(self.module.parameters())
             self.optimizer.step()
             sums += [error.item(), abs(bias.item()), abs(truth.item())]
         names = ("cross_entropy", "judged_bias", "batch_bias")

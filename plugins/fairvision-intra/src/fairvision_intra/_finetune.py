@@ -148,15 +148,17 @@ class AdversarialFineTuning(IntraProcessor):
         return 1 + self.n_epochs
 
     def _trials(self, tuning: Rows, judging: Rows, objective: Objective, seed: int) -> Trials:
-        self.n_steps_, ranks = 0, tuning.inner.ranks
-        yield Trial(ranks.same(judging.forward.scores()), where={"epoch": 0})
+        self.n_steps_, process_group = 0, tuning.inner.process_group
+        yield Trial(process_group.broadcast(judging.forward.scores()), where={"epoch": 0})
         bias = self._batch_bias(objective)
-        duel = Duel(tuning.forward, tuning.targets, tuning.groups, bias, self._settings(), ranks)
+        duel = Duel(
+            tuning.forward, tuning.targets, tuning.groups, bias, self._settings(), process_group
+        )
         for epoch in range(1, self.n_epochs + 1):
             parts = duel.epoch()
             self.n_steps_ += self.actor_steps
             changed = duel.forward.weights()
-            scores = ranks.same(judging.forward.scores(changed))
+            scores = process_group.broadcast(judging.forward.scores(changed))
             yield Trial(scores, changed, {"epoch": epoch, **parts})
 
     def _settings(self) -> Settings:

@@ -73,7 +73,7 @@ class JLUObjective(Objective):
         self._left = torch.empty(0, dtype=torch.int64)
         self._secondary = None
         if self.secondary is not None:
-            self.secondary.ranks = rows.ranks
+            self.secondary.process_group = rows.process_group
             self._secondary = self._endless_secondary(device)
         self.n_steps = max_epochs * -(-len(rows) // self.batch_size)
         self.n_done = 0
@@ -201,7 +201,7 @@ def _features_and_logits(module: nn.Module, batch: Batch) -> tuple[Tensor, Tenso
     finally:
         handle.remove()
     # The hook saw those of this process's images only.
-    return batch.ranks.gather(seen[-1].flatten(1)), logits
+    return batch.process_group.all_gather(seen[-1].flatten(1)), logits
 
 
 @contextmanager
