@@ -43,7 +43,7 @@ def check_parameters(estimator: Any) -> None:
             raise InputError(f"{name} is {value!r}; pass a number of 0 or more.")
     fraction = estimator.validation_fraction
     if not isinstance(fraction, _NUMBER) or not 0 <= fraction < 1:
-        raise InputError(f"validation_fraction is {fraction!r}; pass a number in [0, 1).")
+        raise InputError(f"validation_fraction is {fraction!r}; pass 0 or more, below 1.")
 
 
 def check_callbacks(callbacks: Sequence[Any] | None, validation: bool) -> None:
