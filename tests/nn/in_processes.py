@@ -28,12 +28,12 @@ from fairvision.exceptions import InputError
 from fairvision.nn import (
     Batch,
     Objective,
-    Ranks,
+    ProcessGroup,
     Step,
     TorchClassifier,
     TrainingCheckpoint,
     isolated_rng,
-    ranks_of,
+    process_group_of,
 )
 from fairvision.testing import check_resumes
 
@@ -270,12 +270,12 @@ def unwritable(accelerator: Any, folder: str) -> str:
     return refused(lambda: model.fit(d["X"], d["y"]))
 
 
-def streams(ranks: Ranks) -> dict[str, torch.Tensor]:
+def streams(process_group: ProcessGroup) -> dict[str, torch.Tensor]:
     """What each process draws for itself, twice, and what all draw alike after that."""
     with isolated_rng(0):
-        with ranks.apart():
-            own = torch.rand(ranks.rank + 1)
-        with ranks.apart():
+        with process_group.own_rng():
+            own = torch.rand(process_group.rank + 1)
+        with process_group.own_rng():
             own = torch.stack([own[0], torch.rand(())])
         return {"own": own, "common": torch.rand(3)}
 
@@ -306,7 +306,7 @@ def main(out: str) -> None:
     results["read"] = read(accelerator)
     results["resumed"] = resumed(accelerator)
     results["unwritable"] = unwritable(accelerator, f"{out}.rendezvous/below")
-    results |= streams(ranks_of(accelerator))
+    results |= streams(process_group_of(accelerator))
     dist.barrier()
     torch.save(results, f"{out}.{rank}")
     dist.destroy_process_group()

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from fairvision.exceptions import InputError
-from fairvision.nn import Ranks, TorchClassifier
+from fairvision.nn import ProcessGroup, TorchClassifier
 from fairvision_intra import AdversarialFineTuning
 from fairvision_intra._adversarial import AdversarialTraining, draw_batch
 from fairvision_intra._algorithm import BiasCritic, Subspace, actor_loss, perturbed, soft_bias
@@ -90,7 +90,7 @@ def training(**changes: Any) -> AdversarialTraining:
         AdversarialFineTuning(**params),
         rows,
         lambda p, y, g: soft_bias(p, y, g, 2, "average_odds_difference"),
-        Ranks(),
+        ProcessGroup(),
     )
 
 

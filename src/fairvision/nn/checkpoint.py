@@ -18,7 +18,7 @@ from fairvision.base import atomic_write
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn.identity import fingerprint, random_states
 from fairvision.nn.objective import Objective
-from fairvision.nn.ranks import ALONE, Ranks
+from fairvision.nn.process_group import SINGLE_PROCESS, ProcessGroup
 from fairvision.nn.rows import Rows
 from fairvision.nn.training_state import capture, check_callback, restore
 
@@ -111,7 +111,7 @@ class TrainingCheckpoint(Callback):
                 raise InputError(f"every is {self.every!r}; pass epochs, an int of 1 or more.")
             _check_keepable(net, params)
             name = identity(net, rows, held_out, params, self.tag)
-            return CheckpointFile(self, net, name, rows.ranks)
+            return CheckpointFile(self, net, name, rows.process_group)
         except InputError as error:
             if self.strict:
                 raise
@@ -129,7 +129,7 @@ class CheckpointFile:
         Initialised, before its first epoch.
     name : str
         Of the training.
-    ranks : Ranks
+    process_group : ProcessGroup
         The processes that do it.
 
     Attributes
@@ -139,9 +139,14 @@ class CheckpointFile:
     """
 
     def __init__(
-        self, checkpoint: TrainingCheckpoint, net: Any, name: str, ranks: Ranks = ALONE
+        self,
+        checkpoint: TrainingCheckpoint,
+        net: Any,
+        name: str,
+        process_group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
-        self.net, self.name, self.ranks = net, ranks.told(name.encode()).decode(), ranks
+        self.net, self.process_group = net, process_group
+        self.name = process_group.broadcast(name)
         self.every, self.keep = checkpoint.every, checkpoint.keep
         self.path = Path(checkpoint.folder) / f"{self.name}.pt"
         self.aside = self.path.with_name(f".{self.name}.pt.partial")
@@ -158,12 +163,12 @@ class CheckpointFile:
 
     def _make_folder(self) -> None:
         problem = ""
-        if self.ranks.rank == 0:
+        if self.process_group.rank == 0:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 problem = error.strerror or str(error)
-        if problem := self.ranks.told(problem.encode()).decode():
+        if problem := self.process_group.broadcast(problem):
             raise InputError(
                 f"the folder of TrainingCheckpoint, {self.path.parent}, cannot be made: "
                 f"{problem}. Pass another."
@@ -172,7 +177,7 @@ class CheckpointFile:
     def save(self, *, finished: bool = False) -> None:
         """Replace the file; a disk that is full costs the checkpoint, not the training."""
         state = self._state(finished=finished)
-        if self.ranks.rank:
+        if self.process_group.rank:
             return
         content = _packed(state)
         try:
@@ -188,7 +193,7 @@ class CheckpointFile:
 
     def close(self) -> None:
         """Remove the file of a training that is over."""
-        if not self.keep and self.ranks.rank == 0:
+        if not self.keep and self.process_group.rank == 0:
             for path in (self.path, self.aside):
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
@@ -196,14 +201,14 @@ class CheckpointFile:
     def _state(self, *, finished: bool) -> dict[str, Any]:
         state = capture(self.net)
         # What is drawn for a share of a batch is drawn by each process for itself.
-        own = _packed({"random": state.pop("random"), "stream": self.ranks.stream})
-        each = [self._decode(content) for content in self.ranks.each(own)]
+        own = _packed({"random": state.pop("random"), "stream": self.process_group.rng_states})
+        each = [self._decode(content) for content in self.process_group.all_gather_object(own)]
         return {"name": self.name, "finished": finished, **state, "processes": each}
 
     def _restore(self, state: dict[str, Any]) -> None:
-        own = state["processes"][self.ranks.rank]
+        own = state["processes"][self.process_group.rank]
         restore(self.net, {**state, "random": own["random"]})
-        self.ranks.stream = own["stream"]
+        self.process_group.rng_states = own["stream"]
 
     def _decode(self, content: bytes) -> dict[str, Any]:
         try:
@@ -217,10 +222,10 @@ class CheckpointFile:
 
     def _read(self) -> dict[str, Any] | None:
         content = b""
-        if self.ranks.rank == 0:
+        if self.process_group.rank == 0:
             with suppress(OSError):
                 content = self.path.read_bytes()
-        content = self.ranks.told(content)
+        content = self.process_group.broadcast(content)
         try:
             if sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
                 return None  # torch would take a changed byte of a weight for the weight
@@ -256,7 +261,7 @@ def identity(
         [cb for _, cb in net.callbacks_ if not getattr(cb, "only_watches", False)],
         [rows, held_out],
         random_states(),
-        [rows.ranks.size, str(precision)],
+        [rows.process_group.size, str(precision)],
     )
 
 

@@ -1,4 +1,4 @@
-"""What `TorchClassifier.fit` checks and prepares before anything runs."""
+"""Checks of `TorchClassifier.fit` before training."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _check_callbacks(callbacks: Sequence[Any] | None, validation: bool) -> None:
             callback = callback[-1]
         if str(getattr(callback, "monitor", None)).startswith("valid_"):
             raise InputError(
-                f"{type(callback).__name__} monitors {callback.monitor!r}, and no rows are held "
+                f"{type(callback).__name__} monitors {callback.monitor!r}, but no rows are held "
                 "out. Set validation_fraction=0.2, or monitor='train_loss'."
             )
 
@@ -90,21 +90,21 @@ def _check_acceleration(compile: Any, amp: Any) -> None:
             raise InputError(f"compile is {compile!r}; torch knows {', '.join(sorted(known))}.")
 
 
-#: Values of a picture in a file from anywhere: running a net once on more would take gigabytes.
+#: A file from an untrusted source may state no larger images, which would take gigabytes.
 _LARGEST = 2**24
 
 
 def check_shape(shape: Any) -> None:
-    """The shape of an input, as a stranger states it."""
+    """Check the input shape that a file from an untrusted source states."""
     sizes = isinstance(shape, tuple) and all(type(size) is int and size > 0 for size in shape)
     if not sizes or len(shape) not in (1, 3):
         raise InputError(f"input_shape_ is {shape!r}; expected (n_channels, height, width).")
     if math.prod(shape) > _LARGEST:
-        raise InputError(f"input_shape_ is {shape!r}; more than {_LARGEST} values are refused.")
+        raise InputError(f"input_shape_ is {shape!r}; images may have up to {_LARGEST} values.")
 
 
 def encode(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Sorted class labels, and the place of each row's label among them."""
+    """Sorted class labels, and the class code of each row."""
     import pandas as pd
 
     missing = np.flatnonzero(pd.isna(y))
@@ -129,7 +129,7 @@ def encode(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
 
 
 def check_weights(sample_weight: ArrayLike, codes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The weights as an array of shape (n_samples,), none negative, not all of them 0."""
+    """Check the weights; return them as an array of shape (n_samples,)."""
     try:
         return _check_sample_weight(sample_weight, codes, ensure_non_negative=True)
     except ValueError as error:
@@ -141,6 +141,7 @@ def training_rows(
     codes: NDArray[np.int64],
     groups: NDArray[np.int64] | None,
     weights: NDArray[np.float64] | None,
+    *,
     dtype: torch.dtype,
 ) -> Rows:
     """The rows to train on: those of weight 0 must not even reach batch normalisation.
@@ -163,7 +164,7 @@ def hold_out(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows]:
     """Split rows for validation, stratified by class."""
     targets = rows.targets.numpy()
     try:
-        parts = train_test_split(
+        train, held_out = train_test_split(
             np.arange(len(rows)), test_size=fraction, stratify=targets, random_state=seed
         )
     except ValueError as error:
@@ -171,5 +172,4 @@ def hold_out(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows]:
             f"validation_fraction={fraction} cannot be held out of {len(rows)} rows "
             f"stratified by class: {error}"
         ) from error
-    train, held_out = (np.sort(part) for part in parts)
-    return rows.subset(train), rows.subset(held_out)
+    return rows.subset(np.sort(train)), rows.subset(np.sort(held_out))

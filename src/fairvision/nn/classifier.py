@@ -39,13 +39,19 @@ from fairvision.nn.checks import (
     hold_out,
     training_rows,
 )
-from fairvision.nn.distributed import agree_on_rows, check_accelerator, precision_of, ranks_of
+from fairvision.nn.device import choose_device
+from fairvision.nn.distributed import (
+    check_accelerator,
+    check_same_rows,
+    precision_of,
+    process_group_of,
+)
 from fairvision.nn.export import Probabilities
 from fairvision.nn.modules import with_features
 from fairvision.nn.net import inference_size, make_net
 from fairvision.nn.objective import Objective, TrainingContext
+from fairvision.nn.prefetch import prefetch
 from fairvision.nn.randomness import RandomState, as_seed, isolated_rng
-from fairvision.nn.reading import read_ahead
 from fairvision.nn.rows import Rows, Transform, scale
 from fairvision.nn.state import check_structure, get_tensors, put_tensors
 
@@ -312,11 +318,14 @@ class TorchClassifier(
         return build_classifier(backbone, weights, self.input_shape_, len(self.classes_))
 
     def _train(self, objective: Objective, context: TrainingContext, columns: Any) -> Self:
-        ranks, device = ranks_of(self.accelerator), context.device
-        rows, all_rows = training_rows(*columns, self._dtype), Rows(*columns, dtype=self._dtype)
-        agree_on_rows(ranks, rows)
-        all_rows.ranks = rows.ranks = ranks
-        seed = ranks.same(as_seed(self.random_state))
+        group, device = process_group_of(self.accelerator), context.device
+        rows, all_rows = (
+            training_rows(*columns, dtype=self._dtype),
+            Rows(*columns, dtype=self._dtype),
+        )
+        check_same_rows(group, rows)
+        all_rows.process_group = rows.process_group = group
+        seed = group.broadcast(as_seed(self.random_state))
         with isolated_rng(seed, device):
             module = objective.make_module(partial(self._build, self.weights), context)
             net = make_net(self, module.to(device, self._dtype), objective, context)
@@ -326,10 +335,10 @@ class TorchClassifier(
             precision = precision_of(self.accelerator, self.amp)
             with (
                 accelerated(module, compile=self.compile, precision=precision),
-                ranks.together(module),
+                group.gathered_outputs(module),
             ):
                 net.train(rows, held_out, context)
-            with ranks.together(module):
+            with group.gathered_outputs(module):
                 attributes = objective.fitted_attributes(module, all_rows)
         self.net_, self.module_, self.history_ = net, net.module_.eval(), net.history
         self.n_steps_ = sum(self.history_[:, "train_batch_count"]) if len(net.history) else 0
@@ -340,20 +349,7 @@ class TorchClassifier(
     def _device(self) -> torch.device:
         if self.accelerator is not None:
             return self.accelerator.device
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            device = torch.device(self.device)
-        except RuntimeError as error:
-            raise InputError(
-                f"device is {self.device!r}; pass 'auto', 'cpu', 'cuda', 'cuda:1', ... ({error})"
-            ) from error
-        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-            raise InputError(
-                f"device is {self.device!r}; torch sees {torch.cuda.device_count()} CUDA "
-                "device(s). Pass 'cpu' or 'auto'."
-            )
-        return device
+        return choose_device(self.device)
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -498,7 +494,7 @@ class TorchClassifier(
         with torch.inference_mode():
             # By index, which copies: a module may work in place, and X is not ours.
             parts = np.array_split(np.arange(len(X)), range(size, len(X), size))
-            for batch in read_ahead(partial(take, X), parts, X):
+            for batch in prefetch(partial(take, X), parts, X):
                 images = scale(batch, weight.device, weight.dtype)
                 outputs.append(function(images).cpu().numpy())
         return np.concatenate(outputs)

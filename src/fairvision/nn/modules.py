@@ -1,4 +1,4 @@
-"""Modules with `.features(x)` and `.head`: what every estimator here trains and audits."""
+"""Modules with `.features(x)` and `.head`, which every estimator here uses."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ __all__ = [
 
 
 class FeatureClassifier(nn.Module):
-    """A trunk that gives features and a linear head that gives logits.
+    """A trunk that computes features, and a linear head that computes logits.
 
     Parameters
     ----------
     trunk : nn.Module
-        Images to features, any shape after the first dimension.
+        Maps images to features of any shape after the first dimension.
     n_features : int
         Features per image once flattened.
     n_classes : int
     mean, std : sequence of float, one per channel or one for all
-        What the trunk expects its 0..1 images normalised by.
+        The trunk gets ``(images - mean) / std``, for images in 0..1.
     n_channels : int or None
         Channels that the trunk takes; a grey image is repeated to fill them.
     """
 
-    # Registered as buffers below; torch does not say of what type.
+    # Buffers, whose type torch does not declare.
     mean: Tensor
     std: Tensor
 
@@ -73,10 +73,10 @@ class FeatureClassifier(nn.Module):
 
 
 class PretrainedClassifier(nn.Module):
-    """A model that somebody else built, given `.features(x)` and `.head` without a change.
+    """A wrapper that gives any model `.features(x)` and `.head`; the model stays as it is.
 
-    The features are what enters the model's last linear layer, read with a hook,
-    so the model's own `forward` still decides what comes out.
+    The features are the input of the model's last linear layer, read with a hook.
+    `forward` is the model's own.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class PretrainedClassifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.model(x)
-        # Of the shape, not `len`: an exporter would take the example's length for a constant.
+        # x.shape[0], not len(x), which an exporter would make a constant.
         if logits.numel() == x.shape[0]:  # one logit: the positive class against 0
             logits = logits.reshape(-1, 1)
             return torch.cat([torch.zeros_like(logits), logits], dim=1)
@@ -135,7 +135,7 @@ def features_and_logits(module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor
     """
     features, logits = _head_input(cast(nn.Module, module.head), module, batch.images)
     # The hook saw this process's images only; the logits are those of all processes already.
-    return batch.ranks.gather(features), logits
+    return batch.process_group.all_gather(features), logits
 
 
 @contextmanager
@@ -159,10 +159,10 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
 
 
 def with_features(model: nn.Module) -> nn.Module:
-    """The model itself if it has a method `.features` and a linear `.head`, else wrapped.
+    """The model, wrapped in `PretrainedClassifier` unless it has `.features` and `.head`.
 
-    A *submodule* called features, as many of torchvision's models have, may stop
-    short of what enters the head.
+    `.features` must be a method: a *submodule* of that name, as many torchvision models
+    have, may not compute the input of the head.
     """
     features, head = getattr(model, "features", None), getattr(model, "head", None)
     own = callable(features) and not isinstance(features, nn.Module)
@@ -172,7 +172,7 @@ def with_features(model: nn.Module) -> nn.Module:
 
 
 def last_linear(model: nn.Module) -> tuple[str, nn.Linear]:
-    """Name and layer of the last linear layer, whatever the model calls it."""
+    """The last linear layer and its name."""
     linear = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear)]
     if not linear:
         raise InputError(

@@ -85,7 +85,7 @@ class ObjectiveNet(NeuralNetClassifier):
             dataset,
             self.batch_size,
             self.device,
-            lambda: dataset.ranks.same(self.objective.order(self.module_, dataset)),
+            lambda: dataset.process_group.broadcast(self.objective.order(self.module_, dataset)),
             self.train_transform,
         )
 

@@ -52,7 +52,8 @@ class ObjectiveClassifier(TorchClassifier):
     def __init__(self, backbone: Backbone = "small-cnn", **params: Any) -> None:
         own = {name: params.pop(name, p.default) for name, p in self._objective_params().items()}
         super().__init__(backbone, **params)
-        vars(self).update(own)
+        for name, value in own.items():
+            setattr(self, name, value)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Give the class a constructor whose signature names every parameter."""

@@ -109,8 +109,8 @@ class RegionObjective(Objective):
         assert batch.groups is not None
         r = self.patches_per_image
         places = torch.randint(len(module.grid), (len(batch), r), device=batch.images.device)
-        own = batch.ranks.own(len(batch))
-        logits = batch.ranks.gather(module.patch_logits(batch.images, places[own]))
+        own = batch.process_group.shard(len(batch))
+        logits = batch.process_group.all_gather(module.patch_logits(batch.images, places[own]))
         weights = torch.ones_like(batch.targets) if batch.weights is None else batch.weights
         loss, correct = logits.new_zeros(()), []
         for attribute, scores in enumerate(logits.split(module.sizes, dim=1)):

@@ -164,7 +164,7 @@ class RegionClassifier(ObjectiveClassifier):
             first, labels = attributes.column(0), as_labels(attributes)
         else:
             name = getattr(y, "name", None)
-            first = y
+            first = np.asarray(y)
             labels = pd.Series(np.asarray(y).ravel(), name="attribute" if name is None else name)
         self.fit_objective(
             self.make_objective(),

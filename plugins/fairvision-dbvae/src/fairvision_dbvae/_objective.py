@@ -257,10 +257,10 @@ classification_weight, reconstruction_weight, kl_weight, decoder_filters, keep_i
 
     def _errors(self, module: DBVAEModule, batch: Batch, kept: Tensor, z: Tensor) -> Tensor:
         """Error a pixel of each kept row; a process draws the rows that it has the images of."""
-        own, rows = batch.ranks.own(len(batch)), kept.nonzero().flatten()
+        own, rows = batch.process_group.shard(len(batch)), kept.nonzero().flatten()
         mine = (rows >= own.start) & (rows < own.stop)
         errors = (module.decode(z[mine]) - batch.images[rows[mine] - own.start]).abs()
-        return batch.ranks.gather(errors.mean((1, 2, 3)))
+        return batch.process_group.all_gather(errors.mean((1, 2, 3)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairvision.exceptions import InputError
-from fairvision.nn import Ranks
+from fairvision.nn import ProcessGroup
 from fairvision_intra._algorithm import BiasCritic, actor_loss, soft_bias
 from fairvision_intra._base import DebiasRows, IntraProcessor, check_at_least
 from fairvision_intra._bounded_performance import BoundedPerformance
@@ -112,14 +112,14 @@ class AdversarialFineTuning(IntraProcessor):
     def _trials(
         self, tuning: DebiasRows, judging: DebiasRows, objective: BoundedPerformance, seed: int
     ) -> Trials:
-        self.n_steps_, ranks = 0, tuning.net.ranks
-        yield Trial(ranks.same(judging.forward.scores()), columns={"epoch": 0})
-        training = AdversarialTraining(self, tuning, batch_bias(self, objective), ranks)
+        self.n_steps_, group = 0, tuning.net.process_group
+        yield Trial(group.broadcast(judging.forward.scores()), columns={"epoch": 0})
+        training = AdversarialTraining(self, tuning, batch_bias(self, objective), group)
         for epoch in range(1, self.max_epochs + 1):
             means = training.epoch()
             self.n_steps_ += self.actor_steps
             changed = training.forward.weights()
-            scores = ranks.same(judging.forward.scores(changed))
+            scores = group.broadcast(judging.forward.scores(changed))
             yield Trial(scores, changed, {"epoch": epoch, **means})
 
 
@@ -176,15 +176,15 @@ class AdversarialTraining:
     rows : DebiasRows
         The net and its tuning rows.
     bias : callable
-    ranks : Ranks
+    group : ProcessGroup
         The processes that share the images of a batch; each of them trains the
         same critic.
     """
 
     def __init__(
-        self, method: AdversarialFineTuning, rows: DebiasRows, bias: BatchBias, ranks: Ranks
+        self, method: AdversarialFineTuning, rows: DebiasRows, bias: BatchBias, group: ProcessGroup
     ) -> None:
-        self.method, self.bias, self.ranks = method, bias, ranks
+        self.method, self.bias, self.group = method, bias, group
         # A copy: the optimiser changes the weights of this one.
         given = rows.forward
         self.forward = Forward(given.module, given.images, batch_size=given.batch_size)
@@ -221,7 +221,7 @@ class AdversarialTraining:
             logits = self.module(x)
         finally:
             handle.remove()
-        return self.ranks.gather(inputs[-1].flatten(1)), self.ranks.gather(logits)
+        return self.group.all_gather(inputs[-1].flatten(1)), self.group.all_gather(logits)
 
     def critic_bias(self, h: Tensor, rows: Tensor) -> Tensor:
         """The bias that the critic predicts for a batch."""
@@ -235,7 +235,7 @@ class AdversarialTraining:
 
     def _images(self, rows: Tensor) -> Tensor:
         """This process's share of the images of a batch."""
-        return self.forward.batch(rows[self.ranks.own(len(rows))].numpy())
+        return self.forward.batch(rows[self.group.shard(len(rows))].numpy())
 
     def train_critic(self) -> float:
         """Return the mean loss over the steps."""
@@ -272,7 +272,7 @@ class AdversarialTraining:
             loss = actor_loss(error, bias, **bound)
             self.optimizer.zero_grad()
             loss.backward()
-            self.ranks.average(self.module.parameters())
+            self.group.average_gradients(self.module.parameters())
             self.optimizer.step()
             sums += [error.item(), abs(bias.item()), abs(truth.item())]
         names = ("cross_entropy", "critic_bias", "batch_bias")

@@ -69,7 +69,7 @@ class Subspace:
 class _SoftRates(Rates):
     """Rates with sums of probabilities in place of counts: tensors of shape (n_groups,)."""
 
-    maximum = staticmethod(torch.maximum)
+    maximum = staticmethod(torch.maximum)  # type: ignore[assignment]
 
     def gap(self, rate: Tensor) -> Tensor:
         """Of two groups, the first minus the second; of more, the largest pairwise gap."""

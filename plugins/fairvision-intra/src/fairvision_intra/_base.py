@@ -181,7 +181,7 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             rng=rng,
         )
         net = find_net(fitted, name)
-        net.ranks.agree(f"random_state of {name}", seed, len(index))
+        net.process_group.check_same(f"random_state of {name}, or rows", seed, len(index))
         # Codes without gaps, of the groups that these rows have.
         present, codes = np.unique(codes[index], return_inverse=True)
         targets = _encode(y[index], net.classes, name)

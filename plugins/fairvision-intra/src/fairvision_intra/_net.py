@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from torch import nn
 
 from fairvision.exceptions import InputError
-from fairvision.nn import Ranks, ranks_of
+from fairvision.nn import ProcessGroup, process_group_of
 
 __all__ = ["FittedNet", "find_net"]
 
@@ -45,9 +45,9 @@ class FittedNet:
         return np.asarray(self.holder.classes_)
 
     @property
-    def ranks(self) -> Ranks:
+    def process_group(self) -> ProcessGroup:
         """The processes that the holder trains in."""
-        return ranks_of(getattr(self.holder, "accelerator", None))
+        return process_group_of(getattr(self.holder, "accelerator", None))
 
     def prepare(self, X: Any) -> Any:
         """X as the holder receives it: after the transformers of every Pipeline around it."""

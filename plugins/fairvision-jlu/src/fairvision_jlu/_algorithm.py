@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -88,9 +89,13 @@ def decorrelating_weights(
     Tensor of shape (n,), float64
         A factor for each row, to be multiplied by its sample weight.
     """
-    columns = [None if c is None else c.numpy() for c in (targets, attribute, weights)]
-    found = torch.from_numpy(independence_weights(*columns, equal_groups=True))
-    return found if found.any() else torch.ones_like(found)
+    factors = independence_weights(
+        targets.numpy(),
+        attribute.numpy(),
+        None if weights is None else weights.numpy(),
+        equal_groups=True,
+    )
+    return torch.from_numpy(factors if factors.any() else np.ones_like(factors))
 
 
 def curvature_solver(inputs: Tensor, weights: Tensor, ridge: float) -> Callable[[Tensor], Tensor]:

@@ -102,7 +102,8 @@ standardize, decorrelate, use_spurious_data
                 f"head_solver is {self.head_solver!r}; pass 'newton', or 'adam' as published."
             )
         if self.needs_groups:
-            self._spurious = context.groups
+            assert context.groups is not None  # needs_groups
+            self._spurious: Groups = context.groups
         else:
             self._read_spurious_data(context)
 
@@ -127,7 +128,6 @@ standardize, decorrelate, use_spurious_data
 
     def start(self, module: nn.Module, rows: Rows, context: TrainingContext) -> None:
         """Make the heads and the rows' weights."""
-        self._spurious: Groups
         device = context.device
         self._devices = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(devices=self._devices):
@@ -149,7 +149,7 @@ standardize, decorrelate, use_spurious_data
         self._left = torch.empty(0, dtype=torch.int64)
         self._secondary = None
         if self.secondary is not None:
-            self.secondary.ranks = rows.ranks
+            self.secondary.process_group = rows.process_group
             self._secondary = self._endless_secondary(context)
         self.n_steps = context.n_steps(len(rows))
         self.n_done = 0

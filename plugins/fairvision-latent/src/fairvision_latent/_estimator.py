@@ -14,7 +14,7 @@ from torch import nn
 
 from fairvision.base import Groups, all_or_nothing, check_groups, check_images, take
 from fairvision.exceptions import InputError
-from fairvision.nn import TorchClassifier, as_seed
+from fairvision.nn import TorchClassifier, as_seed, choose_device
 from fairvision_latent._algorithm import Hyperplane, Variant
 from fairvision_latent._gan import GAN_PRESETS, ProgressiveGAN
 from fairvision_latent._labels import Labellers, fit_hyperplane, split_cells
@@ -310,7 +310,6 @@ class LatentPairSampler(BaseEstimator):
 
     def _make_source(self, X: Any) -> Source:
         generator = "demo" if self.generator is None else self.generator
-        device = "cuda" if self.device == "auto" and torch.cuda.is_available() else self.device
         if isinstance(generator, (str, Path)):
             if str(generator) in GAN_PRESETS:
                 generator = ProgressiveGAN.from_preset(str(generator))
@@ -321,8 +320,7 @@ class LatentPairSampler(BaseEstimator):
             generator = self._own(generator).fit(X)
         elif isinstance(generator, nn.Module):
             generator = clone(generator, safe=False)  # a copy: modes and devices are its own
-        where = torch.device("cpu" if device == "auto" else device)
-        return Source(generator, self.latent_dim, X.shape[1:], where)
+        return Source(generator, self.latent_dim, X.shape[1:], choose_device(self.device))
 
     def _own(self, gan: ProgressiveGAN) -> ProgressiveGAN:
         """A copy to train here: its seed, device and place are the sampler's where it has none."""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fairvision.base import all_or_nothing, check_images, take
 from fairvision.exceptions import InputError
-from fairvision.nn import Rows, as_seed, fingerprint, isolated_rng, scale
+from fairvision.nn import Rows, as_seed, choose_device, fingerprint, isolated_rng, scale
 from fairvision_latent._networks import Critic, Generator, draw_images, stage_widths
 from fairvision_latent._run import Run
 from fairvision_latent._training import Losses, Schedule, Trainer
@@ -201,7 +201,7 @@ class ProgressiveGAN(BaseEstimator):
         X = check_images(X)
         self._check(X)
         self.image_shape_ = tuple(int(size) for size in X.shape[1:])
-        device = _device(self.device)
+        device = choose_device(self.device)
         with isolated_rng(as_seed(self.random_state), device):
             trainer = self._trainer(X, device)
             asked = self._asked(X)
@@ -355,17 +355,11 @@ class ProgressiveGAN(BaseEstimator):
         gan.generator_.load_state_dict(load_file(path / "generator.safetensors"))
         gan.generator_.growth = about["growth"]
         layout: dict[str, Any] = {"memory_format": torch.channels_last}  # for the same bits
-        gan.generator_.requires_grad_(False).eval().to(device=_device(gan.device), **layout)
+        gan.generator_.requires_grad_(False).eval().to(device=choose_device(gan.device), **layout)
         return gan
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "generator_")
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from PIL import Image
 from fairvision.datasets import ImageFiles
 from fairvision.exceptions import BadImageError
 from fairvision.nn import TorchClassifier
-from fairvision.nn.reading import read_ahead
+from fairvision.nn.prefetch import prefetch
 
 
 class Files:
@@ -27,7 +27,7 @@ def test_the_next_part_is_read_while_the_last_is_used():
         begun[part].set()
         return part * part
 
-    for part, result in enumerate(read_ahead(read, range(5), Files())):
+    for part, result in enumerate(prefetch(read, range(5), Files())):
         assert result == part * part
         # Waited for, not slept for: were nothing read ahead this would time out.
         assert part == 4 or begun[part + 1].wait(30)
@@ -37,21 +37,21 @@ def test_the_next_part_is_read_while_the_last_is_used():
 @pytest.mark.parametrize("images", [np.zeros(3), torch.zeros(3), object()])
 def test_images_that_do_not_say_so_are_read_where_they_are_used(images):
     here = threading.current_thread()
-    assert list(read_ahead(lambda part: threading.current_thread(), [1, 2], images)) == [here] * 2
+    assert list(prefetch(lambda part: threading.current_thread(), [1, 2], images)) == [here] * 2
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_few_parts(n):
-    assert list(read_ahead(str, range(n), Files())) == [str(i) for i in range(n)]
+    assert list(prefetch(str, range(n), Files())) == [str(i) for i in range(n)]
 
 
 def test_an_error_comes_in_its_place_and_no_thread_is_left():
     before = threading.active_count()
-    parts = read_ahead(lambda part: 1 // (3 - part), range(9), Files())
+    parts = prefetch(lambda part: 1 // (3 - part), range(9), Files())
     assert [next(parts) for _ in range(3)] == [0, 0, 1]
     with pytest.raises(ZeroDivisionError):
         next(parts)
-    half = read_ahead(str, range(9), Files())
+    half = prefetch(str, range(9), Files())
     next(half)
     half.close()  # as where training stops early
     assert threading.active_count() == before

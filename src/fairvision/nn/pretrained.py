@@ -1,4 +1,4 @@
-"""Backbones that torchvision and timm publish, their heads removed."""
+"""Backbones of torchvision and timm, without their heads."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
 class Unfetched(str):
-    """Weights by a name: build what they go with, and fetch nothing.
+    """The name of weights that must not be downloaded: a saved file holds them.
 
-    They are at hand already, in a saved file.
+    The module is built with the options that belong to these weights.
     """
 
     __slots__ = ()
@@ -39,7 +39,7 @@ class Unfetched(str):
 
 @contextmanager
 def taking(input_shape: Shape) -> Iterator[None]:
-    """Explain what a net raises when it is built for, or shown, images it cannot take."""
+    """Turn the errors of a net that does not accept such images into one `InputError`."""
     try:
         yield
     except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
@@ -50,7 +50,7 @@ def taking(input_shape: Shape) -> Iterator[None]:
 
 
 def features_of(module: nn.Module, input_shape: Shape) -> Tensor:
-    """What `.features` gives for two blank images."""
+    """The features of two blank images."""
     module.eval()
     weight = next(module.parameters(), torch.empty(0))
     with taking(input_shape), torch.no_grad():
@@ -61,9 +61,9 @@ def torchvision_classifier(
     name: str, weights: str | None, input_shape: Shape, n_classes: int
 ) -> FeatureClassifier:
     """A classifier of `torchvision.models`, with a head for other classes."""
-    import torchvision.models as zoo
+    from torchvision import models
 
-    names = zoo.list_models(module=zoo)
+    names = models.list_models(module=models)
     if name not in names:
         close = get_close_matches(name, ["small-cnn", "mlp", *names], n=3)
         hint = f"Did you mean {' or '.join(close)}?" if close else "See torchvision.models."
@@ -75,24 +75,24 @@ def torchvision_classifier(
     published = None if weights is None or local else _published(name, weights)
     options = _options(name, input_shape, published, fetch)
     with taking(input_shape):
-        model = zoo.get_model(name, weights=published if fetch else None, **options)
-    n_features = _behead(model)
+        model = models.get_model(name, weights=published if fetch else None, **options)
+    n_features = _remove_head(model)
     if local:
         _load(model, str(weights))
     normalization = _IMAGENET
     if published is not None:
         preset = published.transforms()
         normalization = {"mean": tuple(preset.mean), "std": tuple(preset.std)}
-    whole = FeatureClassifier(model, n_features, n_classes, n_channels=3, **normalization)
-    features_of(whole, input_shape)
-    return whole
+    classifier = FeatureClassifier(model, n_features, n_classes, n_channels=3, **normalization)
+    features_of(classifier, input_shape)
+    return classifier
 
 
 def _published(name: str, weights: str) -> Any:
-    """The entry of a torchvision weights enum that is called so."""
-    import torchvision.models as zoo
+    """The entry of a torchvision weights enum with this name."""
+    from torchvision import models
 
-    known = zoo.get_model_weights(name)
+    known = models.get_model_weights(name)
     try:
         return known[weights.rpartition(".")[2]]
     except KeyError:
@@ -105,33 +105,33 @@ def _published(name: str, weights: str) -> Any:
 
 
 def _load(trunk: nn.Module, path: str) -> None:
-    """Load a trunk from a state dict, whose own head, of however many classes, is left out."""
+    """Load a trunk from a state dict; the head in it is ignored."""
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
         missing = trunk.load_state_dict(state, strict=False).missing_keys
     except Exception as error:  # a damaged file raises anything
         raise InputError(
-            f"{path} cannot be loaded into the backbone: {error} Pass a state dict of this very "
+            f"{path} cannot be loaded into the backbone: {error} Pass a state dict of exactly this "
             "model, as torch.save(model.state_dict(), path) writes it."
         ) from error
     if missing:
         raise InputError(
             f"{path} lacks {len(missing)} of the backbone's weights, {missing[0]!r} first. "
-            "Pass a state dict of this very model."
+            "Pass a state dict of exactly this model."
         )
 
 
 def timm_classifier(
     name: str, weights: str | None, input_shape: Shape, n_classes: int
 ) -> FeatureClassifier:
-    """A model of timm, whose name may end in the tag of its weights, with a head of ours."""
+    """A model of timm with a new head. The name may end in the tag of its weights."""
     try:
         import timm
     except ImportError as error:
         raise InputError(
             f"backbone 'timm:{name}' needs timm. Run: pip install 'fairvision[timm]'"
         ) from error
-    if not timm.is_model(name):  # nor "hf-hub:...", which timm would ask the network about
+    if not timm.is_model(name):  # false for "hf-hub:...", too, which would need the network
         close = get_close_matches(name.partition(".")[0], timm.list_models(), n=3)
         hint = f"Did you mean {' or '.join(close)}?" if close else "See timm.list_models()."
         raise InputError(f"timm has no model {name!r}. {hint}")
@@ -159,10 +159,7 @@ def timm_classifier(
 
 
 def _options(name: str, input_shape: Shape, weights: Any, fetch: bool) -> dict[str, Any]:
-    """Constructor arguments that depend on the image size or on training from scratch.
-
-    Where weights are fetched torchvision sets them; where they are not it must be done here.
-    """
+    """Constructor arguments that torchvision sets only when it downloads weights."""
     if weights is not None and fetch:
         return {}
     size = input_shape[1:] if weights is None else weights.meta["min_size"]
@@ -177,14 +174,14 @@ def _options(name: str, input_shape: Shape, weights: Any, fetch: bool) -> dict[s
     return {}
 
 
-def _behead(model: nn.Module) -> int:
-    """Take the ImageNet head off a torchvision model; return the features it had entering."""
+def _remove_head(model: nn.Module) -> int:
+    """Remove the ImageNet head of a torchvision model; return its number of inputs."""
     for auxiliary in ("aux1", "aux2", "AuxLogits"):
         if getattr(model, auxiliary, None) is not None:
             setattr(model, auxiliary, None)
     if hasattr(model, "aux_logits"):
         model.aux_logits = False  # type: ignore[assignment]  # torch types attributes as modules
-    if type(model).__name__ == "SqueezeNet":  # ends in a 1 x 1 convolution instead
+    if type(model).__name__ == "SqueezeNet":  # its head is a 1 x 1 convolution
         model.classifier = nn.AdaptiveAvgPool2d(1)
         return 512
     name, layer = last_linear(model)
