@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from fairvision.exceptions import SavingError
-from fairvision.plugins import clean, closest, describe
+from fairvision.exceptions import InputError, SavingError
+from fairvision.plugins import clean, closest, default_registry, describe
 from fairvision.saving._decode import Decoder
 from fairvision.saving._file import unpack
 from fairvision.saving._trust import Trust
@@ -43,8 +43,10 @@ def load(path: str | PathLike[str], *, objects: Mapping[str, Any] | None = None)
     ------
     SavingError
         If the file cannot be read, is of another kind, damaged, cut short or of
-        a newer format; if it holds what is not installed; or if `objects`
+        a newer format; if it needs a class that is not installed; or if `objects`
         lacks something, or does not fit.
+    InputError
+        If `path` is the name of a data set: use :func:`fairvision.datasets.load`.
     """
     manifest, tensors = _read(Path(path))
     try:
@@ -79,6 +81,11 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         return unpack(path.read_bytes())
     except OSError as error:
+        if str(path) in {data.name for data in default_registry().datasets()}:
+            raise InputError(
+                f"{str(path)!r} is not a file but the name of a data set: use "
+                f"fairvision.datasets.load({str(path)!r})."
+            ) from error
         raise SavingError(f"{path} cannot be read: {error.strerror or error}.") from error
     except SavingError as error:
         raise SavingError(f"{path} cannot be loaded: {error}.") from error
