@@ -82,6 +82,7 @@ def image_bunch(
             raise BadImageError(f"none of the {len(images)} images can be read; {errors[0]}")
         images, rows = good, np.delete(rows, sorted(errors))
         left_out["skipped"] = text(table[path_column].iloc[sorted(errors)]).tolist()
+    counts = {f"n_{reason}": len(names) for reason, names in left_out.items()}
     if split is not None:
         settings["split"] = np.asarray(split, dtype=object)[rows]
         settings["splits"] = split_rows(settings["split"])
@@ -89,9 +90,7 @@ def image_bunch(
         images,
         table.iloc[rows],
         descr=descr.format(root=root, source=source, n=len(images), left_out=_summary(left_out)),
-        **left_out,
-        **{f"n_{reason}": len(names) for reason, names in left_out.items()},
-        **settings,
+        **{**left_out, **counts, **settings},
     )
 
 
@@ -145,7 +144,7 @@ class Listing:
             feature has one value only.
         """
         names = text(self.table["path"].fillna(""))
-        check_distinct(names, self.source)
+        check_distinct(names.tolist(), self.source)
         missing = np.array([name not in self.files for name in names], dtype=bool)
         left_out, used = {}, np.ones(len(names), dtype=bool)
         for reason, mask in {**self.bad, "missing_image": missing}.items():

@@ -39,19 +39,22 @@ def _encoded(data: Any, values: Any, role: str) -> tuple[str, NDArray[np.int64],
         name, names = data.get("target_name", role), list(data.get("target_names", ()))
         values = data["target"]
     levels, codes = np.unique(pd.Series(np.asarray(values)).to_numpy(), return_inverse=True)
-    names = names if len(names) == len(levels) else levels
-    return name, codes.astype(np.int64), [str(level) for level in names]
+    named = names if len(names) == len(levels) else levels.tolist()
+    return name, codes.astype(np.int64), [str(level) for level in named]
 
 
-def _default_shares(
+def _cell_shares(
     classes: list[str],
     levels: list[str],
-    present_in: Any,
+    confounder: str,
     confounding: float,
     counterexamples: float | None,
-    confounder: str,
+    present_in: Any,
+    shares: ArrayLike | None,
 ) -> NDArray[np.float64]:
     """Share of each confounder level (columns) among the training rows of each class (rows)."""
+    if shares is not None:
+        return _checked_shares(shares, (len(classes), len(levels)))
     if len(levels) != 2:
         raise DatasetError(
             f"confounder {confounder!r} has {len(levels)} levels ({levels}); confounding needs "
@@ -123,8 +126,9 @@ def _pool(data: Any, split: Any, cell: NDArray[np.int64], shape: tuple[int, int]
                 "the split column needs the values 'train' and 'test', to draw the rows of each "
                 f"from; it has {sorted(set(parts.tolist()))[:20]}."
             )
-    counts = (np.bincount(cell[mask], minlength=np.prod(shape)).reshape(shape) for mask in masks)
-    return _Pool(*masks, *counts, has_parts=split is not None)
+    n_cells = shape[0] * shape[1]
+    train, test = (np.bincount(cell[mask], minlength=n_cells).reshape(shape) for mask in masks)
+    return _Pool(*masks, train, test, has_parts=split is not None)
 
 
 def _largest(available: NDArray[np.int64], shares: NDArray[np.float64]) -> int:
@@ -248,12 +252,9 @@ def biased_split(
             f"levels {levels}; both need two or more."
         )
     shape = (len(classes), len(levels))
-    if shares is None:
-        table = _default_shares(
-            classes, levels, present_in, confounding, counterexamples, confounder_name
-        )
-    else:
-        table = _checked_shares(shares, shape)
+    table = _cell_shares(
+        classes, levels, confounder_name, confounding, counterexamples, present_in, shares
+    )
     cell = y * shape[1] + a
     pool = _pool(data, split, cell, shape)
     train, test = _sizes(pool, table, n_train, n_test)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 from sklearn.utils import Bunch
@@ -34,7 +35,7 @@ Left out: {left_out}.
 
 def _parse(names: Sequence[str]) -> pd.DataFrame:
     """What the names say: age, gender and race, missing where a name is not complete."""
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for name in names:
         if match := _COMPLETE.fullmatch(os.path.basename(name)):
             age, gender, race, _ = match.groups()
