@@ -108,7 +108,7 @@ class Cache:
                 notes.write(json.dumps(errors).encode())
 
     def _sweep(self) -> None:
-        """Remove the temporary files of killed processes; a live one writes all the time."""
+        """Remove what a killed process left of this cache; who still writes has just done so."""
         for part in self.folder.glob(f"{self.name}*.part"):
             with contextlib.suppress(OSError):
                 if time.time() - part.stat().st_mtime > _ABANDONED:

@@ -17,7 +17,7 @@ from fairvision.exceptions import BadImageError, InputError
 __all__ = ["ImageFiles"]
 
 _ALL = slice(None)
-_BATCH = 256  # images decoded at a time when all are read
+_BATCH = 256  # images decoded at a time where all of them are read
 
 
 def _is_full(part: Any) -> bool:

@@ -176,7 +176,7 @@ def biased_split(
     `counterexamples` of the rows of the others. The test set has equally many rows
     of every class x confounder cell. With the same `random_state` and `n_test` the test
     rows are the same whatever the bias, so a model trained on the biased set and one
-    trained on the balanced one (``balanced=True``) are compared on the same images.
+    trained on a balanced set (``balanced=True``) are compared on the same photographs.
 
     Parameters
     ----------
@@ -200,8 +200,7 @@ def biased_split(
         Share of each confounder level in each class, in place of `confounding`,
         `counterexamples` and `present_in`; for confounders of several levels.
     balanced : bool, default=False
-        Whether to give every level of the confounder equal shares, in a training set
-        of the same size: the balanced baseline.
+        The balanced baseline: equal shares, in a training set of the same size.
     split : array-like of shape (n_samples,) or None, default=None
         The part of each row: training rows are drawn from ``"train"`` alone and test rows
         from ``"test"``, so that no person is in both sets if none is in both parts. None

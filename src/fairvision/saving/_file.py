@@ -85,7 +85,7 @@ def _is_intact(data: bytes, digest: Any) -> bool:
 
 
 def write(data: bytes, path: Path, *, overwrite: bool) -> None:
-    """Write a file whole or not at all: an old one stays until the new one is complete.
+    """Write a file at once: what was there stays until the new one is complete.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def write(data: bytes, path: Path, *, overwrite: bool) -> None:
 
 
 def _umask() -> int:
-    """The permissions that the user's files lack by default; a temporary file lacks more."""
+    """What the user's files lack by default; a temporary file lacks more."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
