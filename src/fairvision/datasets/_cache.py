@@ -103,7 +103,7 @@ class Cache:
                     f"images changed while they were decoded into the cache {str(self.folder)!r}. "
                     "Wait until they are complete, and load them again."
                 )
-            # Before the array, whose existence makes the cache complete.
+            # First, since it is the array that makes the cache count as complete.
             with _moved_into_place(self.path.with_suffix(".json")) as notes:
                 notes.write(json.dumps(errors).encode())
 
