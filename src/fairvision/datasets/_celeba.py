@@ -177,7 +177,7 @@ def load_celeba(
     Raises
     ------
     DatasetError
-        If a file is not there (saying which belong where), is a web page, is cut
+        If a file is missing (with a list of what belongs where), is a web page, is cut
         short or names an image twice; if the download fails; if an attribute is
         unknown, or has one value only; if `labels` lacks a column, naming both.
     BadImageError

@@ -106,7 +106,7 @@ def load_fairface(
     Raises
     ------
     DatasetError
-        If a file is not there (saying which belong where), lacks a column or
+        If a file is missing (with a list of what belongs where), lacks a column or
         names an image twice; if an attribute is unknown, or has one value only.
     BadImageError
         Naming a file that cannot be read, when it is decoded.

@@ -1,4 +1,4 @@
-"""Any images, with a table that names and labels them."""
+"""Any images with a table of their names and labels."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def load_folder(
     root : path
         Folder of the images.
     labels : path or DataFrame
-        CSV file with a header and one row per image; looked for in `root` too.
+        CSV file with a header and one row per image; looked for in `root` first.
     target : str
         Column to predict, or ``"column=value"``.
     sensitive : str or list of str
@@ -89,7 +89,7 @@ def load_folder(
     path_column : str, default="path"
         Column of the files, relative to `root`.
     split_column : str or None, default=None
-        Column that says to which part a row belongs, such as ``"train"``.
+        Column of the part of each row, such as ``"train"``.
     image_size, mode, resize, cache, max_pixels
         As in :class:`ImageFiles`.
     skip_bad : bool, default=False
@@ -109,8 +109,8 @@ def load_folder(
     BadImageError
         Naming a file that is missing, or (when it is decoded) cannot be read.
     DatasetError
-        If a column is not there (listing those that are), has empty fields, a
-        path leads out of the root or comes twice, or there are no rows.
+        If a column is missing (with a list of those in the table) or has empty
+        fields, a path leads out of the root or comes twice, or there are no rows.
     """
     folder = check_root(root)
     table, source = _read_table(labels, folder, path_column)
@@ -122,15 +122,11 @@ def load_folder(
     check_distinct(names, source, paths=paths)
     if not skip_bad:
         _check_files(names, paths)
+    images = ImageFiles(
+        paths, image_size=image_size, mode=mode, resize=resize, cache=cache, max_pixels=max_pixels
+    )
     return image_bunch(
-        ImageFiles(
-            paths,
-            image_size=image_size,
-            mode=mode,
-            resize=resize,
-            cache=cache,
-            max_pixels=max_pixels,
-        ),
+        images,
         table,
         root=folder,
         source=source,

@@ -116,7 +116,7 @@ def load_lfw(
     Raises
     ------
     DatasetError
-        If a file is not there (saying which belong where), has no header or
+        If a file is missing (with a list of what belongs where), has no header or
         names an image twice; if an attribute is unknown, or has one value only.
     BadImageError
         Naming a file that cannot be read, when it is decoded.
