@@ -93,7 +93,7 @@ def problem(seed: int, scale: float) -> Any:
     """The objective of each layer, and what the given net is worth."""
     data = load("faces", n_samples=5000, image_size=32, random_state=seed, target="smiling")
     split = biased_split(
-        data, confounder="skin_group", rate=0.8, n_train=2000, n_test=800, random_state=seed
+        data, confounder="skin_group", confounding=0.8, n_train=2000, n_test=800, random_state=seed
     )
     net = TorchClassifier(max_epochs=8, random_state=seed)
     net.fit(data.images[split.train], split.target[split.train])

@@ -46,7 +46,7 @@ def parts() -> tuple[Bunch, Bunch]:
     """Faces of which nine in ten show the smile with the same skin, and faces without the bias."""
     faces = load_faces(1500, 24, target="smiling", sensitive="skin_group", random_state=0)
     groups = faces.sensitive_features["skin_group"].to_numpy(str)
-    rows = biased_split(faces, confounder=groups, rate=0.9, n_train=400, n_test=200, random_state=0)
+    rows = biased_split(faces, confounder=groups, confounding=0.9, n_train=400, n_test=200, random_state=0)
     train, test = (
         Bunch(images=faces.images[r], target=faces.target[r], groups=groups[r])
         for r in (rows.train, rows.test)

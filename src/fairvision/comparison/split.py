@@ -112,7 +112,7 @@ def _biased(data: Bunch, how: Mapping[str, Any], seed: int, balanced: bool) -> t
     rows = biased_split(
         data,
         confounder=confounder,
-        rate=how["confounding"],
+        confounding=how["confounding"],
         counterexamples=how.get("counterexamples"),
         balanced=balanced,
         n_train=how["n_train"],

@@ -1,4 +1,4 @@
-"""Images in files, as an array that decodes only what is used."""
+"""Image files as an array that decodes only the rows in use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BATCH = 256  # images decoded at a time where all of them are read
 
 
 class _Reader:
-    """What an ImageFiles and its subsets share: settings, cache, threads, a count."""
+    """Shared by an ImageFiles and its subsets: settings, cache, threads, a count."""
 
     def __init__(
         self, paths: Sequence[str], decoder: Decoder, n_threads: int, cache: Any | None
@@ -39,7 +39,7 @@ class _Reader:
             return str(error)
 
     def decode(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.uint8], dict[int, str]]:
-        """Images of `rows`, black where an image is bad, and the errors by row."""
+        """The images of `rows`, black where one is bad, and the errors by row."""
         images = np.zeros((len(rows), *self.decoder.shape), dtype=np.uint8)
         errors: dict[int, str] = {}
         wanted = rows.tolist()
@@ -99,15 +99,15 @@ class ImageFiles(LazyImages):
     paths : sequence of str or path-like
         One file per image: JPEG, PNG, WebP, BMP, GIF, TIFF or PPM.
     image_size : int or (height, width), default=64
-        Size in pixels that every image is brought to.
+        Size in pixels to which every image is scaled.
     mode : {"RGB", "L"}, default="RGB"
         Three channels, or one grey channel.
     resize : {"crop", "squash"}, default="crop"
-        Scale the shorter side and cut out the middle, or squash to the size.
-        Photographs are turned upright first, as their EXIF entry says.
+        Scale the shorter side and crop the middle, or squash to the size.
+        Photographs are rotated first, as their EXIF entry says.
     cache : path-like or None, default=None
-        Folder for the decoded images, uint8, reread on later runs. The first
-        read decodes *all* the files that this object was made of.
+        Folder for the decoded images, uint8, used by later runs. The first read
+        decodes *all* files of this object, not only the rows in use.
     n_threads : int or None, default=None
         Threads that decode a batch; None takes the number of cores, at most 8.
     max_pixels : int, default=50_000_000
@@ -118,8 +118,7 @@ class ImageFiles(LazyImages):
     paths : list of str
         One per row.
     n_decoded : int
-        Files decoded so far, by this object and all that were sliced from the
-        same one.
+        Files decoded so far, by this object and all subsets of the same one.
 
     Raises
     ------
@@ -174,7 +173,7 @@ class ImageFiles(LazyImages):
         -------
         images : ImageFiles
         errors : dict of int to str
-            By row of this object: what is wrong, naming the file.
+            The error of each bad row of this object, naming the file.
         """
         found = self._reader.errors() if len(self) else {}
         errors = {i: found[row] for i, row in enumerate(self.rows.tolist()) if row in found}

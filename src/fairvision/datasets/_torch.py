@@ -1,4 +1,4 @@
-"""A torch data set as a data set of ours, its images read when they are used."""
+"""A torch `Dataset` as a data set of fairvision, its images read when they are used."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def from_torch(dataset: Any, *, sensitive_features: Any = None) -> Bunch:
         `DataLoader` the data set is taken; batches and shuffling are the estimator's.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_sensitive), \
 default=None
-        In place of the third element of the items; DataFrame or dict names columns.
+        Used in place of the third element of the items; a DataFrame or dict gives the
+        columns names.
 
     Returns
     -------

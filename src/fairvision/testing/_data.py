@@ -68,7 +68,7 @@ def faces(rate: float, seed: int) -> tuple[Rows, Rows]:
         {},
         target=drawn.y,
         confounder=drawn.groups,
-        rate=rate,
+        confounding=rate,
         n_train=600,
         n_test=800,
         random_state=seed,
