@@ -62,7 +62,7 @@ def fairvision_inprocessing() -> Iterable[Method]:
         "fairvision.nn:TorchClassifier",
         "Plain training (empirical risk minimisation): the baseline.",
         needs=Needs(),
-        claims=Claims(off={}, no_gain="it is the baseline"),
+        claims=Claims(disabled_params={}, no_gain_reason="it is the baseline"),
         presets={"quick": {"max_epochs": 8}, "paper": {"backbone": "resnet18", "max_epochs": 20}},
     )
     yield Method(
@@ -74,7 +74,7 @@ def fairvision_inprocessing() -> Iterable[Method]:
         targets=("binary",),
         claims=Claims(
             params={"max_iter": 2},
-            no_gain="it bounds a gap between groups; the worst cell may pay for it",
+            no_gain_reason="it bounds a gap between groups; the worst cell may pay for it",
             exceptions={
                 "has_features": "a mixture of nets has no features of its own",
                 "takes_sample_weight": "the weights are what it searches",
@@ -92,7 +92,9 @@ def fairvision_postprocessing() -> Iterable[Method]:
         reference=HARDT_2016,
         needs=Needs(validation=True, predict=True),
         targets=("binary",),
-        claims=Claims(no_gain="it equalises rates between groups; the worst cell may pay for it"),
+        claims=Claims(
+            no_gain_reason="it equalises rates between groups; the worst cell may pay for it"
+        ),
     )
 
 

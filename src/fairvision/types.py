@@ -81,9 +81,9 @@ class Claims:
         Parameters that make it small enough to be fitted forty times in a minute, on
         images of 16 x 16. A string, ``"package.module:function"``, names a function that
         returns them, where they are objects.
-    off : mapping or None
+    disabled_params : mapping or None
         Parameters with which it does nothing: it must then predict as plain training does.
-    no_gain : str
+    no_gain_reason : str
         Why it does not claim a better worst group than plain training on a small, strongly
         confounded set of drawn faces. Empty: it claims that.
     exceptions : mapping of str to str
@@ -92,8 +92,8 @@ class Claims:
     """
 
     params: Mapping[str, Any] | str = field(default_factory=dict)
-    off: Mapping[str, Any] | None = None
-    no_gain: str = ""
+    disabled_params: Mapping[str, Any] | None = None
+    no_gain_reason: str = ""
     exceptions: Mapping[str, str] = field(default_factory=dict)
 
 

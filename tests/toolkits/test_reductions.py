@@ -121,7 +121,7 @@ def test_on_rows_held_out_a_net_that_fits_its_own_leaves_a_gap_to_close(
     net = TorchClassifier(max_epochs=8, random_state=0)
     plain = clone(net).fit(train.images, train.target)
     assert np.mean(plain.predict(train.images) == train.target) > 0.98
-    model = ExponentiatedGradientClassifier(net, validation_fraction=0.3, random_state=0)
+    model = ExponentiatedGradientClassifier(net, constraint_fraction=0.3, random_state=0)
     model.fit(train.images, train.target, sensitive_features=train.groups)
     search = model.exponentiated_gradient_
     moment = getattr(search, "constraints_", search.constraints)  # fairlearn's name changed
@@ -145,7 +145,7 @@ def test_what_is_asked_of_a_held_out_cell_is_asked_of_the_trained(confounded: Bu
         return_inverse=True,
     )[1]
     model = ExponentiatedGradientClassifier(
-        Noting(C=1e-3, max_iter=5000), validation_fraction=0.25, random_state=0
+        Noting(C=1e-3, max_iter=5000), constraint_fraction=0.25, random_state=0
     )
     model.fit(numbered, confounded.target, sensitive_features=confounded.groups)
     held = set(range(400)) - set(asked[0][0].tolist())
@@ -188,8 +188,8 @@ def test_what_is_refused(faces: Bunch, groups: Any, erm: TorchClassifier) -> Non
         ExponentiatedGradientClassifier(erm, constraints="equal").fit(
             X, y, sensitive_features=groups
         )
-    with pytest.raises(InputError, match="validation_fraction is 1"):
-        ExponentiatedGradientClassifier(erm, validation_fraction=1).fit(
+    with pytest.raises(InputError, match="constraint_fraction is 1"):
+        ExponentiatedGradientClassifier(erm, constraint_fraction=1).fit(
             X, y, sensitive_features=groups
         )
     with pytest.raises(InputError, match="two classes"):

@@ -18,7 +18,7 @@ from fairvision.testing._outcome import NotApplicable, require
 from fairvision.testing._subject import Subject
 
 __all__ = [
-    "does_nothing_when_off",
+    "does_nothing_when_disabled",
     "no_gain_from_shuffled_groups",
     "no_great_harm_without_bias",
     "recovers_planted_bias",
@@ -85,15 +85,15 @@ def _shown(values: NDArray[np.float64]) -> str:
 
 def recovers_planted_bias(subject: Subject) -> None:
     """On confounded faces its worst cell is better than plain training's, beyond noise."""
-    if subject.claims.no_gain:
-        raise NotApplicable(f"it does not claim to: {subject.claims.no_gain}")
+    if subject.claims.no_gain_reason:
+        raise NotApplicable(f"it does not claim to: {subject.claims.no_gain_reason}")
     found = _differences(subject, CONFOUNDED, "method", 0, GAIN_SEEDS)
     lower = _lower(found, GAIN_LEVEL)
     require(
         lower > 0,
         f"the worst cell's accuracy against plain training is {_shown(found)} with {len(found)} "
-        f"seeds, lower bound {lower:+.3f}; claim no gain (Claims.no_gain) or give it parameters "
-        "that reach one in seconds (Claims.params)",
+        f"seeds, lower bound {lower:+.3f}; state Claims.no_gain_reason, or "
+        "set parameters in Claims.params that reach a gain in seconds",
     )
 
 
@@ -102,7 +102,7 @@ def no_gain_from_shuffled_groups(subject: Subject) -> None:
     if not subject.shown_at_fit:
         raise NotApplicable("it reads no groups at fit")
     # Where a gain is claimed, looked at as closely as the gain itself.
-    seeds = SEEDS if subject.claims.no_gain else GAIN_SEEDS
+    seeds = SEEDS if subject.claims.no_gain_reason else GAIN_SEEDS
     found = _differences(subject, CONFOUNDED, "shuffled", 0, seeds)
     require(
         _lower(found, ACCUSE_LEVEL) <= 0 or found.mean() < LEAST,
@@ -120,16 +120,16 @@ def no_great_harm_without_bias(subject: Subject) -> None:
     )
 
 
-def does_nothing_when_off(subject: Subject) -> None:
+def does_nothing_when_disabled(subject: Subject) -> None:
     """With the parameters that it declares to switch it off, it predicts as plain training."""
-    if subject.claims.off is None:
-        raise NotApplicable("it declares no parameters that switch it off (Claims.off)")
+    if subject.claims.disabled_params is None:
+        raise NotApplicable("it declares no parameters that switch it off (Claims.disabled_params)")
     rows = stripes()
     plain = subject.plain(epochs=3).fit(rows.X, rows.y).predict_proba(rows.X)
-    model = subject.fitted(rows, epochs=3, **subject.claims.off)
+    model = subject.fitted(rows, epochs=3, **subject.claims.disabled_params)
     found = subject.predict(model, rows, scores=True)
     require(
         found.shape == plain.shape and np.allclose(found, plain, atol=1e-6),
-        f"with {dict(subject.claims.off)!r} its probabilities are up to "
+        f"with {dict(subject.claims.disabled_params)!r} its probabilities are up to "
         f"{np.abs(found - plain).max():.3g} from plain training's",
     )

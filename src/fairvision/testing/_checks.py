@@ -41,7 +41,7 @@ _ORDER: tuple[Check, ...] = (
     _toolkits.saves_and_loads,
     _toolkits.can_be_pickled,
     _toolkits.passes_the_checks_of_scikit_learn,
-    _behaviour.does_nothing_when_off,
+    _behaviour.does_nothing_when_disabled,
     _behaviour.recovers_planted_bias,
     _behaviour.no_gain_from_shuffled_groups,
     _behaviour.no_great_harm_without_bias,

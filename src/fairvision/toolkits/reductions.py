@@ -34,7 +34,7 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
     constraint on the training rows there is nothing to do: the result is plain training,
     at the cost of one training, and a `ConstraintMetWarning` says so. A net that fits its
     training rows does so whenever `constraints` compares rates within a class, however
-    large its gap on other rows; `validation_fraction` measures the constraint there.
+    large its gap on other rows; `constraint_fraction` measures the constraint there.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
     run_linprog_step : bool, default=True
         Find the best shares of the classifiers so far after each iteration. Without it an
         iteration costs two trainings, and the gap takes longer to close.
-    validation_fraction : float, default=0.0
+    constraint_fraction : float, default=0.0
         Share of the rows that the constraint is measured on and no net is trained on: there
         a net has a gap also where it fits its training rows. 0 measures it on the training
         rows, as published. With a Moment, one that depends on target and group alone.
@@ -98,7 +98,7 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
         nu: float | None = None,
         eta0: float = 2.0,
         run_linprog_step: bool = True,
-        validation_fraction: float = 0.0,
+        constraint_fraction: float = 0.0,
         random_state: Any = None,
     ) -> None:
         self.estimator = estimator
@@ -109,7 +109,7 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
         self.nu = nu
         self.eta0 = eta0
         self.run_linprog_step = run_linprog_step
-        self.validation_fraction = validation_fraction
+        self.constraint_fraction = constraint_fraction
         self.random_state = random_state
 
     @all_or_nothing
@@ -129,7 +129,7 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
         GroupsRequiredError
             Without group labels.
         InputError
-            If the target is not binary, `constraints` is unknown, or `validation_fraction`
+            If the target is not binary, `constraints` is unknown, or `constraint_fraction`
             is no share.
         """
         classes, codes, groups = read_binary(self, X, y, sensitive_features)
@@ -165,15 +165,15 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
 
     def _parts(self, cells: NDArray[np.int64]) -> tuple[Any, NDArray[np.intp]]:
         """Rows to train on, None for the same, and rows to measure the constraint on."""
-        if not 0 <= self.validation_fraction < 1:
+        if not 0 <= self.constraint_fraction < 1:
             raise InputError(
-                f"validation_fraction is {self.validation_fraction!r}; pass a share from 0 to "
+                f"constraint_fraction is {self.constraint_fraction!r}; pass a share from 0 to "
                 "below 1."
             )
-        if self.validation_fraction == 0:
+        if self.constraint_fraction == 0:
             return None, np.arange(len(cells))
         rng = np.random.default_rng(as_seed(self.random_state))
-        return stratified(cells, self.validation_fraction, rng)
+        return stratified(cells, self.constraint_fraction, rng)
 
     def _search(
         self, estimator: OnRows, data: tuple[Any, Any], groups: Any
@@ -210,7 +210,7 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
             f"plain training already satisfies {name} on the rows where it is measured, so there "
             "is nothing to reweight and this is plain training. Its gap on others may be large: "
             "a net that fits its training rows leaves none there to close. Measure the constraint "
-            "on rows held out (validation_fraction=0.3), or train the net less.",
+            "on rows held out (constraint_fraction=0.3), or train the net less.",
             ConstraintMetWarning,
             stacklevel=4,
         )

@@ -61,7 +61,7 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
     objective : str, default="balanced_accuracy_score"
         As fairlearn names it; not every constraint goes with every objective.
     grid_size : int, default=1000
-    validation_fraction : float, default=0.4
+    debias_fraction : float, default=0.4
         Share of the rows that thresholds are found on.
     random_state : int, RandomState or None, default=None
         Of the split, and of the draws in `predict`.
@@ -92,14 +92,14 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         constraints: str = "equalized_odds",
         objective: str = "balanced_accuracy_score",
         grid_size: int = 1000,
-        validation_fraction: float = 0.4,
+        debias_fraction: float = 0.4,
         random_state: Any = None,
     ) -> None:
         self.estimator = estimator
         self.constraints = constraints
         self.objective = objective
         self.grid_size = grid_size
-        self.validation_fraction = validation_fraction
+        self.debias_fraction = debias_fraction
         self.random_state = random_state
 
     @all_or_nothing
@@ -131,7 +131,7 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
             classes[codes],
             sensitive_features,
             cells=codes * len(labels) + cells,
-            validation_fraction=self.validation_fraction,
+            validation_fraction=self.debias_fraction,
             rng=np.random.default_rng(seed),
         )
         self.classes_, self.groups_ = classes, groups
