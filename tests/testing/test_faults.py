@@ -58,7 +58,7 @@ FAULTS = {
     "readsgroupsinsecret": ("groups_are_read_when_declared_and_only_then", "says never"),
     "ignoresgroups": ("groups_are_read_when_declared_and_only_then", "change nothing"),
     "fallsbackinsilence": ("refuses_missing_groups", "was accepted"),
-    "guesses": ("does_nothing_when_disabled", "from plain training's"),
+    "guesses": ("does_nothing_when_disabled", "from those of ERM training"),
     "presetless": ("presets_can_be_made", "epochs, which do not exist"),
     "losesgroups": ("resamples_whole_rows", "sensitive_features_ has 64 rows, y 62"),
 }
@@ -91,7 +91,7 @@ def test_the_fault_is_found_and_named(broken: Registry, name: str) -> None:
     ("name", "check", "words"),
     [
         ("guesses", "recovers_planted_bias", "worst cell"),
-        ("guesses", "no_great_harm_without_bias", "accuracy against plain"),
+        ("guesses", "no_great_harm_without_bias", "accuracy against ERM"),
         ("peeks", "no_gain_from_shuffled_groups", "still gains"),
     ],
 )
