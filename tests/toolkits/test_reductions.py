@@ -105,7 +105,7 @@ def test_plain_training_that_satisfies_the_constraint_is_the_result(
     epochs = 10 if bound < 1 else 1  # it fits its rows, or need not
     net = TorchClassifier(max_epochs=epochs, random_state=0)
     model = ExponentiatedGradientClassifier(net, difference_bound=bound)
-    with pytest.warns(ConstraintMetWarning, match="plain training already satisfies equalized"):
+    with pytest.warns(ConstraintMetWarning, match="ERM training already satisfies equalized"):
         model.fit(confounded.images, confounded.target, sensitive_features=confounded.groups)
     plain = clone(net).fit(confounded.images, confounded.target).predict(confounded.images)
     assert model.n_trainings_ == 1
@@ -175,7 +175,7 @@ def test_no_training_image_is_kept(fitted: Any) -> None:
     import pickle
 
     reduction = fitted.exponentiated_gradient_
-    assert all(p.images is None for p in reduction.predictors_ if hasattr(p, "images"))
+    assert all(p.trainer.images is None for p in reduction.predictors_ if hasattr(p, "trainer"))
     again = pickle.loads(pickle.dumps(fitted))
     assert again.shares_.tolist() == fitted.shares_.tolist()
 

@@ -1,35 +1,10 @@
-"""The conformance kit for plugin authors: it checks a method's contract and its claims.
+"""The conformance kit: does a method keep the contract, and does it do what it says?
 
-``fairvision check NAME`` runs the same checks at a terminal. What the kit must know about a
-method stands in the method's descriptor: `fairvision.types.Claims`.
+For the authors of plugins. ``fairvision check NAME`` runs the same checks at a terminal.
+A method states what the kit must know of it in its descriptor: `fairvision.types.Claims`.
 """
 
-from __future__ import annotations
+from lazy_loader import attach_stub
 
-import importlib
-from typing import Any
-
-# Public name -> module, imported at first use: importing fairvision.testing stays cheap.
-_MODULES = {
-    "CHECKS": "_method",
-    "ConformanceError": "_result",
-    "Result": "_result",
-    "check_method": "_method",
-    "check_plugin": "_plugin",
-    "check_resumes": "_resumes",
-    "method_checks": "_method",
-    "parametrize_with_method_checks": "_method",
-    "plugin_checks": "_plugin",
-}
-
-__all__ = [*_MODULES]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+# The names are in __init__.pyi; each is imported when it is first used.
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)
