@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from fairvision.plugins import describe
 from fairvision.testing._data import stripes
 from fairvision.testing._require import NotApplicable, require, require_error, step
 from fairvision.testing._subject import Subject
@@ -28,11 +27,8 @@ def constructor_only_stores(subject: Subject) -> None:
     require(not kinds & variable, "__init__ takes *args or **kwargs; name every parameter")
     # A bare object raises in any __init__ that computes something.
     given = {name: object() for name in subject.parameters}
-    try:
+    with step("__init__ works with its parameters, which fit should do: it"):
         made = subject.cls(**given)
-    except Exception as error:
-        message = f"__init__ works with its parameters, leave that to fit: {describe(error)}"
-        require(False, message)
     changed = [name for name, value in given.items() if getattr(made, name, None) is not value]
     require(not changed, f"__init__ changes the parameters {', '.join(changed)}")
     # A class need not take every parameter of its base class.
