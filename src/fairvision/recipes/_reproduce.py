@@ -102,11 +102,9 @@ class Reproduction:
             *(f"- {line}" for line in (*self.deviations, *self.failures)),
             "",
         ]
-        drawn = [figure for figure in self.figures if figure.error is None]
-        if drawn:
-            lines += ["Figures:", ""]
-            lines += [f"- {figure.title}: `{figure.path}`" for figure in drawn]
-            lines.append("")
+        figures = [f"- {f.title}: `{f.path}`" for f in self.figures if f.error is None]
+        if figures:
+            lines += ["Figures:", "", *figures, ""]
         return "\n".join(lines)
 
     def _interval(self) -> str:
