@@ -124,24 +124,24 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         """
         classes, codes, groups = check_binary(self, X, y, sensitive_features)
         self._check_estimator()
-        cells, labels = groups.intersection()
+        group_codes, labels = groups.intersection()
         seed = as_seed(self.random_state)
         self.estimator_, rows = fit_or_frozen(
             TorchClassifier(random_state=seed) if self.estimator is None else self.estimator,
             X,
             classes[codes],
             sensitive_features,
-            cells=codes * len(labels) + cells,
+            cells=codes * len(labels) + group_codes,
             validation_fraction=self.debias_fraction,
             rng=np.random.default_rng(seed),
         )
         self.classes_, self.groups_ = classes, groups
-        self._check_support(codes[rows], cells[rows], labels)
+        self._check_support(codes[rows], group_codes[rows], labels)
         self.threshold_optimizer_ = self._optimizer()
         self.threshold_optimizer_.fit(
             self._scores(X if len(rows) == len(X) else _safe_indexing(X, rows)),
             codes[rows],
-            sensitive_features=cells[rows],
+            sensitive_features=group_codes[rows],
         )
         return self
 
@@ -164,7 +164,7 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         optimizer = state.pop("threshold_optimizer_", None)
         if optimizer is not None:
             rules = optimizer.interpolated_thresholder_.interpolation_dict
-            state["rules"] = {cell: _as_numbers(rule) for cell, rule in rules.items()}
+            state["rules"] = {group: _as_numbers(rule) for group, rule in rules.items()}
         return state
 
     def __fairvision_setstate__(self, state: Mapping[str, Any]) -> None:
@@ -174,7 +174,7 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         for name in state.keys() - {"rules"}:
             setattr(self, name, state[name])
         if "rules" in state:
-            rules = {cell: _from_numbers(rule) for cell, rule in state["rules"].items()}
+            rules = {group: _from_numbers(rule) for group, rule in state["rules"].items()}
             optimizer = self._optimizer()
             optimizer.estimator_ = optimizer.estimator
             optimizer.interpolated_thresholder_ = InterpolatedThresholder(
@@ -196,9 +196,9 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
                 "scores are the same for every group."
             )
 
-    def _check_support(self, codes: Any, cells: Any, labels: list[Any]) -> None:
-        for cell, label in enumerate(labels):
-            if len(np.unique(codes[cells == cell])) < 2:
+    def _check_support(self, codes: Any, group_codes: Any, labels: list[Any]) -> None:
+        for group, label in enumerate(labels):
+            if len(np.unique(codes[group_codes == group])) < 2:
                 raise InputError(
                     f"group {label!r} has no rows of one of the classes {self.classes_.tolist()} "
                     "among the rows for the thresholds. Merge small groups."
@@ -214,9 +214,10 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         check_is_fitted(self)
         groups = check_groups(sensitive_features, len(X), required_by=type(self).__name__)
         # cells_of raises for an unknown group; fairlearn would predict the first class.
-        cells = self.groups_.cells_of(groups)  # type: ignore[arg-type]
+        group_codes = self.groups_.cells_of(groups)  # type: ignore[arg-type]
         # fairlearn's public predict returns drawn labels only.
-        pmf = self.threshold_optimizer_._pmf_predict(self._scores(X), sensitive_features=cells)
+        optimizer = self.threshold_optimizer_
+        pmf = optimizer._pmf_predict(self._scores(X), sensitive_features=group_codes)
         return np.asarray(pmf, dtype=np.float64)[:, 1]
 
     def predict(self, X: Any, *, sensitive_features: Any = None) -> NDArray[Any]:
