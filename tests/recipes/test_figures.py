@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fairvision.exceptions import InputError
-from fairvision.recipes import Recipe, Shown, plan, read_recipe, reproduce
+from fairvision.recipes import BlockResult, Recipe, plan, read_recipe, reproduce
 
 RECIPE = """
 title = "Figures"
@@ -145,7 +145,7 @@ def test_what_fit_gives_is_what_was_compared(drawing: Any, tmp_path: Path) -> No
     found = run(read(), tmp_path / "out")
     assert not found.failures
     assert [mpl.rcParams[name] for name in names] == before
-    shown: Shown = drawing.calls[0]
+    shown: BlockResult = drawing.calls[0]
     train = {}
     for label in ("weighted", "erm-balanced"):
         fitted = shown.fit(label)

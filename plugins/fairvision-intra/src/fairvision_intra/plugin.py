@@ -72,7 +72,7 @@ def fairvision_postprocessing() -> Iterable[Method]:
             needs=Needs(validation=True),
             targets=("binary",),
             presets={"quick": quick, "paper": paper},
-            claims=Claims(params=SMALL[name], no_gain=NO_GAIN),
+            claims=Claims(params=SMALL[name], no_gain_reason=NO_GAIN),
         )
 
 

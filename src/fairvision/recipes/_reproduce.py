@@ -1,4 +1,4 @@
-"""Run a recipe, and set the paper's table beside ours."""
+"""Run a recipe, and put the paper's table beside ours."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from fairvision.comparison.plain import dumps
 from fairvision.comparison.store import Store
 from fairvision.datasets import load
 from fairvision.exceptions import FairvisionError
-from fairvision.recipes._figures import Drawn, Shown, draw_figures
-from fairvision.recipes._plan import Block, plan
+from fairvision.recipes._blocks import Block, plan
+from fairvision.recipes._figures import BlockResult, DrawnFigure, draw_figures
 from fairvision.recipes._read import Recipe
 from fairvision.recipes._results import results
 from fairvision.recipes._targets import find_target
 
 __all__ = ["Reproduction", "count_rows", "reproduce"]
 
-#: What of a block's `compare` decides its rows.
+# The parameters of `compare` that decide which rows are training and test rows.
 _SPLIT = ("confounding", "counterexamples", "n_train", "n_test", "test_size")
 
 
 @dataclass(frozen=True, eq=False)
 class Reproduction:
-    """What a recipe found.
+    """The results of a recipe.
 
     Attributes
     ----------
@@ -39,13 +39,12 @@ class Reproduction:
     blocks : tuple of Block
     comparisons : mapping of block name to Comparison
     results : DataFrame
-        A row for each block, method and measure: ``value``, ``lower``, ``upper``
-        over ``n_seeds`` seeds, and the figure of the ``paper``, NaN where it has none;
-        all in the measure's own scale. Before them a row for each group of blocks,
-        method and measure: the median over ``median_of`` blocks in each seed, then over seeds
-        as for a block, which has 0 there.
-    figures : tuple of Drawn
-        In the folder of results; none without one.
+        A row for each block, method and measure: ``value``, ``lower``, ``upper`` over
+        ``n_seeds`` seeds, and the number in the ``paper`` (NaN if it has none), in the
+        measure's scale. Rows for groups of blocks come first: the median over ``median_of``
+        blocks in each seed, then the mean over seeds. ``median_of`` is 0 for a block.
+    figures : tuple of DrawnFigure
+        Empty without a folder of results.
     """
 
     recipe: Recipe
@@ -54,11 +53,11 @@ class Reproduction:
     blocks: tuple[Block, ...]
     comparisons: Mapping[str, Comparison]
     results: pd.DataFrame
-    figures: tuple[Drawn, ...] = ()
+    figures: tuple[DrawnFigure, ...] = ()
 
     @property
     def deviations(self) -> tuple[str, ...]:
-        """How this differs from the paper."""
+        """What differs from the paper."""
         return (*self.recipe.deviations, *self.blocks[0].deviations)
 
     @property
@@ -76,22 +75,21 @@ class Reproduction:
         ]
 
     def table(self) -> pd.DataFrame:
-        """Ours with intervals beside the paper's, as text: a row a group or block and method."""
-        titles = {measure.name: measure for measure in self.recipe.measures}
+        """Our numbers with intervals beside the paper's, as text; a row per block and method."""
+        measures = {measure.name: measure for measure in self.recipe.measures}
         rows: dict[tuple[str, str], dict[str, str]] = {}
-        for found in self.results.itertuples(index=False):
-            many = f" (median of {found.median_of})" if found.median_of else ""
-            cells = rows.setdefault((f"{found.block}{many}", found.row), {})
-            measure = titles[found.measure]
-            cells[measure.title] = _text(found, measure.digits)
-            paper = "" if pd.isna(found.paper) else f"{found.paper:.{measure.digits}f}"
-            cells[f"{measure.title} (paper)"] = paper
+        for line in self.results.itertuples(index=False):
+            median = f" (median of {line.median_of})" if line.median_of else ""
+            cells = rows.setdefault((f"{line.block}{median}", line.row), {})
+            title, digits = measures[line.measure].title, measures[line.measure].digits
+            cells[title] = _text(line, digits)
+            cells[f"{title} (paper)"] = "" if pd.isna(line.paper) else f"{line.paper:.{digits}f}"
         frame = pd.DataFrame.from_dict(rows, orient="index").fillna("")
         frame.index = pd.MultiIndex.from_tuples(frame.index, names=["block", "method"])
         return frame.loc[:, (frame != "").any()]
 
     def to_markdown(self) -> str:
-        """The table with the claim and every deviation, for a page."""
+        """The table with the paper's claim and every deviation."""
         lines = [
             f"### {self.recipe.title}: {self.data}, {self.scale}",
             "",
@@ -104,29 +102,27 @@ class Reproduction:
             *(f"- {line}" for line in (*self.deviations, *self.failures)),
             "",
         ]
-        drawn = [figure for figure in self.figures if figure.error is None]
-        if drawn:
-            lines += ["Figures:", ""]
-            lines += [f"- {figure.title}: `{figure.path}`" for figure in drawn]
-            lines.append("")
+        figures = [f"- {f.title}: `{f.path}`" for f in self.figures if f.error is None]
+        if figures:
+            lines += ["Figures:", "", *figures, ""]
         return "\n".join(lines)
 
     def _interval(self) -> str:
-        """What is a mean of what, and what its interval covers."""
-        n, grouped = self.blocks[0].seeds, any(block.group for block in self.blocks)
+        """A sentence on what is averaged, and what the interval covers."""
+        n, by_block = self.blocks[0].seeds, "."
         if n < MIN_SEEDS:
             text = f"Mean with its 95 % interval, {n} seed(s), intervals over test rows only."
-            more = ", and so are the ends of its interval, as far apart as for one block"
+            by_block = ", and so are the ends of its interval, as far apart as for one block."
         else:
-            fixed = any(found.plan.split["by"] == "column" for found in self.comparisons.values())
-            only = ", the same test rows in each: the noise of training alone" if fixed else ""
-            text, more = f"Mean with its 95 % interval, {n} seeds{only}.", ""
-        return (
-            text + f" A group's line is the median over its blocks, in each seed{more}." * grouped
-        )
+            fixed = any(c.plan.split["by"] == "column" for c in self.comparisons.values())
+            note = ", the same test rows in each: the noise of training alone" if fixed else ""
+            text = f"Mean with its 95 % interval, {n} seeds{note}."
+        if any(block.group for block in self.blocks):
+            text += f" A group's line is the median over its blocks, in each seed{by_block}"
+        return text
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """The results as values that JSON has."""
         results = self.results.astype(object).where(self.results.notna(), None)
         return {
             "recipe": asdict(self.recipe),
@@ -147,9 +143,9 @@ def reproduce(
     seeds: int | None = None,
     root: str | None = None,
     out: str | Path | None = None,
-    **how: Any,
+    **params: Any,
 ) -> Reproduction:
-    """Run a recipe whole.
+    """Run a recipe.
 
     Parameters
     ----------
@@ -161,9 +157,9 @@ def reproduce(
     root : str or None
         Folder of the images, for data that are not drawn.
     out : str, Path or None
-        Folder with one comparison a block, and the figures. The same call resumes it.
-    **how
-        To `fairvision.compare`: n_jobs, n_threads, backend, address, checkpoint_every, device,
+        Folder for the figures and a comparison per block. The same call resumes it.
+    **params
+        For `fairvision.compare`: n_jobs, n_threads, backend, address, checkpoint_every, device,
         progress, report.
 
     Returns
@@ -176,32 +172,41 @@ def reproduce(
         As `plan` and `fairvision.compare` do.
     """
     blocks = plan(recipe, data, scale, seeds=seeds, root=root)
-    store = None if out is None else Store(out)
+    folder = None if out is None else Path(out)
+    store = None if folder is None else Store(folder)
     if store is not None:
         store.refuse_links()
-    done: dict[str, Comparison] = {}
-    figures: list[Drawn] = []
+    comparisons: dict[str, Comparison] = {}
+    figures: list[DrawnFigure] = []
     for block in blocks:
-        dataset, params = _data(recipe, block)
-        place = None if out is None else Path(out) / block.name
-        found = _compare(block, dataset, params, place, out, how)
-        done[block.name] = found
-        if out is not None:
-            shown = Shown(block, found, partial(_read, dataset, params))
-            figures += draw_figures(shown, recipe.package, Path(out))
-    table = results(recipe, blocks, done)
-    result = Reproduction(recipe, data, scale, blocks, done, table, tuple(figures))
+        dataset, dataset_params = _data(recipe, block)
+        comparison = compare(
+            dataset,
+            {row.label: (row.method, fill_in_out(row.params, folder)) for row in block.rows},
+            seeds=block.seeds,
+            dataset_params=dataset_params,
+            baseline=block.rows[0].label,
+            preset=block.preset,
+            out=None if folder is None else folder / block.name,
+            **{**block.compare, **params},
+        )
+        comparisons[block.name] = comparison
+        if folder is not None:
+            result = BlockResult(block, comparison, partial(_read, dataset, dataset_params))
+            figures += draw_figures(result, recipe.package, folder)
+    table = results(recipe, blocks, comparisons)
+    reproduction = Reproduction(recipe, data, scale, blocks, comparisons, table, tuple(figures))
     if store is not None:
-        store.write_text("table.md", result.to_markdown())
-        store.write_text("reproduction.json", dumps(result.to_dict()))
-    return result
+        store.write_text("table.md", reproduction.to_markdown())
+        store.write_text("reproduction.json", dumps(reproduction.to_dict()))
+    return reproduction
 
 
 def count_rows(recipe: Recipe, blocks: Iterable[Block]) -> tuple[Block, ...]:
-    """The blocks with the rows that their data have, where the recipe names no number.
+    """The blocks with their numbers of rows, counted in the data if the recipe names none.
 
-    The data are read as a run reads them, so what is missing is met here already. Blocks
-    whose images are in a folder that is not given stay as they are.
+    This reads the data as a run does, so it raises what a run would raise. A block whose
+    images are in a folder that is not given stays as it is.
 
     Parameters
     ----------
@@ -226,67 +231,51 @@ def _counted(recipe: Recipe, block: Block) -> Block:
         if "root" in block.load:
             raise
         return block
-    asked = {name: block.compare[name] for name in _SPLIT if name in block.compare}
-    train, test = split_rows(data, plan_split(data, **asked), seed=0)
+    split = {name: block.compare[name] for name in _SPLIT if name in block.compare}
+    train, test = split_rows(data, plan_split(data, **split), seed=0)
     return replace(block, compare={**block.compare, "n_train": len(train), "n_test": len(test)})
 
 
 def _data(recipe: Recipe, block: Block) -> tuple[Any, Mapping[str, Any] | None]:
-    """A block's data set and its parameters: by name, or loaded where it is prepared."""
+    """The data set by name with its parameters, or a prepared Bunch without parameters."""
     if block.prepare is None:
         return block.dataset, block.load
-    return _prepare(recipe, block.prepare)(load(block.dataset, **block.load)), None
+    return find_prepare(recipe, block.prepare)(load(block.dataset, **block.load)), None
 
 
 def _read(dataset: Any, params: Mapping[str, Any] | None) -> Bunch:
     return read_data(dataset, params)[0]
 
 
-def _compare(
-    block: Block,
-    dataset: Any,
-    params: Mapping[str, Any] | None,
-    place: Path | None,
-    out: Any,
-    how: Mapping[str, Any],
-) -> Comparison:
-    return compare(
-        dataset,
-        {row.label: (row.method, _placed(row.params, out)) for row in block.rows},
-        seeds=block.seeds,
-        dataset_params=params,
-        baseline=block.rows[0].label,
-        preset=block.preset,
-        out=place,
-        **{**block.compare, **how},
-    )
+def find_prepare(recipe: Recipe, target: str) -> Any:
+    """The function that prepares a data set of the recipe."""
+    place = f"the recipe {recipe.name!r} of {recipe.distribution}: prepare"
+    return find_target(target, recipe.package, place)
 
 
-def _prepare(recipe: Recipe, target: str) -> Any:
-    where = f"the recipe {recipe.name!r} of {recipe.distribution}: prepare"
-    return find_target(target, recipe.package, where)
+def fill_in_out(params: Mapping[str, Any], out: Path | None) -> dict[str, Any]:
+    """The parameters with ``{out}`` replaced by the folder, so that rows can share a trained net.
+
+    Without a folder, a parameter that names it is left out.
+    """
+    filled: dict[str, Any] = {}
+    for name, value in params.items():
+        if isinstance(value, Mapping):
+            filled[name] = fill_in_out(value, out)
+        elif not isinstance(value, str) or "{out}" not in value:
+            filled[name] = value
+        elif out is not None:
+            filled[name] = value.replace("{out}", str(out))
+    return filled
 
 
-def _placed(params: Any, out: Any) -> Any:
-    """The parameters with ``{out}`` filled in, so that rows share what one of them trained."""
-    if isinstance(params, Mapping):
-        placed = {name: _placed(value, out) for name, value in params.items()}
-        return {name: value for name, value in placed.items() if value is not _NOWHERE}
-    if isinstance(params, str) and "{out}" in params:
-        return _NOWHERE if out is None else params.replace("{out}", str(out))
-    return params
-
-
-_NOWHERE = object()
-
-
-def _text(found: Any, digits: int) -> str:
-    if pd.isna(found.value):
+def _text(line: Any, digits: int) -> str:
+    if pd.isna(line.value):
         return "undefined"
-    text = f"{found.value:.{digits}f}"
-    if pd.isna(found.lower):
+    text = f"{line.value:.{digits}f}"
+    if pd.isna(line.lower):
         return text
-    return f"{text} [{found.lower:.{digits}f}, {found.upper:.{digits}f}]"
+    return f"{text} [{line.lower:.{digits}f}, {line.upper:.{digits}f}]"
 
 
 def _markdown(frame: pd.DataFrame) -> str:
