@@ -474,7 +474,7 @@ def test_a_generator_that_never_shows_the_attribute_is_cut_by_rank_with_a_warnin
         reweigh=False,
         rng=np.random.default_rng(0),
     )
-    assert labellers.recut(faces.images, np.array([hat.mean()])).each == labellers.each
+    assert labellers.recut(faces.images, np.array([hat.mean()])).cuts == labellers.cuts
     bare = load_faces(200, 24, probabilities={"hat": 0.0}, random_state=1).images
     with pytest.warns(FairvisionWarning, match="labelled 'hat'"):
         again = labellers.recut(bare, np.array([0.3]))

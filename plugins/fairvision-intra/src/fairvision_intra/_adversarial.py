@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fairvision.exceptions import InputError
 from fairvision.nn import ProcessGroup
 from fairvision_intra._algorithm import BiasCritic, actor_loss, soft_bias
-from fairvision_intra._base import DebiasRows, IntraProcessor, check_at_least
+from fairvision_intra._base import DebiasRows, IntraProcessor, check_at_least, check_one_of
 from fairvision_intra._bounded_performance import BoundedPerformance
 from fairvision_intra._forward import Forward
 from fairvision_intra._search import Trial, Trials
@@ -93,12 +93,8 @@ class AdversarialFineTuning(IntraProcessor):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        for name, known in (
-            ("critic", ("features", "labels", None)),
-            ("sampling", ("balanced", "natural")),
-        ):
-            if getattr(self, name) not in known:
-                raise InputError(f"{name} is {getattr(self, name)!r}; pass one of {known}.")
+        check_one_of(self, "critic", "features", "labels", None)
+        check_one_of(self, "sampling", "balanced", "natural")
         check_at_least(self, 1, "max_epochs", "critic_steps", "actor_steps", "batch_size")
         check_at_least(self, 0, "penalty")
         if not 0 <= self.selection_fraction < 1:

@@ -7,6 +7,7 @@ codes of class (0, 1) and group; h are penultimate activations of shape (n, d).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +70,7 @@ class Subspace:
 class _SoftRates(Rates):
     """Rates with sums of probabilities in place of counts: tensors of shape (n_groups,)."""
 
-    maximum = staticmethod(torch.maximum)  # type: ignore[assignment]
+    maximum: ClassVar[Any] = staticmethod(torch.maximum)
 
     def gap(self, rate: Tensor) -> Tensor:
         """Of two groups, the first minus the second; of more, the largest pairwise gap."""

@@ -40,7 +40,7 @@ from fairvision_intra._forward import Forward
 from fairvision_intra._net import FittedNet, find_net
 from fairvision_intra._search import Trials, search
 
-__all__ = ["DebiasRows", "IntraProcessor", "check_at_least"]
+__all__ = ["DebiasRows", "IntraProcessor", "check_at_least", "check_one_of"]
 
 
 @dataclass(eq=False)
@@ -92,6 +92,13 @@ def check_at_least(owner: Any, low: float, *names: str) -> None:
         value = getattr(owner, name)
         if value is not None and value < low:
             raise InputError(f"{name} is {value!r}; pass {low} or more.")
+
+
+def check_one_of(owner: Any, name: str, *choices: Any) -> None:
+    """Refuse a parameter that is none of the choices."""
+    if getattr(owner, name) not in choices:
+        known = ", ".join(map(repr, choices))
+        raise InputError(f"{name} is {getattr(owner, name)!r}; pass one of {known}.")
 
 
 # A dataclass writes each parameter once; its `__init__` stores them and does nothing else.

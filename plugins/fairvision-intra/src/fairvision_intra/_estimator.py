@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from fairvision.exceptions import InputError
 from fairvision_intra._adversarial import AdversarialFineTuning
 from fairvision_intra._algorithm import Subspace, perturbed
-from fairvision_intra._base import DebiasRows, IntraProcessor, check_at_least
+from fairvision_intra._base import DebiasRows, IntraProcessor, check_at_least, check_one_of
 from fairvision_intra._bounded_performance import BoundedPerformance
 from fairvision_intra._forward import Forward, layers_of
 from fairvision_intra._search import Trial, Trials
@@ -205,10 +204,7 @@ class LayerwiseOptimization(IntraProcessor):
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_at_least(self, 1, "n_layers", "n_calls", "n_dims")
-        if self.surrogate not in SURROGATES:
-            raise InputError(
-                f"surrogate is {self.surrogate!r}; pass one of {', '.join(SURROGATES)}."
-            )
+        check_one_of(self, "surrogate", *SURROGATES)
 
     def _n_trials(self, judging: DebiasRows) -> int:
         return 1 + self.n_calls * len(_last_layers(judging.forward, self.n_layers))

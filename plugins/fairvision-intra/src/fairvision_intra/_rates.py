@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ class Rates:
     p: Any
     n: Any
 
-    maximum = staticmethod(np.maximum)
+    maximum: ClassVar[Any] = staticmethod(np.maximum)
 
     @property
     def tpr(self) -> Any:

@@ -1,4 +1,4 @@
-"""One training run of a progressive GAN: what is logged, drawn, kept, and gone back to."""
+"""The training loop of a progressive GAN: its history, image sheets and checkpoints."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision_latent._networks import SMALLEST, draw_images
 from fairvision_latent._training import Trainer
 
-__all__ = ["Run"]
+__all__ = ["GANTraining"]
 
-_LOGGED = 50  # steps between two entries of the history
+_LOG_INTERVAL = 50  # steps between two entries of the history
 
 
 @dataclass(eq=False)
-class Run:
-    """A trainer on its way.
+class GANTraining:
+    """Trains to the end of the schedule, with checkpoints.
 
     Attributes
     ----------
     trainer : Trainer
     latents : Tensor of shape (n_samples, latent_dim)
         Drawn at the end of every stage.
-    asked : dict
-        The parameters that decide the weights: a checkpoint must have the same.
-    every : int
+    identity : dict
+        The parameters that decide the weights; a checkpoint must have the same ones.
+    checkpoint_steps : int
         Steps between two checkpoints.
     file : Path or None
         The checkpoint.
@@ -49,17 +49,17 @@ class Run:
 
     trainer: Trainer
     latents: Tensor
-    asked: dict[str, Any]
-    every: int
+    identity: dict[str, Any]
+    checkpoint_steps: int
     file: Path | None = None
     sheets: Path | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     samples: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
     stopped: str = ""
-    _good: dict[str, Any] | None = None
+    _saved: dict[str, Any] | None = None
 
     def train(self, *, show: bool) -> None:
-        """Train to the end, or until losses are no numbers any more."""
+        """Train to the end, or until a loss or a weight is not finite."""
         trainer, schedule = self.trainer, self.trainer.schedule
         values: list[tuple[float, float]] = []
         with ProgressBar(schedule.total, "GAN", show=show) as bar:
@@ -68,16 +68,16 @@ class Run:
                 values.append(trainer.step())
                 if not isfinite(sum(values[-1])):
                     return self._stop()
-                if ends or trainer.step_number % _LOGGED == 0:
+                if ends or trainer.step_number % _LOG_INTERVAL == 0:
                     self._log(values)
                     bar.update(trainer.step_number, _progress_label(self.history[-1]))
                     values = []
-                if ends or trainer.step_number % self.every == 0:
+                if ends or trainer.step_number % self.checkpoint_steps == 0:
                     if not trainer.is_finite():
                         return self._stop()
                     if ends:
                         self._draw()
-                    self._keep()
+                    self._save()
 
     @property
     def _resolution(self) -> int:
@@ -98,67 +98,68 @@ class Run:
 
     # -- checkpoints --------------------------------------------------------------
 
-    def _keep(self) -> None:
+    def _save(self) -> None:
         content = {
-            "asked": self.asked,
+            "identity": self.identity,
             "history": list(self.history),
             "samples": {k: torch.from_numpy(v) for k, v in self.samples.items()},
             "state": self.trainer.state(),
         }
         if self.file is not None:
             _write(self.file, content)
-        self._good = copy.deepcopy(content)  # a state's tensors are the nets' own, which train on
+        self._saved = copy.deepcopy(content)  # its tensors are the nets' own
 
     def resume(self) -> None:
-        """Go on from the checkpoint, if there is one.
+        """Continue from the checkpoint, if there is one.
 
         Raises
         ------
         InputError
-            If that is of a run with other parameters, or other images.
+            If it was trained with other parameters, or on other images.
         """
         path = self.file
         if path is None or not path.exists():
             return
         try:
             content = torch.load(path, weights_only=True, map_location="cpu")
-            was = dict(content["asked"])
+            other = dict(content["identity"])
         except Exception as error:  # a damaged file raises anything
             reason = str(error).partition("\n")[0]
             warnings.warn(
-                f"{path} cannot be read ({reason}); the GAN is trained from its start.",
+                f"{path} cannot be read ({reason}); the GAN is trained from the start.",
                 FairvisionWarning,
                 stacklevel=4,
             )
             return
-        other = sorted(k for k in self.asked if was.get(k) != self.asked[k])
-        if other:
+        different = sorted(k for k in self.identity if other.get(k) != self.identity[k])
+        if different:
+            values = ", ".join(f"{k}={other.get(k)!r}" for k in different)
             raise InputError(
-                f"{path} is of a run with {', '.join(f'{k}={was.get(k)!r}' for k in other)}. Pass "
-                "the same parameters and images to go on, or another folder to start anew."
+                f"{path} was trained with {values}. Pass the same parameters and images to "
+                "continue it, or another folder to start anew."
             )
-        self._good = content
-        self._recall()
+        self._saved = content
+        self._restore()
 
-    def _recall(self) -> None:
-        assert self._good is not None
-        content = copy.deepcopy(self._good)
+    def _restore(self) -> None:
+        assert self._saved is not None
+        content = copy.deepcopy(self._saved)
         self.trainer.restore(content["state"])
         self.history = content["history"]
         self.samples = {k: v.numpy() for k, v in content["samples"].items()}
 
     def _stop(self) -> None:
-        """Go back to what was good, and say so."""
-        where = f"step {self.trainer.step_number} of {self.trainer.schedule.total}"
+        """Return to the last checkpoint, with a warning."""
+        failed = f"step {self.trainer.step_number} of {self.trainer.schedule.total}"
         advice = "Lower lr, or raise penalty."
-        if self._good is None:
+        if self._saved is None:
             raise InputError(
-                f"The GAN's losses are not finite at {where}, before the first checkpoint "
-                f"(checkpoint_steps={self.every}). {advice}"
+                f"The GAN's losses are not finite at {failed}, before the first checkpoint "
+                f"(checkpoint_steps={self.checkpoint_steps}). {advice}"
             )
-        self._recall()
+        self._restore()
         kept = f"step {self.trainer.step_number} at {self._resolution} pixels"
-        self.stopped = f"losses were not finite at {where}; the weights are those of {kept}"
+        self.stopped = f"losses were not finite at {failed}; the weights are those of {kept}"
         warnings.warn(
             f"ProgressiveGAN stopped: {self.stopped}. {advice}", FairvisionWarning, stacklevel=5
         )
@@ -178,8 +179,8 @@ def _write(path: Path, content: dict[str, Any]) -> None:
             file.write(buffer.getvalue())
     except OSError as error:
         warnings.warn(
-            f"{path} cannot be written: {error.strerror or error}. The GAN is trained on; if it is "
-            "stopped it starts from an older checkpoint.",
+            f"{path} cannot be written: {error.strerror or error}. Training continues; after an "
+            "interrupt it resumes from an older checkpoint.",
             FairvisionWarning,
             stacklevel=5,
         )
