@@ -1,16 +1,14 @@
-"""By-group rates from tables of counts; a rate without support is NaN, never 0."""
+"""Sums over tables of counts. A quotient over nothing is NaN, never 0."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RATES", "Confusion", "Rate", "divide"]
+__all__ = ["Confusion", "Floats", "divide"]
 
 Floats = NDArray[np.float64]
 
@@ -32,6 +30,9 @@ class Confusion:
         Index of the positive class. The properties from `tp` on need it.
     present : ndarray of int
         The classes that occur in the true labels of the whole data.
+    privileged : ndarray of shape (n_groups,), bool, or None
+    directions : ndarray of shape (n_groups, n_classes) or None
+        Signs of the association of group and class in the training data.
 
     Notes
     -----
@@ -39,10 +40,28 @@ class Confusion:
     difference leaves 1e-17 where there is nothing, and a rate over it.
     """
 
-    def __init__(self, table: Floats, positive: int | None, present: NDArray[np.int64]) -> None:
-        self.table = table
-        self.positive = positive
-        self.present = present
+    def __init__(
+        self,
+        table: Floats,
+        positive: int | None,
+        present: NDArray[np.int64],
+        privileged: NDArray[np.bool_] | None = None,
+        directions: Floats | None = None,
+    ) -> None:
+        self.table, self.positive, self.present = table, positive, present
+        self.privileged, self.directions = privileged, directions
+        self.draws = table.shape[:-3]
+
+    def rate(self, spec: Any) -> Floats:
+        """A rate of every group, shape (..., n_groups)."""
+        return np.asarray(spec.compute(self))
+
+    def pooled(self) -> Confusion:
+        """Two groups in place of all: unprivileged, privileged."""
+        sides = [
+            self.table[..., side, :, :].sum(-3) for side in (~self.privileged, self.privileged)
+        ]
+        return Confusion(np.stack(sides, axis=-3), self.positive, self.present)
 
     @cached_property
     def _others(self) -> NDArray[np.int64]:
@@ -101,40 +120,16 @@ class Confusion:
     def selected(self) -> Floats:
         return self.predicted[..., self.positive]
 
+    @property
+    def tpr(self) -> Floats:
+        """True positive rate, shape (..., n_groups)."""
+        return divide(self.tp, self.positives)
 
-@dataclass(frozen=True)
-class Rate:
-    """A number that every group has by itself.
+    @property
+    def fpr(self) -> Floats:
+        """False positive rate, shape (..., n_groups)."""
+        return divide(self.fp, self.negatives)
 
-    Attributes
-    ----------
-    name : str
-    compute : callable
-        From a `Confusion` to an array of shape (..., n_groups).
-    support : str
-        What a group lacks when its rate is undefined.
-    needs_positive : bool
-        Whether a positive class must be known.
-    greater_is_better : bool
-    """
-
-    name: str
-    compute: Callable[[Confusion], Floats]
-    support: str
-    needs_positive: bool = True
-    greater_is_better: bool = True
-
-
-_ALL = (
-    Rate("accuracy", lambda c: divide(c.correct, c.total), "no rows", False),
-    Rate("balanced_accuracy", lambda c: c.recalls.mean(-1), "no rows of one class", False),
-    Rate("base_rate", lambda c: divide(c.positives, c.total), "no rows"),
-    Rate("selection_rate", lambda c: divide(c.selected, c.total), "no rows"),
-    Rate("true_positive_rate", lambda c: divide(c.tp, c.positives), "no positives"),
-    Rate("false_positive_rate", lambda c: divide(c.fp, c.negatives), "no negatives", True, False),
-    Rate("true_negative_rate", lambda c: divide(c.tn, c.negatives), "no negatives"),
-    Rate("false_negative_rate", lambda c: divide(c.fn, c.positives), "no positives", True, False),
-    Rate("precision", lambda c: divide(c.tp, c.selected), "no positive predictions"),
-)
-
-RATES: dict[str, Rate] = {rate.name: rate for rate in _ALL}
+    @property
+    def selection_rate(self) -> Floats:
+        return divide(self.selected, self.total)
