@@ -88,8 +88,8 @@ def _print_list(recipes: Any, as_json: bool) -> None:
         print_json(rows)
         return
     print_table(
-        ("recipe", "from", "data (scales)", "what it does"),
         [(r["name"], r["from"], ", ".join(r["data"]), r["title"]) for r in rows],
+        columns=("recipe", "from", "data (scales)", "what it does"),
     )
 
 
@@ -125,7 +125,8 @@ def _print_plan(blocks: Any, as_json: bool) -> None:
         for r in rows
     ]
     group = ("group",) if grouped else ()
-    print_table(("block", *group, "seeds", "runs", "steps", "disk", "rows", "figures"), lines)
+    columns = ("block", *group, "seeds", "runs", "steps", "disk", "rows", "figures")
+    print_table(lines, columns=columns)
     click.echo(
         f"{sum(r['runs'] for r in rows)} runs. Steps are those of plain training with batches of "
         "64; a method may take more."

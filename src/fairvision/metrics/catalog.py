@@ -87,31 +87,24 @@ def _rate(name: str, summary: str, compute: Any, undefined: str, **options: Any)
 
 
 _ACCURACY = _rate(
-    "accuracy",
-    "Share of rows predicted correctly.",
-    lambda c: divide(c.correct, c.total),
-    "no rows",
-    needs_positive=False,
+    "accuracy", "Share of correct rows.", lambda c: c.accuracy, "no rows", needs_positive=False
 )
 _SELECTION = _rate(
-    "selection_rate", "Share of rows predicted positive.", lambda c: c.selection_rate, "no rows"
+    "selection_rate", "P(predicted positive).", lambda c: c.selection_rate, "no rows"
 )
 _TPR = _rate(
-    "true_positive_rate",
-    "Share of the positives predicted positive.",
-    lambda c: c.tpr,
-    "no positives",
+    "true_positive_rate", "P(predicted positive | positive).", lambda c: c.tpr, "no positives"
 )
 _FPR = _rate(
     "false_positive_rate",
-    "Share of the negatives predicted positive.",
+    "P(predicted positive | negative).",
     lambda c: c.fpr,
     "no negatives",
     better="lower",
 )
+_BOTH = (_TPR, _FPR)
 #: Not shown itself: the recall of every class, of shape (..., n_groups, n_present).
 RECALL = MetricSpec("recall", "", lambda c: c.recalls, needs_positive=False)
-_BOTH = (_TPR, _FPR)
 
 COUNT_RATES = (
     _ACCURACY,
@@ -122,32 +115,24 @@ COUNT_RATES = (
         "no rows of one class",
         needs_positive=False,
     ),
-    _rate(
-        "base_rate",
-        "Share of rows that are positive.",
-        lambda c: divide(c.positives, c.total),
-        "no rows",
-    ),
+    _rate("base_rate", "P(positive).", lambda c: divide(c.positives, c.total), "no rows"),
     _SELECTION,
     _TPR,
     _FPR,
     _rate(
-        "true_negative_rate",
-        "Share of the negatives predicted negative.",
-        lambda c: divide(c.tn, c.negatives),
-        "no negatives",
+        "true_negative_rate", "P(predicted negative | negative).", lambda c: c.tnr, "no negatives"
     ),
     _rate(
         "false_negative_rate",
-        "Share of the positives predicted negative.",
-        lambda c: divide(c.fn, c.positives),
+        "P(predicted negative | positive).",
+        lambda c: c.fnr,
         "no positives",
         better="lower",
     ),
     _rate(
         "precision",
-        "Share of the rows predicted positive that are positive.",
-        lambda c: divide(c.tp, c.selected),
+        "P(positive | predicted positive).",
+        lambda c: c.precision,
         "no positive predictions",
     ),
 )

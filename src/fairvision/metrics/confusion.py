@@ -27,7 +27,7 @@ class Confusion:
     table : ndarray
         True labels on the last axis but one, predicted labels on the last.
     positive : int or None
-        Index of the positive class. The properties from `tp` on need it.
+        Index of the positive class; without it there are no sums from `tp` on.
     present : ndarray of int
         The classes that occur in the true labels of the whole data.
     privileged : ndarray of shape (n_groups,), bool, or None
@@ -51,6 +51,35 @@ class Confusion:
         self.table, self.positive, self.present = table, positive, present
         self.privileged, self.directions = privileged, directions
         self.draws = table.shape[:-3]
+        self.total = table.sum((-2, -1))
+        self.of_class, self.predicted = table.sum(-1), table.sum(-2)  # (..., n_groups, n_classes)
+        self.hits = np.einsum("...ii->...i", table)
+        self.accuracy = divide(np.einsum("...ii->...", table), self.total)
+        if positive is not None:
+            self._binary(positive)
+
+    def _binary(self, positive: int) -> None:
+        """Sums for one class against the rest, each of shape (..., n_groups)."""
+        classes = np.arange(self.table.shape[-1])
+        others = classes[classes != positive]
+        self.tp = self.table[..., positive, positive]
+        self.fp = self.table[..., others, positive].sum(-1)
+        self.fn = self.table[..., positive, others].sum(-1)
+        self.tn = self.table[..., others, :][..., others].sum((-2, -1))
+        self.positives = self.of_class[..., positive]
+        self.negatives = self.of_class[..., others].sum(-1)
+        self.selected = self.predicted[..., positive]
+        self.selection_rate = divide(self.selected, self.total)
+        self.tpr = divide(self.tp, self.positives)
+        self.fpr = divide(self.fp, self.negatives)
+        self.tnr = divide(self.tn, self.negatives)
+        self.fnr = divide(self.fn, self.positives)
+        self.precision = divide(self.tp, self.selected)
+
+    @cached_property
+    def recalls(self) -> Floats:
+        """Share of each present class that was recognised, (..., n_groups, n_present)."""
+        return divide(self.hits[..., self.present], self.of_class[..., self.present])
 
     def rate(self, spec: Any) -> Floats:
         """A rate of every group, shape (..., n_groups)."""
@@ -58,78 +87,8 @@ class Confusion:
 
     def pooled(self) -> Confusion:
         """Two groups in place of all: unprivileged, privileged."""
+        assert self.privileged is not None  # needs_privileged
         sides = [
             self.table[..., side, :, :].sum(-3) for side in (~self.privileged, self.privileged)
         ]
         return Confusion(np.stack(sides, axis=-3), self.positive, self.present)
-
-    @cached_property
-    def _others(self) -> NDArray[np.int64]:
-        classes = np.arange(self.table.shape[-1])
-        return classes[classes != self.positive]
-
-    @cached_property
-    def total(self) -> Floats:
-        return self.table.sum((-2, -1))
-
-    @cached_property
-    def correct(self) -> Floats:
-        return np.einsum("...ii->...", self.table)
-
-    @cached_property
-    def of_class(self) -> Floats:
-        """Rows of each true class, shape (..., n_groups, n_classes)."""
-        return self.table.sum(-1)
-
-    @cached_property
-    def predicted(self) -> Floats:
-        """Rows predicted as each class, shape (..., n_groups, n_classes)."""
-        return self.table.sum(-2)
-
-    @cached_property
-    def recalls(self) -> Floats:
-        """Share of each present class that was recognised, (..., n_groups, n_present)."""
-        hits = np.einsum("...ii->...i", self.table)
-        return divide(hits[..., self.present], self.of_class[..., self.present])
-
-    @cached_property
-    def tp(self) -> Floats:
-        return self.table[..., self.positive, self.positive]
-
-    @cached_property
-    def fp(self) -> Floats:
-        return self.table[..., self._others, self.positive].sum(-1)
-
-    @cached_property
-    def fn(self) -> Floats:
-        return self.table[..., self.positive, self._others].sum(-1)
-
-    @cached_property
-    def tn(self) -> Floats:
-        return self.table[..., self._others, :][..., self._others].sum((-2, -1))
-
-    @cached_property
-    def positives(self) -> Floats:
-        return self.of_class[..., self.positive]
-
-    @cached_property
-    def negatives(self) -> Floats:
-        return self.of_class[..., self._others].sum(-1)
-
-    @cached_property
-    def selected(self) -> Floats:
-        return self.predicted[..., self.positive]
-
-    @property
-    def tpr(self) -> Floats:
-        """True positive rate, shape (..., n_groups)."""
-        return divide(self.tp, self.positives)
-
-    @property
-    def fpr(self) -> Floats:
-        """False positive rate, shape (..., n_groups)."""
-        return divide(self.fp, self.negatives)
-
-    @property
-    def selection_rate(self) -> Floats:
-        return divide(self.selected, self.total)

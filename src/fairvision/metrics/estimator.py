@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Unpack
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,6 @@ from fairvision.base import Groups, accepts
 from fairvision.metrics.bootstrap import as_generator
 from fairvision.metrics.evaluation import Evaluation
 from fairvision.metrics.inputs import read_groups
-from fairvision.metrics.job import Options
 from fairvision.metrics.predictions import evaluate_predictions
 from fairvision.metrics.selection import reads_scores
 
@@ -29,10 +28,8 @@ def evaluate(
     metrics: str | Iterable[str] = "default",
     n_boot: int = 1000,
     random_state: Any = None,
-    missing: str = "raise",
     train: Any = None,
-    threshold: float | None = None,
-    **options: Unpack[Options],
+    **options: Any,
 ) -> Evaluation:
     """Predict with a fitted estimator, and evaluate.
 
@@ -46,15 +43,16 @@ def evaluate(
     X : array-like
         What the estimator takes.
     y : array-like of shape (n_samples,)
-    sensitive_features, metrics, n_boot, random_state, missing, threshold
+    sensitive_features, metrics, n_boot, random_state
         As in :func:`evaluate_predictions`.
     train : tuple (y, sensitive_features), Groups, or None
         As in :func:`evaluate_predictions`; by default the estimator's ``groups_``, if it
         keeps the groups that its fit saw and they are of the same attributes.
     **options
         `sample_weight`, `level`, `interval`, `pos_label`, `labels`, `score_labels`,
-        `privileged` and `min_support`, as in :func:`evaluate_predictions`; `labels` and
-        `score_labels` are the estimator's ``classes_`` unless given.
+        `privileged`, `min_support`, `missing` and `threshold`, as in
+        :func:`evaluate_predictions`; `labels` and `score_labels` are the estimator's
+        ``classes_`` unless given.
 
     Returns
     -------
@@ -65,6 +63,7 @@ def evaluate(
     score = _scores(estimator, X, sensitive_features, rng) if reads_scores(metrics) else None
     known = getattr(estimator, "classes_", None)
     if train is None:
+        missing = options.get("missing", "raise")
         train = _seen_at_fit(estimator, sensitive_features, len(y_pred), missing)
     if known is not None:
         options = {"labels": _with(known, y), "score_labels": known, **options}
@@ -76,9 +75,7 @@ def evaluate(
         metrics=metrics,
         n_boot=n_boot,
         random_state=rng,
-        missing=missing,
         train=train,
-        threshold=threshold,
         **options,
     )
 

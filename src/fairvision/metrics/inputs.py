@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,32 @@ from numpy.typing import ArrayLike, NDArray
 from fairvision.base import Groups, check_groups
 from fairvision.exceptions import InputError
 
-__all__ = ["Predictions", "Target", "read_predictions", "read_scores"]
+__all__ = ["Options", "Predictions", "Target", "read_predictions", "read_scores"]
 
 MISSING = "missing"
 
 # What each score is for, shape (n_samples,), and the score.
 Target = tuple[NDArray[np.bool_], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, eq=False)
+class Options:
+    """The arguments that every evaluation takes; see `evaluate_predictions`."""
+
+    sensitive_features: Any
+    sample_weight: ArrayLike | None = None
+    metrics: str | Iterable[str] = "default"
+    n_boot: int = 1000
+    random_state: Any = None
+    level: float = 0.95
+    interval: str = "percentile"
+    pos_label: Any = None
+    labels: ArrayLike | None = None
+    score_labels: ArrayLike | None = None
+    privileged: Any = None
+    min_support: int = 1
+    missing: str = "raise"
+    train: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,14 +193,7 @@ def read_groups(sensitive_features: Any, n_samples: int, missing: str) -> Groups
 
 
 def read_predictions(
-    y_true: ArrayLike,
-    y_preds: Sequence[ArrayLike],
-    *,
-    sensitive_features: Any,
-    sample_weight: ArrayLike | None = None,
-    pos_label: Any = None,
-    labels: ArrayLike | None = None,
-    missing: str = "raise",
+    y_true: ArrayLike, y_preds: Sequence[ArrayLike], options: Options
 ) -> Predictions:
     """Check and code everything that an evaluation reads.
 
@@ -199,7 +212,7 @@ def read_predictions(
             raise InputError(f"{name} has {len(codes)} rows, y_true has {n_samples}.")
     distinct = [values for _, values in coded]
     _check_kinds(names, distinct)
-    classes = _classes(distinct, labels)
+    classes = _classes(distinct, options.labels)
     place = {label: code for code, label in enumerate(classes)}
     lookup = [np.array([place[label] for label in values]) for values in distinct]
     recoded = [table[codes] for table, (codes, _) in zip(lookup, coded, strict=True)]
@@ -207,9 +220,9 @@ def read_predictions(
         classes=label_array(classes),
         y_true=recoded[0],
         y_pred=tuple(recoded[1:]),
-        groups=read_groups(sensitive_features, n_samples, missing),
-        positive=_positive(classes, pos_label),
-        weight=check_weight(sample_weight, n_samples),
+        groups=read_groups(options.sensitive_features, n_samples, options.missing),
+        positive=_positive(classes, options.pos_label),
+        weight=check_weight(options.sample_weight, n_samples),
     )
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -17,29 +16,12 @@ from fairvision.metrics.calibration import at_thresholds
 from fairvision.metrics.cells import Cells, count_cells
 from fairvision.metrics.confusion import Floats
 from fairvision.metrics.grouping import Grouping, groupings, privileged_of
-from fairvision.metrics.inputs import Predictions, Target, read_predictions, read_scores
+from fairvision.metrics.inputs import Options, Predictions, Target, read_predictions, read_scores
 from fairvision.metrics.scores import sort_scores
 from fairvision.metrics.selection import Selection, select_metrics
 from fairvision.metrics.training import Training, read_training
 
-__all__ = ["Job", "Options", "count_tables", "read_job", "score_table", "tabulate"]
-
-
-class Options(TypedDict, total=False):
-    """Arguments that every kind of evaluation takes; see `evaluate_predictions`."""
-
-    sample_weight: ArrayLike | None
-    metrics: str | Iterable[str]
-    n_boot: int
-    random_state: Any
-    level: float
-    interval: str
-    pos_label: Any
-    labels: ArrayLike | None
-    score_labels: ArrayLike | None
-    privileged: Any
-    min_support: int
-    missing: str
+__all__ = ["Job", "count_tables", "read_job", "score_table", "tabulate"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +38,7 @@ class Job:
     selection: Selection
     bootstrap: Bootstrap
     rng: np.random.Generator
-    privileged: Any
+    privileged: object
     min_support: int
     train: Training | None
     thresholds: Sequence[float | None]
@@ -130,53 +112,32 @@ def read_job(
     y_preds: Sequence[ArrayLike],
     y_scores: Sequence[ArrayLike | None],
     thresholds: Sequence[float | None],
-    *,
-    sensitive_features: Any,
-    sample_weight: ArrayLike | None = None,
-    metrics: str | Iterable[str] = "default",
-    n_boot: int = 1000,
-    random_state: Any = None,
-    level: float = 0.95,
-    interval: str = "percentile",
-    pos_label: Any = None,
-    labels: ArrayLike | None = None,
-    score_labels: ArrayLike | None = None,
-    privileged: Any = None,
-    min_support: int = 1,
-    missing: str = "raise",
-    train: Any = None,
+    options: Options,
 ) -> Job:
     """Check the arguments of an evaluation of one or several sets of predictions."""
-    data = read_predictions(
-        y_true,
-        y_preds,
-        sensitive_features=sensitive_features,
-        sample_weight=sample_weight,
-        pos_label=pos_label,
-        labels=labels,
-        missing=missing,
-    )
+    data = read_predictions(y_true, y_preds, options)
     group, finest_first = groupings(data.groups)
+    scores = [
+        read_scores(score, options.score_labels, data, predicted)
+        for score, predicted in zip(y_scores, data.y_pred, strict=True)
+    ]
     return Job(
         data=data,
-        scores=[
-            read_scores(score, score_labels, data, predicted)
-            for score, predicted in zip(y_scores, data.y_pred, strict=True)
-        ],
+        scores=scores,
+        thresholds=thresholds,
         group=group,
         groupings=finest_first,
         selection=select_metrics(
-            metrics,
+            options.metrics,
             positive=data.positive is not None,
-            privileged=privileged is not None,
-            scores=y_scores[0] is not None,
+            privileged=options.privileged is not None,
+            scores=scores[0] is not None,
         ),
-        bootstrap=Bootstrap(n_boot, level, interval),
-        rng=as_generator(random_state),
-        privileged=privileged,
-        min_support=min_support,
-        train=read_training(train, data.groups.names, missing),
-        thresholds=thresholds,
+        bootstrap=Bootstrap(options.n_boot, options.level, options.interval),
+        rng=as_generator(options.random_state),
+        privileged=options.privileged,
+        min_support=options.min_support,
+        train=read_training(options.train, data.groups.names, options.missing),
     )
 
 

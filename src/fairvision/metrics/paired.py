@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Unpack
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,9 @@ from fairvision.exceptions import InputError
 from fairvision.metrics.bootstrap import estimate
 from fairvision.metrics.calculator import Key
 from fairvision.metrics.confusion import Floats
-from fairvision.metrics.job import Job, Options, read_job
+from fairvision.metrics.inputs import Options
+from fairvision.metrics.job import Job, read_job
+from fairvision.metrics.selection import metric_names
 
 __all__ = ["paired_difference"]
 
@@ -27,7 +29,7 @@ def paired_difference(
     y_score_a: ArrayLike | None = None,
     y_score_b: ArrayLike | None = None,
     thresholds: tuple[float | None, float | None] = (None, None),
-    **options: Unpack[Options],
+    **options: Any,
 ) -> pd.DataFrame:
     """Metrics of method A minus those of method B on the same rows.
 
@@ -73,16 +75,10 @@ def paired_difference(
     """
     if (y_score_a is None) != (y_score_b is None):
         raise InputError("only one of y_score_a and y_score_b is given. Pass both, or neither.")
-    job = read_job(
-        y_true,
-        [y_pred_a, y_pred_b],
-        [y_score_a, y_score_b],
-        thresholds,
-        sensitive_features=sensitive_features,
-        **options,
-    )
-    metrics = options.get("metrics", "default")
-    named = {metrics} if isinstance(metrics, str) else set(metrics)
+    settings = Options(sensitive_features, **options)
+    predictions, scores = [y_pred_a, y_pred_b], [y_score_a, y_score_b]
+    job = read_job(y_true, predictions, scores, thresholds, settings)
+    named = metric_names(settings.metrics)
     refused = [name for name in job.selection.plugins if name in named]
     if refused:
         raise InputError(f"plugin metrics have no paired difference: {refused}. Leave them out.")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairvision.exceptions import UndefinedMetricError
+from fairvision.exceptions import PluginError, UndefinedMetricError
 from fairvision.metrics.bootstrap import estimate
 from fairvision.metrics.confusion import Floats
 from fairvision.metrics.job import Job, tabulate
@@ -20,8 +20,8 @@ __all__ = ["plugin_table"]
 class _PluginMetric:
     """One plugin metric as a function of the weights of the kinds of rows."""
 
-    def __init__(self, function: Any, columns: dict[str, Any]) -> None:
-        self.function, self.columns, self.reason = function, columns, ""
+    def __init__(self, offered: Any, columns: dict[str, Any]) -> None:
+        self.offered, self.columns, self.reason = offered, columns, ""
 
     def __call__(self, amounts: Floats) -> Floats:
         rows = amounts.reshape(-1, amounts.shape[-1])
@@ -32,8 +32,9 @@ class _PluginMetric:
         columns = {name: None if v is None else v[used] for name, v in self.columns.items()}
         true, predicted = columns.pop("y_true"), columns.pop("y_pred")
         try:
-            return float(self.function(true, predicted, **columns, sample_weight=weight[used]))
-        except UndefinedMetricError as error:
+            function = plugin_function(self.offered)
+            return float(function(true, predicted, **columns, sample_weight=weight[used]))
+        except (PluginError, UndefinedMetricError) as error:
             self.reason = self.reason or str(error)
         except Exception as error:  # the plugin's fault must not end the evaluation
             self.reason = self.reason or f"{type(error).__name__}: {error}"
@@ -66,7 +67,7 @@ def plugin_table(job: Job, index: int, y_score: Any) -> pd.DataFrame:
     for name, offered in job.selection.plugins.items():
         scores = y_score if offered.descriptor.needs_scores else None
         columns, rows, weight = _columns(job, index, scores)
-        metric = _PluginMetric(plugin_function(offered), columns)
+        metric = _PluginMetric(offered, columns)
         undefined = np.isnan(metric(rows * weight)).all()
         bootstrap = replace(job.bootstrap, n_boot=0) if undefined else job.bootstrap
         numbers = estimate(metric, rows, weight, bootstrap, job.rng)

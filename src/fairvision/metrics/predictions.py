@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from fairvision.metrics.calibration import reliability_curves
 from fairvision.metrics.evaluation import Evaluation
+from fairvision.metrics.inputs import Options
 from fairvision.metrics.job import Job, count_tables, read_job, score_table
 from fairvision.metrics.plugin_metrics import plugin_table
 
@@ -104,11 +105,7 @@ def evaluate_predictions(
     >>> float(evaluation.disparities.loc["accuracy_gap", "value"])
     0.5
     """
-    job = read_job(
-        y_true,
-        [y_pred],
-        [y_score],
-        [threshold],
+    options = Options(
         sensitive_features=sensitive_features,
         sample_weight=sample_weight,
         metrics=metrics,
@@ -124,6 +121,10 @@ def evaluate_predictions(
         missing=missing,
         train=train,
     )
+    return _evaluate(read_job(y_true, [y_pred], [y_score], [threshold], options), y_score)
+
+
+def _evaluate(job: Job, y_score: ArrayLike | None) -> Evaluation:
     tables = [[table] for table in count_tables(job)]
     if job.selection.reading("calibrated"):
         for own, table in zip(tables, count_tables(job.calibrated(), "calibrated"), strict=True):

@@ -6,11 +6,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from fairvision.exceptions import InputError, PluginError, UndefinedMetricError, UnknownNameError
+from fairvision.exceptions import InputError, UnknownNameError
 from fairvision.metrics.catalog import METRICS
 from fairvision.metrics.spec import MetricSpec
 
-__all__ = ["Selection", "metric_direction", "reads_scores", "resolve_name", "select_metrics"]
+__all__ = [
+    "Selection",
+    "metric_names",
+    "metric_direction",
+    "reads_scores",
+    "resolve_name",
+    "select_metrics",
+]
 
 _NO_SCORES = "it reads scores; pass y_score"
 
@@ -40,13 +47,14 @@ def resolve_name(name: str) -> str:
     return specs[0].name if specs else next(iter(plugins))
 
 
-def _names(metrics: str | Iterable[str]) -> list[str]:
+def metric_names(metrics: str | Iterable[str]) -> list[str]:
+    """The names in ``metrics=``, which may be a single one."""
     return [metrics] if isinstance(metrics, str) else list(metrics)
 
 
 def reads_scores(metrics: str | Iterable[str]) -> bool:
     """Whether any of the metrics needs scores, or could use them."""
-    names = _names(metrics)
+    names = metric_names(metrics)
     if {"default", "all"} & set(names):
         return True
     specs, plugins = _look_up(names)
@@ -82,7 +90,7 @@ def select_metrics(
     InputError
         If a metric is unknown, or was named and is not defined here.
     """
-    names = _names(metrics)
+    names = metric_names(metrics)
     named, plugins = _look_up([name for name in names if name not in ("default", "all")])
     for name, plugin in plugins.items():
         if plugin.descriptor.needs_scores and not scores:
@@ -142,15 +150,7 @@ def _find_plugin_metric(name: str) -> Any:
 
 
 def plugin_function(metric: Any) -> Any:
-    """The function of a plugin's metric; one that raises if it cannot be imported."""
+    """Import the function of a plugin's metric."""
     from fairvision.plugins import resolve
 
-    try:
-        return resolve(metric)
-    except PluginError as error:
-        message = str(error)
-
-        def unavailable(*_: Any, **__: Any) -> float:
-            raise UndefinedMetricError(message)
-
-        return unavailable
+    return resolve(metric)
