@@ -38,7 +38,7 @@ Function = Callable[..., float]
 
 
 def _supported(function: Function, has_support: Callable[..., bool]) -> Function:
-    """Make a toolkit's rate NaN where the toolkit says 0 for want of support."""
+    """Make a toolkit's rate NaN where it has no support; the toolkit returns 0."""
 
     def guarded(y_true: Any, y_pred: Any, *, sample_weight: Any) -> float:
         true, predicted, weight = np.asarray(y_true), np.asarray(y_pred), np.asarray(sample_weight)
@@ -46,7 +46,7 @@ def _supported(function: Function, has_support: Callable[..., bool]) -> Function
             return float("nan")
         used = weight > 0
         value = function(true[used], predicted[used], sample_weight=weight[used])
-        return float(np.asarray(value).item())  # fairlearn before 0.15 gives some as one-row arrays
+        return float(np.asarray(value).item())  # fairlearn before 0.15 returns one-row arrays
 
     return guarded
 
@@ -200,7 +200,7 @@ def _entropy(benefit: Floats, weight: Floats, alpha: float) -> float:
 
 
 def _weighted_metric() -> type[ClassificationMetric]:
-    """aif360's class with entropy indices that see the weights; made late, it is heavy."""
+    """aif360's class with weighted entropy indices. Importing aif360 takes long."""
     with quiet_import():
         from aif360.metrics import ClassificationMetric
         from aif360.metrics.utils import compute_boolean_conditioning_vector

@@ -1,4 +1,4 @@
-"""Bootstrap of rows, drawn as counts of distinct rows, and the intervals from it."""
+"""Bootstrap of rows, drawn as counts of distinct rows, and its intervals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Counts = NDArray[np.int64]
 
 # Arrays made for some draws at a time hold about this many numbers: 4 MB stay near the cache.
 _CHUNK = 1 << 19
-# Leaving out one row of each kind is exact; with more kinds than this, one block of rows each.
+# The jackknife leaves out one row of each kind, which is exact; with more kinds, blocks of rows.
 _MAX_KINDS = 500
 
 
@@ -138,8 +138,7 @@ def _bca_levels(value: Floats, draws: Floats, acceleration: Floats, tails: Float
 def _quantiles(draws: Floats, levels: Floats) -> Floats:
     """Quantiles of every column at its own levels, shape (2, n_numbers).
 
-    Undefined draws are left out; where they are more than half, an interval
-    would describe the other half only, and is undefined.
+    Undefined draws are left out. If they are more than half, the interval is undefined.
     """
     ends = np.full(levels.shape, np.nan)
     ordered = np.sort(draws, axis=0)  # NaN last

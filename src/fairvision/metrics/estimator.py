@@ -101,7 +101,7 @@ def _scores(estimator: Any, X: Any, sensitive_features: Any, rng: np.random.Gene
 
 
 def _with(known: Any, y: ArrayLike) -> list[Any]:
-    """The estimator's classes and those of `y` that it never saw."""
+    """The estimator's classes and the labels of `y` that are not among them."""
     classes = list(np.asarray(known).tolist())
     return [*classes, *(label for label in pd.unique(np.asarray(y)) if label not in set(classes))]
 

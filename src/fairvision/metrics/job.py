@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,7 @@ class Job:
     selection: Selection
     bootstrap: Bootstrap
     rng: np.random.Generator
-    privileged: object
+    privileged: Any
     min_support: int
     train: Training | None
     thresholds: Sequence[float | None]

@@ -1,4 +1,4 @@
-"""How well a fresh probe reads the group from learned features."""
+"""Accuracy of a new classifier (a probe) that predicts the group from learned features."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def leakage(
 ) -> pd.DataFrame:
     """Accuracy of a fresh, cross-validated probe that predicts the group from features.
 
-    Whatever a method did to its own adversary, a new logistic regression is
+    A new logistic regression, independent of any adversary of the method, is
     trained on frozen features, such as ``model.transform(X)``, and predicts
     the rows that it was not fitted on.
 
@@ -43,9 +43,9 @@ def leakage(
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_sensitive)
         Several columns are crossed.
     y : array-like of shape (n_samples,) or None
-        The target. Where target and group are correlated, features that know
-        the target only still tell the group; the balanced probe, which sees
-        every group equally often within each class, does not count that.
+        The target. If target and group are correlated, features that encode only
+        the target still predict the group. The balanced probe sees every group
+        equally often within each class, which removes this effect.
     cv : int
         Folds.
     n_boot : int

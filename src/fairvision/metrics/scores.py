@@ -90,7 +90,7 @@ def sort_scores(
     score: Floats,
     weight: Floats | None,
 ) -> ScoreRows:
-    """Sort the rows once and join those that are alike."""
+    """Sort the rows once and merge equal ones."""
     weights = np.ones(len(score)) if weight is None else weight
     keys = (target, score, group) if weight is None else (weights, target, score, group)
     order = np.lexsort(keys)

@@ -47,7 +47,7 @@ def evaluation_page(
         "sentence": _sentence(evaluation),
         "failed": failed,
         "level": f"{evaluation.settings['level']:.0%}",
-        "parts": [_grouping(one) for one in evaluations.values()],
+        "groupings": [_grouping(one) for one in evaluations.values()],
         "overall": _numbers(evaluation.to_dict()["overall"]),
         "notes": evaluation.notes,
         "versions": {name: version(name) for name in _VERSIONS},
