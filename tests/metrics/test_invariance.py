@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairvision.metrics import Evaluation, available_metrics, evaluate_predictions
-from fairvision.metrics.disparities import DISPARITIES
+from fairvision.metrics.catalog import METRICS
 
 MANY = cases(30)
 #: They read which class sorts with which group, and say so.
@@ -131,7 +131,7 @@ def test_every_metric_of_the_catalogue_is_among_them() -> None:
     assert found.disparities["value"].drop(BY_ORDER, errors="ignore").notna().all()
 
 
-SIGNED = [name for name, d in DISPARITIES.items() if d.needs_privileged]
+SIGNED = [name for name, spec in METRICS.items() if spec.needs_privileged]
 
 
 @pytest.mark.parametrize("name", SIGNED)

@@ -17,8 +17,12 @@ from fairvision.metrics import (
     available_metrics,
     evaluate_predictions,
     leakage,
+    metric_table,
     paired_difference,
 )
+from fairvision.metrics.catalog import METRICS
+from fairvision.metrics.confusion import divide
+from fairvision.metrics.spec import MetricSpec, family
 
 
 def sample(n: int = 2000, seed: int = 0) -> tuple[Any, Any, Any, Any]:
@@ -342,3 +346,45 @@ def test_plugins_metrics_are_in_all_and_can_score() -> None:
 
     value = as_scorer("odd-gap")(Fixed(), None, true, sensitive_features=group)
     assert value == -found.interval("odd-gap")["value"]
+
+
+def test_a_new_metric_is_one_entry_of_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = MetricSpec(
+        "mean_score",
+        "Mean score.",
+        lambda r: divide((r.amounts * r.score).sum(-1), r.amounts.sum(-1)),
+        reads="scores",
+        by_group=True,
+        undefined="no rows",
+        default_aggregates=("difference",),
+    )
+    for spec in family(entry):
+        monkeypatch.setitem(METRICS, spec.name, spec)
+    true, pred, other, group = sample(300)
+    score, low = np.linspace(0, 1, 300), np.linspace(0, 0.5, 300)
+    means = [score[group == g].mean() for g in np.unique(group)]
+    options: dict[str, Any] = {"sensitive_features": group, "n_boot": 20, "random_state": 0}
+    evaluation = evaluate_predictions(true, pred, y_score=score, **options)
+    assert evaluation.overall["mean_score"] == pytest.approx(0.5)
+    assert evaluation.by_group["mean_score"].tolist() == pytest.approx(means)
+    gap = evaluation.disparities.loc["mean_score_difference"]
+    assert gap["value"] == pytest.approx(max(means) - min(means))
+    assert gap["lower"] < gap["upper"]
+    paired = paired_difference(true, pred, other, y_score_a=score, y_score_b=low, **options)
+    assert paired.loc["mean_score", "value"] == pytest.approx(0.25)
+    assert paired.loc["mean_score_difference", "b"] == pytest.approx(gap["value"] / 2)
+    row = metric_table().loc["mean_score"]
+    assert row.tolist() == ["Mean score.", "y_score, pos_label", "higher", True]
+    assert "mean_score_group_max" in available_metrics()
+    scorer = as_scorer("mean_score_difference")
+
+    class Fixed:
+        classes_ = np.array([0, 1])
+
+        def predict(self, X: Any) -> Any:
+            return pred
+
+        def predict_proba(self, X: Any) -> Any:
+            return np.stack([1 - score, score], axis=1)
+
+    assert scorer(Fixed(), None, true, sensitive_features=group) == pytest.approx(-gap["value"])

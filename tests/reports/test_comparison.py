@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,18 @@ def test_the_folder_has_the_page_of_its_numbers(finished: Finished, tmp_path: Pa
     assert comparison_page(read_facts(out)).encode() == held
     assert found.report(tmp_path / "new" / "page.html").read_bytes() == held
     assert len(held) < 1_000_000
+
+
+def test_a_page_is_drawn_without_torch(finished: Finished, tmp_path: Path) -> None:
+    (tmp_path / "data.json").write_text(json.dumps(finished[0].facts(), default=str))
+    code = (
+        "import json, sys; from fairvision.reports import comparison_page\n"
+        "page = comparison_page(json.load(open(sys.argv[1])))\n"
+        "print(len(page) > 10000, 'torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "data.json")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
 
 
 def test_every_number_of_the_table(finished: Finished, page: Any) -> None:

@@ -27,6 +27,7 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
+_RATES = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
 _CONDITION = re.compile(
     r"\s*(?P<metric>[\w-]+)(?:\.(?P<end>lower|upper))?\s*(?P<sign>>=|<=|>|<)\s*(?P<bound>\S+)\s*"
 )
@@ -58,27 +59,28 @@ class Condition:
 
     def verdicts(self, evaluations: list[Evaluation]) -> list[str]:
         """Why this condition fails the audit, in each grouping where it does."""
-        reasons = []
+        verdicts = []
         for evaluation in evaluations:
             try:
-                found = evaluation.interval(self.metric)
+                interval = evaluation.interval(self.metric)
             except KeyError:  # signed, and no privileged group was named for this column
                 continue
-            reasons.append(self._verdict(evaluation, found))
-        if not reasons:
+            verdicts.append(self._verdict(interval, " x ".join(evaluation.grouping.names)))
+        if not verdicts:
             raise InputError(f"--fail-if {self.text!r}: {self.metric} was not evaluated.")
-        return [reason for reason in reasons if reason]
+        return [verdict for verdict in verdicts if verdict]
 
-    def _verdict(self, evaluation: Evaluation, found: pd.Series) -> str | None:
-        value = float(found[self.column])
-        names = " x ".join(evaluation.grouping.names)
-        where = f"{self.metric} ({self.column}) over {names}"
+    def _verdict(self, interval: pd.Series, grouping: str) -> str | None:
+        value, metric = (
+            float(interval[self.column]),
+            f"{self.metric} ({self.column}) over {grouping}",
+        )
         if value != value:
-            # A gate that lets the undefined pass would pass whoever tests no one.
-            reason = found["note"] or "no interval was asked for"
-            return f"{where} is undefined ({reason}), which {self.text!r} needs"
+            # Undefined must fail, or an audit of a group without rows would pass.
+            reason = interval["note"] or "no interval was computed"
+            return f"{metric} is undefined ({reason}), which {self.text!r} needs"
         met = _OPERATORS[self.sign](value, self.bound)
-        return f"{where} is {value:.4g}: {self.text}" if met else None
+        return f"{metric} is {value:.4g}: {self.text}" if met else None
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -126,19 +128,19 @@ def _label(text: str, known: Any, option: str) -> Any:
 
 
 def _privileged(table: pd.DataFrame, pairs: tuple[str, ...], sensitive: list[str]) -> Any:
-    chosen: dict[str, list[Any]] = {}
+    labels: dict[str, list[Any]] = {}
     for pair in pairs:
         name, sign, text = pair.partition("=")
         if not sign or name not in sensitive:
             raise InputError(
                 f"--privileged {pair!r}: expected column=label with a column of {sensitive}."
             )
-        chosen.setdefault(name, []).append(_label(text, table[name], "--privileged"))
-    return chosen or None
+        labels.setdefault(name, []).append(_label(text, table[name], "--privileged"))
+    return labels or None
 
 
 class _Audit(click.Command):
-    """Keeps what was typed, for the report to say."""
+    """Keeps the command line, which the report shows."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta["fairvision.words"] = ["fairvision", "audit", *args]
@@ -181,9 +183,9 @@ Examples:
 )
 @click.option("--min-support", default=1, show_default=True, help="Rows that a group needs.")
 @click.option("--missing", type=click.Choice(["raise", "group"]), default="raise")
-@click.option("--seed", type=int, help="Makes the intervals repeatable.")
+@click.option("--seed", "random_state", type=int, help="Makes the intervals repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--quiet", is_flag=True, help="Print only what --fail-if found.")
+@click.option("--quiet", is_flag=True, help="Print only the conditions of --fail-if that hold.")
 @click.option(
     "--report", type=click.Path(dir_okay=False, path_type=Path), help="HTML file to write."
 )
@@ -197,6 +199,39 @@ Examples:
 def command(
     context: click.Context,
     predictions: Path,
+    report: Path | None,
+    as_json: bool,
+    quiet: bool,
+    fail_if: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Evaluate the predictions in a CSV, Parquet or NPZ file, by group, with intervals.
+
+    Exit code 0: evaluated. 1: a --fail-if condition holds in any grouping.
+    2: the input cannot be used.
+    """
+    conditions = [Condition.parse(text) for text in fail_if]
+    evaluation = _evaluate(_read(predictions), [c.metric for c in conditions], **options)
+    evaluations = list({id(e): e for e in (evaluation, *evaluation.by_attribute.values())}.values())
+    failed = [verdict for c in conditions for verdict in c.verdicts(evaluations)]
+    if report is not None:
+        _write(report, evaluation, predictions, context, failed)
+        if not quiet:
+            click.echo(f"Report: {report}", err=True)
+    if as_json:
+        print_json({**evaluation.to_dict(), "failed": failed})
+    elif not quiet:
+        for one in evaluations:
+            _print(one)
+    for verdict in failed:
+        click.echo(f"FAILED: {clean(verdict, limit=4000)}", err=True)
+    context.exit(1 if failed else 0)
+
+
+def _evaluate(
+    table: pd.DataFrame,
+    condition_metrics: list[str],
+    *,
     y_true: str,
     y_pred: str,
     y_score: str | None,
@@ -205,69 +240,35 @@ def command(
     privileged: tuple[str, ...],
     pos_label: str | None,
     metrics: str,
-    n_boot: int,
-    level: float,
-    interval: str,
-    min_support: int,
-    missing: str,
-    seed: int | None,
-    as_json: bool,
-    quiet: bool,
-    report: Path | None,
-    fail_if: tuple[str, ...],
-) -> None:
-    """Evaluate the predictions in a CSV, Parquet or NPZ file, by group, with intervals.
-
-    Exit code 0: evaluated. 1: a --fail-if condition holds in any grouping.
-    2: the input cannot be used.
-    """
+    **options: Any,
+) -> Evaluation:
+    """Read the columns and labels that the options name, and evaluate them."""
     from fairvision.metrics import evaluate_predictions
 
-    conditions = [Condition.parse(text) for text in fail_if]
-    table = _read(predictions)
     names = [name.strip() for name in sensitive.split(",") if name.strip()]
     for name in names:
         _column(table, name, "--sensitive")
     true = _column(table, y_true, "--y-true")
-    found = evaluate_predictions(
+    return evaluate_predictions(
         true,
         _column(table, y_pred, "--y-pred"),
         sensitive_features=table[names],
         y_score=None if y_score is None else _column(table, y_score, "--y-score"),
         sample_weight=None if weight is None else _column(table, weight, "--weight"),
-        metrics=[*metrics.split(","), *(c.metric for c in conditions)],
-        n_boot=n_boot,
-        random_state=seed,
-        level=level,
-        interval=interval,
+        metrics=[*metrics.split(","), *condition_metrics],
         pos_label=None if pos_label is None else _label(pos_label, true, "--pos-label"),
         privileged=_privileged(table, privileged, names),
-        min_support=min_support,
-        missing=missing,
+        **options,
     )
-    groupings = list({id(e): e for e in (found, *found.by_attribute.values())}.values())
-    failed = [reason for c in conditions for reason in c.verdicts(groupings)]
-    if report is not None:
-        _write(report, found, predictions, context, failed)
-        if not quiet:
-            click.echo(f"Report: {report}", err=True)
-    if as_json:
-        print_json({**found.to_dict(), "failed": failed})
-    elif not quiet:
-        for evaluation in groupings:
-            _print(evaluation)
-    for reason in failed:
-        click.echo(f"FAILED: {clean(reason, limit=4000)}", err=True)
-    context.exit(1 if failed else 0)
 
 
 def _write(
-    path: Path, found: Evaluation, source: Path, context: click.Context, failed: list[str]
+    path: Path, evaluation: Evaluation, source: Path, context: click.Context, failed: list[str]
 ) -> None:
     from fairvision.reports import evaluation_page, write_page
 
     words = shlex.join(context.meta["fairvision.words"])
-    write_page(path, evaluation_page(found, source=source.name, command=words, failed=failed))
+    write_page(path, evaluation_page(evaluation, source=source.name, command=words, failed=failed))
 
 
 def _number(value: Any) -> str:
@@ -279,36 +280,28 @@ def _print(evaluation: Evaluation) -> None:
     names = clean(" x ".join(map(str, evaluation.grouping.names)))
     click.echo(f"\nBy {names}")
     table = evaluation.by_group
-    shown = [
-        c
-        for c in ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
-        if c in table.columns
-    ]
+    rates = [rate for rate in _RATES if rate in table.columns]
     rows = [
         (
-            " x ".join(map(str, group)) if isinstance(group, tuple) else str(group),
-            str(row["n"]),
-            *(_number(row[column]) for column in shown),
+            " x ".join(map(str, group)) if isinstance(group, tuple) else group,
+            row["n"],
+            *(_number(row[rate]) for rate in rates),
             row["note"],
         )
         for group, row in table.iterrows()
     ]
-    print_table(("GROUP", "ROWS", *(c.upper().replace("_", " ") for c in shown), "NOTE"), rows)
-    level = f"{evaluation.settings['level']:.0%} INTERVAL"
-    for title, part in (
+    headings = (rate.upper().replace("_", " ") for rate in rates)
+    print_table(rows, columns=("GROUP", "ROWS", *headings, "NOTE"))
+    columns = ("METRIC", "VALUE", f"{evaluation.settings['level']:.0%} INTERVAL", "NOTE")
+    for title, numbers in (
         ("Overall", evaluation.overall_intervals),
         (f"Over {names}", evaluation.disparities),
     ):
         click.echo(f"\n{title}")
         rows = [
-            (
-                str(name),
-                _number(r["value"]),
-                f"{_number(r['lower'])} to {_number(r['upper'])}",
-                r["note"],
-            )
-            for name, r in part.iterrows()
+            (name, _number(value), f"{_number(lower)} to {_number(upper)}", note)
+            for name, value, lower, upper, note in numbers.itertuples()
         ]
-        print_table(("METRIC", "VALUE", level, "NOTE"), rows)
+        print_table(rows, columns=columns)
     for note in evaluation.notes:
         click.echo(f"Note: {clean(note, limit=4000)}")

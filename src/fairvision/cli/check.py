@@ -44,7 +44,7 @@ def command(
         raise UnknownNameError(f"There is no check {unknown[0]!r}.{closest(unknown[0], CHECKS)}")
     if listing:
         rows = [(check, str(f.__doc__).splitlines()[0]) for check, f in CHECKS.items()]
-        print_table(("CHECK", "WHAT MUST HOLD"), rows)
+        print_table(rows, columns=("CHECK", "WHAT MUST HOLD"))
         return
     if name is None:
         raise click.UsageError("Name a method or a plugin; `fairvision methods` lists them.")

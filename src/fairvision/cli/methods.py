@@ -50,7 +50,8 @@ def command(stage: Stage | None, needs: str | None, as_json: bool) -> None:
             )
             for m in methods
         ]
-        print_table(("NAME", "STAGE", "GROUPS SEEN", "FROM", "LICENCE", "PAPER", "SUMMARY"), rows)
+        columns = ("NAME", "STAGE", "GROUPS SEEN", "FROM", "LICENCE", "PAPER", "SUMMARY")
+        print_table(rows, columns=columns)
     if found.failures:
         click.echo(
             f"{len(found.failures)} plugin(s) failed; `fairvision plugins` says why.", err=True

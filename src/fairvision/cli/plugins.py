@@ -48,7 +48,7 @@ def _print(found: Registry) -> None:
         )
         for plugin in found.plugins
     ]
-    print_table(("DISTRIBUTION", "VERSION", "ENTRY POINT", "STATUS", "OFFERS"), rows)
+    print_table(rows, columns=("DISTRIBUTION", "VERSION", "ENTRY POINT", "STATUS", "OFFERS"))
     for title, items in (("Failed", found.failures), ("Notes", found.notes)):
         if items:
             click.echo(f"\n{title}")

@@ -111,7 +111,7 @@ def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
         print_json(rows)
     elif rows:
         columns = [name for name in rows[0] if any(row[name] is not None for row in rows)]
-        print_table(columns, [[_text(row[name]) for name in columns] for row in rows])
+        print_table([[_text(row[name]) for name in columns] for row in rows], columns=columns)
 
 
 def _text(value: Any) -> str:

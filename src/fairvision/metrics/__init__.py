@@ -1,11 +1,11 @@
 """Fairness gaps and performance, by group, with intervals; fairlearn and aif360 side by side."""
 
-from fairvision.metrics.catalog import available_metrics
-from fairvision.metrics.engine import evaluate_predictions
+from fairvision.metrics.calibration import calibrated_threshold
+from fairvision.metrics.catalog import available_metrics, metric_table
 from fairvision.metrics.estimator import evaluate
 from fairvision.metrics.evaluation import Evaluation
 from fairvision.metrics.paired import paired_difference
-from fairvision.metrics.papers import calibrated_threshold
+from fairvision.metrics.predictions import evaluate_predictions
 from fairvision.metrics.probe import leakage
 from fairvision.metrics.scorer import FairnessScorer, as_scorer
 
@@ -18,5 +18,6 @@ __all__ = [
     "evaluate",
     "evaluate_predictions",
     "leakage",
+    "metric_table",
     "paired_difference",
 ]

@@ -1,4 +1,4 @@
-"""The counts in fairlearn's and aif360's own objects, fed cells with weights.
+"""Counts in fairlearn's and aif360's own objects, fed cells with weights.
 
 Signs and groups, side by side:
 
@@ -25,15 +25,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fairvision.base import silence_import
-from fairvision.exceptions import InputError
+from fairvision.metrics.confusion import Floats
 from fairvision.metrics.inputs import sort_labels
-from fairvision.metrics.rates import Floats
 
 if TYPE_CHECKING:
     from aif360.metrics import ClassificationMetric
     from fairlearn.metrics import MetricFrame
-
-    from fairvision.metrics.evaluation import Evaluation
 
 __all__ = ["to_classification_metric", "to_metric_frame"]
 
@@ -41,7 +38,7 @@ Function = Callable[..., float]
 
 
 def _supported(function: Function, has_support: Callable[..., bool]) -> Function:
-    """Make a toolkit's rate NaN where the toolkit says 0 for want of support."""
+    """Make a toolkit's rate NaN where it has no support; the toolkit returns 0."""
 
     def guarded(y_true: Any, y_pred: Any, *, sample_weight: Any) -> float:
         true, predicted, weight = np.asarray(y_true), np.asarray(y_pred), np.asarray(sample_weight)
@@ -49,7 +46,7 @@ def _supported(function: Function, has_support: Callable[..., bool]) -> Function
             return float("nan")
         used = weight > 0
         value = function(true[used], predicted[used], sample_weight=weight[used])
-        return float(np.asarray(value).item())  # fairlearn before 0.15 gives some as one-row arrays
+        return float(np.asarray(value).item())  # fairlearn before 0.15 returns one-row arrays
 
     return guarded
 
@@ -66,15 +63,14 @@ def _base_rate(y_true: Any, y_pred: Any, *, pos_label: int, sample_weight: Any) 
     return float(np.average(y_true == pos_label, weights=sample_weight))
 
 
-def _functions(evaluation: Evaluation, positive: int | None) -> dict[str, Function]:
+def _functions(present: NDArray[np.int64], positive: int | None) -> dict[str, Function]:
     """fairlearn's and scikit-learn's functions for our rates, on coded labels."""
     import fairlearn.metrics as fairlearn
     from sklearn.metrics import accuracy_score, precision_score, recall_score
 
-    present = np.flatnonzero(evaluation.weights.sum((0, 2)) > 0)
-    weighs: Callable[..., bool] = lambda t, p, w: w.sum() > 0  # noqa: E731
+    weighted: Callable[..., bool] = lambda t, p, w: w.sum() > 0  # noqa: E731
     functions = {
-        "accuracy": _supported(accuracy_score, weighs),
+        "accuracy": _supported(accuracy_score, weighted),
         # balanced_accuracy_score warns of classes that are predicted only; this is its definition.
         "balanced_accuracy": _supported(
             partial(recall_score, labels=present, average="macro"),
@@ -87,8 +83,8 @@ def _functions(evaluation: Evaluation, positive: int | None) -> dict[str, Functi
     negatives: Callable[..., bool] = lambda t, p, w: w[t != positive].sum() > 0  # noqa: E731
     selected: Callable[..., bool] = lambda t, p, w: w[p == positive].sum() > 0  # noqa: E731
     for name, function, support in (
-        ("base_rate", _base_rate, weighs),
-        ("selection_rate", fairlearn.selection_rate, weighs),
+        ("base_rate", _base_rate, weighted),
+        ("selection_rate", fairlearn.selection_rate, weighted),
         ("true_positive_rate", fairlearn.true_positive_rate, positives),
         ("false_positive_rate", fairlearn.false_positive_rate, negatives),
         ("true_negative_rate", fairlearn.true_negative_rate, negatives),
@@ -103,46 +99,33 @@ def _count(y_true: Any, y_pred: Any, *, sample_weight: Any) -> float:
     return float(np.sum(sample_weight))
 
 
-def to_metric_frame(evaluation: Evaluation) -> MetricFrame:
-    """Feed a fairlearn MetricFrame the cells of an evaluation.
+def to_metric_frame(
+    counts: Floats, weights: Floats, groups: pd.DataFrame, positive: int | None
+) -> MetricFrame:
+    """Feed a fairlearn MetricFrame cells.
 
-    Every rate is fairlearn's or scikit-learn's function, NaN where those
-    return 0 for want of support. `count` is the summed weight. Note that the
-    frame's own ``difference()`` leaves NaN groups out;
-    ``evaluation.disparities`` does not.
+    Parameters
+    ----------
+    counts, weights : ndarray of shape (n_groups, n_classes, n_classes)
+        Rows and their summed weight by group, true and predicted label.
+    groups : DataFrame of shape (n_groups, n_sensitive)
+        Labels of each group.
+    positive : int or None
+        Index of the positive class.
     """
     from fairlearn.metrics import MetricFrame
 
-    group, true, predicted = np.nonzero(evaluation.counts)
-    positive = _positive(evaluation)
-    functions = {"count": _count, **_functions(evaluation, positive)}
-    weight = evaluation.weights[group, true, predicted]
+    group, true, predicted = np.nonzero(counts)
+    present = np.flatnonzero(weights.sum((0, 2)) > 0)
+    functions = {"count": _count, **_functions(present, positive)}
+    weight = weights[group, true, predicted]
     return MetricFrame(
         metrics=functions,
         y_true=true,
         y_pred=predicted,
-        sensitive_features=evaluation.grouping.columns().iloc[group].reset_index(drop=True),
+        sensitive_features=groups.iloc[group].reset_index(drop=True),
         sample_params={name: {"sample_weight": weight} for name in functions},
     )
-
-
-def _positive(evaluation: Evaluation) -> int | None:
-    if evaluation.pos_label is None:
-        return None
-    return int(np.flatnonzero(evaluation.classes == evaluation.pos_label)[0])
-
-
-def binary_table(evaluation: Evaluation) -> Floats:
-    """Weights by group, true and predicted label, the positive class last, the rest first."""
-    positive = _positive(evaluation)
-    if positive is None:
-        raise InputError(
-            f"aif360's ClassificationMetric needs a binary target; there are "
-            f"{len(evaluation.classes)} classes. Pass pos_label to compare one with the rest."
-        )
-    is_positive = np.arange(len(evaluation.classes)) == positive
-    side = np.stack([~is_positive, is_positive]).astype(float)
-    return np.einsum("sk,gkl,tl->gst", side, evaluation.weights, side)
 
 
 def _dataset(labels: NDArray[Any], codes: pd.DataFrame, weight: Floats) -> Any:
@@ -160,37 +143,39 @@ def _dataset(labels: NDArray[Any], codes: pd.DataFrame, weight: Floats) -> Any:
     )
 
 
-def _sides(
-    evaluation: Evaluation, codes: pd.DataFrame
-) -> tuple[list[dict[str, float]] | None, list[dict[str, float]] | None]:
-    if evaluation.privileged is None:
-        return None, None
-    groups = codes.to_dict("records")
-    pairs = list(zip(groups, evaluation.privileged, evaluation.keep, strict=True))
-    return (
-        [group for group, favoured, keep in pairs if keep and not favoured],
-        [group for group, favoured, keep in pairs if keep and favoured],
-    )
+def to_classification_metric(
+    weights: Floats,
+    groups: pd.DataFrame,
+    positive: int,
+    sides: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None,
+) -> ClassificationMetric:
+    """Feed an aif360 ClassificationMetric cells, one class against the rest.
 
-
-def to_classification_metric(evaluation: Evaluation) -> ClassificationMetric:
-    """Feed an aif360 ClassificationMetric the cells of an evaluation.
-
-    Without a privileged group, the methods that compare two sides raise, as
-    aif360's do. Its entropy indices (`theil_index` and others) ignore weights
-    and would count a cell once, so those are computed with weights here.
+    Parameters
+    ----------
+    weights : ndarray of shape (n_groups, n_classes, n_classes)
+        Summed weight by group, true and predicted label.
+    groups : DataFrame of shape (n_groups, n_sensitive)
+        Labels of each group.
+    positive : int
+        Index of the favourable class.
+    sides : tuple of ndarray of shape (n_groups,), bool, or None
+        The unprivileged and the privileged groups.
     """
-    table = binary_table(evaluation)
+    is_positive = np.arange(weights.shape[-1]) == positive
+    joined = np.stack([~is_positive, is_positive]).astype(float)
+    table = np.einsum("sk,gkl,tl->gst", joined, weights, joined)
     group, true, predicted = np.nonzero(table)
-    columns = evaluation.grouping.columns()
     codes = pd.DataFrame(
         {
-            name: columns[name].map({v: float(i) for i, v in enumerate(sort_labels(set(labels)))})
-            for name, labels in columns.items()
+            name: groups[name].map({v: float(i) for i, v in enumerate(sort_labels(set(labels)))})
+            for name, labels in groups.items()
         }
     )
     rows, weight = codes.iloc[group].reset_index(drop=True), table[group, true, predicted]
-    unprivileged, privileged = _sides(evaluation, codes)
+    unprivileged, privileged = (
+        (None, None) if sides is None else (codes[side].to_dict("records") for side in sides)
+    )
     return _weighted_metric()(
         _dataset(true, rows, weight),
         _dataset(predicted, rows, weight),
@@ -215,7 +200,7 @@ def _entropy(benefit: Floats, weight: Floats, alpha: float) -> float:
 
 
 def _weighted_metric() -> type[ClassificationMetric]:
-    """aif360's class with entropy indices that see the weights; made late, it is heavy."""
+    """aif360's class with weighted entropy indices. Importing aif360 takes long."""
     with silence_import():
         from aif360.metrics import ClassificationMetric
         from aif360.metrics.utils import compute_boolean_conditioning_vector

@@ -1,9 +1,10 @@
-"""Bootstrap of rows, drawn as counts of distinct rows, and the intervals from it."""
+"""Bootstrap of rows, drawn as counts of distinct rows, and its intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +18,13 @@ Counts = NDArray[np.int64]
 
 # Arrays made for some draws at a time hold about this many numbers: 4 MB stay near the cache.
 _CHUNK = 1 << 19
-# Leaving out one row of each kind is exact; with more kinds than this, one block of rows each.
+# The jackknife leaves out one row of each kind, which is exact; with more kinds, blocks of rows.
 _MAX_KINDS = 500
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are made.
+    """Settings of the bootstrap intervals.
 
     Parameters
     ----------
@@ -52,8 +53,7 @@ class Bootstrap:
         return np.array([(1 - self.level) / 2, (1 + self.level) / 2])
 
 
-@dataclass(frozen=True, eq=False)
-class Estimate:
+class Estimate(NamedTuple):
     """Numbers with their intervals, each array of shape (n_numbers,).
 
     `undefined` is the share of draws that left a number undefined.
@@ -131,8 +131,7 @@ def _bca_levels(value: Floats, draws: Floats, acceleration: Floats, tails: Float
 def _quantiles(draws: Floats, levels: Floats) -> Floats:
     """Quantiles of every column at its own levels, shape (2, n_numbers).
 
-    Undefined draws are left out; where they are more than half, an interval
-    would describe the other half only, and is undefined.
+    Undefined draws are left out. If they are more than half, the interval is undefined.
     """
     ends = np.full(levels.shape, np.nan)
     ordered = np.sort(draws, axis=0)  # NaN last
@@ -150,7 +149,7 @@ def estimate(
     measure: Callable[[Floats], Floats],
     rows: Counts,
     weight: Floats,
-    how: Bootstrap,
+    bootstrap: Bootstrap,
     rng: np.random.Generator,
     *,
     width: int = 1,
@@ -164,28 +163,28 @@ def estimate(
         shape (..., n_numbers); NaN where undefined.
     rows, weight : ndarray of shape (n_kinds,)
         Rows of each kind, and the weight of one such row.
-    how : Bootstrap
+    bootstrap : Bootstrap
     rng : Generator
     width : int
         Numbers that `measure` holds for one draw, which bounds memory.
     """
     value = measure(rows * weight)
     nothing = np.full_like(value, np.nan)
-    if how.n_boot == 0:
+    if bootstrap.n_boot == 0:
         return Estimate(value, nothing, nothing, np.zeros_like(value))
     step = max(1, _CHUNK // max(width, len(rows)))
     draws = np.concatenate(
         [
-            measure(draw_counts(rng, rows, min(step, how.n_boot - start)) * weight)
-            for start in range(0, how.n_boot, step)
+            measure(draw_counts(rng, rows, min(step, bootstrap.n_boot - start)) * weight)
+            for start in range(0, bootstrap.n_boot, step)
         ]
     )
-    levels = np.repeat(how.tails[:, None], len(value), axis=1)
-    if how.kind == "bca":
-        left = [measure(part * weight) for part in _left_out(rng, rows, step)]
+    levels = np.repeat(bootstrap.tails[:, None], len(value), axis=1)
+    if bootstrap.kind == "bca":
+        left_out = [measure(left * weight) for left in _left_out(rng, rows, step)]
         times = rows if len(rows) <= _MAX_KINDS else np.ones(_MAX_KINDS, dtype=np.int64)
-        acceleration = _acceleration(np.concatenate(left), times)
-        levels = _bca_levels(value, draws, acceleration, how.tails)
+        acceleration = _acceleration(np.concatenate(left_out), times)
+        levels = _bca_levels(value, draws, acceleration, bootstrap.tails)
     ends = _quantiles(draws, levels)
     ends[:, np.isnan(value)] = np.nan
     return Estimate(value, ends[0], ends[1], np.isnan(draws).mean(0))

@@ -1,234 +1,333 @@
-"""The names that ``metrics=`` takes, and which of them a given evaluation can compute."""
+"""The table of metrics. A new metric is one entry of `ENTRIES`, wherever it is shown."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from fairvision.exceptions import InputError, PluginError, UndefinedMetricError, UnknownNameError
-from fairvision.metrics.aggregates import AGGREGATES, Disparity
-from fairvision.metrics.disparities import DISPARITIES
-from fairvision.metrics.rates import RATES
-from fairvision.metrics.scores import SCORE_RATES
+import numpy as np
+import pandas as pd
 
-__all__ = ["Chosen", "available_metrics", "choose", "greater_is_better"]
+from fairvision.metrics import scores
+from fairvision.metrics.confusion import Confusion, Floats, divide
+from fairvision.metrics.spec import MetricSpec, aggregate, family, ratio, span
 
-SCORE_KL = "score_kl"
-_NO_SCORES = "it reads scores; pass y_score"
-# Computed on predictions at the calibrated threshold of Ramaswamy et al. (2021).
-CALIBRATED: dict[str, Disparity] = {
-    "deo": DISPARITIES["false_negative_rate_difference"],
-    "bias_amplification_calibrated": DISPARITIES["bias_amplification"],
-}
-# Name -> (score rate, aggregate).
-SCORE_DISPARITIES: dict[str, tuple[str, str]] = {
-    f"{rate}_{aggregate}": (rate, aggregate) for rate in SCORE_RATES for aggregate in AGGREGATES
-}
+__all__ = ["METRICS", "RECALL", "association", "available_metrics", "metric_table"]
 
-_DEFAULT = (
-    *RATES,
-    "group_balanced_accuracy",
-    "worst_group_accuracy",
-    "worst_sensitive_group_accuracy",
-    "mean_group_accuracy",
-    "variance_group_accuracy",
-    "accuracy_gap",
-    "demographic_parity_difference",
-    "demographic_parity_ratio",
-    "equal_opportunity_difference",
-    "equalized_odds_difference",
-    "equalized_odds_ratio",
-    "average_odds_difference",
-    "average_abs_odds_difference",
-    "statistical_parity_difference_signed",
-    "equal_opportunity_difference_signed",
-    "average_odds_difference_signed",
-    "disparate_impact",
-    "theil_index",
-    "bias_amplification",
-    *SCORE_RATES,
-    "roc_auc_difference",
-    "ece_difference",
-    SCORE_KL,
-    *CALIBRATED,
+
+def _rates_of_every_class(c: Confusion, given_truth: bool) -> Floats:
+    """P(predicted | group) or P(predicted | true, group), groups on the last axis."""
+    if given_truth:
+        shares = divide(c.table, c.of_class[..., None])[..., c.present, :]
+    else:
+        shares = divide(c.predicted, c.total[..., None])[..., None, :]
+    return np.moveaxis(shares, -3, -1)
+
+
+def _demographic_parity(c: Confusion) -> Floats:
+    if c.positive is not None:
+        return span(c.selection_rate)
+    return span(_rates_of_every_class(c, given_truth=False)).max((-2, -1))
+
+
+def _equalized_odds(c: Confusion) -> Floats:
+    if c.positive is not None:
+        return np.maximum(span(c.tpr), span(c.fpr))
+    return span(_rates_of_every_class(c, given_truth=True)).max((-2, -1))
+
+
+def _signed(*rates: MetricSpec) -> Callable[[Confusion], Floats]:
+    """Mean of the rates, unprivileged minus privileged."""
+
+    def compute(c: Confusion) -> Floats:
+        sides = c.pooled()
+        values = [sides.rate(rate) for rate in rates]
+        return sum((v[..., 0] - v[..., 1] for v in values), np.zeros(())) / len(rates)
+
+    return compute
+
+
+def _disparate_impact(c: Confusion) -> Floats:
+    rate = c.pooled().selection_rate
+    return divide(rate[..., 0], rate[..., 1])
+
+
+def _theil(c: Confusion) -> Floats:
+    """Theil index of the benefits ``predicted - true + 1``, each 0, 1 or 2."""
+    right, wrongly_selected, total = (c.tp + c.tn).sum(-1), c.fp.sum(-1), c.total.sum(-1)
+    mean = divide(right + 2 * wrongly_selected, total)
+    one, two = divide(np.ones(()), mean), divide(np.full((), 2.0), mean)
+    entropy = right * one * np.log(one) + wrongly_selected * two * np.log(two)
+    return divide(entropy, total)  # a benefit of 0 adds nothing
+
+
+def association(of_class: Floats) -> Floats:
+    """Sign of P(group, class) - P(group) P(class), shape (..., n_groups, n_classes).
+
+    A difference within rounding of the products counts as 0, or independence
+    in weighted data would get a random direction.
+    """
+    joint = of_class * of_class.sum((-2, -1), keepdims=True)
+    product = of_class.sum(-1, keepdims=True) * of_class.sum(-2, keepdims=True)
+    difference = joint - product
+    difference[np.abs(difference) <= 1e-12 * product] = 0.0
+    return np.sign(difference)
+
+
+def _bias_amplification(c: Confusion) -> Floats:
+    signs = association(c.of_class) if c.directions is None else c.directions
+    total = c.total[..., None]
+    return (signs * (divide(c.predicted, total) - divide(c.of_class, total))).mean((-2, -1))
+
+
+def _rate(name: str, summary: str, compute: Any, undefined: str, **options: Any) -> MetricSpec:
+    options = {"by_group": True, "better": "higher", **options}
+    return MetricSpec(name, summary, compute, undefined=undefined, **options)
+
+
+_ACCURACY = _rate(
+    "accuracy", "Share of correct rows.", lambda c: c.accuracy, "no rows", needs_positive=False
+)
+_SELECTION = _rate(
+    "selection_rate", "P(predicted positive).", lambda c: c.selection_rate, "no rows"
+)
+_TPR = _rate(
+    "true_positive_rate", "P(predicted positive | positive).", lambda c: c.tpr, "no positives"
+)
+_FPR = _rate(
+    "false_positive_rate",
+    "P(predicted positive | negative).",
+    lambda c: c.fpr,
+    "no negatives",
+    better="lower",
+)
+_BOTH = (_TPR, _FPR)
+#: Not shown itself: the recall of every class, of shape (..., n_groups, n_present).
+RECALL = MetricSpec("recall", "", lambda c: c.recalls, needs_positive=False)
+
+COUNT_RATES = (
+    _ACCURACY,
+    _rate(
+        "balanced_accuracy",
+        "Mean recall of the classes.",
+        lambda c: c.recalls.mean(-1),
+        "no rows of one class",
+        needs_positive=False,
+    ),
+    _rate("base_rate", "P(positive).", lambda c: divide(c.positives, c.total), "no rows"),
+    _SELECTION,
+    _TPR,
+    _FPR,
+    _rate(
+        "true_negative_rate", "P(predicted negative | negative).", lambda c: c.tnr, "no negatives"
+    ),
+    _rate(
+        "false_negative_rate",
+        "P(predicted negative | positive).",
+        lambda c: c.fnr,
+        "no positives",
+        better="lower",
+    ),
+    _rate(
+        "precision",
+        "P(positive | predicted positive).",
+        lambda c: c.precision,
+        "no positive predictions",
+    ),
 )
 
+GAPS = (
+    MetricSpec(
+        "group_balanced_accuracy",
+        "Mean accuracy over the groups of (true label, sensitive group), each weighing the same.",
+        lambda c: c.recalls.mean((-2, -1)),
+        uses=(RECALL,),
+        needs_positive=False,
+        min_groups=1,
+        better="higher",
+        table="overall",
+    ),
+    MetricSpec(
+        "worst_group_accuracy",
+        "Smallest accuracy over the groups of (true label, sensitive group), as in the "
+        "literature on robustness (Sagawa et al. 2020).",
+        lambda c: c.recalls.min((-2, -1)),
+        uses=(RECALL,),
+        needs_positive=False,
+        min_groups=1,
+        better="higher",
+    ),
+    aggregate(_ACCURACY, "group_min", "worst_sensitive_group_accuracy"),
+    aggregate(_ACCURACY, "group_mean", "mean_group_accuracy"),
+    aggregate(_ACCURACY, "group_variance", "variance_group_accuracy"),
+    aggregate(_ACCURACY, "difference", "accuracy_gap"),
+    MetricSpec(
+        "demographic_parity_difference",
+        "Largest difference between groups in the share predicted as any one class.",
+        _demographic_parity,
+        uses=(_ACCURACY,),
+        needs_positive=False,
+    ),
+    aggregate(_SELECTION, "ratio", "demographic_parity_ratio"),
+    aggregate(_TPR, "difference", "equal_opportunity_difference"),
+    replace(aggregate(_TPR, "ratio", "equal_opportunity_ratio"), default=False),
+    MetricSpec(
+        "equalized_odds_difference",
+        "Largest difference between groups in any true or false positive rate.",
+        _equalized_odds,
+        uses=(RECALL, *_BOTH),
+        needs_positive=False,
+    ),
+    MetricSpec(
+        "equalized_odds_ratio",
+        "The smaller of the true and false positive rate's ratio, smallest over largest group.",
+        lambda c: np.minimum(ratio(c.tpr), ratio(c.fpr)),
+        uses=_BOTH,
+        better="higher",
+    ),
+    MetricSpec(
+        "average_odds_difference",
+        "Largest minus smallest mean of true and false positive rate.",
+        lambda c: span((c.tpr + c.fpr) / 2),
+        uses=_BOTH,
+    ),
+    MetricSpec(
+        "average_abs_odds_difference",
+        "Mean of the true and the false positive rate's largest difference between groups.",
+        lambda c: (span(c.tpr) + span(c.fpr)) / 2,
+        uses=_BOTH,
+    ),
+    *(
+        MetricSpec(
+            f"{name}_signed",
+            f"{words}, unprivileged minus privileged (aif360's sign).",
+            _signed(*rates),
+            uses=rates,
+            undefined="no rows on one side",
+            needs_privileged=True,
+            better="near 0",
+        )
+        for name, words, rates in (
+            ("statistical_parity_difference", "Selection rate", (_SELECTION,)),
+            ("equal_opportunity_difference", "True positive rate", (_TPR,)),
+            ("average_odds_difference", "Mean of true and false positive rate", _BOTH),
+        )
+    ),
+    MetricSpec(
+        "disparate_impact",
+        "Selection rate, unprivileged over privileged.",
+        _disparate_impact,
+        uses=(_SELECTION,),
+        needs_privileged=True,
+        better="near 1",
+    ),
+    MetricSpec(
+        "theil_index",
+        "Theil index of the individual benefits predicted - true + 1 (Speicher et al. 2018).",
+        _theil,
+        undefined="the mean benefit is 0",
+        min_groups=1,
+    ),
+    MetricSpec(
+        "bias_amplification",
+        "Attribute to task bias amplification (Wang and Russakovsky 2021).",
+        _bias_amplification,
+        uses=(_ACCURACY,),
+        undefined="a group unseen at fit has no direction of association",
+        needs_positive=False,
+        better="near 0",
+    ),
+)
 
-@dataclass
-class Chosen:
-    """What to compute, by the way it is computed; every list in the order asked for."""
+SCORE_METRICS = (
+    _rate(
+        "roc_auc",
+        "Probability that a positive's score exceeds a negative's.",
+        scores.roc_auc,
+        "no positives or no negatives",
+        reads="scores",
+        default_aggregates=("difference",),
+    ),
+    _rate(
+        "average_precision",
+        "Mean precision over the positives, each at its score.",
+        scores.average_precision,
+        "no positives",
+        reads="scores",
+    ),
+    _rate(
+        "normalized_average_precision",
+        "Average precision as if every group had the base rate of all rows (Hoiem et al. 2012).",
+        scores.normalized_average_precision,
+        "no positives or no negatives",
+        reads="scores",
+    ),
+    _rate(
+        "ece",
+        "Expected calibration error over 15 bins.",
+        scores.ece,
+        "no rows",
+        reads="scores",
+        needs_positive=False,
+        needs_probabilities=True,
+        better="lower",
+        default_aggregates=("difference",),
+    ),
+    MetricSpec(
+        "score_kl",
+        "Divergence of score histograms between groups within a class (Ramaswamy et al. 2021).",
+        scores.score_kl,
+        reads="scores",
+        undefined="no rows of a class in a group",
+    ),
+)
 
-    rates: list[str] = field(default_factory=list)
-    disparities: dict[str, Disparity] = field(default_factory=dict)
-    calibrated: dict[str, Disparity] = field(default_factory=dict)
-    score_rates: list[str] = field(default_factory=list)
-    score_disparities: list[str] = field(default_factory=list)
-    plugins: dict[str, Any] = field(default_factory=dict)
+_BY_NAME = {spec.name: spec for entry in (*COUNT_RATES, *GAPS) for spec in family(entry)}
+CALIBRATED = (
+    replace(
+        _BY_NAME["false_negative_rate_difference"],
+        name="deo",
+        summary="Difference in false negative rates at the calibrated threshold "
+        "(Ramaswamy et al. 2021).",
+        reads="calibrated",
+        default=True,
+    ),
+    replace(
+        _BY_NAME["bias_amplification"],
+        name="bias_amplification_calibrated",
+        summary="Bias amplification at the calibrated threshold (Ramaswamy et al. 2021).",
+        reads="calibrated",
+        needs_positive=True,
+    ),
+)
 
-
-def _plugin_metrics(scores: bool) -> dict[str, Any]:
-    """Every metric that plugins offer; asked for late, since it loads the plugins."""
-    from fairvision.plugins import default_registry
-
-    registry = default_registry()
-    twice = registry.duplicates("metric")
-    return {
-        offered.qualified_name if offered.name in twice else offered.name: offered
-        for offered in registry.metrics()
-        if scores or not offered.descriptor.needs_scores
-    }
+ENTRIES = (*GAPS, *COUNT_RATES, *SCORE_METRICS, *CALIBRATED)
+METRICS: dict[str, MetricSpec] = {spec.name: spec for entry in ENTRIES for spec in family(entry)}
 
 
 def available_metrics() -> list[str]:
-    """Every built-in metric's name.
+    """Every built-in metric's name; :func:`metric_table` describes them.
 
-    Rates are given for everyone and for every group; the others are single
+    Rates are given for all rows and for every group; the others are single
     numbers over the groups. Any rate also exists as ``<rate>_difference``,
     ``_ratio``, ``_group_min``, ``_group_max``, ``_group_mean`` and
     ``_group_variance``.
     """
-    return [*RATES, *SCORE_RATES, *DISPARITIES, *SCORE_DISPARITIES, SCORE_KL, *CALIBRATED]
+    return list(METRICS)
 
 
-def greater_is_better(name: str) -> bool:
-    """Whether larger values of a metric are preferred."""
-    if name in SCORE_DISPARITIES:
-        rate, aggregate = SCORE_DISPARITIES[name]
-        prefers = SCORE_RATES[rate].greater_is_better
-        return aggregate == "ratio" or (
-            prefers and aggregate not in ("difference", "group_variance")
-        )
-    if name == SCORE_KL or name in CALIBRATED:
-        return False
-    entry = RATES.get(name) or SCORE_RATES.get(name) or DISPARITIES.get(name)
-    return bool(entry.greater_is_better if entry else _find(name).descriptor.greater_is_better)
+def metric_table() -> pd.DataFrame:
+    """Describe every built-in metric.
 
-
-def known_name(name: str) -> str:
-    """The name as results show it; refuses one that nobody offers."""
-    names, plugins = _look_up([name])
-    return names[0] if names else next(iter(plugins))
-
-
-def reads_scores(metrics: str | Iterable[str]) -> bool:
-    """Whether any of the metrics needs scores, or could use them."""
-    asked = [metrics] if isinstance(metrics, str) else list(metrics)
-    if {"default", "all"} & set(asked):
-        return True
-    names, plugins = _look_up(asked)
-    return any(_needs(n)[2] for n in names) or any(
-        offered.descriptor.needs_scores for offered in plugins.values()
-    )
-
-
-def _needs(name: str) -> tuple[bool, bool, bool]:
-    """Whether a metric needs a positive class, a privileged group, scores."""
-    if name in RATES:
-        return RATES[name].needs_positive, False, False
-    if name in DISPARITIES:
-        return DISPARITIES[name].needs_positive, DISPARITIES[name].needs_privileged, False
-    if name in CALIBRATED or name == SCORE_KL:
-        return True, False, True
-    rate = name if name in SCORE_RATES else SCORE_DISPARITIES[name][0]
-    return SCORE_RATES[rate].needs_positive, False, True
-
-
-def _lacking(name: str, positive: bool, privileged: bool, scores: bool) -> str | None:
-    needs_positive, needs_privileged, needs_scores = _needs(name)
-    if needs_scores and not scores:
-        return _NO_SCORES
-    if needs_positive and not positive:
-        return "it compares one class with the rest; pass pos_label"
-    if needs_privileged and not privileged:
-        return "its sign needs a privileged group; pass privileged"
-    return None
-
-
-def choose(
-    metrics: str | Iterable[str], *, positive: bool, privileged: bool, scores: bool
-) -> Chosen:
-    """Sort the wanted metrics by how they are computed.
-
-    Parameters
-    ----------
-    metrics : a name, or an iterable of names
-        Among them "default" and "all", which leave out what the data cannot define.
-    positive, privileged, scores : bool
-        Whether there is a positive class, a privileged group, scores.
-
-    Raises
-    ------
-    InputError
-        If a metric that was asked for by name is unknown or not defined here.
+    Returns
+    -------
+    DataFrame
+        Indexed by metric: `summary`, `needs` (the arguments of
+        :func:`evaluate_predictions` without which it is not defined), `better` (the direction)
+        and `default` (whether ``metrics="default"`` includes it).
     """
-    asked = [metrics] if isinstance(metrics, str) else list(metrics)
-    lenient = list(_DEFAULT) if "default" in asked else []
-    lenient += available_metrics() if "all" in asked else []
-    strict, plugins = _look_up([name for name in asked if name not in ("default", "all")])
-    for name, offered in plugins.items():
-        if offered.descriptor.needs_scores and not scores:
-            raise InputError(f"metric {name!r} is not defined here: {_NO_SCORES}.")
-    if "all" in asked:
-        plugins = {**_plugin_metrics(scores), **plugins}
-    chosen = Chosen(plugins=plugins)
-    for name in dict.fromkeys([*lenient, *strict]):
-        lacking = _lacking(name, positive, privileged, scores)
-        if lacking is None:
-            _file(chosen, name)
-        elif name in strict:
-            raise InputError(f"metric {name!r} is not defined here: {lacking}.")
-    return chosen
-
-
-def _look_up(asked: list[str]) -> tuple[list[str], dict[str, Any]]:
-    known = set(available_metrics())
-    names, plugins = [], {}
-    for name in asked:
-        plain = name.replace("-", "_")  # plugin names have dashes, so users may write them here
-        if plain in known:
-            names.append(plain)
-        else:
-            plugins[name] = _find(name)
-    return names, plugins
-
-
-def _find(name: str) -> Any:
-    from fairvision.plugins import closest, default_registry
-
-    registry = default_registry()
-    try:
-        return registry.find("metric", name)
-    except UnknownNameError:
-        near = closest(
-            name, [*available_metrics(), *(offered.name for offered in registry.metrics())]
-        )
-        raise InputError(f"unknown metric {name!r}.{near} See available_metrics().") from None
-
-
-def plugin_function(offered: Any) -> Any:
-    """What a plugin's metric names; if it cannot be imported, a function that says so."""
-    from fairvision.plugins import resolve
-
-    try:
-        return resolve(offered)
-    except PluginError as error:
-        message = str(error)
-
-        def unavailable(*_: Any, **__: Any) -> float:
-            raise UndefinedMetricError(message)
-
-        return unavailable
-
-
-def _file(chosen: Chosen, name: str) -> None:
-    if name in RATES:
-        chosen.rates.append(name)
-    elif name in DISPARITIES:
-        chosen.disparities[name] = DISPARITIES[name]
-    elif name in CALIBRATED:
-        chosen.calibrated[name] = CALIBRATED[name]
-    elif name in SCORE_RATES:
-        chosen.score_rates.append(name)
-    else:
-        chosen.score_disparities.append(name)
+    return pd.DataFrame(
+        [(s.name, s.summary, s.needs, s.better, s.default) for s in METRICS.values()],
+        columns=["metric", "summary", "needs", "better", "default"],
+    ).set_index("metric")

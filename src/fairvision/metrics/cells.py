@@ -1,4 +1,4 @@
-"""The one reduction: rows become a table of cells, which is all that count metrics need."""
+"""Rows as a table of cells, which is all that metrics of counts need."""
 
 from __future__ import annotations
 
@@ -43,10 +43,13 @@ class Cells:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def table(self, amounts: NDArray[np.floating], which: int = 0) -> NDArray[np.float64]:
-        """Add up `amounts` of shape (..., n_cells) into tables of shape (..., *shape)."""
-        order = np.argsort(self.place[which], kind="stable")
-        sorted_place = self.place[which][order]
+    def table(self, amounts: NDArray[np.floating], index: int = 0) -> NDArray[np.float64]:
+        """Add up `amounts` of shape (..., n_cells) into tables of shape (..., *shape).
+
+        `index` says by which set of predictions.
+        """
+        order = np.argsort(self.place[index], kind="stable")
+        sorted_place = self.place[index][order]
         starts = np.flatnonzero(np.r_[True, sorted_place[1:] != sorted_place[:-1]])
         tables = np.zeros((*amounts.shape[:-1], int(np.prod(self.shape))))
         tables[..., sorted_place[starts]] = np.add.reduceat(
@@ -54,13 +57,13 @@ class Cells:
         )
         return tables.reshape(*amounts.shape[:-1], *self.shape)
 
-    def weighted(self, which: int = 0) -> NDArray[np.float64]:
+    def weighted(self, index: int = 0) -> NDArray[np.float64]:
         """Sums of weights, shape (n_groups, n_classes, n_classes)."""
-        return self.table(self.rows * self.weight, which)
+        return self.table(self.rows * self.weight, index)
 
-    def counted(self, which: int = 0) -> NDArray[np.float64]:
+    def counted(self, index: int = 0) -> NDArray[np.float64]:
         """Numbers of rows, shape (n_groups, n_classes, n_classes)."""
-        return self.table(self.rows.astype(np.float64), which)
+        return self.table(self.rows.astype(np.float64), index)
 
 
 def _distinct_weights(
@@ -87,8 +90,8 @@ def count_cells(data: Predictions, group: NDArray[np.int64], n_groups: int) -> C
     sizes = (n_groups, *[n_classes] * (1 + len(data.y_pred)), len(weights))
     # int64 holds 9e18 cells: more than rows x labels x weights ever need.
     code = group.astype(np.int64)
-    for part, size in zip((data.y_true, *data.y_pred, weight_codes), sizes[1:], strict=True):
-        code = code * size + part
+    for labels, size in zip((data.y_true, *data.y_pred, weight_codes), sizes[1:], strict=True):
+        code = code * size + labels
     total = int(np.prod(sizes, dtype=np.float64))
     if total <= max(_DENSE, 2 * len(data)) and total < 1 << 27:
         rows = np.bincount(code, minlength=total)
@@ -96,14 +99,14 @@ def count_cells(data: Predictions, group: NDArray[np.int64], n_groups: int) -> C
         rows = rows[occupied]
     else:
         occupied, rows = np.unique(code, return_counts=True)
-    parts = np.unravel_index(occupied, sizes)
+    columns = np.unravel_index(occupied, sizes)
     place = tuple(
-        np.ravel_multi_index((parts[0], parts[1], predicted), (n_groups, n_classes, n_classes))
-        for predicted in parts[2:-1]
+        np.ravel_multi_index((columns[0], columns[1], predicted), (n_groups, n_classes, n_classes))
+        for predicted in columns[2:-1]
     )
     return Cells(
         shape=(n_groups, n_classes, n_classes),
         place=place,
         rows=rows.astype(np.int64),
-        weight=weights[parts[-1]],
+        weight=weights[columns[-1]],
     )

@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from fairvision.base import Groups, accepts, as_generator
-from fairvision.metrics.catalog import reads_scores
-from fairvision.metrics.engine import evaluate_predictions
 from fairvision.metrics.evaluation import Evaluation
 from fairvision.metrics.inputs import read_groups
+from fairvision.metrics.predictions import evaluate_predictions
+from fairvision.metrics.selection import reads_scores
 
 __all__ = ["evaluate"]
 
@@ -27,15 +27,8 @@ def evaluate(
     metrics: str | Iterable[str] = "default",
     n_boot: int = 1000,
     random_state: Any = None,
-    sample_weight: ArrayLike | None = None,
-    level: float = 0.95,
-    interval: str = "percentile",
-    pos_label: Any = None,
-    privileged: Any = None,
-    min_support: int = 1,
-    missing: str = "raise",
     train: Any = None,
-    threshold: float | None = None,
+    **options: Any,
 ) -> Evaluation:
     """Predict with a fitted estimator, and evaluate.
 
@@ -49,11 +42,16 @@ def evaluate(
     X : array-like
         What the estimator takes.
     y : array-like of shape (n_samples,)
-    sensitive_features, metrics, n_boot, random_state, sample_weight, level, interval, \
-pos_label, privileged, min_support, missing, train, threshold
-        As in :func:`evaluate_predictions`. `train` also defaults to the
-        estimator's ``groups_``, if it keeps the groups that its fit saw and they
-        are of the same attributes.
+    sensitive_features, metrics, n_boot, random_state
+        As in :func:`evaluate_predictions`.
+    train : tuple (y, sensitive_features), Groups, or None
+        As in :func:`evaluate_predictions`; by default the estimator's ``groups_``, if it
+        keeps the groups that its fit saw and they are of the same attributes.
+    **options
+        `sample_weight`, `level`, `interval`, `pos_label`, `labels`, `score_labels`,
+        `privileged`, `min_support`, `missing` and `threshold`, as in
+        :func:`evaluate_predictions`; `labels` and `score_labels` are the estimator's
+        ``classes_`` unless given.
 
     Returns
     -------
@@ -64,33 +62,27 @@ pos_label, privileged, min_support, missing, train, threshold
     score = _scores(estimator, X, sensitive_features, rng) if reads_scores(metrics) else None
     known = getattr(estimator, "classes_", None)
     if train is None:
+        missing = options.get("missing", "raise")
         train = _seen_at_fit(estimator, sensitive_features, len(y_pred), missing)
+    if known is not None:
+        options = {"labels": _with(known, y), "score_labels": known, **options}
     return evaluate_predictions(
         y,
         y_pred,
         sensitive_features=sensitive_features,
         y_score=score,
-        score_labels=known,
-        sample_weight=sample_weight,
         metrics=metrics,
         n_boot=n_boot,
         random_state=rng,
-        level=level,
-        interval=interval,
-        pos_label=pos_label,
-        labels=None if known is None else _with(known, y),
-        privileged=privileged,
-        min_support=min_support,
-        missing=missing,
         train=train,
-        threshold=threshold,
+        **options,
     )
 
 
 def _seen_at_fit(
     estimator: Any, sensitive_features: Any, n_samples: int, missing: str
 ) -> Groups | None:
-    """The groups of the training rows, if they are told apart by the same attributes."""
+    """The groups of the training rows, if they are of the same attributes."""
     seen = getattr(estimator, "groups_", None)
     if not isinstance(seen, Groups):
         return None
@@ -108,13 +100,13 @@ def _scores(estimator: Any, X: Any, sensitive_features: Any, rng: np.random.Gene
 
 
 def _with(known: Any, y: ArrayLike) -> list[Any]:
-    """The estimator's classes and those of `y` that it never saw."""
+    """The estimator's classes and the labels of `y` that are not among them."""
     classes = list(np.asarray(known).tolist())
     return [*classes, *(label for label in pd.unique(np.asarray(y)) if label not in set(classes))]
 
 
 def _call(predict: Any, X: Any, sensitive_features: Any, rng: np.random.Generator) -> Any:
-    """Call with the groups, and with randomness from `rng`, where it asks for them."""
+    """Pass the groups, and a seed from `rng`, where `predict` takes them."""
     options: dict[str, Any] = {}
     if accepts(predict, "sensitive_features"):
         options["sensitive_features"] = sensitive_features

@@ -1,4 +1,4 @@
-"""What an evaluation found, ready to read, to plot, and to hand to fairlearn and aif360."""
+"""The result of an evaluation: to read, to plot, and to hand to fairlearn and aif360."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fairvision.exceptions import InputError
 from fairvision.metrics.grouping import Grouping
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Evaluation:
     counts, weights : ndarray of shape (n_groups, n_classes, n_classes)
         Rows, and sums of their weights, by group, true and predicted label.
     estimates : DataFrame
-        Every number in long form: part, group, metric, value, lower, upper, note.
+        Every number in long form: table, group, metric, value, lower, upper, note.
     privileged : ndarray of shape (n_groups,), bool, or None
     keep : ndarray of shape (n_groups,), bool
         The groups that gaps are taken over.
@@ -67,18 +68,18 @@ class Evaluation:
     curves: pd.DataFrame | None = None
     by_attribute: dict[str, Evaluation] = field(default_factory=dict)
 
-    def _part(self, part: str) -> pd.DataFrame:
-        return self.estimates[self.estimates["part"] == part]
+    def _rows_of(self, table: str) -> pd.DataFrame:
+        return self.estimates[self.estimates["table"] == table]
 
     @cached_property
     def overall(self) -> pd.Series:
         """Metrics over all rows as sampled; `group_balanced_accuracy` weighs groups alike."""
-        return self._part("overall").set_index("metric")["value"].rename("overall")
+        return self._rows_of("overall").set_index("metric")["value"].rename("overall")
 
     @cached_property
     def overall_intervals(self) -> pd.DataFrame:
         """`overall` with value, lower, upper and note."""
-        return self._part("overall").set_index("metric")[_COLUMNS]
+        return self._rows_of("overall").set_index("metric")[_COLUMNS]
 
     @cached_property
     def by_group(self) -> pd.DataFrame:
@@ -87,7 +88,7 @@ class Evaluation:
         A rate without support is NaN; the note says why, and which cells are small.
         """
         index = self.grouping.index()
-        rates = self._part("group")
+        rates = self._rows_of("group")
         table = rates.pivot(index="group", columns="metric", values="value")
         table = table.reindex(index=range(len(index)), columns=rates["metric"].drop_duplicates())
         table.columns.name = None
@@ -100,7 +101,7 @@ class Evaluation:
     @cached_property
     def by_group_intervals(self) -> pd.DataFrame:
         """Rates by group in long form, indexed by group and metric: value, lower, upper, note."""
-        rates = self._part("group")
+        rates = self._rows_of("group")
         groups = self.grouping.columns().iloc[rates["group"].to_numpy()].reset_index(drop=True)
         keys = [*(labels for _, labels in groups.items()), rates["metric"]]
         index = pd.MultiIndex.from_arrays(keys, names=[*groups.columns, "metric"])
@@ -109,7 +110,7 @@ class Evaluation:
     @cached_property
     def disparities(self) -> pd.DataFrame:
         """Numbers over the groups, by metric name: value, lower, upper, note."""
-        return self._part("disparity").set_index("metric")[_COLUMNS]
+        return self._rows_of("disparity").set_index("metric")[_COLUMNS]
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -140,22 +141,37 @@ class Evaluation:
 
     def _group_notes(self) -> list[str]:
         undefined: list[list[str]] = [[flag] if flag else [] for flag in self.flags]
-        rates = self._part("group")
+        rates = self._rows_of("group")
         for group, metric, note in zip(rates["group"], rates["metric"], rates["note"], strict=True):
             if note:
                 undefined[group].append(f"{metric}: {note}")
         return ["; ".join(notes) for notes in undefined]
 
+    @property
+    def _positive(self) -> int | None:
+        if self.pos_label is None:
+            return None
+        return int(np.flatnonzero(self.classes == self.pos_label)[0])
+
     @cached_property
     def metric_frame(self) -> MetricFrame:
-        """The same counts in a fairlearn MetricFrame, which was fed cells and weights."""
+        """The same counts in a fairlearn MetricFrame, which was fed cells and weights.
+
+        Every rate is fairlearn's or scikit-learn's function, NaN where those
+        return 0 for want of support. `count` is the summed weight. Note that the
+        frame's own ``difference()`` leaves NaN groups out; `disparities` does not.
+        """
         from fairvision.metrics.adapters import to_metric_frame
 
-        return to_metric_frame(self)
+        return to_metric_frame(self.counts, self.weights, self.grouping.columns(), self._positive)
 
     @cached_property
     def classification_metric(self) -> ClassificationMetric:
         """The same counts in an aif360 ClassificationMetric.
+
+        Without a privileged group, the methods that compare two sides raise, as
+        aif360's do. Its entropy indices (`theil_index` and others) ignore weights
+        and would count a cell once, so those are computed with weights here.
 
         Raises
         ------
@@ -164,7 +180,17 @@ class Evaluation:
         """
         from fairvision.metrics.adapters import to_classification_metric
 
-        return to_classification_metric(self)
+        if self._positive is None:
+            raise InputError(
+                f"aif360's ClassificationMetric needs a binary target; there are "
+                f"{len(self.classes)} classes. Pass pos_label to compare one with the rest."
+            )
+        sides = None
+        if self.privileged is not None:
+            sides = self.keep & ~self.privileged, self.keep & self.privileged
+        return to_classification_metric(
+            self.weights, self.grouping.columns(), self._positive, sides
+        )
 
     def reliability(self) -> pd.DataFrame:
         """Reliability curves: by group and bin of scores, n, mean score, observed share.
@@ -174,8 +200,6 @@ class Evaluation:
         InputError
             If there were no scores, or they are not probabilities.
         """
-        from fairvision.exceptions import InputError
-
         if self.curves is None:
             raise InputError(
                 "reliability needs probabilities; evaluate with y_score in [0, 1], one per row."
@@ -195,9 +219,19 @@ class Evaluation:
         -------
         matplotlib axes
         """
-        from fairvision.metrics.display import plot
+        from fairvision.metrics.display import plot_intervals
 
-        return plot(self, metric, ax)
+        if metric == "disparities":
+            rows, ylabel = self.disparities.dropna(subset="value"), ""
+        else:
+            table, ylabel = self.by_group_intervals, " x ".join(self.grouping.names)
+            known = table.index.get_level_values("metric").unique().tolist()
+            if metric not in known:
+                expected = f"expected 'disparities' or one of {known}"
+                raise InputError(f"cannot plot {metric!r}; {expected}.")
+            rows = table.xs(metric, level="metric")
+        xlabel = f"{metric.replace('_', ' ')} ({self.settings['level']:.0%} interval)"
+        return plot_intervals(rows, xlabel, ylabel, self.overall.get(metric), ax)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as numbers, strings and None, which `json.dumps` takes.
@@ -205,7 +239,7 @@ class Evaluation:
         An undefined number is None, and its note says why.
         """
         labels = [dict(zip(self.grouping.names, _tuple(g), strict=True)) for g in self.groups]
-        rates = self._part("group")
+        rates = self._rows_of("group")
         by_group = [
             {
                 "group": {name: _plain(label) for name, label in labels[code].items()},
@@ -243,7 +277,13 @@ class Evaluation:
     def _repr_html_(self) -> str:
         from fairvision.metrics.display import to_html
 
-        return to_html(self)
+        names = " × ".join(self.grouping.names)
+        tables = {
+            "Overall": self.overall_intervals,
+            f"By {names}": self.by_group,
+            "Over the groups": self.disparities,
+        }
+        return to_html(tables, self.notes)
 
 
 def _tuple(label: Any) -> tuple[Any, ...]:

@@ -60,18 +60,18 @@ class Grouping:
 def groupings(groups: Groups) -> tuple[NDArray[np.int64], list[Grouping]]:
     """Codes of the finest grouping, shape (n_samples,), then every grouping, finest first."""
     if len(set(groups.names)) < len(groups.names):
-        raise InputError(f"sensitive_features has columns of one name: {list(groups.names)}.")
+        raise InputError(f"sensitive_features has two columns of one name: {list(groups.names)}.")
     sizes = tuple(len(known) for known in groups.categories)
     if len(sizes) == 1:
         labels = groups.categories[0].tolist()
         return groups.codes[:, 0], [Grouping(groups.names, labels, np.arange(len(labels)))]
     cells, codes = np.unique(np.ravel_multi_index(groups.codes.T, sizes), return_inverse=True)
-    parts = np.unravel_index(cells, sizes)
-    columns = [known[part].tolist() for known, part in zip(groups.categories, parts, strict=True)]
+    places = np.unravel_index(cells, sizes)
+    columns = [known[p].tolist() for known, p in zip(groups.categories, places, strict=True)]
     crossed = Grouping(groups.names, list(zip(*columns, strict=True)), np.arange(len(cells)))
     single = [
-        Grouping((name,), known.tolist(), part.astype(np.int64))
-        for name, known, part in zip(groups.names, groups.categories, parts, strict=True)
+        Grouping((name,), known.tolist(), p.astype(np.int64))
+        for name, known, p in zip(groups.names, groups.categories, places, strict=True)
     ]
     return codes.reshape(-1).astype(np.int64), [crossed, *single]
 
@@ -81,7 +81,7 @@ def _as_list(labels: Any) -> list[Any]:
 
 
 def privileged_of(grouping: Grouping, privileged: Any) -> NDArray[np.bool_] | None:
-    """Which groups are privileged, shape (n_groups,); None if nobody said.
+    """Whether each group is privileged, shape (n_groups,); None if no column is named.
 
     Parameters
     ----------

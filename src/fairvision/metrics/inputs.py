@@ -1,8 +1,8 @@
-"""Labels, scores, weights and groups as they come in, checked and coded once."""
+"""Checks labels, scores, weights and groups, and codes labels as integers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,32 @@ from numpy.typing import ArrayLike, NDArray
 from fairvision.base import Groups, check_groups
 from fairvision.exceptions import InputError
 
-__all__ = ["Predictions", "read_predictions"]
+__all__ = ["Options", "Predictions", "Target", "read_predictions", "read_scores"]
 
 MISSING = "missing"
+
+# What each score is for, shape (n_samples,), and the score.
+Target = tuple[NDArray[np.bool_], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, eq=False)
+class Options:
+    """The arguments that every evaluation takes; see `evaluate_predictions`."""
+
+    sensitive_features: Any
+    sample_weight: ArrayLike | None = None
+    metrics: str | Iterable[str] = "default"
+    n_boot: int = 1000
+    random_state: Any = None
+    level: float = 0.95
+    interval: str = "percentile"
+    pos_label: Any = None
+    labels: ArrayLike | None = None
+    score_labels: ArrayLike | None = None
+    privileged: Any = None
+    min_support: int = 1
+    missing: str = "raise"
+    train: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,16 +130,16 @@ def _positive(classes: list[Any], pos_label: Any) -> int | None:
 
 
 def _classes(distinct: Sequence[list[Any]], labels: Any) -> list[Any]:
-    found = set().union(*map(set, distinct))
+    present = set().union(*map(set, distinct))
     if labels is not None:
         known = np.asarray(labels).tolist()
-        unknown = sort_labels(found - set(known))
+        unknown = sort_labels(present - set(known))
         if unknown:
             raise InputError(f"labels is {known} and the data also holds {unknown}. Add them.")
         return sort_labels(set(known))
-    if len(found) == 1 and found <= {0, 1}:
-        return [False, True] if isinstance(next(iter(found)), bool) else [0, 1]
-    return sort_labels(found)
+    if len(present) == 1 and present <= {0, 1}:
+        return [False, True] if isinstance(next(iter(present)), bool) else [0, 1]
+    return sort_labels(present)
 
 
 def as_floats(name: str, values: ArrayLike) -> NDArray[np.float64]:
@@ -170,14 +193,7 @@ def read_groups(sensitive_features: Any, n_samples: int, missing: str) -> Groups
 
 
 def read_predictions(
-    y_true: ArrayLike,
-    y_preds: Sequence[ArrayLike],
-    *,
-    sensitive_features: Any,
-    sample_weight: ArrayLike | None = None,
-    pos_label: Any = None,
-    labels: ArrayLike | None = None,
-    missing: str = "raise",
+    y_true: ArrayLike, y_preds: Sequence[ArrayLike], options: Options
 ) -> Predictions:
     """Check and code everything that an evaluation reads.
 
@@ -194,17 +210,49 @@ def read_predictions(
     for name, (codes, _) in zip(names, coded, strict=True):
         if len(codes) != n_samples:
             raise InputError(f"{name} has {len(codes)} rows, y_true has {n_samples}.")
-    distinct = [found for _, found in coded]
+    distinct = [values for _, values in coded]
     _check_kinds(names, distinct)
-    classes = _classes(distinct, labels)
+    classes = _classes(distinct, options.labels)
     place = {label: code for code, label in enumerate(classes)}
-    lookup = [np.array([place[label] for label in found]) for found in distinct]
+    lookup = [np.array([place[label] for label in values]) for values in distinct]
     recoded = [table[codes] for table, (codes, _) in zip(lookup, coded, strict=True)]
     return Predictions(
         classes=label_array(classes),
         y_true=recoded[0],
         y_pred=tuple(recoded[1:]),
-        groups=read_groups(sensitive_features, n_samples, missing),
-        positive=_positive(classes, pos_label),
-        weight=check_weight(sample_weight, n_samples),
+        groups=read_groups(options.sensitive_features, n_samples, options.missing),
+        positive=_positive(classes, options.pos_label),
+        weight=check_weight(options.sample_weight, n_samples),
     )
+
+
+def read_scores(
+    y_score: ArrayLike | None, score_labels: Any, data: Predictions, predicted: NDArray[np.int64]
+) -> Target | None:
+    """Check scores, and say what each is for.
+
+    With a positive class: whether a row is positive, and the score of that
+    class. Without: whether the prediction is right, and its confidence.
+    """
+    if y_score is None:
+        return None
+    score = as_floats("y_score", y_score)
+    if score.shape[:1] != (len(data),) or score.ndim > 2:
+        raise InputError(f"y_score has shape {score.shape}; y_true has {len(data)} rows.")
+    bad = int(np.count_nonzero(~np.isfinite(score)))
+    if bad:
+        raise InputError(f"y_score has {bad} value(s) that are not finite. Drop those rows.")
+    if score.ndim == 2 and score.shape[1] == 1:
+        score = score[:, 0]
+    if data.positive is None:
+        return data.y_true == predicted, score.max(1) if score.ndim == 2 else score
+    if score.ndim == 2:
+        labels = (data.classes if score_labels is None else np.asarray(score_labels)).tolist()
+        positive = data.classes.tolist()[data.positive]
+        if len(labels) != score.shape[1] or positive not in labels:
+            raise InputError(
+                f"y_score has {score.shape[1]} columns for the labels {labels}; pass one column "
+                f"per label, or the scores of {positive!r} alone."
+            )
+        score = score[:, labels.index(positive)]
+    return data.y_true == data.positive, score

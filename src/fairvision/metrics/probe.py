@@ -1,4 +1,4 @@
-"""How well a fresh probe reads the group from learned features."""
+"""Accuracy of a new classifier (a probe) that predicts the group from learned features."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from fairvision.base import as_generator, independence_weights
 from fairvision.exceptions import InputError
 from fairvision.metrics.bootstrap import Bootstrap, estimate
+from fairvision.metrics.confusion import Floats, divide
 from fairvision.metrics.grouping import groupings
 from fairvision.metrics.inputs import as_floats, code_labels, read_groups
-from fairvision.metrics.rates import Floats, divide
 
 __all__ = ["leakage"]
 
@@ -33,7 +33,7 @@ def leakage(
 ) -> pd.DataFrame:
     """Accuracy of a fresh, cross-validated probe that predicts the group from features.
 
-    Whatever a method did to its own adversary, a new logistic regression is
+    A new logistic regression, independent of any adversary of the method, is
     trained on frozen features, such as ``model.transform(X)``, and predicts
     the rows that it was not fitted on.
 
@@ -44,9 +44,9 @@ def leakage(
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_sensitive)
         Several columns are crossed.
     y : array-like of shape (n_samples,) or None
-        The target. Where target and group are correlated, features that know
-        the target only still tell the group; the balanced probe, which sees
-        every group equally often within each class, does not count that.
+        The target. If target and group are correlated, features that encode only
+        the target still predict the group. The balanced probe sees every group
+        equally often within each class, which removes this effect.
     cv : int
         Folds.
     n_boot : int
@@ -78,8 +78,8 @@ def leakage(
     """
     X = _check_features(features)
     groups = read_groups(sensitive_features, len(X), missing)
-    codes, found = groupings(groups)
-    labels = found[0].labels
+    codes, finest_first = groupings(groups)
+    labels = finest_first[0].labels
     if len(labels) < 2:
         raise InputError(f"leakage needs two groups or more; all rows are in {labels[0]!r}.")
     rng = as_generator(random_state)
@@ -90,12 +90,14 @@ def leakage(
             raise InputError(f"y has {len(classes)} rows, features {len(X)}.")
         strata = classes * len(labels) + codes
     seed = int(rng.integers(2**31 - 1))
-    how = Bootstrap(n_boot, level)
+    bootstrap = Bootstrap(n_boot, level)
     folds = _folds(strata, cv, seed)
-    rows = {"accuracy": _probe(X, codes, np.zeros_like(codes), folds, how, rng, balanced=False)}
-    rows["balanced_accuracy"] = _probe(X, codes, np.zeros_like(codes), folds, how, rng)
+    rows = {
+        "accuracy": _probe(X, codes, np.zeros_like(codes), folds, bootstrap, rng, balanced=False)
+    }
+    rows["balanced_accuracy"] = _probe(X, codes, np.zeros_like(codes), folds, bootstrap, rng)
     if y is not None:
-        rows["target_balanced_accuracy"] = _probe(X, codes, classes, folds, how, rng)
+        rows["target_balanced_accuracy"] = _probe(X, codes, classes, folds, bootstrap, rng)
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["value", "lower", "upper"])
     share = np.bincount(codes).max() / len(codes)
     table["chance"] = [share] + [1 / len(labels)] * (len(rows) - 1)
@@ -132,7 +134,7 @@ def _probe(
     codes: Codes,
     classes: Codes,
     folds: list[tuple[Codes, Codes]],
-    how: Bootstrap,
+    bootstrap: Bootstrap,
     rng: np.random.Generator,
     balanced: bool = True,
 ) -> tuple[float, float, float]:
@@ -158,20 +160,20 @@ def _probe(
         outcomes = amounts.reshape(*amounts.shape[:-1], -1, 2)
         return divide(outcomes[..., 1], outcomes.sum(-1)).mean(-1)[..., None]
 
-    found = estimate(measure, rows, np.ones(len(rows)), how, rng)
-    return float(found.value[0]), float(found.lower[0]), float(found.upper[0])
+    numbers = estimate(measure, rows, np.ones(len(rows)), bootstrap, rng)
+    return float(numbers.value[0]), float(numbers.lower[0]), float(numbers.upper[0])
 
 
 def _out_of_fold(
     X: Floats, codes: Codes, weight: Floats, folds: list[tuple[Codes, Codes]]
 ) -> Codes:
+    from sklearn import config_context
     from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    predicted = np.empty_like(codes)
-    for train, test in folds:
-        probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-        probe.fit(X[train], codes[train], logisticregression__sample_weight=weight[train])
-        predicted[test] = probe.predict(X[test])
-    return predicted
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    params = {"logisticregression__sample_weight": weight}
+    with config_context(enable_metadata_routing=False):
+        return np.asarray(cross_val_predict(probe, X, codes, cv=folds, params=params))

@@ -9,8 +9,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import UNUSED
 
 from fairvision.exceptions import GroupsRequiredError
-from fairvision.metrics.catalog import greater_is_better, known_name
 from fairvision.metrics.estimator import evaluate
+from fairvision.metrics.selection import metric_direction, resolve_name
 
 __all__ = ["FairnessScorer", "as_scorer"]
 
@@ -65,7 +65,7 @@ class FairnessScorer(BaseEstimator):
                 "in search.fit(X, y, sensitive_features=...), under "
                 "sklearn.config_context(enable_metadata_routing=True)."
             )
-        found = evaluate(
+        evaluation = evaluate(
             estimator,
             X,
             y,
@@ -76,16 +76,17 @@ class FairnessScorer(BaseEstimator):
             random_state=0,
             **(self.options or {}),
         )
-        return _utility(self.metric, float(found.interval(self.metric)["value"]))
+        return _utility(self.metric, float(evaluation.interval(self.metric)["value"]))
 
 
 def _utility(name: str, value: float) -> float:
     """The metric's value turned so that greater is better."""
-    if name.endswith("_signed") or name.startswith("bias_amplification"):
-        return -abs(value)  # either sign is a gap
-    if name == "disparate_impact":
+    direction = metric_direction(name)
+    if direction == "near 0":
+        return -abs(value)
+    if direction == "near 1":
         return min(value, 1 / value) if value > 0 else value
-    return value if greater_is_better(name) else -value
+    return value if direction == "higher" else -value
 
 
 def as_scorer(name: str, **options: Any) -> FairnessScorer:
@@ -118,4 +119,4 @@ def as_scorer(name: str, **options: Any) -> FairnessScorer:
     >>> as_scorer("accuracy_gap")
     FairnessScorer(metric='accuracy_gap')
     """
-    return FairnessScorer(known_name(name), options or None)
+    return FairnessScorer(resolve_name(name), options or None)

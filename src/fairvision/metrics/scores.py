@@ -1,24 +1,24 @@
-"""Numbers that read scores, from rows sorted by group and score once for all draws."""
+"""Metrics of scores, from rows sorted by group and score once for all draws."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fairvision.metrics.rates import Floats, divide
+from fairvision.metrics.confusion import Floats, divide
 
-__all__ = ["KL_BINS", "SCORE_RATES", "Ranked", "ScoreCells", "ScoreRate", "score_kl", "sort_scores"]
+__all__ = ["GroupScores", "Ranked", "ScoreRows", "sort_scores"]
 
 ECE_BINS = 15
 KL_BINS = 50
 
 
 @dataclass(frozen=True, eq=False)
-class ScoreCells:
+class ScoreRows:
     """Distinct rows in the order of group, then score.
 
     Attributes
@@ -79,8 +79,8 @@ class ScoreCells:
     def of_group(self, group: int, amounts: Floats) -> Ranked:
         """The rows of one group ranked."""
         start, stop = np.searchsorted(self.group, [group, group + 1])
-        part = slice(int(start), int(stop))
-        return Ranked(self.score[part], self.target[part], amounts[..., part], self.prevalence)
+        rows = slice(int(start), int(stop))
+        return Ranked(self.score[rows], self.target[rows], amounts[..., rows], self.prevalence)
 
 
 def sort_scores(
@@ -89,8 +89,8 @@ def sort_scores(
     target: NDArray[np.bool_],
     score: Floats,
     weight: Floats | None,
-) -> ScoreCells:
-    """Sort the rows once and join those that are alike."""
+) -> ScoreRows:
+    """Sort the rows once and merge equal ones."""
     weights = np.ones(len(score)) if weight is None else weight
     keys = (target, score, group) if weight is None else (weights, target, score, group)
     order = np.lexsort(keys)
@@ -101,7 +101,7 @@ def sort_scores(
         new[1:] |= column[1:] != column[:-1]
     first = np.flatnonzero(new)
     kept = order[first]
-    return ScoreCells(
+    return ScoreRows(
         group=group[kept],
         score=score[kept],
         target=target[kept],
@@ -197,36 +197,43 @@ def ece(r: Ranked) -> Floats:
     return divide(np.abs(excess).sum(-1), r.amounts.sum(-1))
 
 
-@dataclass(frozen=True)
-class ScoreRate:
-    """A number that every group's scores have by themselves.
+@dataclass(frozen=True, eq=False)
+class GroupScores:
+    """Ranked scores of several groups, under weights of shape (..., n_kinds).
 
-    `probabilities` tells whether scores must lie in [0, 1].
+    Attributes
+    ----------
+    rows : ScoreRows
+    amounts : ndarray of shape (..., n_kinds)
+    ranked : list of Ranked
+        One for each group.
+    keep : ndarray of shape (n_groups,), bool, or None
+        The groups that are compared; None for all.
     """
 
-    name: str
-    compute: Callable[[Ranked], Floats]
-    support: str
-    needs_positive: bool = True
-    probabilities: bool = False
-    greater_is_better: bool = True
+    rows: ScoreRows
+    amounts: Floats
+    ranked: list[Ranked]
+    keep: NDArray[np.bool_] | None = None
+    _rates: dict[str, Floats] = field(default_factory=dict)
+
+    @property
+    def draws(self) -> tuple[int, ...]:
+        return self.amounts.shape[:-1]
+
+    def rate(self, spec: Any) -> Floats:
+        """A rate of every compared group, shape (..., n_groups)."""
+        if spec.name not in self._rates:
+            if spec.needs_probabilities and not self.rows.probabilities:
+                values = np.full((*self.draws, len(self.ranked)), np.nan)
+            else:
+                values = np.stack([spec.compute(ranked) for ranked in self.ranked], axis=-1)
+            self._rates[spec.name] = values
+        rates = self._rates[spec.name]
+        return rates if self.keep is None else rates[..., self.keep]
 
 
-_ALL = (
-    ScoreRate("roc_auc", roc_auc, "no positives or no negatives"),
-    ScoreRate("average_precision", average_precision, "no positives"),
-    ScoreRate(
-        "normalized_average_precision",
-        normalized_average_precision,
-        "no positives or no negatives",
-    ),
-    ScoreRate("ece", ece, "no rows", False, probabilities=True, greater_is_better=False),
-)
-
-SCORE_RATES: dict[str, ScoreRate] = {rate.name: rate for rate in _ALL}
-
-
-def score_kl(cells: ScoreCells, keep: NDArray[np.bool_], amounts: Floats) -> Floats:
+def score_kl(groups: GroupScores) -> Floats:
     """Symmetrised divergence of score histograms between groups within each true class.
 
     KL(p, q) + KL(q, p) of histograms with common bins, smoothed by a Gaussian
@@ -240,24 +247,22 @@ def score_kl(cells: ScoreCells, keep: NDArray[np.bool_], amounts: Floats) -> Flo
     """
     from scipy.ndimage import gaussian_filter1d
 
-    place, starts = cells.histogram
-    counts = np.zeros((*amounts.shape[:-1], cells.n_groups * KL_BINS, 2))
-    targets = amounts * cells.target
-    for side, part in enumerate((amounts - targets, targets)):
-        counts[..., place, side] = np.add.reduceat(part, starts, axis=-1)
-    counts = counts.reshape(*amounts.shape[:-1], cells.n_groups, KL_BINS, 2)
-    counts = np.swapaxes(counts, -1, -2)[..., keep, :, :]
+    rows, amounts = groups.rows, groups.amounts
+    place, starts = rows.histogram
+    counts = np.zeros((*groups.draws, rows.n_groups * KL_BINS, 2))
+    targets = amounts * rows.target
+    for side, weights in enumerate((amounts - targets, targets)):
+        counts[..., place, side] = np.add.reduceat(weights, starts, axis=-1)
+    counts = counts.reshape(*groups.draws, rows.n_groups, KL_BINS, 2)
+    counts = np.swapaxes(counts, -1, -2)[..., groups.keep, :, :]
     smooth = gaussian_filter1d(divide(counts, counts.sum(-1, keepdims=True)), 1.0, axis=-1) + 1e-6
     share = smooth / smooth.sum(-1, keepdims=True)
     log = np.log(share)
-    n_kept = share.shape[-3]
     pairs = [
         ((share[..., i, :, :] - share[..., j, :, :]) * (log[..., i, :, :] - log[..., j, :, :])).sum(
             -1
         )
-        for i in range(n_kept)
+        for i in range(share.shape[-3])
         for j in range(i)
     ]
-    if not pairs:
-        return np.full(amounts.shape[:-1], np.nan)
     return np.max(pairs, axis=0).mean(-1)

@@ -15,7 +15,7 @@ from fairvision.reports._words import Estimate, estimate, metric_name, short
 
 __all__ = ["comparison_page", "plot_comparison"]
 
-#: Which way is better; what is not named here is not judged.
+#: Which direction is better; a metric that is not named here is not judged.
 BETTER = {
     "accuracy": 1,
     "worst_group_accuracy": 1,
@@ -46,7 +46,7 @@ def comparison_page(facts: Mapping[str, Any]) -> str:
     Raises
     ------
     RunError
-        If the facts are not of that form: what a folder holds may be anybody's.
+        If the facts are not of that form.
     """
     try:
         return render("comparison.html", _content(facts))
@@ -111,12 +111,12 @@ def _labels(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _controls(facts: Mapping[str, Any]) -> set[str]:
-    """Plain training on rows without the bias: a mark to measure by, no method."""
+    """The balanced baseline: plain training on rows without the bias, not a method."""
     return {method["label"] for method in facts["plan"]["methods"] if method.get("balanced")}
 
 
 def _judged(facts: Mapping[str, Any], differences: Table) -> list[str]:
-    """Methods that may be called best: a gap that is bought with accuracy is no feat."""
+    """Methods that may be called best: those whose accuracy is not below the baseline's."""
     nothing, left_out = Estimate(math.nan), _controls(facts)
     for label in _labels(facts):
         cost = differences.get((label, "accuracy"), nothing)
@@ -126,7 +126,7 @@ def _judged(facts: Mapping[str, Any], differences: Table) -> list[str]:
 
 
 def _crowded(facts: Mapping[str, Any]) -> bool:
-    """Whether the first picture has numbers and a key: more names would cover each other."""
+    """Whether the first picture has numbers and a key, since names would cover each other."""
     return len(_labels(facts)) > _MOST_NAMES
 
 
@@ -146,7 +146,7 @@ def _gap(summary: Table) -> str:
 
 
 def _points(facts: Mapping[str, Any], summary: Table, gap: str) -> list[Point]:
-    found = [
+    points = [
         Point(
             label,
             summary[label, gap],
@@ -157,7 +157,7 @@ def _points(facts: Mapping[str, Any], summary: Table, gap: str) -> list[Point]:
         for label in _labels(facts)
         if (label, gap) in summary
     ]
-    return [point for point in found if point.gap and point.accuracy]
+    return [point for point in points if point.gap and point.accuracy]
 
 
 def _hero(facts: Mapping[str, Any], summary: Table, gap: str) -> Picture | None:
@@ -173,7 +173,7 @@ def _hero(facts: Mapping[str, Any], summary: Table, gap: str) -> Picture | None:
 
 
 def _sentence(facts: Mapping[str, Any], summary: Table, differences: Table, gap: str) -> str:
-    """What the comparison found, and no more than its intervals bear."""
+    """The result in one sentence; a difference counts only if its interval excludes 0."""
     points, name, base = _points(facts, summary, gap), metric_name(gap), facts["baseline"]
     if not points:
         return "No method has a gap that is defined: the notes say why."
@@ -193,17 +193,17 @@ def _sentence(facts: Mapping[str, Any], summary: Table, differences: Table, gap:
     nothing = Estimate(math.nan)
     by, cost = (differences.get((best.label, key), nothing) for key in (gap, "accuracy"))
     values = f"{best.gap.value:.3f} against {summary[base, gap].value:.3f}"
-    what = f"difference {by.text('+')}; its accuracy differs by {cost.text('+')}"
+    change = f"difference {by.text('+')}; its accuracy differs by {cost.text('+')}"
     if by.excludes_zero:
         of = " of the methods that keep its accuracy" if keeps else ""
         return (
             f"{best.label} has the smallest {name}{of}, {values} of plain training ({base}): "
-            f"{what}."
+            f"{change}."
         )
     return (
         f"The {name} of no method{keeps} is below that of plain training ({base}) by more than "
         "its interval; "
-        f"lowest is {best.label}, {values}: {what}."
+        f"lowest is {best.label}, {values}: {change}."
     )
 
 
@@ -235,7 +235,7 @@ def _rows(facts: Mapping[str, Any], summary: Table, differences: Table) -> list[
 
 
 def _best(summary: Table, key: str, labels: Sequence[str]) -> float | None:
-    values = [found.value for label in labels if (found := summary.get((label, key)))]
+    values = [number.value for label in labels if (number := summary.get((label, key)))]
     if key not in BETTER or len(values) < 2:
         return None
     return max(values) if BETTER[key] > 0 else min(values)
@@ -248,7 +248,7 @@ def _cell(
     return {
         "value": number.value if number else None,
         "text": number.text() if number is not None else "",
-        "best": bool(number) and number is not None and number.value == best,
+        "best": bool(number and number.value == best),
         "difference": other.text("+") if other else "",
-        "apart": bool(other) and other is not None and other.excludes_zero,
+        "apart": bool(other and other.excludes_zero),
     }

@@ -1,4 +1,4 @@
-"""The parts of a comparison's page: by group, by method, and what the fitted models show."""
+"""Sections of a comparison's page: by group, by method, and of the fitted models."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any
 from fairvision.reports import _draw
 from fairvision.reports._page import Album
 from fairvision.reports._svg import picture
-from fairvision.reports._words import Estimate, cite, estimate, metric_name, short
+from fairvision.reports._words import RATES, Estimate, cite, estimate, metric_name, short
 
 __all__ = ["groups_part", "methods_part", "models_part"]
 
-_RATES = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
 _MOST_GROUPS = 12
 _MOST_CURVES = 4
 _NOT_CURVES = ("epoch", "dur", "train_batch_count", "valid_batch_count")
@@ -27,7 +26,7 @@ def groups_part(facts: Facts, summary: Mapping[tuple[str, str], Estimate]) -> di
     rates = {(e["method"], e["group"], e["metric"]): estimate(e) for e in entries}
     rows = {(e["method"], e["group"]): _span(e["n"]) for e in entries}
     methods = list(dict.fromkeys(e["method"] for e in entries))
-    known = [rate for rate in _RATES if any(e["metric"] == rate for e in entries)]
+    known = [rate for rate in RATES if any(e["metric"] == rate for e in entries)]
     return {
         "groups": groups,
         "n_groups": len({e["group"] for e in entries}),
@@ -83,18 +82,18 @@ def methods_part(facts: Facts) -> dict[str, Any]:
     references: dict[str, dict[str, Any]] = {}
     lines = []
     for method in facts["plan"]["methods"]:
-        found = facts["methods"].get(method["label"]) or {}
+        described = facts["methods"].get(method["label"]) or {}
         lines.append(
             {
                 "label": method["label"],
                 "from": f"{method['name']} {method['version']}",
                 "stage": {"pre": "before", "in": "in", "post": "after"}.get(method["stage"], ""),
-                "summary": found.get("summary") or "",
-                "needs": found.get("needs"),
+                "summary": described.get("summary") or "",
+                "needs": described.get("needs"),
             }
         )
-        if found.get("reference"):
-            citation = cite(found["reference"])
+        if described.get("reference"):
+            citation = cite(described["reference"])
             references.setdefault(citation["text"], citation | {"methods": []})
             references[citation["text"]]["methods"].append(method["label"])
     return {"methods": lines, "references": list(references.values())}
@@ -107,29 +106,29 @@ def models_part(facts: Facts, album: Album) -> dict[str, Any]:
     kept = [(label, evidence[label]) for label in labels if label in evidence]
     return {
         "least_in_bin": _draw.LEAST_IN_BIN,
-        "evidence_seed": next((found["seed"] for _, found in kept), None),
-        "worst": [_worst(label, found["worst"], album) for label, found in kept if found["worst"]],
+        "evidence_seed": next((own["seed"] for _, own in kept), None),
+        "worst": [_worst(label, own["worst"], album) for label, own in kept if own["worst"]],
         "calibration": [
-            {"method": label, "picture": _calibration(label, found["reliability"], groups)}
-            for label, found in kept
-            if found["reliability"]
+            {"method": label, "picture": _calibration(label, own["reliability"], groups)}
+            for label, own in kept
+            if own["reliability"]
         ],
         "embeddings": [
-            _embedding(facts, label, found, groups) for label, found in kept if found["embedding"]
+            _embedding(facts, label, own, groups) for label, own in kept if own["embedding"]
         ],
         "sections": _sections(kept, album),
-        "curves": [found for label in labels if (found := _curves(facts, label))],
+        "curves": [curves for label in labels if (curves := _curves(facts, label))],
     }
 
 
-def _worst(label: str, found: Mapping[str, Any], album: Album) -> dict[str, Any]:
-    shown = [(album.admit(p["src"]), p["predicted"]) for p in found["pictures"]]
-    where = f"{found['class']}, {found['group']}"
+def _worst(label: str, worst: Mapping[str, Any], album: Album) -> dict[str, Any]:
+    shown = [(album.admit(p["src"]), p["predicted"]) for p in worst["pictures"]]
+    where = f"{worst['class']}, {worst['group']}"
     return {
         "method": label,
         "where": where,
-        "n": found["n"],
-        "n_wrong": found["n_wrong"],
+        "n": worst["n"],
+        "n_wrong": worst["n_wrong"],
         "pictures": [
             {"src": src, "predicted": word, "alt": f"A test picture ({where}) taken for {word}"}
             for src, word in shown
@@ -153,27 +152,29 @@ def _calibration(label: str, bins: Sequence[Mapping[str, Any]], groups: Sequence
 def _embedding(
     facts: Facts, label: str, evidence: Mapping[str, Any], groups: Sequence[str]
 ) -> dict[str, Any]:
-    found = evidence["embedding"]
+    embedding = evidence["embedding"]
     probe = _probe(facts, label, evidence["seed"])
-    if "error" in found:
-        return {"method": label, "picture": None, "error": found["error"], "probe": probe}
+    if "error" in embedding:
+        return {"method": label, "picture": None, "error": embedding["error"], "probe": probe}
     alt = (
-        f"Features of {len(found['x'])} test pictures by {short(label)} in two dimensions, "
+        f"Features of {len(embedding['x'])} test pictures by {short(label)} in two dimensions, "
         f"coloured by group. {probe}"
     )
-    drawn = picture(partial(_draw.embedding, found=found, groups=groups), alt, (3.2, 2.9))
+    drawn = picture(partial(_draw.embedding, points=embedding, groups=groups), alt, (3.2, 2.9))
     return {"method": label, "picture": drawn, "error": None, "probe": probe}
 
 
 def _probe(facts: Facts, label: str, seed: int) -> str:
-    """How well a fresh probe read each attribute from these features."""
+    """The accuracy of a new probe that predicts each attribute from these features."""
     runs = (r for r in facts["runs"] if (r["method"], r["seed"]) == (label, seed))
     leakage = next(runs, {"leakage": None})["leakage"] or {}
     words = []
     for name, table in leakage.items():
         row = table.get("target_balanced_accuracy") or {}
-        if found := estimate(row):
-            words.append(f"probe reads {short(name)}: {found.text()}, chance {row['chance']:.2f}")
+        if accuracy := estimate(row):
+            words.append(
+                f"probe reads {short(name)}: {accuracy.text()}, chance {row['chance']:.2f}"
+            )
     return "; ".join(words)
 
 
@@ -186,8 +187,8 @@ def _sections(kept: Sequence[tuple[str, Mapping[str, Any]]], album: Album) -> li
             "error": section["error"],
             "alt": f"{section['title']}: figure drawn by the plugin of {label}",
         }
-        for label, found in kept
-        for section in found["sections"]
+        for label, own in kept
+        for section in own["sections"]
     ]
 
 

@@ -1,4 +1,4 @@
-"""What the pictures show: functions of axes and plain numbers."""
+"""Draw on axes, from plain numbers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
     "tradeoff",
 ]
 
-#: Rows below which a bin's share says next to nothing.
+#: The share of a bin with fewer rows is too noisy to draw.
 LEAST_IN_BIN = 5
 
 
@@ -42,7 +42,7 @@ class Point(NamedTuple):
 
 
 def front(points: Sequence[Point]) -> list[Point]:
-    """The points that no other beats in both, smallest gap first; the control had other rows."""
+    """The Pareto front, smallest gap first. The balanced baseline had other rows: left out."""
     kept: list[Point] = []
     for point in sorted(
         (p for p in points if not p.control), key=lambda p: (p.gap.value, -p.accuracy.value)
@@ -105,18 +105,19 @@ _PLACES = [
 
 def _label(ax: Any, points: Sequence[Point], names: Sequence[str]) -> None:
     """A name beside each point, where it covers no other point or name and stays inside."""
+    from matplotlib.transforms import Bbox
+
     ax.figure.draw_without_rendering()  # which settles where the axes lie
     scale, size = 72 / ax.figure.dpi, 9
     spots = {
         p.label: ax.transData.transform((p.gap.value, p.accuracy.value)) * scale for p in points
     }
-    frame = ax.get_window_extent()
-    frame = (frame.x0 * scale, frame.y0 * scale, frame.x1 * scale, frame.y1 * scale)
-    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in spots.values()]
+    frame = Bbox(ax.get_window_extent().get_points() * scale)
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in spots.values()]
     for point, text in zip(points, names, strict=True):
         boxes = [_box(spots[point.label], place, 0.6 * size * len(text)) for place in _PLACES]
         costs = [
-            sum(_overlap(box, other) for other in taken) + _area(box) - _overlap(box, frame)
+            sum(_overlap(box, other) for other in taken) + _overlap(box, box) - _overlap(box, frame)
             for box in boxes
         ]
         dx, dy = _PLACES[int(np.argmin(costs))]
@@ -131,23 +132,17 @@ def _label(ax: Any, points: Sequence[Point], names: Sequence[str]) -> None:
         name.set_in_layout(False)
 
 
-Box = tuple[float, float, float, float]
+def _box(spot: Any, place: tuple[float, float], width: float) -> Any:
+    from matplotlib.transforms import Bbox
 
-
-def _box(spot: Any, place: tuple[float, float], width: float) -> Box:
     x, y = spot[0] + place[0], spot[1] + place[1]
-    left = x if place[0] > 0 else x - width
-    return left, y - 6, left + width, y + 6
+    return Bbox.from_bounds(x if place[0] > 0 else x - width, y - 6, width, 12)
 
 
-def _area(a: Box) -> float:
-    return (a[2] - a[0]) * (a[3] - a[1])
-
-
-def _overlap(a: Box, b: Box) -> float:
-    wide = min(a[2], b[2]) - max(a[0], b[0])
-    high = min(a[3], b[3]) - max(a[1], b[1])
-    return max(wide, 0) * max(high, 0)
+def _overlap(a: Any, b: Any) -> float:
+    """Area that two boxes share."""
+    shared = a.intersection(a, b)
+    return 0.0 if shared is None else shared.width * shared.height
 
 
 def bars(ax: Any, rows: Sequence[tuple[str, Estimate]], overall: float = math.nan) -> None:
@@ -173,23 +168,23 @@ def calibration(ax: Any, curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> N
     """Share of positives over mean score of each bin, a line a group; larger dots are more rows."""
     ax.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--")
     for place, bins in enumerate(curves.values()):
-        found = [b for b in bins if b["n"] >= LEAST_IN_BIN]
-        if not found:  # the group keeps its colour for the next picture
+        shown = [b for b in bins if b["n"] >= LEAST_IN_BIN]
+        if not shown:  # the group keeps its colour for the next picture
             continue
-        x, y = ([b[key] for b in found] for key in ("mean_score", "observed"))
+        x, y = ([b[key] for b in shown] for key in ("mean_score", "observed"))
         ax.plot(x, y, color=colour(place), linewidth=1.2, alpha=0.8)
-        sizes = [8 + 60 * b["n"] / max(c["n"] for c in found) for b in found]
+        sizes = [8 + 60 * b["n"] / max(c["n"] for c in shown) for b in shown]
         marker = MARKERS[place % len(MARKERS)]
         ax.scatter(x, y, s=sizes, color=colour(place), marker=marker, zorder=3)
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="mean score", ylabel="share of positives")
 
 
-def embedding(ax: Any, found: Mapping[str, Any], groups: Sequence[str]) -> None:
+def embedding(ax: Any, points: Mapping[str, Any], groups: Sequence[str]) -> None:
     """Features in two dimensions: colour and marker say the group."""
-    x, y = np.asarray(found["x"], dtype=float), np.asarray(found["y"], dtype=float)
-    own = np.asarray(found["group"], dtype=object)
+    x, y = (np.asarray(points[axis], dtype=float) for axis in "xy")
+    group_of_point = np.asarray(points["group"], dtype=object)
     for place, group in enumerate(groups):
-        mine = own == group
+        mine = group_of_point == group
         marker = MARKERS[place % len(MARKERS)]
         ax.scatter(
             x[mine], y[mine], s=13, color=colour(place), marker=marker, alpha=0.7, linewidths=0

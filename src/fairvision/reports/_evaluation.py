@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 from fairvision.reports import _draw
 from fairvision.reports._page import render
 from fairvision.reports._svg import picture
-from fairvision.reports._words import Estimate, estimate, metric_name, short
+from fairvision.reports._words import RATES, Estimate, estimate, metric_name, short
 
 if TYPE_CHECKING:
     from fairvision.metrics import Evaluation
 
 __all__ = ["evaluation_page"]
 
-_RATES = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
 _MOST_GROUPS = 24
 _VERSIONS = ("fairvision", "fairlearn", "aif360", "scikit-learn", "numpy")
 
@@ -42,13 +41,13 @@ def evaluation_page(
     -------
     str
     """
-    several = {id(e): e for e in (evaluation, *evaluation.by_attribute.values())}
+    evaluations = {id(e): e for e in (evaluation, *evaluation.by_attribute.values())}
     content = {
         "title": f"Audit of {source}" if source else "Audit of predictions",
         "sentence": _sentence(evaluation),
         "failed": failed,
         "level": f"{evaluation.settings['level']:.0%}",
-        "parts": [_part(one) for one in several.values()],
+        "groupings": [_grouping(one) for one in evaluations.values()],
         "overall": _numbers(evaluation.to_dict()["overall"]),
         "notes": evaluation.notes,
         "versions": {name: version(name) for name in _VERSIONS},
@@ -63,10 +62,10 @@ def _label(entry: Mapping[str, Any]) -> str:
 
 def _sentence(evaluation: Evaluation) -> str:
     rows, names = int(evaluation.counts.sum()), " × ".join(evaluation.grouping.names)
-    found = evaluation.to_dict()
-    rates = {_label(e): estimate(e["rates"].get("accuracy")) for e in found["by_group"]}
+    data = evaluation.to_dict()
+    rates = {_label(e): estimate(e["rates"].get("accuracy")) for e in data["by_group"]}
     rates = {label: rate for label, rate in rates.items() if rate}
-    overall = estimate(found["overall"].get("accuracy"))
+    overall = estimate(data["overall"].get("accuracy"))
     start = f"{rows:,} predictions in {len(evaluation.groups)} groups of {names}"
     if not overall or not rates:
         return f"{start}."
@@ -77,12 +76,12 @@ def _sentence(evaluation: Evaluation) -> str:
     )
 
 
-def _part(evaluation: Evaluation) -> dict[str, Any]:
+def _grouping(evaluation: Evaluation) -> dict[str, Any]:
     """Pictures and tables of one grouping."""
-    found = evaluation.to_dict()
-    entries = found["by_group"]
-    known = [rate for rate in _RATES if any(rate in e["rates"] for e in entries)]
-    overall = {name: estimate(entry) for name, entry in found["overall"].items()}
+    data = evaluation.to_dict()
+    entries = data["by_group"]
+    known = [rate for rate in RATES if any(rate in e["rates"] for e in entries)]
+    overall = {name: estimate(entry) for name, entry in data["overall"].items()}
     return {
         "name": " × ".join(evaluation.grouping.names),
         "pictures": [(metric_name(rate), _bars(entries, rate, overall)) for rate in known],
@@ -99,7 +98,7 @@ def _part(evaluation: Evaluation) -> dict[str, Any]:
             }
             for entry in entries
         ],
-        "gaps": _numbers(found["disparities"]),
+        "gaps": _numbers(data["disparities"]),
     }
 
 
@@ -116,9 +115,10 @@ def _numbers(table: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _bars(entries: Sequence[Mapping[str, Any]], rate: str, overall: Mapping[str, Estimate]) -> Any:
-    # Of very many groups the lowest: a picture of all would be a wall.
-    shown = sorted(entries, key=lambda e: e["rates"][rate]["value"] or 0.0)[:_MOST_GROUPS]
-    shown = list(entries) if len(entries) <= _MOST_GROUPS else shown
+    # Of very many groups, draw the lowest only.
+    shown = entries
+    if len(entries) > _MOST_GROUPS:
+        shown = sorted(entries, key=lambda e: e["rates"][rate]["value"] or 0.0)[:_MOST_GROUPS]
     rows = [(f"{short(_label(e), 22)} (n={e['n']})", estimate(e["rates"].get(rate))) for e in shown]
     everyone = overall.get(rate, Estimate(math.nan)).value
     words = "; ".join(f"{label} {number.text()}" for label, number in rows)

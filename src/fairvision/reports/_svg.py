@@ -14,30 +14,16 @@ INK, MUTED, GRID = "#1d2126", "#59616b", "#d5d9df"
 #: Told apart by readers with any colour vision, with 3:1 on white; markers say the same again.
 COLOURS = ("#0060a8", "#c84a00", "#007a58", "#a4457f", "#7a5c00", "#5a48b0", "#3d6b75", "#8c3b3b")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_DARK = {
-    INK: "#e9ebee",
-    MUTED: "#a7afb9",
-    GRID: "#3d434b",
-    **dict(
-        zip(
-            COLOURS,
-            (
-                "#63b3f0",
-                "#ff9552",
-                "#38c99c",
-                "#e794c4",
-                "#e0bd4d",
-                "#ab9df5",
-                "#86bcc8",
-                "#e58f8f",
-            ),
-            strict=True,
-        )
-    ),
-}
-#: Of all pictures; their background is left to the page.
+#: The same on a dark page.
+_DARK = (
+    "#e9ebee",
+    "#a7afb9",
+    "#3d434b",
+    *("#63b3f0", "#ff9552", "#38c99c", "#e794c4", "#e0bd4d", "#ab9df5", "#86bcc8", "#e58f8f"),
+)
+#: Of all pictures. The page gives the background.
 STYLE: dict[Any, Any] = {
-    # Text stays text: smaller files, sharp at any size. Labels are nobody's formulas.
+    # Text stays text: smaller files, sharp at any size. A label is never read as a formula.
     "svg.fonttype": "none",
     "svg.hashsalt": "fairvision",
     "text.parse_math": False,
@@ -65,7 +51,7 @@ STYLE: dict[Any, Any] = {
 
 
 class Picture(NamedTuple):
-    """What a page shows: an address with everything in it, and the same in words."""
+    """A picture as a data: address, and what it shows in words."""
 
     src: str
     alt: str
@@ -79,7 +65,7 @@ def colour(i: int) -> str:
 def picture(
     draw: Callable[[Any], None], alt: str, size: tuple[float, float], *, rows: int = 0
 ) -> Picture:
-    """Call `draw` with axes (a list of them if `rows`), and keep what it drew.
+    """Call `draw` with axes (a list of them if `rows`), and keep the picture.
 
     Parameters
     ----------
@@ -110,9 +96,9 @@ def picture(
 def _rules() -> str:
     """The reader's own font, and other colours on a dark page."""
     dark = "".join(
-        f'[style*="{what}: {light}"]{{{what}:{other}!important}}'
-        for light, other in _DARK.items()
-        for what in ("fill", "stroke")
+        f'[style*="{paint}: {light}"]{{{paint}:{other}!important}}'
+        for light, other in zip((INK, MUTED, GRID, *COLOURS), _DARK, strict=True)
+        for paint in ("fill", "stroke")
     )
     return (
         "text{font-family:system-ui,sans-serif!important}"

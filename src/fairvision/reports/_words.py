@@ -6,7 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["Estimate", "cite", "estimate", "listing", "metric_name", "short"]
+__all__ = ["RATES", "Estimate", "cite", "estimate", "listing", "metric_name", "short"]
+
+#: The rates that a page shows by group.
+RATES = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
 
 
 def short(text: object, limit: int = 60) -> str:
@@ -65,14 +68,13 @@ def listing(names: Sequence[str]) -> str:
 
 def cite(reference: Mapping[str, Any]) -> dict[str, str]:
     """A reference's text, and the address where it can be read."""
-    authors = [short(author) for author in reference["authors"]]
-    who = listing(authors) if len(authors) <= 3 else f"{authors[0]} and others"
+    names = [short(author) for author in reference["authors"]]
+    authors = listing(names) if len(names) <= 3 else f"{names[0]} and others"
     venue = f". {reference['venue']}" if reference["venue"] else ""
     address = reference["url"] or ""
-    if reference["arxiv"]:
-        address = f"https://arxiv.org/abs/{reference['arxiv']}"
-    if reference["doi"]:
-        address = f"https://doi.org/{reference['doi']}"
-    # Anything else, "javascript:" say, is no address for a link.
+    for key, host in (("arxiv", "arxiv.org/abs"), ("doi", "doi.org")):
+        if reference[key]:
+            address = f"https://{host}/{reference[key]}"
+    # Anything else, "javascript:" for example, must not become a link.
     link = address if address.startswith(("https://", "http://")) else ""
-    return {"text": f"{who} ({reference['year']}). {reference['title']}{venue}.", "link": link}
+    return {"text": f"{authors} ({reference['year']}). {reference['title']}{venue}.", "link": link}

@@ -25,5 +25,5 @@ for (const table of document.querySelectorAll("table.sortable"))
     button.addEventListener("click", () => sort(table, button.closest("th")));
 // What is folded away would be missing on paper.
 addEventListener("beforeprint", () => {
-  for (const part of document.querySelectorAll("details")) part.open = true;
+  for (const details of document.querySelectorAll("details")) details.open = true;
 });

@@ -1,7 +1,8 @@
-"""What the papers compute: the calibrated threshold, reliability, predictions at a threshold."""
+"""The calibrated threshold, predictions at a threshold, and reliability curves."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +11,12 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from fairvision.exceptions import InputError
+from fairvision.metrics.confusion import Floats, divide
 from fairvision.metrics.grouping import Grouping
 from fairvision.metrics.inputs import Predictions, as_floats, check_weight
-from fairvision.metrics.rates import Floats, divide
 from fairvision.metrics.scores import ECE_BINS
 
-__all__ = ["at_threshold", "calibrated_threshold", "read_scores", "reliability_curves"]
+__all__ = ["at_thresholds", "calibrated_threshold", "reliability_curves"]
 
 
 def calibrated_threshold(
@@ -59,45 +60,22 @@ def calibrated_threshold(
     return float(cuts[np.argmin(np.abs(predicted - weight[positive].sum()))])
 
 
-def read_scores(
-    y_score: ArrayLike | None, score_labels: Any, data: Predictions
-) -> tuple[NDArray[np.bool_], Floats] | None:
-    """What each score is for (the target of shape (n_samples,)), and the score.
+def at_thresholds(
+    data: Predictions, scores: Iterable[Floats], thresholds: Iterable[float | None]
+) -> Predictions:
+    """The data as one class against the rest, each prediction made by a threshold on scores.
 
-    With a positive class: whether a row is positive, and the score of that
-    class. Without: whether the prediction is right, and its confidence.
+    Where a threshold is None, it is the calibrated one of this data.
     """
-    if y_score is None:
-        return None
-    score = as_floats("y_score", y_score)
-    if score.shape[:1] != (len(data),) or score.ndim > 2:
-        raise InputError(f"y_score has shape {score.shape}; y_true has {len(data)} rows.")
-    bad = int(np.count_nonzero(~np.isfinite(score)))
-    if bad:
-        raise InputError(f"y_score has {bad} value(s) that are not finite. Drop those rows.")
-    if score.ndim == 2 and score.shape[1] == 1:
-        score = score[:, 0]
-    if data.positive is None:
-        right = data.y_true == data.y_pred[0]
-        return right, score.max(1) if score.ndim == 2 else score
-    if score.ndim == 2:
-        labels = (data.classes if score_labels is None else np.asarray(score_labels)).tolist()
-        positive = data.classes.tolist()[data.positive]
-        if len(labels) != score.shape[1] or positive not in labels:
-            raise InputError(
-                f"y_score has {score.shape[1]} columns for the labels {labels}; pass one column "
-                f"per label, or the scores of {positive!r} alone."
-            )
-        score = score[:, labels.index(positive)]
-    return data.y_true == data.positive, score
-
-
-def at_threshold(data: Predictions, score: Floats, threshold: float | None) -> Predictions:
-    """The data as one class against the rest, predicted by a threshold on scores."""
     assert data.positive is not None
     positive = data.y_true == data.positive
-    if threshold is None:
-        threshold = calibrated_threshold(positive, score, pos_label=True, sample_weight=data.weight)
+    predicted = []
+    for score, threshold in zip(scores, thresholds, strict=True):
+        if threshold is None:
+            threshold = calibrated_threshold(
+                positive, score, pos_label=True, sample_weight=data.weight
+            )
+        predicted.append((score >= threshold).astype(np.int64))
     label = data.classes[data.positive]
     rest = [c for c in data.classes.tolist() if c != label]
     classes = np.empty(2, dtype=object)
@@ -106,7 +84,7 @@ def at_threshold(data: Predictions, score: Floats, threshold: float | None) -> P
         data,
         classes=classes,
         y_true=positive.astype(np.int64),
-        y_pred=((score >= threshold).astype(np.int64),),
+        y_pred=tuple(predicted),
         positive=1,
     )
 
@@ -118,7 +96,10 @@ def reliability_curves(
     score: Floats,
     weight: Floats | None,
 ) -> pd.DataFrame | None:
-    """By group and bin of scores: n rows, mean score, observed share; None if no probabilities."""
+    """By group and bin of scores: n rows, mean score, observed share.
+
+    None if the scores are no probabilities.
+    """
     if score.min() < 0 or score.max() > 1:
         return None
     weight = np.ones(len(score)) if weight is None else weight

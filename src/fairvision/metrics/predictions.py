@@ -1,4 +1,4 @@
-"""`evaluate_predictions`: read, count once, compute, wrap."""
+"""Evaluate predictions, wherever they were made."""
 
 from __future__ import annotations
 
@@ -9,16 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from fairvision.base import as_generator
-from fairvision.metrics.bootstrap import Bootstrap
-from fairvision.metrics.catalog import choose
+from fairvision.metrics.calibration import reliability_curves
 from fairvision.metrics.evaluation import Evaluation
-from fairvision.metrics.foreign import foreign_table
-from fairvision.metrics.grouping import groupings
-from fairvision.metrics.inputs import read_predictions
-from fairvision.metrics.papers import read_scores, reliability_curves
-from fairvision.metrics.tables import Job, count_tables, score_table
-from fairvision.metrics.training import read_training
+from fairvision.metrics.inputs import Options
+from fairvision.metrics.job import Job, count_tables, read_job, score_table
+from fairvision.metrics.plugin_metrics import plugin_table
 
 __all__ = ["evaluate_predictions"]
 
@@ -104,79 +99,70 @@ def evaluate_predictions(
     Examples
     --------
     >>> from fairvision.metrics import evaluate_predictions
-    >>> found = evaluate_predictions(
+    >>> evaluation = evaluate_predictions(
     ...     [0, 1, 1, 0], [0, 1, 0, 0], sensitive_features=["a", "a", "b", "b"], n_boot=0
     ... )
-    >>> float(found.disparities.loc["accuracy_gap", "value"])
+    >>> float(evaluation.disparities.loc["accuracy_gap", "value"])
     0.5
     """
-    data = read_predictions(
-        y_true,
-        [y_pred],
+    options = Options(
         sensitive_features=sensitive_features,
         sample_weight=sample_weight,
+        metrics=metrics,
+        n_boot=n_boot,
+        random_state=random_state,
+        level=level,
+        interval=interval,
         pos_label=pos_label,
         labels=labels,
-        missing=missing,
-    )
-    group, found = groupings(data.groups)
-    job = Job(
-        data=data,
-        scores=read_scores(y_score, score_labels, data),
-        group=group,
-        groupings=found,
-        chosen=choose(
-            metrics,
-            positive=data.positive is not None,
-            privileged=privileged is not None,
-            scores=y_score is not None,
-        ),
-        how=Bootstrap(n_boot, level, interval),
-        rng=as_generator(random_state),
+        score_labels=score_labels,
         privileged=privileged,
         min_support=min_support,
-        train=read_training(train, data.groups.names, missing),
-        threshold=threshold,
+        missing=missing,
+        train=train,
     )
-    return _evaluate(job, y_score)
+    return _evaluate(read_job(y_true, [y_pred], [y_score], [threshold], options), y_score)
 
 
 def _evaluate(job: Job, y_score: ArrayLike | None) -> Evaluation:
     tables = [[table] for table in count_tables(job)]
-    if job.chosen.calibrated:
-        for parts, table in zip(tables, count_tables(job.calibrated()), strict=True):
-            parts.append(table)
-    for which, parts in enumerate(tables):
-        if job.chosen.score_rates or job.chosen.score_disparities:
-            parts.append(score_table(job, which))
-        if job.chosen.plugins:
-            parts.append(foreign_table(job, which, y_score))
-    wrapped = [_wrap(job, which, pd.concat(t, ignore_index=True)) for which, t in enumerate(tables)]
-    columns = wrapped[1:] or wrapped
-    wrapped[0].by_attribute = dict(zip(job.data.groups.names, columns, strict=True))
-    return wrapped[0]
+    if job.selection.reading("calibrated"):
+        for own, table in zip(tables, count_tables(job.calibrated(), "calibrated"), strict=True):
+            own.append(table)
+    for index, own in enumerate(tables):
+        if job.selection.reading("scores"):
+            own.append(score_table(job, index))
+        if job.selection.plugins:
+            own.append(plugin_table(job, index, y_score))
+    evaluations = [
+        _evaluation(job, index, pd.concat(own, ignore_index=True))
+        for index, own in enumerate(tables)
+    ]
+    columns = evaluations[1:] or evaluations
+    evaluations[0].by_attribute = dict(zip(job.data.groups.names, columns, strict=True))
+    return evaluations[0]
 
 
-def _flags(job: Job, which: int, unseen: Any) -> list[str]:
+def _flags(job: Job, index: int, unseen: Any) -> list[str]:
     """What to know of each group: small cells, too few rows, unseen at fit."""
-    of_class, keep = job.rows(which).sum(-1), job.keep(which)
-    present = job.rows(which).sum((0, 2)) > 0
+    rows, keep = job.rows(index), job.keep(index)
+    present = rows.sum((0, 2)) > 0
     flags = []
-    for group, counts in enumerate(of_class):
+    for group, counts in enumerate(rows.sum(-1)):
         few = [
             f"{int(n)} rows of class {label}"
-            for n, label, here in zip(counts, job.data.classes, present, strict=True)
-            if here and n < SMALL_CELL
+            for n, label, occurs in zip(counts, job.data.classes, present, strict=True)
+            if occurs and n < SMALL_CELL
         ]
-        parts = ["only " + ", ".join(few)] if few else []
-        parts += [] if keep[group] else ["left out of the numbers over groups"]
-        parts += ["unseen at fit"] if unseen[group] else []
-        flags.append("; ".join(parts))
+        reasons = ["only " + ", ".join(few)] if few else []
+        reasons += [] if keep[group] else ["left out of the numbers over groups"]
+        reasons += ["unseen at fit"] if unseen[group] else []
+        flags.append("; ".join(reasons))
     return flags
 
 
-def _wrap(job: Job, which: int, table: pd.DataFrame) -> Evaluation:
-    grouping, keep, data = job.groupings[which], job.keep(which), job.data
+def _evaluation(job: Job, index: int, table: pd.DataFrame) -> Evaluation:
+    grouping, keep, data = job.groupings[index], job.keep(index), job.data
     labels = np.empty(len(grouping), dtype=object)
     labels[:] = grouping.labels
     notes = []
@@ -185,23 +171,28 @@ def _wrap(job: Job, which: int, table: pd.DataFrame) -> Evaluation:
         notes.append(f"{few}, left out of the numbers over groups: {labels[~keep].tolist()}")
     unseen = np.zeros(len(grouping), dtype=bool)
     if job.train is not None:
-        unseen = job.train.unseen(which, grouping)
+        unseen = job.train.unseen(index, grouping)
         if unseen.any():
             notes.append(f"groups unseen at fit: {labels[unseen].tolist()}")
     curves = None
-    if job.scores is not None:
-        curves = reliability_curves(grouping, job.group, *job.scores, data.weight)
+    if job.scores[0] is not None:
+        curves = reliability_curves(grouping, job.group, *job.scores[0], data.weight)
+    bootstrap = job.bootstrap
     return Evaluation(
         grouping=grouping,
         classes=data.classes,
         pos_label=None if data.positive is None else data.classes[data.positive],
-        counts=job.rows(which),
+        counts=job.rows(index),
         weights=grouping.merged(job.cells.weighted()),
         estimates=table,
-        privileged=job.favoured(which),
+        privileged=job.privileged_groups(index),
         keep=keep,
-        flags=_flags(job, which, unseen),
+        flags=_flags(job, index, unseen),
         notes=notes,
-        settings={"n_boot": job.how.n_boot, "level": job.how.level, "interval": job.how.kind},
+        settings={
+            "n_boot": bootstrap.n_boot,
+            "level": bootstrap.level,
+            "interval": bootstrap.kind,
+        },
         curves=curves,
     )
