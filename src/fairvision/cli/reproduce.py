@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from fairvision.cli._backend import backend_options, backend_params
 from fairvision.cli._show import print_json, print_table
-from fairvision.cli._where import where, where_options
 from fairvision.plugins import clean
 
 
@@ -28,7 +28,7 @@ Examples:
 @click.option("--scale", default="small", show_default=True, help="One of the recipe's scales.")
 @click.option("--seeds", type=click.IntRange(1), help="How many; the recipe's own if not given.")
 @click.option("--device", default="auto", show_default=True)
-@where_options
+@backend_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and what it would cost.")
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -63,7 +63,7 @@ def command(name: str | None, as_list: bool, **options: Any) -> None:
         device=options["device"],
         progress=not options["quiet"],
         report=options["out"] is not None,
-        **where(options),
+        **backend_params(options),
     )
     if options["as_json"]:
         print_json(found.to_dict())
