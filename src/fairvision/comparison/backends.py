@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import builtins
 import importlib.util
 import logging
 import os
-import signal
 import socket
 import sys
 import warnings
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    contextmanager,
+    redirect_stdout,
+    suppress,
+)
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import current_thread, main_thread
-from time import sleep
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,7 +29,7 @@ import numpy as np
 from fairvision.exceptions import InputError, RunError
 from fairvision.plugins import describe
 
-__all__ = ["MAX_TRIES", "Backend", "Lost", "map_unordered"]
+__all__ = ["MAX_TRIES", "Backend", "Pool", "Work"]
 
 #: A task that was lost with its worker this often is not tried again.
 MAX_TRIES = 3
@@ -117,6 +118,12 @@ class Backend:
         """Whether this process does the runs itself."""
         return not self.remote and self.name == "loky" and min(self.local_jobs, n_tasks) < 2
 
+    def open(self, data: Any, n_tasks: int) -> AbstractContextManager[Pool]:
+        """Start the workers, or connect to them, and hand them the data."""
+        pools = {"loky": _loky, "dask": _dask, "ray": _ray}
+        open_pool = pools[self.name] if self.executor is None else _other
+        return open_pool(self, data, n_tasks)
+
     def environment(self) -> dict[str, str]:
         """Variables that limit a worker's libraries to its threads."""
         names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -124,14 +131,7 @@ class Backend:
 
 
 @dataclass(frozen=True)
-class Lost:
-    """In place of a task's result: its workers died. `error` is the last one's."""
-
-    error: BaseException
-
-
-@dataclass(frozen=True)
-class _Pool:
+class Pool:
     """How to submit a task, how many at a time, and which errors mean that its worker died."""
 
     submit: Callable[[Work, Any], Any]
@@ -140,107 +140,16 @@ class _Pool:
     max_tries: int = MAX_TRIES
 
 
-def map_unordered(
-    work: Work, data: Any, items: Sequence[Any], backend: Backend
-) -> Iterator[tuple[int, Any]]:
-    """Call ``work(data, item)`` for each item in worker processes.
-
-    A worker that dies may take tasks with it that only ran beside the one at fault. So what
-    was lost is done again after all others, one task at a time.
-
-    Parameters
-    ----------
-    work : callable
-        Raises nothing.
-    data : object
-        Dask and Ray send it to each worker once. Processes of this machine map its large
-        arrays from a file. Any other executor gets it with each task.
-    items : sequence
-    backend : Backend
-
-    Yields
-    ------
-    (int, object)
-        Number of the item and result, as they finish, each number once; `Lost` for a task
-        that was lost `MAX_TRIES` times.
-
-    Raises
-    ------
-    RunError
-        If a cluster cannot be reached, or a task cannot be sent.
-    """
-    waiting, lost, losses = deque(range(len(items))), deque[int](), Counter[int]()
-    pools = {"loky": _loky, "dask": _dask, "ray": _ray}
-    open_pool = pools[backend.name] if backend.executor is None else _other
-    with _restored(), open_pool(backend, data, len(items)) as pool:
-        running = dict[Any, int]()
-        try:
-            while waiting or lost or running:
-                while (waiting and len(running) < pool.n_jobs) or (lost and not running):
-                    i = (waiting or lost).popleft()
-                    running[_submit(pool, work, items[i])] = i
-                for future in _wait(running):
-                    i, error = running.pop(future), _error(future, pool.deaths)
-                    losses[i] += error is not None
-                    if error is None:
-                        yield i, future.result()
-                    elif losses[i] == pool.max_tries:
-                        yield i, Lost(error)
-                    else:
-                        lost.append(i)
-        finally:
-            for future in running:
-                future.cancel()
-
-
-def _submit(pool: _Pool, work: Work, item: Any) -> Any:
-    try:
-        return pool.submit(work, item)
-    except Exception as error:
-        raise RunError(
-            f"the executor takes no more runs ({describe(error)}). Finished runs are kept: run the "
-            "same command again."
-        ) from error
-
-
-def _wait(running: Mapping[Any, int]) -> list[Any]:
-    """Wait until some of the tasks are done."""
-    while not (done := [future for future in running if future.done()]):
-        if all(isinstance(future, Future) for future in running):
-            wait(running, timeout=1, return_when=FIRST_COMPLETED)
-        else:  # the jobs of submitit are no futures
-            sleep(1)
-    return done
-
-
-def _error(future: Any, deaths: tuple[type[BaseException], ...]) -> BaseException | None:
-    """The death of a task's worker; None if the task ended. Raise any other error."""
-    try:
-        error: BaseException | None = future.exception()
-    except CancelledError as cancelled:
-        error = cancelled
-    if error is None or isinstance(error, deaths):
-        return error
-    if not isinstance(error, Exception):  # Ctrl-C reached the worker first
-        raise error
-    reason = str(error.__cause__ or error).strip('"\n ').rpartition("\n")[2]
-    raise RunError(
-        f"a run cannot be sent to a worker process, or its result not sent back: {reason}. Classes "
-        "of yours must be in a module that can be imported there; or leave n_jobs=1. Finished runs "
-        "are kept."
-    ) from error
-
-
 @contextmanager
-def _other(backend: Backend, data: Any, n_tasks: int) -> Iterator[_Pool]:
+def _other(backend: Backend, data: Any, n_tasks: int) -> Iterator[Pool]:
     def submit(work: Work, item: Any) -> Any:
         return backend.executor.submit(work, data, item)
 
-    yield _Pool(submit, n_tasks, (Exception,))
+    yield Pool(submit, n_tasks, (Exception,))
 
 
 @contextmanager
-def _loky(backend: Backend, data: Any, n_tasks: int) -> Iterator[_Pool]:
+def _loky(backend: Backend, data: Any, n_tasks: int) -> Iterator[Pool]:
     """Processes of this machine. One that dies takes the others with it."""
     from joblib.externals.loky import get_reusable_executor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -257,7 +166,7 @@ def _loky(backend: Backend, data: Any, n_tasks: int) -> Iterator[_Pool]:
             return executor().submit(work, data, item)
 
         try:
-            yield _Pool(submit, n_jobs, (TerminatedWorkerError,))
+            yield Pool(submit, n_jobs, (TerminatedWorkerError,))
         except BaseException:
             executor().shutdown(kill_workers=True)
             raise
@@ -289,7 +198,7 @@ def _map(path: Path) -> Any:
 
 
 @contextmanager
-def _dask(backend: Backend, data: Any, n_tasks: int) -> Iterator[_Pool]:
+def _dask(backend: Backend, data: Any, n_tasks: int) -> Iterator[Pool]:
     from distributed import Client, KilledWorker
 
     n_jobs, max_tries = min(backend.local_jobs, n_tasks), MAX_TRIES
@@ -320,7 +229,7 @@ def _dask(backend: Backend, data: Any, n_tasks: int) -> Iterator[_Pool]:
                     client.replicate(copies)
             return executor.submit(work, copies[0], item)
 
-        yield _Pool(submit, n_jobs, (KilledWorker, CancelledError), max_tries)
+        yield Pool(submit, n_jobs, (KilledWorker, CancelledError), max_tries)
 
 
 def _identity(data: Any) -> Any:
@@ -343,7 +252,7 @@ def _dask_cluster(backend: Backend, n_jobs: int) -> Any:
 
 
 @contextmanager
-def _ray(backend: Backend, data: Any, n_tasks: int) -> Iterator[_Pool]:
+def _ray(backend: Backend, data: Any, n_tasks: int) -> Iterator[Pool]:
     import ray
 
     n_jobs, n_threads = min(backend.local_jobs, n_tasks), backend.n_threads
@@ -366,7 +275,7 @@ def _ray(backend: Backend, data: Any, n_tasks: int) -> Iterator[_Pool]:
         def submit(work: Work, item: Any) -> Any:
             return call.remote(work, stored, item).future()
 
-        yield _Pool(submit, n_jobs, (ray.exceptions.RayError,))
+        yield Pool(submit, n_jobs, (ray.exceptions.RayError,))
 
 
 def _call(work: Work, data: Any, item: Any) -> Any:
@@ -393,21 +302,6 @@ def _ray_session(backend: Backend, n_jobs: int) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
-
-
-@contextmanager
-def _restored() -> Iterator[None]:
-    """Put back what Dask and Ray change here: variables, the handler of SIGTERM, and `print`."""
-    environment, handler = dict(os.environ), signal.getsignal(signal.SIGTERM)
-    show = builtins.print
-    try:
-        yield
-    finally:
-        builtins.print = show
-        os.environ.clear()
-        os.environ.update(environment)
-        if current_thread() is main_thread():
-            signal.signal(signal.SIGTERM, handler)
 
 
 def _check_reachable(address: str | None) -> None:

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from sklearn.utils import Bunch
 
-from fairvision.comparison.backends import MAX_TRIES, Backend, Lost, map_unordered
+from fairvision.comparison.backends import MAX_TRIES, Backend
 from fairvision.comparison.checkpoints import checkpoints
+from fairvision.comparison.dispatch import Lost, map_unordered
 from fairvision.comparison.execute import Run, build, execute
 from fairvision.comparison.plan import MethodPlan, Plan, versions
 from fairvision.comparison.progress import Progress
