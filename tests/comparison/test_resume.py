@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from sklearn.utils import Bunch
 
-from fairvision.comparison import Comparison, running
+from fairvision.comparison import Comparison, scheduler
 from fairvision.comparison.plain import dumps, plain
 from fairvision.comparison.store import Store
 from fairvision.exceptions import RunError
@@ -266,7 +266,7 @@ def test_json_is_valid_whatever_is_in_it() -> None:
         "n": np.int64(3),
         "path": Path("a/b"),
         ("smiling", "hat"): (0.9, np.array([1, 2])),
-        "function": running.rehearse,
+        "function": scheduler.dry_run,
     }
     read = json.loads(dumps(odd), parse_constant=pytest.fail)
     assert read["nan"] is None

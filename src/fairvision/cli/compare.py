@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
+from fairvision.cli._backend import backend_options, backend_params
 from fairvision.cli._show import print_json
-from fairvision.cli._where import where, where_options
 from fairvision.plugins import clean
 
 
@@ -104,7 +104,7 @@ Examples:
     help="A parameter of a method; may be given again.",
 )
 @click.option("--device", default="auto", show_default=True)
-@where_options
+@backend_options
 @click.option(
     "--n-boot", type=click.IntRange(0), default=1000, show_default=True, help="Draws of intervals."
 )
@@ -152,7 +152,7 @@ def command(**options: Any) -> None:
             progress=not options["quiet"],
             # Without a folder there is no place for a page.
             report=options["report"] and options["out"] is not None,
-            **where(options),
+            **backend_params(options),
         )
     except KeyboardInterrupt:
         if options["out"]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from fairvision.cli._backend import backend_options, backend_params
 from fairvision.cli._show import print_json, print_table
-from fairvision.cli._where import where, where_options
 from fairvision.plugins import clean
 
 
@@ -28,7 +28,7 @@ Examples:
 @click.option("--scale", default="small", show_default=True, help="One of the recipe's scales.")
 @click.option("--seeds", type=click.IntRange(1), help="Number of seeds; default: as in the recipe.")
 @click.option("--device", default="auto", show_default=True)
-@where_options
+@backend_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.")
 @click.option("--dry-run", is_flag=True, help="Print the runs and their cost, and run nothing.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
@@ -60,7 +60,7 @@ def command(name: str | None, as_list: bool, **options: Any) -> None:
         device=options["device"],
         progress=not options["quiet"],
         report=options["out"] is not None,
-        **where(options),
+        **backend_params(options),
     )
     if as_json:
         print_json(reproduction.to_dict())

@@ -9,17 +9,17 @@ from typing import Any
 
 from sklearn.utils import Bunch
 
+from fairvision.comparison.backends import Backend
 from fairvision.comparison.control import with_control
 from fairvision.comparison.data import data_notes, read_data
 from fairvision.comparison.plain import dumps
 from fairvision.comparison.plan import Plan, plan_methods, versions
 from fairvision.comparison.progress import Progress
 from fairvision.comparison.result import Comparison
-from fairvision.comparison.running import rehearse, run_all
+from fairvision.comparison.scheduler import dry_run, run_all
 from fairvision.comparison.split import plan_split
 from fairvision.comparison.store import Store
 from fairvision.comparison.summary import differences, summarize
-from fairvision.comparison.where import Where
 from fairvision.exceptions import InputError
 from fairvision.reports import comparison_page
 
@@ -35,6 +35,7 @@ def compare(
     n_threads: int = 1,
     backend: str = "loky",
     address: str | None = None,
+    executor: Any = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     checkpoint_every: int | None = None,
@@ -79,13 +80,17 @@ def compare(
         it; they do not depend on `n_jobs`. For small nets more jobs are the
         faster use of cores, for large ones more threads.
     backend : {"loky", "dask", "ray"}, default="loky"
-        Who does the runs: processes of this machine, or workers of Dask or Ray
+        Where runs are done: in processes of this machine, or by workers of Dask or Ray
         (``pip install 'fairvision[dask]'`` or ``'fairvision[ray]'``). The bits are the
         same. A run whose worker dies is tried three times.
     address : str or None
-        Of a Dask scheduler (``"tcp://host:8786"``) or a Ray cluster (``"auto"``,
-        ``"ray://host:10001"``) that runs already; None starts `n_jobs` workers here.
-        `n_jobs` still says how many runs at a time; -1 for as many as it has places.
+        Of a running Dask scheduler (``"tcp://host:8786"``) or Ray cluster (``"auto"``,
+        ``"ray://host:10001"``); None starts `n_jobs` workers here. `n_jobs` still says how
+        many runs at a time; -1 for as many as the cluster takes.
+    executor : concurrent.futures.Executor or None
+        Does the runs instead, as many at a time as it likes: one of mpi4py, submitit, ...
+        Each run is submitted with the data. You shut it down. Threads are refused, since
+        runs share the random generators of their process.
     out : str, Path or None
         Folder for the results. Runs that it already holds are not done again. While one
         comparison writes there, a second refuses to start.
@@ -153,7 +158,7 @@ def compare(
     1
     """
     _check_numbers(n_threads=(n_threads, 1), max_epochs=(max_epochs, 0), n_boot=(n_boot, 0))
-    where = Where(n_jobs, backend, address, n_threads, gpus=device != "cpu")
+    workers = Backend(n_jobs, backend, address, n_threads, device != "cpu", executor)
     chosen = plan_methods(methods, preset=preset, params=params)
     _check_checkpoints(checkpoint_every, out)
     data, description = read_data(dataset, dataset_params)
@@ -182,11 +187,11 @@ def compare(
         versions=versions(),
         report=report,
     )
-    rehearse(plan, data)
+    dry_run(plan, data)
     store = None if out is None else Store(out)
     with store.open(plan, overwrite=overwrite) if store else nullcontext():
         with Progress(len(chosen) * len(plan.seeds), max_epochs, show=progress) as bar:
-            runs, failures, reused = run_all(plan, data, store, where, bar, checkpoint_every)
+            runs, failures, reused = run_all(plan, data, store, workers, bar, checkpoint_every)
         result = Comparison(
             plan=plan,
             runs=tuple(runs),

@@ -1,4 +1,4 @@
-"""The options that say who does the runs of a comparison, and how often a training is kept."""
+"""The options that say where runs are done, and how often checkpoints are kept."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _OPTIONS = (
         type=click.Choice(["loky", "dask", "ray"]),
         default="loky",
         show_default=True,
-        help="Who does the runs: processes of this machine, or workers of Dask or Ray. The numbers "
-        "are the same.",
+        help="Where runs are done: in processes of this machine, or by workers of Dask or Ray. The "
+        "numbers are the same.",
     ),
     click.option(
         "--address",
-        help="Of a Dask scheduler or Ray cluster that runs already, such as tcp://HOST:8786; "
+        help="Of a running Dask scheduler or Ray cluster, such as tcp://HOST:8786; "
         "without it, --backend starts --jobs workers on this machine.",
     ),
     click.option(
@@ -41,13 +41,13 @@ _OPTIONS = (
 )
 
 
-def where_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options, in the order in which they stand above."""
+def backend_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options to a command, in the order above."""
     return reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), command)
 
 
-def where(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What was given for them, as `fairvision.compare` names it."""
+def backend_params(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return their values by the parameters of `fairvision.compare`."""
     return {
         "n_jobs": options["jobs"],
         "n_threads": options["threads"],

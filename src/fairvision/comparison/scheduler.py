@@ -1,4 +1,4 @@
-"""All runs of a plan: read from disk, done here or in workers, stored as they end."""
+"""All runs of a plan: read from disk, done here or by workers, stored as they finish."""
 
 from __future__ import annotations
 
@@ -13,36 +13,31 @@ import numpy as np
 import torch
 from sklearn.utils import Bunch
 
+from fairvision.comparison.backends import MAX_TRIES, Backend
 from fairvision.comparison.checkpoints import checkpoints
+from fairvision.comparison.dispatch import Lost, map_unordered
 from fairvision.comparison.execute import Run, build, execute
 from fairvision.comparison.plan import MethodPlan, Plan, versions
-from fairvision.comparison.progress import EpochCallback, Progress
+from fairvision.comparison.progress import Progress
 from fairvision.comparison.split import split_rows
 from fairvision.comparison.store import Store
-from fairvision.comparison.where import DIED, Where
-from fairvision.comparison.workers import spread
 from fairvision.exceptions import DatasetError, FairvisionError, InputError, RunError
 from fairvision.plugins import clean, default_registry, describe
 
-__all__ = ["rehearse", "run_all"]
+__all__ = ["dry_run", "run_all"]
 
 Task = tuple[MethodPlan, int]
 #: A run, or the message and the traceback of what stopped it.
 Outcome = Run | tuple[str, str]
 
-
-_DEATH = (
-    "every worker process that was given it died of it, mostly for want of memory; run the same "
-    "command again with fewer jobs"
-)
-#: Runs share the global generators and the number of threads of their process.
+#: Runs share the random generators and the number of threads of their process.
 _ALONE = Lock()
 
 
-def rehearse(plan: Plan, data: Bunch) -> None:
-    """Meet the errors of bad input before the first run, not in the middle of the night.
+def dry_run(plan: Plan, data: Bunch) -> None:
+    """Raise the errors of bad input before the first run.
 
-    A plugin that cannot be made as it comes is not among them: it costs its own runs only.
+    A plugin that cannot be made with its own defaults is no error here: only its runs fail.
     """
     if plan.device != "auto":
         try:
@@ -67,7 +62,7 @@ def run_all(
     plan: Plan,
     data: Bunch,
     store: Store | None,
-    where: Where,
+    backend: Backend,
     progress: Progress,
     checkpoint_every: int | None = None,
 ) -> tuple[list[Run], dict[tuple[str, int], str], int]:
@@ -84,7 +79,7 @@ def run_all(
     runs: dict[tuple[str, int], Run] = {}
     failures: dict[tuple[str, int], str] = {}
     todo: list[Task] = []
-    for method, seed in _in_order(plan, where):
+    for method, seed in _in_order(plan, backend):
         found = store and store.read(method.label, seed, plan.identity(method, seed))
         if found and found.rows.max(initial=0) < len(data.target):
             runs[method.label, seed] = found
@@ -95,8 +90,8 @@ def run_all(
             todo.append((method, seed))
     reused = len(runs)
     keepers = partial(checkpoints, plan, store, checkpoint_every)
-    # Closed whatever happens here: workers that were started are stopped.
-    with closing(_outcomes(plan, data, todo, where, progress, keepers)) as outcomes:
+    # Closed whatever happens here, which stops the workers that were started.
+    with closing(_outcomes(plan, data, todo, backend, progress, keepers)) as outcomes:
         for (method, seed), outcome in outcomes:
             if isinstance(outcome, Run):
                 runs[method.label, seed] = outcome
@@ -112,13 +107,13 @@ def run_all(
     return [runs[key] for key in keys if key in runs], failures, reused
 
 
-def _in_order(plan: Plan, where: Where) -> Iterator[Task]:
-    """Seed by seed, as many seeds together as there are runs at a time.
+def _in_order(plan: Plan, backend: Backend) -> Iterator[Task]:
+    """Yield the runs so that those that go on at the same time differ in their seeds.
 
-    Runs that go on at the same time are then of several seeds: what the methods of one
-    seed share, a net in a cache, is trained by the first of them and found by the others.
+    Methods may share a net of the same seed: the first one trains it and puts it into a cache
+    for the others.
     """
-    width = len(plan.seeds) if where.address else where.local_jobs
+    width = len(plan.seeds) if backend.remote else backend.local_jobs
     for start in range(0, len(plan.seeds), width):
         for method in plan.methods:
             for seed in plan.seeds[start : start + width]:
@@ -129,49 +124,49 @@ def _outcomes(
     plan: Plan,
     data: Bunch,
     todo: list[Task],
-    where: Where,
+    backend: Backend,
     progress: Progress,
     keepers: Callable[[MethodPlan, int], list[Any]],
 ) -> Generator[tuple[Task, Outcome]]:
     if not todo:
         return
-    if where.here(len(todo)):
+    if backend.in_process(len(todo)):
         for task in todo:
-            tell = progress.teller(task[0].label, task[1])
-            yield task, _attempt(plan, data, task, [EpochCallback(tell), *keepers(*task)])
+            callbacks = progress.callbacks(task[0].label, task[1])
+            yield task, _attempt(plan, data, task, [*callbacks, *keepers(*task)])
         return
-    keys = [(method.label, seed) for method, seed in todo]
-    with progress.tellers(keys, where.address) as tellers:
-        items = [
-            (task, [*([EpochCallback(tell)] if tell else []), *keepers(*task)])
-            for task, tell in zip(todo, tellers, strict=True)
-        ]
-        for i, outcome in spread(_work, (plan, data), items, where):
-            if isinstance(outcome, FairvisionError):
-                raise outcome
-            yield todo[i], (_DEATH, _DEATH) if outcome is DIED else outcome
+    items = [(task, keepers(*task)) for task in todo]
+    for i, outcome in map_unordered(partial(_work, plan), data, items, backend):
+        if isinstance(outcome, FairvisionError):
+            raise outcome
+        yield todo[i], _lost(outcome) if isinstance(outcome, Lost) else outcome
 
 
-def _work(
-    shared: tuple[Plan, Bunch], i: int, item: tuple[Task, list[Any]]
-) -> tuple[int, Outcome | FairvisionError]:
-    """A run in a worker; an error stops the comparison."""
-    (plan, data), (task, callbacks) = shared, item
-    for name, here in versions().items():
-        if here != plan.versions[name]:
-            return i, RunError(
-                f"a worker has {name} {here}, this process {plan.versions[name]}. Install the same "
-                "versions for both."
+def _lost(outcome: Lost) -> Outcome:
+    message = (
+        f"each of the {MAX_TRIES} workers that tried it died, most often because memory runs out "
+        f"({describe(outcome.error)}). Run the same command again with fewer jobs."
+    )
+    return message, message
+
+
+def _work(plan: Plan, data: Bunch, item: tuple[Task, list[Any]]) -> Outcome | FairvisionError:
+    """Do a run in a worker. Return an error that stops the comparison."""
+    for name, installed in versions().items():
+        if installed != plan.versions[name]:
+            return RunError(
+                f"a worker has {name} {installed}, this process {plan.versions[name]}. Install "
+                "the same versions for both."
             )
     try:
-        with _ALONE:  # a worker with several threads may have joined a cluster meanwhile
-            return i, _attempt(plan, data, task, callbacks)
+        with _ALONE:  # a Dask worker may have several threads
+            return _attempt(plan, data, *item)
     except DatasetError as error:
-        return i, error
+        return error
 
 
 def _attempt(plan: Plan, data: Bunch, task: Task, callbacks: Sequence[Any]) -> Outcome:
-    """A run, or what stopped it: the others go on."""
+    """Do a run. Return it, or what stopped it, so that the others go on."""
     try:
         _check_suited(task[0], data)
         return execute(plan, data, *task, callbacks=callbacks)
