@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 _HOME = {
     "methods": "fairvision.plugins:methods",
     "make": "fairvision.plugins:make",
+    "register": "fairvision.plugins:register",
     "compose": "fairvision.base:compose",
     "evaluate": "fairvision.metrics:evaluate",
     "compare": "fairvision.comparison:compare",

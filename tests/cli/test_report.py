@@ -82,7 +82,7 @@ def test_pictures_that_are_gone_cost_only_themselves(finished: Path, tmp_path: P
 
     copy = tmp_path / "copy"
     shutil.copytree(finished, copy)
-    (copy / "erm" / "seed-0" / "evidence.json").write_text("[1")
+    (copy / "erm" / "seed-0" / "artifacts.json").write_text("[1")
     assert run("report", str(copy), "--quiet").exit_code == 0
     assert "No pictures of the fitted models are here" in (copy / "report.html").read_text()
 

@@ -15,7 +15,7 @@ import pytest
 from sklearn.utils import Bunch
 
 from fairvision.comparison import Comparison, running
-from fairvision.comparison.plain import dumps, plain
+from fairvision.comparison.serialization import dumps, plain
 from fairvision.comparison.store import Store
 from fairvision.exceptions import RunError
 
@@ -126,10 +126,10 @@ def test_overwrite_does_the_same_comparison_anew(compare: Compare, out: Path) ->
 def test_overwrite_removes_the_report_too(compare: Compare, out: Path) -> None:
     compare(seeds=1, out=out, overwrite=True, report=True)
     made = {path.name for path in out.rglob("*") if path.is_file()}
-    assert {"report.html", "evidence.json"} <= made
+    assert {"report.html", "artifacts.json"} <= made
     compare(seeds=(1,), out=out, overwrite=True)
     left = {path.name for path in out.rglob("*") if path.is_file()}
-    assert made - left == {"report.html", "evidence.json"}
+    assert made - left == {"report.html", "artifacts.json"}
 
 
 @pytest.mark.parametrize("name", ["plan.json", "photo.jpg"])

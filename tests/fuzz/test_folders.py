@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import fairvision as fv
 from fairvision.cli import main
-from fairvision.comparison import read_facts
+from fairvision.comparison import read_report_data
 from fairvision.comparison.store import Store
 from fairvision.exceptions import RunError
 
@@ -26,7 +26,7 @@ from fairvision.exceptions import RunError
 pytestmark = pytest.mark.slow
 
 
-FILES = ("comparison.json", "plan.json", "erm/seed-0/run.json", "erm/seed-0/evidence.json")
+FILES = ("comparison.json", "plan.json", "erm/seed-0/run.json", "erm/seed-0/artifacts.json")
 
 
 PARAMS = {"n_samples": 80, "image_size": 24, "target": "eyeglasses", "sensitive": "hat"}
@@ -96,7 +96,7 @@ def test_facts_of_forged_folders(made: Path, taken: Path, name: str) -> None:
     def attempt(content: bytes) -> None:
         (taken / name).write_bytes(content)
         try:
-            read_facts(taken)
+            read_report_data(taken)
         except RunError:
             return
 

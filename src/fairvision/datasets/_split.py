@@ -184,7 +184,7 @@ def biased_split(
     `counterexamples` of the rows of the others. The test set has as many rows of
     every class x confounder cell. With the same `random_state` and `n_test` the test
     rows are the same whatever the bias, so a model trained on the biased set and one
-    trained on the control (``balanced=True``) are compared on the same photographs.
+    trained on a balanced set (``balanced=True``) are compared on the same photographs.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ def biased_split(
         Share of each confounder level in each class, in place of `rate`,
         `counterexamples` and `present_in`; for confounders of several levels.
     balanced : bool, default=False
-        The control: equal shares, in a training set of the same size.
+        The balanced baseline: equal shares, in a training set of the same size.
     split : array-like of shape (n_samples,) or None, default=None
         The part of each row: training rows are drawn from ``"train"`` alone and test rows
         from ``"test"``, so that people who are in one part only stay in it. None takes

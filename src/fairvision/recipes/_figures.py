@@ -52,7 +52,7 @@ class Shown:
 
     @cached_property
     def train(self) -> Bunch:
-        """The rows that the methods trained on (the control trained on others)."""
+        """The rows that the methods trained on (the balanced baseline trained on others)."""
         return subset(self._data, self._rows[0])
 
     @cached_property
@@ -69,7 +69,7 @@ class Shown:
         Parameters
         ----------
         label : str
-            Of a row, or ``"erm-balanced"``, the control.
+            Of a row, or ``"erm-balanced"``, the balanced baseline.
 
         Raises
         ------

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fairvision.comparison import CONTROL
+from fairvision.comparison import BALANCED_BASELINE
 from fairvision.exceptions import InputError
 from fairvision.recipes._read import Drawing, Recipe, Row
 
@@ -55,8 +55,8 @@ class Block:
 
     @property
     def n_runs(self) -> int:
-        """Rows times seeds, the control among them."""
-        return (len(self.rows) + bool(self.compare.get("control"))) * self.seeds
+        """Rows times seeds, the balanced baseline among them."""
+        return (len(self.rows) + bool(self.compare.get("balanced_baseline"))) * self.seeds
 
     @property
     def n_steps(self) -> int | None:
@@ -125,7 +125,9 @@ def plan(
             preset=own.get("preset", common.get("preset")),
             seeds=int(seeds or own.get("seeds", common.get("seeds", 3))),
             prepare=_first("prepare", block, own, common),
-            figures=_figures(recipe, block["name"], {CONTROL, *(row.label for row in rows)}),
+            figures=_figures(
+                recipe, block["name"], {BALANCED_BASELINE, *(row.label for row in rows)}
+            ),
             deviations=(*common.get("deviations", ()), *own.get("deviations", ())),
             group=block.get("group"),
         )

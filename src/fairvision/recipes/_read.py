@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fairvision.comparison import CONTROL
+from fairvision.comparison import BALANCED_BASELINE
 from fairvision.exceptions import InputError
 from fairvision.recipes._kinds import RECIPE, check_kinds
 from fairvision.recipes._targets import check_target
@@ -17,8 +17,8 @@ __all__ = ["COMPARE", "Drawing", "Measure", "Recipe", "Row", "read_recipe"]
 
 #: What of `fairvision.compare` a recipe may set.
 COMPARE = (
-    "confounding", "counterexamples", "control", "n_train", "n_test", "test_size", "max_epochs",
-    "n_boot",
+    "confounding", "counterexamples", "balanced_baseline", "n_train", "n_test", "test_size",
+    "max_epochs", "n_boot",
 )  # fmt: skip
 
 _FILE = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -225,7 +225,7 @@ def _figures(
         if not _FILE.fullmatch(given["name"]) or given["name"] in figures:
             raise InputError(f"{own}: a name is of a-z, 0-9 and dashes, and of one figure only.")
         check_target(given["draw"], package, f"{own}: draw")
-        for key, known in (("blocks", blocks), ("rows", {*labels, CONTROL})):
+        for key, known in (("blocks", blocks), ("rows", {*labels, BALANCED_BASELINE})):
             fields[key] = tuple(given.get(key, ()))
             if unknown := sorted(set(fields[key]) - known):
                 raise InputError(f"{own} names the {key} {unknown}; there are {sorted(known)}.")

@@ -102,12 +102,12 @@ def methods_part(facts: Facts) -> dict[str, Any]:
 
 def models_part(facts: Facts, album: Album) -> dict[str, Any]:
     """What was kept of the fitted estimators, and their training curves."""
-    evidence, groups = facts["evidence"], group_names(facts)
+    artifacts, groups = facts["artifacts"], group_names(facts)
     labels = [m["label"] for m in facts["plan"]["methods"]]
-    kept = [(label, evidence[label]) for label in labels if label in evidence]
+    kept = [(label, artifacts[label]) for label in labels if label in artifacts]
     return {
         "least_in_bin": _draw.LEAST_IN_BIN,
-        "evidence_seed": next((found["seed"] for _, found in kept), None),
+        "artifacts_seed": next((found["seed"] for _, found in kept), None),
         "worst": [_worst(label, found["worst"], album) for label, found in kept if found["worst"]],
         "calibration": [
             {"method": label, "picture": _calibration(label, found["reliability"], groups)}
@@ -151,10 +151,10 @@ def _calibration(label: str, bins: Sequence[Mapping[str, Any]], groups: Sequence
 
 
 def _embedding(
-    facts: Facts, label: str, evidence: Mapping[str, Any], groups: Sequence[str]
+    facts: Facts, label: str, artifacts: Mapping[str, Any], groups: Sequence[str]
 ) -> dict[str, Any]:
-    found = evidence["embedding"]
-    probe = _probe(facts, label, evidence["seed"])
+    found = artifacts["embedding"]
+    probe = _probe(facts, label, artifacts["seed"])
     if "error" in found:
         return {"method": label, "picture": None, "error": found["error"], "probe": probe}
     alt = (

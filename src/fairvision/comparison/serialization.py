@@ -1,4 +1,4 @@
-"""Anything as plain data that JSON knows, and that identifies it."""
+"""Any value as plain data that JSON can hold and that identifies the value."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["dumps", "plain"]
 def plain(value: Any) -> Any:
     """Numbers, text, lists and dicts; what is not finite becomes None.
 
-    Anything else becomes its type and a hash of its content: two arrays or
-    modules print alike and are not the same, and addresses differ every time.
+    An estimator becomes its class and its parameters. Any other object becomes its type
+    and a hash of its content: `repr` shortens large arrays, and shows addresses.
     """
     if isinstance(value, (np.generic, np.ndarray)) and np.size(value) <= 100:
         value = value.tolist()
@@ -32,10 +32,26 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
+    if isinstance(value, type):
+        return f"{value.__module__}.{value.__qualname__}"
+    if hasattr(value, "get_params"):
+        return {"class": plain(type(value)), **plain(value.get_params(deep=False))}
+    return _hashed(value)
+
+
+def _hashed(value: Any) -> str:
+    name = type(value).__qualname__
     try:
-        return f"{type(value).__qualname__} {joblib.hash(value)}"
+        if hasattr(value, "state_dict"):  # a torch module: its structure, and its weights
+            arrays = {key: _array(item) for key, item in value.state_dict().items()}
+            return f"{name} {joblib.hash((repr(value), arrays))}"
+        return f"{name} {joblib.hash(value)}"
     except Exception:  # what cannot be pickled
         return repr(value)
+
+
+def _array(value: Any) -> Any:
+    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
 
 
 def dumps(value: Any) -> str:
