@@ -18,6 +18,10 @@ descriptors. The module must stay light: descriptors name their implementation
 as a string, so nothing heavy is imported to list them. A hook that raises or
 returns anything else costs its own plugin only: the plugin is shown as failed
 by ``fairvision plugins``, and all others work on.
+
+Without a distribution, in a notebook or a test, ``fairvision.register(plugin)`` adds
+a module, or an object whose methods are the hooks. It goes through the same checks,
+and raises what an installed plugin would be shown as failed with.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def test_as_many_rows_without_the_bias(compare: Compare, faces: Bunch) -> None:
 
 
 def test_amplified_is_the_bias_of_the_biased_rows(compare: Compare, faces: Bunch) -> None:
-    """The control's own rows have none, and every value would be 0."""
+    """The balanced baseline's own rows have none, and every value would be 0."""
     found = compare("erm", balanced_baseline=True, seeds=1, max_epochs=6)
     run, (biased, _) = found.runs[1], split_rows(faces, found.plan.split, 0)
     expected = evaluate_predictions(
@@ -66,7 +66,7 @@ def test_amplified_is_the_bias_of_the_biased_rows(compare: Compare, faces: Bunch
 def test_it_comes_with_everything_and_else_if_asked_for(
     compare: Compare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fairvision.comparison.plan._named", lambda _: {"erm": ("erm", {})})
+    monkeypatch.setattr("fairvision.comparison.methods._pairs", lambda _: [("erm", "erm")])
     labels = [method.label for method in compare("all", seeds=1).plan.methods]
     assert labels == ["erm", "erm-balanced"]
     for more in (
@@ -90,13 +90,13 @@ def test_too_few_balanced_rows(compare: Compare, faces: Bunch, tmp_path: Path) -
     plan = compare("erm", few, seeds=1).plan
     methods, notes = with_balanced_baseline(plan.methods, few, plan.split, (0,), wanted=None)
     assert methods == plan.methods
-    assert notes[0].startswith("No control on balanced rows. Too few rows")
+    assert notes[0].startswith("No balanced baseline. Too few rows")
 
 
 def test_it_needs_a_bias_and_plain_training(compare: Compare) -> None:
     with pytest.raises(InputError, match="pass confounding, and erm among the methods"):
         compare("erm", balanced_baseline=True, confounding=None, n_train=None, n_test=None)
-    with pytest.raises(InputError, match="control's label"):
+    with pytest.raises(InputError, match="label of the balanced baseline"):
         compare({"erm": "erm", "erm-balanced": "erm"}, balanced_baseline=True)
 
 

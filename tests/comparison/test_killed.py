@@ -198,9 +198,9 @@ def test_a_folder_is_held_by_one_process_and_let_go_when_it_is_killed(
     with pytest.raises(RunError, match=held):
         compare(METHODS, out=out, max_epochs=1000)
     with pytest.raises(RunError, match=held):
-        compare(METHODS, out=out, overwrite=True)
+        compare(METHODS, out=out, rerun=True)
     with pytest.raises(RunError, match="there is none"):  # whoever reads needs no lock
         read_report_data(out)
     assert warm.hear() == str(KILLED)
-    assert compare(METHODS, out=out, overwrite=True).reused == 0
+    assert compare(METHODS, out=out, rerun=True).reused == 0
     pd.testing.assert_frame_equal(results(out), results(undisturbed))
