@@ -175,7 +175,7 @@ def compare(
     planned = plan_methods(methods, preset=preset, params=params)
     _check_checkpoints(checkpoint_every, out)
     data, description = read_data(dataset, dataset_params)
-    sizes = {"n_train": n_train, "n_test": n_test, "test_size": test_size}
+    sizes: dict[str, Any] = {"n_train": n_train, "n_test": n_test, "test_size": test_size}
     split = plan_split(data, confounding=confounding, counterexamples=counterexamples, **sizes)
     wanted = balanced_baseline if names_all(methods) else bool(balanced_baseline)
     numbers = _seeds(seeds)

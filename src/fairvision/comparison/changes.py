@@ -30,12 +30,12 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any], method: str = "") ->
 
 
 def _words(key: str, old: Any, new: Any, method: str) -> str:
-    parts = key.split(".")
-    name = ".".join(part for part in parts[1:] if part not in ("params", "method")) or key
-    owner = f"{clean(method, limit=60)}: " if parts[0] == "method" else ""
+    room, _, rest = key.partition(".")
+    if room == "method":
+        key = f"{clean(method, limit=60)}: {rest.replace('params.', '')}"
     if isinstance(old or new, str) and _HASH.fullmatch(old or new):
-        return f"{owner}{name} changed"
-    return f"{owner}{name} was {_shown(old)} and is {_shown(new)}"
+        return f"{key.removeprefix('dataset.')} changed"
+    return f"{key} was {_shown(old)} and is {_shown(new)}"
 
 
 def _shown(value: Any) -> str:

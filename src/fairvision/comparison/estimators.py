@@ -82,7 +82,7 @@ def set_up(estimator: Any, plan: Plan, seed: int, callbacks: Sequence[Any] = ())
     a device "auto" leaves them alone.
     """
     made = clone(estimator)
-    settings = {"max_epochs": plan.max_epochs, "n_threads": plan.n_threads}
+    settings: dict[str, Any] = {"max_epochs": plan.max_epochs, "n_threads": plan.n_threads}
     settings |= {} if plan.device == "auto" else {"device": plan.device}
     changed = {}
     for name, owner, short in _parameters(made):
@@ -197,7 +197,8 @@ def _parts(estimator: Any) -> list[Any]:
 def _defaults(cls: type, name: str) -> list[Any]:
     """The values of a parameter that a user did not choose: the class's, and the presets'."""
     # A subclass may pass it on in **kwargs, as those of skorch do.
-    stated = (inspect.signature(base.__init__).parameters.get(name) for base in cls.__mro__)
+    makers = (vars(base)["__init__"] for base in cls.__mro__ if "__init__" in vars(base))
+    stated = (inspect.signature(maker).parameters.get(name) for maker in makers)
     own = [parameter.default for parameter in stated if parameter is not None][:1]
     registered = _registered(cls)
     presets = registered.presets.values() if registered else ()

@@ -95,7 +95,7 @@ def run_all(
     reused = len(runs)
 
     def keepers(method: MethodPlan, seed: int) -> list[Any]:
-        folder = store and store.checkpoint(method.label, seed)
+        folder = None if store is None else store.checkpoint(method.label, seed)
         return checkpoints(folder, checkpoint_every, plan.identity(method, seed))
 
     # Closed whatever happens here: workers that were started are stopped.

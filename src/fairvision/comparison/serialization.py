@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import PurePath
+from types import FunctionType
 from typing import Any
 
 import joblib
@@ -45,9 +47,18 @@ def _hashed(value: Any) -> str:
         if hasattr(value, "state_dict"):  # a torch module: its structure, and its weights
             arrays = {key: _array(item) for key, item in value.state_dict().items()}
             return f"{name} {joblib.hash((repr(value), arrays))}"
+        if isinstance(value, FunctionType):  # a lambda, too, which cannot be pickled
+            code = value.__code__
+            content = (value.__qualname__, code.co_code, _named(code.co_consts), code.co_names)
+            return f"{name} {joblib.hash(content)}"
         return f"{name} {joblib.hash(value)}"
     except Exception:  # what cannot be pickled
-        return repr(value)
+        return _named(value)
+
+
+def _named(value: Any) -> str:
+    """`repr` without addresses, which differ in every process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def _array(value: Any) -> Any:
