@@ -16,6 +16,7 @@ from .comparison import compare as compare
 from .metrics import evaluate as evaluate
 from .plugins import make as make
 from .plugins import methods as methods
+from .plugins import register as register
 from .saving import load as load
 from .saving import save as save
 

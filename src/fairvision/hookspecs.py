@@ -17,6 +17,10 @@ no arguments and returns an iterable of descriptors. The module must stay light:
 name their implementation as a string, so listing imports nothing heavy. If a hook raises or
 returns anything else, ``fairvision plugins`` lists its plugin as failed; the other plugins
 work on.
+
+In a notebook or a test, ``fairvision.register(plugin)`` adds a module, or an object whose
+methods are the hooks, without a distribution. It goes through the same checks, and raises
+the error for which an installed plugin would be listed as failed.
 """
 
 from __future__ import annotations

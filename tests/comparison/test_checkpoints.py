@@ -207,20 +207,6 @@ def test_without_checkpoints_nothing_is_kept_nor_left(
     assert hidden(tmp_path) == []
 
 
-def test_overwrite_removes_ours_only(compare: Compare, tmp_path: Path, epochs: Any) -> None:
-    params = {"seeds": 2, "max_epochs": 4, "out": tmp_path, "checkpoint_every": 1}
-    epochs(6)
-    with pytest.raises(KeyboardInterrupt):
-        compare(watched(), **params)
-    folder = tmp_path / "erm" / ".seed-1.checkpoint"
-    assert len(list(folder.glob("*.pt"))) == 1
-    (folder / "mine.txt").touch()
-    epochs(None)
-    compare(watched(), **params | {"seeds": 1}, overwrite=True)
-    assert Budget.trained == 4
-    assert [path.name for path in folder.iterdir()] == ["mine.txt"]
-
-
 def test_what_a_kill_after_the_end_left_is_cleared_away(compare: Compare, tmp_path: Path) -> None:
     compare(seeds=1, out=tmp_path)
     left = Store(tmp_path).checkpoint("erm", 0)

@@ -45,7 +45,7 @@ rows = ["weighted"]
 
 [data.faces]
 load = {{ n_samples = 400, image_size = 24, random_state = 0 }}
-compare = {{ confounding = 0.9, n_train = 120, n_test = 80, n_boot = 20, control = true }}
+compare = {{ confounding = 0.9, n_train = 120, n_test = 80, n_boot = 20, balanced_baseline = true }}
 
 [data.faces.small]
 compare = {{ max_epochs = 1 }}

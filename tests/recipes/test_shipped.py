@@ -40,7 +40,7 @@ def test_it_can_be_planned_and_made(recipe: Recipe, data: str, scale: str) -> No
 def _check_compare(block: Block) -> None:
     known = inspect.signature(fv.compare).parameters
     assert set(block.compare) <= set(known)
-    assert not (block.compare.get("control") and "confounding" not in block.compare)
+    assert not (block.compare.get("balanced_baseline") and "confounding" not in block.compare)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)

@@ -9,20 +9,20 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
-import numpy as np
 import torch
 from sklearn.utils import Bunch
 
 from fairvision.comparison.backends import MAX_TRIES, Backend
 from fairvision.comparison.checkpoints import checkpoints
 from fairvision.comparison.dispatch import Lost, map_unordered
-from fairvision.comparison.execute import Run, build, execute
 from fairvision.comparison.plan import MethodPlan, Plan, versions
 from fairvision.comparison.progress import Progress
+from fairvision.comparison.run import Run
+from fairvision.comparison.run_method import build, run_method
 from fairvision.comparison.split import split_rows
 from fairvision.comparison.store import Store
 from fairvision.exceptions import DatasetError, FairvisionError, InputError, RunError
-from fairvision.plugins import clean, default_registry, describe
+from fairvision.plugins import clean, describe
 
 __all__ = ["dry_run", "run_all"]
 
@@ -80,7 +80,7 @@ def run_all(
     failures: dict[tuple[str, int], str] = {}
     todo: list[Task] = []
     for method, seed in _in_order(plan, backend):
-        found = store and store.read(method.label, seed, plan.identity(method, seed))
+        found = store and store.read(method.label, seed, plan.request(method, seed))
         if found and found.rows.max(initial=0) < len(data.target):
             runs[method.label, seed] = found
             if store:  # a kill just after the run was stored leaves them
@@ -89,7 +89,11 @@ def run_all(
         else:
             todo.append((method, seed))
     reused = len(runs)
-    keepers = partial(checkpoints, plan, store, checkpoint_every)
+
+    def keepers(method: MethodPlan, seed: int) -> list[Any]:
+        folder = None if store is None else store.checkpoint(method.label, seed)
+        return checkpoints(folder, checkpoint_every, plan.identity(method, seed))
+
     # Closed whatever happens here, which stops the workers that were started.
     with closing(_outcomes(plan, data, todo, backend, progress, keepers)) as outcomes:
         for (method, seed), outcome in outcomes:
@@ -168,8 +172,7 @@ def _work(plan: Plan, data: Bunch, item: tuple[Task, list[Any]]) -> Outcome | Fa
 def _attempt(plan: Plan, data: Bunch, task: Task, callbacks: Sequence[Any]) -> Outcome:
     """Do a run. Return it, or what stopped it, so that the others go on."""
     try:
-        _check_suited(task[0], data)
-        return execute(plan, data, *task, callbacks=callbacks)
+        return run_method(plan, data, *task, callbacks=callbacks)
     except DatasetError:  # an image that cannot be read stops every method alike
         raise
     except Exception as error:
@@ -178,18 +181,3 @@ def _attempt(plan: Plan, data: Bunch, task: Task, callbacks: Sequence[Any]) -> O
 
 def _message(error: Exception) -> str:
     return clean(error) if isinstance(error, FairvisionError) else describe(error)
-
-
-def _check_suited(method: MethodPlan, data: Bunch) -> None:
-    """Compare the data with what the method says it takes, before hours of training."""
-    found = default_registry().find("method", method.name)
-    # Several columns of two values are no more than two groups each: a method that knows no more
-    # takes them one by one, or says at fit that it does not.
-    n_classes, n_groups = len(np.unique(data.target)), data.sensitive_features.nunique().max()
-    for what, n, binary, more in (
-        ("targets", n_classes, "binary", "multiclass"),
-        ("groups", n_groups, "binary", "multiple"),
-    ):
-        taken = getattr(found, what)
-        if (binary if n <= 2 else more) not in taken:
-            raise InputError(f"{method.label} takes {' or '.join(taken)} {what}; there are {n}.")

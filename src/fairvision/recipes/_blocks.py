@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fairvision.comparison import CONTROL
+from fairvision.comparison import BALANCED_BASELINE
 from fairvision.exceptions import InputError
 from fairvision.recipes._read import FigureSpec, Recipe, Row
 
@@ -57,7 +57,7 @@ class Block:
     @property
     def n_runs(self) -> int:
         """Rows times seeds; the balanced baseline counts as a row."""
-        return (len(self.rows) + bool(self.compare.get("control"))) * self.seeds
+        return (len(self.rows) + bool(self.compare.get("balanced_baseline"))) * self.seeds
 
     @property
     def n_steps(self) -> int | None:
@@ -128,7 +128,9 @@ def plan(
                 preset=settings.get("preset"),
                 seeds=int(seeds or settings.get("seeds", 3)),
                 prepare=settings.get("prepare"),
-                figures=_figures(recipe, block["name"], {CONTROL, *(row.label for row in rows)}),
+                figures=_figures(
+                    recipe, block["name"], {BALANCED_BASELINE, *(row.label for row in rows)}
+                ),
                 deviations=(*common.get("deviations", ()), *own.get("deviations", ())),
                 group=block.get("group"),
             )

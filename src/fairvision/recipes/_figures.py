@@ -130,7 +130,7 @@ def draw_figures(result: BlockResult, package: str, out: Path) -> tuple[DrawnFig
 def _draw(spec: FigureSpec, result: BlockResult, package: str, out: Path) -> DrawnFigure:
     block = result.block.name
     path = Path(block) / "figures" / f"{spec.name}.png"
-    runs = [(run.method, run.seed, run.identity) for run in result.comparison.runs]
+    runs = [(run.method, run.seed, run.request) for run in result.comparison.runs]
     text = json.dumps([spec.draw, spec.title, *runs])
     notes = {_RUNS: hashlib.sha256(text.encode()).hexdigest()[:16], "Title": spec.title}
     error = None

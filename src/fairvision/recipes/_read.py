@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fairvision.comparison import CONTROL
+from fairvision.comparison import BALANCED_BASELINE
 from fairvision.exceptions import InputError
 from fairvision.recipes._schema import DATA_KEYS, RECIPE, check, check_keys
 from fairvision.recipes._targets import check_target
@@ -233,7 +233,7 @@ def _figures(
             raise InputError(f"{where}: a name is of a-z, 0-9 and dashes, and of one figure only.")
         check_target(figure["draw"], package, f"{where}: draw")
         _check_known(figure, "blocks", blocks, where)
-        _check_known(figure, "rows", {*labels, CONTROL}, where)
+        _check_known(figure, "rows", {*labels, BALANCED_BASELINE}, where)
         shown = {key: tuple(figure.get(key, ())) for key in ("blocks", "rows")}
         figures[name] = FigureSpec(**{**figure, **shown})
     return tuple(figures.values())

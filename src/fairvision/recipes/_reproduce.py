@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from fairvision.comparison import MIN_SEEDS, Comparison, compare, plan_split, read_data, split_rows
-from fairvision.comparison.plain import dumps
+from fairvision.comparison.serialization import dumps
 from fairvision.comparison.store import Store
 from fairvision.datasets import load
 from fairvision.exceptions import FairvisionError

@@ -11,8 +11,8 @@ from fairvision.exceptions import InputError
 
 #: The parameters of `fairvision.compare` that a recipe may set.
 COMPARE = (
-    "confounding", "counterexamples", "control", "n_train", "n_test", "test_size", "max_epochs",
-    "n_boot",
+    "confounding", "counterexamples", "balanced_baseline", "n_train", "n_test", "test_size",
+    "max_epochs", "n_boot",
 )  # fmt: skip
 
 

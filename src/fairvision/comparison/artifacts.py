@@ -1,4 +1,4 @@
-"""What a report shows of a fitted estimator: made while there is one, kept beside its run.
+"""Artifacts that a report shows of a fitted estimator, stored beside its run.
 
 Everything is plain data; pictures are ``data:`` addresses, small enough for JSON.
 """
@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fairvision.base import take
+from fairvision.base import is_images, take
+from fairvision.comparison.split import take_rows
 from fairvision.metrics import Evaluation
 from fairvision.plugins import Registered, default_registry, describe, resolve
 from fairvision.types import ReportSection
 
-__all__ = ["collect"]
+__all__ = ["collect", "group_words", "worst_cell"]
 
 #: Test rows that sections and the map of features are given: enough to look at, soon done.
 ROWS = 300
@@ -35,7 +36,6 @@ def collect(
     y: NDArray[Any],
     groups: Any,
     y_pred: NDArray[Any],
-    *,
     evaluation: Evaluation,
     classes: Sequence[str],
     seed: int,
@@ -61,14 +61,14 @@ def collect(
         method has no such thing, and an ``error`` where it could not be made.
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(y))[:ROWS])
-    few = take(images, rows), y[rows], groups.iloc[rows]
+    few = (take if is_images(images) else take_rows)(images, rows), y[rows], groups.iloc[rows]
     words = dict(zip(map(str, evaluation.classes), classes, strict=True))
     return {
         "seed": seed,
         "reliability": _reliability(evaluation),
         "embedding": _embedding(estimator, *few, words, seed),
         "worst": _worst(images, y, groups, y_pred, evaluation, words),
-        "sections": [_section(found, estimator, *few) for found in _sections(name)],
+        "sections": [_section(section, estimator, *few) for section in _sections(name)],
     }
 
 
@@ -116,10 +116,10 @@ def _two_dimensions(features: NDArray[np.float64], seed: int) -> NDArray[np.floa
     features = features[:, spread > 0] / spread[spread > 0]
     if features.shape[1] < 2:
         raise ValueError("all test pictures have nearly the same features")
-    near = min(30.0, (len(features) - 1) / 3)
-    # The start by PCA would divide by a spread of its own; the seed alone decides here.
-    how = TSNE(perplexity=near, max_iter=500, init="random", random_state=seed)
-    return np.asarray(how.fit_transform(features), dtype=np.float64)
+    perplexity = min(30.0, (len(features) - 1) / 3)
+    # A start by PCA would divide by a standard deviation that may be 0.
+    tsne = TSNE(perplexity=perplexity, max_iter=500, init="random", random_state=seed)
+    return np.asarray(tsne.fit_transform(features), dtype=np.float64)
 
 
 def _worst(
@@ -135,11 +135,10 @@ def _worst(
     if cell is None:
         return None
     group, code = cell
-    label = evaluation.groups[group]
-    parts = [str(part) for part in (label if isinstance(label, tuple) else (label,))]
+    parts = group_words(evaluation.groups[group])
     mine = (groups.astype(str).to_numpy() == parts).all(1) & (y == evaluation.classes[code])
     wrong = np.flatnonzero(mine & (y_pred != y))
-    shown = wrong[:PICTURES]
+    shown = wrong[:PICTURES] if is_images(images) else wrong[:0]
     return {
         "class": words[str(evaluation.classes[code])],
         "group": _words(parts),
@@ -147,13 +146,20 @@ def _worst(
         "n_wrong": len(wrong),
         "pictures": [
             {"src": picture(image), "predicted": words.get(str(label), str(label))}
-            for image, label in zip(take(images, shown), y_pred[shown], strict=True)
+            for image, label in zip(
+                take(images, shown) if len(shown) else (), y_pred[shown], strict=True
+            )
         ],
     }
 
 
+def group_words(label: Any) -> list[str]:
+    """The values of a group, one a sensitive column."""
+    return [str(value) for value in (label if isinstance(label, tuple) else (label,))]
+
+
 def worst_cell(evaluation: Evaluation) -> tuple[int, int] | None:
-    """Group and class in which the smallest share is predicted right; None if one is empty."""
+    """Group and class with the lowest accuracy; None if a group and class has no rows."""
     n = evaluation.counts.sum(2)
     if not n.all():
         return None
@@ -189,19 +195,19 @@ def _sections(name: str) -> list[Registered[ReportSection]]:
     """The sections that plugins offer for a method."""
     short = name.rpartition(":")[2]
     return [
-        found
-        for found in default_registry().report_sections()
-        if not found.descriptor.methods or {name, short} & set(found.descriptor.methods)
+        section
+        for section in default_registry().report_sections()
+        if not section.descriptor.methods or {name, short} & set(section.descriptor.methods)
     ]
 
 
 def _section(
-    found: Registered[ReportSection], estimator: Any, images: Any, y: NDArray[Any], groups: Any
+    section: Registered[ReportSection], estimator: Any, images: Any, y: NDArray[Any], groups: Any
 ) -> dict[str, Any]:
     """One section's figure, or why there is none."""
-    shown: dict[str, Any] = {"name": found.name, "title": found.descriptor.title}
+    shown: dict[str, Any] = {"name": section.name, "title": section.descriptor.title}
     try:
-        figure = resolve(found)(estimator, images, y, sensitive_features=groups)
+        figure = resolve(section)(estimator, images, y, sensitive_features=groups)
         return shown | {"src": _drawn(figure), "error": None}
     except Exception as error:  # a stranger's picture costs itself only
         return shown | {"src": None, "error": describe(error)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -17,68 +17,19 @@ from sklearn.utils import Bunch
 from threadpoolctl import threadpool_limits
 
 from fairvision.base import accepts, compose, fit_with_groups
-from fairvision.comparison.checkpoints import kept_in, restored_seconds
+from fairvision.comparison.artifacts import collect, group_words, worst_cell
+from fairvision.comparison.checkpoints import add_callbacks, restored_seconds
 from fairvision.comparison.data import class_names
-from fairvision.comparison.evidence import collect, worst_cell
+from fairvision.comparison.estimators import set_up
 from fairvision.comparison.plan import PLAIN_TRAINING, MethodPlan, Plan
-from fairvision.comparison.split import split_rows, validation_rows
+from fairvision.comparison.run import Run
+from fairvision.comparison.split import split_rows, take_rows, validation_rows
 from fairvision.exceptions import InputError
 from fairvision.metrics import Evaluation, calibrated_threshold, evaluate_predictions, leakage
+from fairvision.nn import isolated_rng
 from fairvision.plugins import default_registry, resolve
 
-__all__ = ["Fitted", "Run", "build", "execute", "fit_run"]
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """What one method did with one seed.
-
-    Attributes
-    ----------
-    identity : str
-        Hash of what was asked.
-    method, seed : the label and the seed
-    n_train, n_test : int
-    n_steps : int or None
-        Optimisation steps, where the method counts them.
-    train_seconds : float
-        Of `fit`.
-    evaluation : dict
-        `Evaluation.to_dict`.
-    worst_group : dict or None
-        The class and group in which the smallest share is right; None if some is empty.
-    leakage : dict or None
-        By sensitive attribute, a fresh probe's reading of it from the test features,
-        or a ``note`` why there is none; None for a method without features.
-    history : list of dict
-        Training curves, an entry an epoch.
-    rows, y_true, y_pred : ndarray of shape (n_test,)
-        Row numbers in the data set, classes, predicted classes.
-    y_score : ndarray of shape (n_test,) or (n_test, n_classes), or None
-    threshold : float or None
-        The calibrated one of validation rows, if the data set some aside; else the test
-        rows' own is used.
-    evidence : dict or None
-        What a report shows of the fitted estimator, `fairvision.comparison.evidence`.
-    """
-
-    identity: str
-    method: str
-    seed: int
-    n_train: int
-    n_test: int
-    n_steps: int | None
-    train_seconds: float
-    evaluation: dict[str, Any]
-    worst_group: dict[str, Any] | None
-    leakage: dict[str, Any] | None
-    history: list[dict[str, Any]]
-    rows: NDArray[np.int64]
-    y_true: NDArray[Any]
-    y_pred: NDArray[Any]
-    y_score: NDArray[np.float64] | None
-    threshold: float | None = None
-    evidence: dict[str, Any] | None = None
+__all__ = ["Fitted", "build", "check_suited", "fit_run", "run_method"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,30 +52,45 @@ class Fitted:
 
 
 def build(method: MethodPlan, plan: Plan, seed: int, callbacks: Sequence[Any] = ()) -> Any:
-    """Make the estimator of a method: composed with plain training unless it trains itself."""
-    common = {"max_epochs": plan.max_epochs, "device": plan.device, "random_state": seed}
+    """Make the unfitted estimator of a method, its ERM classifier inside or behind it."""
+    model = None if method.model is None else build(method.model, plan, seed, callbacks)
+    inner = {} if model is None or method.stage == "pre" else {"estimator": model}
+    if method.estimator is not None:
+        made = set_up(method.estimator, plan, seed, callbacks)
+        made = made.set_params(**inner) if inner else made
+    else:
+        common = {"max_epochs": plan.max_epochs, "device": plan.device, "random_state": seed}
+        known = inspect.signature(resolve(default_registry().find("method", method.name)))
+        if inner:  # it has the epochs and callbacks already
+            common.pop("max_epochs")
+            callbacks = ()
+        given = {name: value for name, value in common.items() if name in known.parameters}
+        params = {**given, **inner, **method.params}
+        made = default_registry().make(method.name, method.preset, **params)
+        add_callbacks(made, callbacks)
+    return compose(pre=made, model=model) if method.stage == "pre" else made
 
-    def make(which: MethodPlan, **more: Any) -> Any:
-        known = set(
-            inspect.signature(resolve(default_registry().find("method", which.name))).parameters
-        )
-        if "estimator" in more:  # these are for the net inside, which has them already
-            known -= {"max_epochs", "callbacks"}
-        given = {name: value for name, value in common.items() if name in known}
-        params = {**given, **more, **which.params}
-        made = default_registry().make(which.name, which.preset, **params)
-        if callbacks and "callbacks" in known:
-            made.set_params(callbacks=[*(made.callbacks or ()), *callbacks])
-        if "cache" in known and made.cache is None and (folder := kept_in(callbacks)):
-            made.set_params(cache=folder)  # a generator, say, that is trained before the classifier
-        return made
 
-    if method.model is None:
-        return make(method)
-    model = make(method.model)
-    if method.stage == "pre":
-        return compose(pre=make(method), model=model)
-    return make(method, estimator=model)
+def check_suited(method: MethodPlan, data: Bunch) -> None:
+    """Compare the data with what the method says it takes, before hours of training.
+
+    Raises
+    ------
+    InputError
+        If it takes fewer classes or groups.
+    """
+    if not method.is_registered:
+        return
+    found = default_registry().find("method", method.name)
+    # A method for two groups takes several columns of two values one by one, or fails at fit.
+    n_classes, n_groups = len(np.unique(data.target)), data.sensitive_features.nunique().max()
+    for what, n, binary, more in (
+        ("targets", n_classes, "binary", "multiclass"),
+        ("groups", n_groups, "binary", "multiple"),
+    ):
+        taken = getattr(found, what)
+        if (binary if n <= 2 else more) not in taken:
+            raise InputError(f"{method.label} takes {' or '.join(taken)} {what}; there are {n}.")
 
 
 @cache
@@ -138,18 +104,21 @@ def _warm_up() -> None:
 
 
 @contextmanager
-def _threads(n: int) -> Iterator[None]:
-    """Compute on `n` CPU threads: sums are cut by threads, so their number decides the bits."""
+def _reproducible(n_threads: int, seed: int) -> Iterator[None]:
+    """Limit the CPU threads, which decide the order of sums, and seed the global generators.
+
+    Estimators of others may read the global generators; ours read `random_state` alone.
+    """
     before = torch.get_num_threads()
     try:
-        with threadpool_limits(n):
-            torch.set_num_threads(n)
+        with threadpool_limits(n_threads), isolated_rng(seed):
+            torch.set_num_threads(n_threads)
             yield
     finally:
         torch.set_num_threads(before)
 
 
-def execute(
+def run_method(
     plan: Plan,
     data: Bunch,
     method: MethodPlan,
@@ -159,7 +128,8 @@ def execute(
     clock: Callable[[], float] = time.perf_counter,
 ) -> Run:
     """Fit one method on one seed's training rows and measure it on its test rows."""
-    with _threads(plan.n_threads):
+    check_suited(method, data)
+    with _reproducible(plan.n_threads, seed):
         fitted = fit_run(plan, data, method, seed, callbacks=callbacks, clock=clock)
         return _measure(plan, data, method, seed, fitted)
 
@@ -187,7 +157,7 @@ def fit_run(
         For the nets of the method.
     clock : callable
     """
-    with _threads(plan.n_threads):
+    with _reproducible(plan.n_threads, seed):
         _warm_up()
         train, test = split_rows(data, plan.split, seed, balanced=method.balanced)
         estimator = build(method, plan, seed, callbacks)
@@ -201,23 +171,15 @@ def fit_run(
 
 
 def _take(data: Bunch, rows: Any) -> tuple[Any, Any, Any]:
-    return data.images[rows], data.target[rows], data.sensitive_features.iloc[rows]
+    return take_rows(data.images, rows), data.target[rows], data.sensitive_features.iloc[rows]
 
 
-def _measure(
-    plan: Plan,
-    data: Bunch,
-    method: MethodPlan,
-    seed: int,
-    fitted: Fitted,
-) -> Run:
-    estimator, train, test = fitted.estimator, fitted.train, fitted.test
+def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fitted) -> Run:
+    estimator, test = fitted.estimator, fitted.test
     images, y_true, groups = _take(data, test)
     y_true = np.asarray(y_true)
     y_pred, y_score = _predict(estimator, images, groups, method.groups_at_predict)
     threshold = _threshold(plan, data, method, estimator)
-    # The control's own rows have no bias, so they could not say which way one is amplified.
-    biased = split_rows(data, plan.split, seed)[0] if method.balanced else train
     evaluation = evaluate_predictions(
         y_true,
         y_pred,
@@ -226,42 +188,40 @@ def _measure(
         labels=np.unique(data.target),
         n_boot=plan.n_boot,
         random_state=seed,
-        # Bias amplification takes its directions from the training rows, and groups
-        # that they lack are named.
-        train=(data.target[biased], data.sensitive_features.iloc[biased]),
+        train=_biased_rows(plan, data, method, seed, fitted),
         threshold=threshold,
     )
+    classes, rows = class_names(data), (images, y_true, groups)
     return Run(
-        identity=plan.identity(method, seed),
+        request=plan.request(method, seed),
         method=method.label,
         seed=seed,
-        n_train=len(train),
+        n_train=len(fitted.train),
         n_test=len(test),
         n_steps=_steps(estimator),
         train_seconds=fitted.seconds,
         evaluation=evaluation.to_dict(),
-        worst_group=_worst_group(evaluation, class_names(data)),
-        leakage=_leakage(estimator, images, y_true, groups, plan.n_boot, seed),
+        worst_group=_worst_group(evaluation, classes),
+        leakage=_leakage(estimator, *rows, plan.n_boot, seed),
         history=_history(estimator),
         rows=np.asarray(test, dtype=np.int64),
         y_true=y_true,
         y_pred=y_pred,
         y_score=y_score,
         threshold=threshold,
-        evidence=None
-        if not plan.has_evidence(seed)
-        else collect(
-            method.name,
-            estimator,
-            images,
-            y_true,
-            groups,
-            y_pred,
-            evaluation=evaluation,
-            classes=class_names(data),
-            seed=seed,
-        ),
+        artifacts=collect(method.name, estimator, *rows, y_pred, evaluation, classes, seed)
+        if plan.has_artifacts(seed)
+        else None,
     )
+
+
+def _biased_rows(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fitted) -> Any:
+    """Targets and groups of the biased training rows, the balanced baseline's too.
+
+    Bias amplification takes its directions from them, and groups that they lack are named.
+    """
+    rows = split_rows(data, plan.split, seed)[0] if method.balanced else fitted.train
+    return data.target[rows], data.sensitive_features.iloc[rows]
 
 
 def _threshold(plan: Plan, data: Bunch, method: MethodPlan, estimator: Any) -> float | None:
@@ -297,19 +257,17 @@ def _predict(
 
 
 def _worst_group(evaluation: Evaluation, classes: Sequence[str]) -> dict[str, Any] | None:
-    """The class and group in which the smallest share is predicted right."""
+    """The class and group with the lowest accuracy."""
     cell = worst_cell(evaluation)
     if cell is None:
         return None
     group, code = cell
-    label = evaluation.groups[group]
+    counts = evaluation.counts[group, code]
     return {
         "class": classes[code],
-        "group": [str(part) for part in (label if isinstance(label, tuple) else (label,))],
-        "n": int(evaluation.counts[group, code].sum()),
-        "accuracy": float(
-            evaluation.counts[group, code, code] / evaluation.counts[group, code].sum()
-        ),
+        "group": group_words(evaluation.groups[group]),
+        "n": int(counts.sum()),
+        "accuracy": float(counts[code] / counts.sum()),
     }
 
 
@@ -337,7 +295,7 @@ def _inner(estimator: Any) -> list[Any]:
     chain: list[Any] = []
     while estimator is not None and len(chain) < 20:
         chain.append(estimator)
-        names = ("estimator_", "classifier_", "final_estimator_")
+        names = ("estimator_", "classifier_", "final_estimator_", "_final_estimator")
         estimator = next((getattr(estimator, n) for n in names if hasattr(estimator, n)), None)
     return chain
 
@@ -354,5 +312,6 @@ def _history(estimator: Any) -> list[dict[str, Any]]:
             return [
                 {k: float(v) for k, v in epoch.items() if isinstance(v, (int, float))}
                 for epoch in part.history_
+                if isinstance(epoch, Mapping)
             ]
     return []

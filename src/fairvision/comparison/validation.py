@@ -1,7 +1,7 @@
-"""Whether what was read from a folder has the form of what was written to it.
+"""Validation of a run that was read from disk.
 
-A folder may come from anybody, or from a disk that lost a page: a run that lacks something is
-done again, where it would else end the table that it is put into.
+A folder may come from anybody, or from a damaged disk. An invalid run is done again; it must not
+stop the comparison that reads it.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from fairvision.comparison.execute import Run
+from fairvision.comparison.run import Run
 from fairvision.comparison.summary import group_rates, measures
 
 __all__ = ["check_run"]
 
 
 def check_run(run: Run) -> None:
-    """Look at everything that tables and pages read of a run.
+    """Check everything that tables and pages read of a run.
 
     Raises
     ------
     Exception
-        Of any kind, if it is not what `execute` makes.
+        Of any kind, if the run is not as `run_method` makes it.
     """
+    _need(isinstance(run.request, dict))
     _check_numbers(run)
     _check_rows(run)
     measures(run)

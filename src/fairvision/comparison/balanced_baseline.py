@@ -1,4 +1,4 @@
-"""The control: plain training on as many rows without the bias, tested on the same rows."""
+"""The balanced baseline: ERM on as many rows without the bias, tested on the same rows."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from fairvision.comparison.plan import PLAIN_TRAINING, MethodPlan
 from fairvision.comparison.split import split_rows
 from fairvision.exceptions import DatasetError, InputError
 
-__all__ = ["LABEL", "with_control"]
+__all__ = ["BALANCED_BASELINE", "with_balanced_baseline"]
 
-LABEL = "erm-balanced"
+BALANCED_BASELINE = "erm-balanced"
 
 
-def with_control(
+def with_balanced_baseline(
     methods: tuple[MethodPlan, ...],
     data: Bunch,
     split: Mapping[str, Any],
@@ -25,17 +25,16 @@ def with_control(
     *,
     wanted: bool | None,
 ) -> tuple[tuple[MethodPlan, ...], list[str]]:
-    """Put the control beside plain training.
+    """Put the balanced baseline after the ERM baseline.
 
-    It shows what the data would have given without the bias: no method, but the
-    mark that methods are measured by.
+    It shows the results that data without the bias would give.
 
     Parameters
     ----------
     methods : tuple of MethodPlan
     data, split, seeds : the data, how they are split, the seeds of the splits
     wanted : bool or None
-        None adds it where it is possible, and else says in a note why not.
+        None adds it where that is possible; else a note says why not.
 
     Returns
     -------
@@ -45,9 +44,9 @@ def with_control(
     Raises
     ------
     InputError
-        If it is wanted and cannot be: no bias was asked for, or no plain training.
+        If it is wanted without `confounding`, or without ``erm`` among the methods.
     DatasetError
-        If it is wanted and some cell has too few rows.
+        If it is wanted and a target x group cell has too few rows.
     """
     if wanted is False:
         return methods, []
@@ -55,22 +54,26 @@ def with_control(
     if base is None or split["by"] != "confounding":
         if wanted:
             raise InputError(
-                "control trains erm on rows without the bias: pass confounding, and erm "
+                "balanced_baseline trains erm on rows without the bias: pass confounding, and erm "
                 "among the methods."
             )
         return methods, []
-    if any(method.label == LABEL for method in methods):
-        raise InputError(f"a method is labelled {LABEL!r}, which is the control's label.")
+    if any(method.label == BALANCED_BASELINE for method in methods):
+        raise InputError(
+            f"a method is labelled {BALANCED_BASELINE!r}, the label of the balanced baseline."
+        )
     try:
         for seed in seeds:
             split_rows(data, split, seed, balanced=True)
     except DatasetError as error:
         if wanted:
             raise
-        return methods, [f"No control on balanced rows. {error}"]
-    control = replace(base, label=LABEL, groups_seen="in the choice of rows", balanced=True)
-    place = methods.index(base) + 1
-    return (*methods[:place], control, *methods[place:]), [
-        f"{LABEL} is plain training on as many rows that are balanced over target x group. It "
-        "shows what data without the bias would give."
+        return methods, [f"No balanced baseline. {error}"]
+    balanced = replace(
+        base, label=BALANCED_BASELINE, groups_seen="in the choice of rows", balanced=True
+    )
+    place = [method.label for method in methods].index(base.label) + 1
+    return (*methods[:place], balanced, *methods[place:]), [
+        f"{BALANCED_BASELINE} is plain training on as many rows that are balanced over target x "
+        "group. It shows what data without the bias would give."
     ]

@@ -13,7 +13,7 @@ from sklearn.utils import Bunch
 
 from fairvision.cli import main
 from fairvision.comparison import Comparison
-from fairvision.comparison.control import with_control
+from fairvision.comparison.balanced_baseline import with_balanced_baseline
 from fairvision.comparison.split import split_rows
 from fairvision.datasets import subset
 from fairvision.exceptions import DatasetError, InputError
@@ -30,7 +30,9 @@ def cells(data: Bunch) -> Any:
 
 
 def test_as_many_rows_without_the_bias(compare: Compare, faces: Bunch) -> None:
-    found = compare({"slow": ("erm", {"lr": 1e-4}), "jlu": "erm"}, control=True, baseline="slow")
+    found = compare(
+        {"slow": ("erm", {"lr": 1e-4}), "jlu": "erm"}, balanced_baseline=True, baseline="slow"
+    )
     assert [method.label for method in found.plan.methods] == ["slow", "erm-balanced", "jlu"]
     by = {(run.method, run.seed): run for run in found.runs}
     for seed in (0, 1):
@@ -46,8 +48,8 @@ def test_as_many_rows_without_the_bias(compare: Compare, faces: Bunch) -> None:
 
 
 def test_amplified_is_the_bias_of_the_biased_rows(compare: Compare, faces: Bunch) -> None:
-    """The control's own rows have none, and every value would be 0."""
-    found = compare("erm", control=True, seeds=1, max_epochs=6)
+    """The balanced baseline's own rows have none, and every value would be 0."""
+    found = compare("erm", balanced_baseline=True, seeds=1, max_epochs=6)
     run, (biased, _) = found.runs[1], split_rows(faces, found.plan.split, 0)
     expected = evaluate_predictions(
         run.y_true,
@@ -64,10 +66,13 @@ def test_amplified_is_the_bias_of_the_biased_rows(compare: Compare, faces: Bunch
 def test_it_comes_with_everything_and_else_if_asked_for(
     compare: Compare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fairvision.comparison.plan._named", lambda _: {"erm": ("erm", {})})
+    monkeypatch.setattr("fairvision.comparison.methods._pairs", lambda _: [("erm", "erm")])
     labels = [method.label for method in compare("all", seeds=1).plan.methods]
     assert labels == ["erm", "erm-balanced"]
-    for more in ({"control": False}, {"confounding": None, "n_train": None, "n_test": None}):
+    for more in (
+        {"balanced_baseline": False},
+        {"confounding": None, "n_train": None, "n_test": None},
+    ):
         assert len(compare("all", seeds=1, **more).plan.methods) == 1
     assert len(compare("erm", seeds=1).plan.methods) == 1
 
@@ -80,27 +85,29 @@ def test_too_few_balanced_rows(compare: Compare, faces: Bunch, tmp_path: Path) -
     kept = np.setdiff1d(np.arange(len(cell)), np.flatnonzero(cell == rare)[35:])
     few = subset(faces, kept)
     with pytest.raises(DatasetError, match="Too few rows"):
-        compare("erm", few, control=True, out=tmp_path / "out")
+        compare("erm", few, balanced_baseline=True, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
     plan = compare("erm", few, seeds=1).plan
-    methods, notes = with_control(plan.methods, few, plan.split, (0,), wanted=None)
+    methods, notes = with_balanced_baseline(plan.methods, few, plan.split, (0,), wanted=None)
     assert methods == plan.methods
-    assert notes[0].startswith("No control on balanced rows. Too few rows")
+    assert notes[0].startswith("No balanced baseline. Too few rows")
 
 
 def test_it_needs_a_bias_and_plain_training(compare: Compare) -> None:
     with pytest.raises(InputError, match="pass confounding, and erm among the methods"):
-        compare("erm", control=True, confounding=None, n_train=None, n_test=None)
-    with pytest.raises(InputError, match="control's label"):
-        compare({"erm": "erm", "erm-balanced": "erm"}, control=True)
+        compare("erm", balanced_baseline=True, confounding=None, n_train=None, n_test=None)
+    with pytest.raises(InputError, match="label of the balanced baseline"):
+        compare({"erm": "erm", "erm-balanced": "erm"}, balanced_baseline=True)
 
 
 def test_the_command_that_is_printed_does_it_again(
     tmp_path: Path, faces_params: dict[str, Any], compare: Compare
 ) -> None:
-    found = compare("erm", "faces", dataset_params=faces_params, control=True, out=tmp_path / "a")
-    words = shlex.split(found.facts()["command"])
-    assert "--control" in words
+    found = compare(
+        "erm", "faces", dataset_params=faces_params, balanced_baseline=True, out=tmp_path / "a"
+    )
+    words = shlex.split(found.report_data()["command"])
+    assert "--balanced-baseline" in words
     assert words[words.index("--methods") + 1] == "erm"
     assert (
         main([*words[1:], "--out", str(tmp_path / "b"), "--quiet"], standalone_mode=False) is None

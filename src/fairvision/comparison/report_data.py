@@ -1,4 +1,4 @@
-"""All that a report says of a comparison, as plain data: the same from memory and from a folder."""
+"""The data of a report, as plain data: the same from memory and from a folder."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from pathlib import Path
 from typing import Any, cast
 
 from fairvision.comparison.command import command
-from fairvision.comparison.execute import Run
 from fairvision.comparison.plan import MethodPlan
+from fairvision.comparison.run import Run
 from fairvision.comparison.store import Store
 from fairvision.comparison.summary import Triple, group_rates, interval
 from fairvision.exceptions import PluginError, RunError
 from fairvision.plugins import RegisteredMethod, default_registry, describe
 
-__all__ = ["facts", "method_facts", "read_facts"]
+__all__ = ["describe_methods", "read_report_data", "report_data"]
 
 
-def method_facts(methods: Iterable[MethodPlan]) -> dict[str, dict[str, Any]]:
-    """What each method of a comparison is and where it was published, by its label."""
+def describe_methods(methods: Iterable[MethodPlan]) -> dict[str, dict[str, Any]]:
+    """Summary, reference and needs of each method, by its label."""
     return {method.label: _method(method) for method in methods}
 
 
 def _method(method: MethodPlan) -> dict[str, Any]:
     try:
         found = cast(RegisteredMethod, default_registry().find("method", method.name))
-    except PluginError:  # no longer installed: the numbers stand, who made them is not known
+    except PluginError:  # no longer installed, or an estimator that was passed
         return {"summary": "", "reference": None, "needs": None}
     reference = found.reference
     return {
@@ -36,7 +36,7 @@ def _method(method: MethodPlan) -> dict[str, Any]:
     }
 
 
-def facts(summary: Mapping[str, Any], runs: Iterable[Run]) -> dict[str, Any]:
+def report_data(summary: Mapping[str, Any], runs: Iterable[Run]) -> dict[str, Any]:
     """Set a comparison's `to_dict` and its runs side by side.
 
     Parameters
@@ -58,12 +58,12 @@ def facts(summary: Mapping[str, Any], runs: Iterable[Run]) -> dict[str, Any]:
             for run in runs
         ],
         "by_group": _by_group(runs),
-        "evidence": {run.method: run.evidence for run in runs if run.evidence},
+        "artifacts": {run.method: run.artifacts for run in runs if run.artifacts},
         "command": command(summary["plan"]),
     }
 
 
-def read_facts(folder: str | Path) -> dict[str, Any]:
+def read_report_data(folder: str | Path) -> dict[str, Any]:
     """The same of a comparison's folder.
 
     Raises
@@ -74,9 +74,9 @@ def read_facts(folder: str | Path) -> dict[str, Any]:
     store = Store(folder)
     summary = store.summary()
     try:
-        found = (store.find(str(row["method"]), int(row["seed"])) for row in summary["results"])
-        return {**facts(summary, [run for run in found if run]), "folder": str(folder)}
-    except Exception as error:  # whatever a strange file leads to is the file's fault
+        runs = (store.find(str(row["method"]), int(row["seed"])) for row in summary["results"])
+        return {**report_data(summary, [run for run in runs if run]), "folder": str(folder)}
+    except Exception as error:  # the files may hold anything
         raise RunError(
             f"{folder} holds what no comparison wrote ({describe(error)}). Run the same "
             "`fairvision compare` once more."
