@@ -79,7 +79,7 @@ def test_what_a_worker_cannot_read_is_no_death() -> None:
     ("params", "words"),
     [
         ({"n_jobs": 0}, "n_jobs is 0; pass 1 or more"),
-        ({"backend": "spark"}, "backend is 'spark'; pass one of loky, dask, ray"),
+        ({"name": "spark"}, "backend is 'spark'; pass one of loky, dask, ray"),
         ({"address": "host:1"}, "address is 'host:1', but 'loky' works on this machine only"),
         ({"executor": map}, "executor is a type. Pass a concurrent.futures.Executor"),
         ({"executor": ThreadPoolExecutor(1)}, "share their random generators"),
@@ -95,7 +95,7 @@ def test_backends_that_cannot_be_used(params: Any, words: str) -> None:
 def test_a_missing_extra_is_named(extra: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError, match=rf"needs {module}.*'fairvision\[{extra}\]'"):
-        Backend(backend=extra)
+        Backend(name=extra)
 
 
 @pytest.mark.parametrize("backend", BACKENDS[1:])
