@@ -6,7 +6,6 @@ import os
 import zlib
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
