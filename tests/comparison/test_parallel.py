@@ -19,7 +19,8 @@ from joblib.externals.loky import get_reusable_executor
 
 from fairvision.comparison import Comparison
 from fairvision.comparison.backends import Backend
-from fairvision.comparison.plan import Plan, plan_methods
+from fairvision.comparison.methods import plan_methods
+from fairvision.comparison.plan import Plan
 from fairvision.comparison.scheduler import _in_order
 
 Compare = Callable[..., Comparison]

@@ -131,7 +131,7 @@ def _draw(spec: FigureSpec, result: BlockResult, package: str, out: Path) -> Dra
     block = result.block.name
     path = Path(block) / "figures" / f"{spec.name}.png"
     runs = [(run.method, run.seed, run.request) for run in result.comparison.runs]
-    text = json.dumps([spec.draw, spec.title, *runs])
+    text = json.dumps([spec.draw, spec.title, *runs], sort_keys=True)
     notes = {_RUNS: hashlib.sha256(text.encode()).hexdigest()[:16], "Title": spec.title}
     error = None
     if read_note(out / path, _RUNS) != notes[_RUNS]:
