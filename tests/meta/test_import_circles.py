@@ -9,14 +9,6 @@ from pathlib import Path
 
 import pytest
 
-#: Rooms whose circles another change removes; each entry goes with its circle.
-EXCEPTIONS: dict[str, set[str]] = {
-    "fairvision.metrics.adapters": {"fairvision.metrics.evaluation"},
-    "fairvision.metrics.display": {"fairvision.metrics.evaluation"},
-    "fairvision.nn.captured": {"fairvision.nn.net"},
-    "fairvision.nn.checkpoint": {"fairvision.nn.net"},
-}
-
 
 def module_name(path: Path, top: Path) -> str:
     parts = path.relative_to(top).with_suffix("").parts
@@ -46,22 +38,10 @@ def graph(top: Path) -> dict[str, set[str]]:
 def test_no_circles(root: Path) -> None:
     edges = graph(root / "src")
     assert len(edges) > 100
-    without = {name: uses - EXCEPTIONS.get(name, set()) for name, uses in edges.items()}
     try:
-        TopologicalSorter(without).prepare()
+        TopologicalSorter(edges).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(reversed(error.args[1])))
-
-
-def test_no_exception_outlives_its_circle(root: Path) -> None:
-    edges = graph(root / "src")
-    stale = [
-        f"{name} -> {other}"
-        for name, others in EXCEPTIONS.items()
-        for other in others
-        if other not in edges.get(name, set())
-    ]
-    assert stale == []
 
 
 def test_a_circle_is_found(tmp_path: Path) -> None:

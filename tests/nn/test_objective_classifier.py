@@ -41,7 +41,7 @@ def test_the_signature_names_every_parameter_of_both() -> None:
     model = WeightedClassifier("mlp", factor=2.0, lr=0.1)
     assert model.get_params()["factor"] == 2.0
     assert clone(model).set_params(factor=3.0).make_objective().factor == 3.0
-    with pytest.raises(TypeError, match="unexpected keyword argument .facto"):
+    with pytest.raises(TypeError, match="unexpected keyword argument"):
         WeightedClassifier(facto=1.0)
 
 
@@ -50,7 +50,7 @@ def test_a_parameter_of_both_is_refused_when_the_class_is_made() -> None:
         def __init__(self, lr: float = 1.0) -> None:
             self.lr = lr
 
-    with pytest.raises(TypeError, match="both have the parameter.s. lr. Rename"):
+    with pytest.raises(TypeError, match=r"both have the parameter\(s\) lr\. Rename"):
         type("ClashingClassifier", (ObjectiveClassifier,), {"objective_class": Clashing})
 
 

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import train_test_split
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
+from fairvision.base import check_images, is_images
 from fairvision.exceptions import InputError
 from fairvision.nn.net import OPTIMIZERS
 from fairvision.nn.rows import Rows
@@ -20,6 +21,7 @@ from fairvision.nn.rows import Rows
 __all__ = [
     "check_parameters",
     "check_shape",
+    "check_training_data",
     "check_weights",
     "encode",
     "hold_out",
@@ -126,6 +128,23 @@ def encode(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
             "Check the target column, or the part of the data that you selected."
         )
     return classes, codes.astype(np.int64)
+
+
+def check_training_data(estimator: Any, X: Any, y: ArrayLike) -> tuple[Any, NDArray[np.int64]]:
+    """Check X and y; set `classes_` and the input's shape; return X and class codes."""
+    if is_images(X):
+        X = check_images(X)
+        y = np.asarray(column_or_1d(y, warn=True))
+        if len(y) != len(X):
+            raise InputError(f"y has {len(y)} rows, X has {len(X)}. Pass one label per image.")
+        estimator.n_features_in_ = int(X.shape[1])
+        if hasattr(estimator, "feature_names_in_"):
+            del estimator.feature_names_in_
+    else:
+        X, y = validate_data(estimator, X, y, dtype=np.float64)
+    estimator.classes_, codes = encode(y)
+    estimator.input_shape_ = tuple(int(size) for size in X.shape[1:])
+    return X, codes
 
 
 def check_weights(sample_weight: ArrayLike, codes: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,43 +16,32 @@ from sklearn.base import (
     TransformerMixin,
     clone,
 )
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from fairvision.base import (
     all_or_nothing,
     check_groups,
     check_images,
-    fitted_attributes,
-    is_images,
-    take,
 )
 from fairvision.exceptions import InputError
-from fairvision.nn.acceleration import accelerated
-from fairvision.nn.backbones import Backbone, Unfetched, build_classifier
+from fairvision.nn.backbones import Backbone, build_classifier
 from fairvision.nn.checks import (
     check_parameters,
-    check_shape,
+    check_training_data,
     check_weights,
-    encode,
-    hold_out,
-    training_rows,
 )
 from fairvision.nn.device import choose_device
 from fairvision.nn.distributed import (
     check_accelerator,
-    check_same_rows,
-    precision_of,
-    process_group_of,
 )
 from fairvision.nn.export import Probabilities
 from fairvision.nn.modules import with_features
-from fairvision.nn.net import inference_size, make_net
 from fairvision.nn.objective import Objective, TrainingContext
-from fairvision.nn.prefetch import prefetch
-from fairvision.nn.randomness import RandomState, as_seed, isolated_rng
-from fairvision.nn.rows import Rows, Transform, scale
-from fairvision.nn.state import check_structure, get_tensors, put_tensors
+from fairvision.nn.randomness import RandomState
+from fairvision.nn.rows import Transform
+from fairvision.nn.storage import get_state, set_state
+from fairvision.nn.training import apply_module, train
 
 __all__ = ["TorchClassifier"]
 
@@ -218,8 +206,7 @@ class TorchClassifier(
         Raises
         ------
         InputError
-            Naming what does not fit, before anything runs. An estimator that was
-            fitted before is left as it was.
+            Before anything runs. An estimator that was fitted before is left as it was.
         """
         return self.fit_objective(
             self.make_objective(),
@@ -250,9 +237,7 @@ class TorchClassifier(
         sensitive_features: Any = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
-        """Train with an objective that holds data of its own, from `make_objective`.
-
-        For classifiers whose `fit` takes more than images, labels and groups.
+        """Train with an objective from `make_objective` that was given further data.
 
         Parameters
         ----------
@@ -265,50 +250,30 @@ class TorchClassifier(
         -------
         self
         """
-        X, codes = self._check_training_data(X, y)
-        groups = check_groups(
-            sensitive_features,
-            len(codes),
-            required_by=type(self).__name__ if objective.needs_groups else None,
-            min_groups=2 if objective.needs_groups else 1,
+        X, codes = check_training_data(self, X, y)
+        name = type(self).__name__ if objective.needs_groups else None
+        self.groups_ = check_groups(
+            sensitive_features, len(codes), required_by=name, min_groups=2 if name else 1
         )
         check_parameters(self)
         check_accelerator(self.accelerator, self.device)
-        self.groups_ = groups
-        context = self._context()
+        context = self._context(self._device())
         objective.check(context)
-        weights = None
-        if sample_weight is not None:
-            weights = check_weights(sample_weight, codes)
-            self.groups_ = None if groups is None else groups[np.flatnonzero(weights)]
-        group_codes = None if groups is None else groups.codes
-        return self._train(objective, context, (X, codes, group_codes, weights))
+        weights = None if sample_weight is None else check_weights(sample_weight, codes)
+        group_codes = None if self.groups_ is None else self.groups_.codes
+        if self.groups_ is not None and weights is not None:
+            self.groups_ = self.groups_[np.flatnonzero(weights)]
+        net, attributes = train(self, objective, context, (X, codes, group_codes, weights))
+        self.net_, self.module_, self.history_ = net, net.module_.eval(), net.history
+        self.n_steps_ = sum(self.history_[:, "train_batch_count"]) if len(net.history) else 0
+        for name, value in attributes.items():
+            setattr(self, name, value)
+        return self
 
-    def _check_training_data(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray[np.int64]]:
-        """Check X and y; set `classes_` and the input's shape; return X and class codes."""
-        if is_images(X):
-            X = check_images(X)
-            y = np.asarray(column_or_1d(y, warn=True))
-            if len(y) != len(X):
-                raise InputError(f"y has {len(y)} rows, X has {len(X)}. Pass one label per image.")
-            self.n_features_in_ = int(X.shape[1])
-            if hasattr(self, "feature_names_in_"):
-                del self.feature_names_in_
-        else:
-            X, y = validate_data(self, X, y, dtype=np.float64)
-        self.classes_, codes = encode(y)
-        self.input_shape_ = tuple(int(size) for size in X.shape[1:])
-        return X, codes
-
-    def _context(self) -> TrainingContext:
-        return TrainingContext(
-            self.input_shape_,
-            self.classes_,
-            getattr(self, "groups_", None),
-            self._device(),
-            self._dtype,
-            self.get_params(deep=False),
-        )
+    def _context(self, device: torch.device) -> TrainingContext:
+        groups, params = getattr(self, "groups_", None), self.get_params(deep=False)
+        shape = self.input_shape_
+        return TrainingContext(shape, self.classes_, groups, device, self._dtype, params)
 
     def _build(self, weights: Any) -> nn.Module:
         """A new classifier from the backbone, on the CPU."""
@@ -316,35 +281,6 @@ class TorchClassifier(
         if isinstance(backbone, str) and backbone == "small-cnn" and len(self.input_shape_) == 1:
             backbone = "mlp"
         return build_classifier(backbone, weights, self.input_shape_, len(self.classes_))
-
-    def _train(self, objective: Objective, context: TrainingContext, columns: Any) -> Self:
-        group, device = process_group_of(self.accelerator), context.device
-        rows, all_rows = (
-            training_rows(*columns, dtype=self._dtype),
-            Rows(*columns, dtype=self._dtype),
-        )
-        check_same_rows(group, rows)
-        all_rows.process_group = rows.process_group = group
-        seed = group.broadcast(as_seed(self.random_state))
-        with isolated_rng(seed, device):
-            module = objective.make_module(partial(self._build, self.weights), context)
-            net = make_net(self, module.to(device, self._dtype), objective, context)
-            held_out = None
-            if self.validation_fraction:
-                rows, held_out = hold_out(rows, self.validation_fraction, seed)
-            precision = precision_of(self.accelerator, self.amp)
-            with (
-                accelerated(module, compile=self.compile, precision=precision),
-                group.gathered_outputs(module),
-            ):
-                net.train(rows, held_out, context)
-            with group.gathered_outputs(module):
-                attributes = objective.fitted_attributes(module, all_rows)
-        self.net_, self.module_, self.history_ = net, net.module_.eval(), net.history
-        self.n_steps_ = sum(self.history_[:, "train_batch_count"]) if len(net.history) else 0
-        for name, value in attributes.items():
-            setattr(self, name, value)
-        return self
 
     def _device(self) -> torch.device:
         if self.accelerator is not None:
@@ -410,46 +346,16 @@ class TorchClassifier(
 
     def __fairvision_getstate__(self) -> dict[str, Any]:
         """What was learned, the module as its tensors; the skorch net is left out."""
-        state = fitted_attributes(self)
-        state.pop("net_", None)
-        if "module_" in state:
-            state["module_"] = get_tensors(self.module_)
-        return state
+        return get_state(self)
 
     def __fairvision_setstate__(self, state: Mapping[str, Any]) -> None:
         """Build the module again, fetching nothing, and give it its tensors."""
-        for name in state.keys() - {"module_"}:
-            setattr(self, name, state[name])
-        if "module_" not in state:
-            return
-        module = self._module_again(state["module_"])
-        put_tensors(module, state["module_"])
-        try:
-            device = self._device()
-        except InputError:  # it was saved on another machine
-            device = torch.device("cpu")
-        self.module_ = module.to(device).eval()
+        set_state(self, state)
 
     def __fairvision_module__(self) -> nn.Module:
         """Images to probabilities, for `as_module`."""
         check_is_fitted(self)
         return Probabilities(self.module_)
-
-    def _module_again(self, tensors: Mapping[str, Tensor]) -> nn.Module:
-        """A module of the structure that `module_` has, with weights of its own."""
-        if not hasattr(self, "history_"):  # by `from_module`
-            return copy.deepcopy(with_features(self.backbone))  # type: ignore[arg-type]
-        check_shape(self.input_shape_)
-        objective, context = self.make_objective(), self._context()
-        objective.check(context)
-        weights = None if self.weights is None else Unfetched(self.weights)
-
-        def make() -> nn.Module:
-            return objective.make_module(partial(self._build, weights), context)
-
-        with isolated_rng(0):
-            check_structure(make, self.input_shape_, tensors)
-            return make()
 
     # -- use ----------------------------------------------------------------------
 
@@ -460,8 +366,7 @@ class TorchClassifier(
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The likeliest class, shape (n_samples,)."""
-        probabilities = self.predict_proba(X)
-        return self.classes_[probabilities.argmax(1)]
+        return self.classes_[self.predict_proba(X).argmax(1)]
 
     def transform(self, X: Any) -> NDArray[Any]:
         """The learned features: what enters the head, shape (n_samples, n_features)."""
@@ -487,17 +392,7 @@ class TorchClassifier(
         """
         check_is_fitted(self)
         X = self._check_input(X)
-        weight = next(self.module_.parameters())
-        size = inference_size(self.batch_size, weight.device)
-        outputs = []
-        self.module_.eval()
-        with torch.inference_mode():
-            # By index, which copies: a module may work in place, and X is not ours.
-            parts = np.array_split(np.arange(len(X)), range(size, len(X), size))
-            for batch in prefetch(partial(take, X), parts, X):
-                images = scale(batch, weight.device, weight.dtype)
-                outputs.append(function(images).cpu().numpy())
-        return np.concatenate(outputs)
+        return apply_module(self.module_, function, X, self.batch_size)
 
     def _check_input(self, X: Any) -> Any:
         shape = getattr(self, "input_shape_", None)
