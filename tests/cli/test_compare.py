@@ -345,7 +345,7 @@ def test_an_estimator_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ("my_models:make", "write NAME=PACKAGE.MODULE:FACTORY"),
         ("mine=my_models:mkae", "my_models:mkae cannot be imported"),
         ("mine=my_models:fail", "my_models:fail() fails: ZeroDivisionError: by zero"),
-        ("mine=os:getcwd", "methods['mine'] is '/"),
+        ("mine=builtins:int", "methods['mine'] is 0, which has no fit"),
     ):
         result = run(*FACES, "--methods", "erm", "--method", entry)
         assert (result.exit_code, message in words(result)) == (2, True), result.output

@@ -231,7 +231,7 @@ def test_a_method_that_cannot_be_kept_is_trained_without(
 
 
 def test_bad_input(compare: Compare, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="checkpoint_every is 5, and there is no folder"):
+    with pytest.raises(InputError, match="checkpoint_every is 5, but checkpoints need a folder"):
         compare(checkpoint_every=5)
     with pytest.raises(InputError, match="checkpoint_every is 0; pass epochs"):
         compare(checkpoint_every=0, out=tmp_path / "out")

@@ -16,7 +16,8 @@ import torch
 from joblib.externals.loky import get_reusable_executor
 
 from fairvision.comparison import Comparison
-from fairvision.comparison.plan import Plan, plan_methods
+from fairvision.comparison.methods import plan_methods
+from fairvision.comparison.plan import Plan
 from fairvision.comparison.running import _in_order
 from fairvision.comparison.where import Where
 

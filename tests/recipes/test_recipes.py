@@ -262,7 +262,7 @@ def test_the_command_hands_on_who_does_the_runs() -> None:
             main(["reproduce", "jlu-age", "--seeds", "1", *words], standalone_mode=False)
         return caught.value.message
 
-    assert "there is no folder to keep them" in said("--checkpoint-every", "2")
+    assert "checkpoints need a folder" in said("--checkpoint-every", "2")
     assert "'loky' works on this machine only" in said("--address", "tcp://127.0.0.1:1")
     assert "n_jobs is 0" in said("--jobs", "0")
 

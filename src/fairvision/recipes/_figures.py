@@ -148,6 +148,6 @@ def _draw(drawing: Drawing, shown: Shown, package: str, out: Path) -> Drawn:
 
 def _of_runs(drawing: Drawing, comparison: Comparison) -> str:
     """A hash of the runs that a figure shows."""
-    runs: Iterable[Any] = ((run.method, run.seed, run.identity) for run in comparison.runs)
-    text = json.dumps([drawing.draw, drawing.title, *runs])
+    runs: Iterable[Any] = ((run.method, run.seed, run.request) for run in comparison.runs)
+    text = json.dumps([drawing.draw, drawing.title, *runs], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
