@@ -293,8 +293,6 @@ class TorchClassifier(
         shape = getattr(self, "input_shape_", None)
         return torch.float64 if shape is not None and len(shape) == 1 else torch.float32
 
-    # -- models trained elsewhere -------------------------------------------------
-
     @classmethod
     def from_module(
         cls,
@@ -342,8 +340,6 @@ class TorchClassifier(
             model.n_features_in_ = int(input_shape[0])
         return model
 
-    # -- saving -------------------------------------------------------------------
-
     def __fairvision_getstate__(self) -> dict[str, Any]:
         """What was learned, the module as its tensors; the skorch net is left out."""
         return get_state(self)
@@ -356,8 +352,6 @@ class TorchClassifier(
         """Images to probabilities, for `as_module`."""
         check_is_fitted(self)
         return Probabilities(self.module_)
-
-    # -- use ----------------------------------------------------------------------
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probability of each class, float64 of shape (n_samples, n_classes)."""
