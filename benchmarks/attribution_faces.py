@@ -62,7 +62,7 @@ def measure(model: Any, data: Bunch, rows: np.ndarray) -> dict[str, float]:
 def splits(faces: Bunch, confounder: str, seed: int, n_train: int) -> tuple[Bunch, Bunch]:
     """The biased rows and, as `balanced`, the control's; `valid` are among neither."""
     how = {
-        "target": TARGETS[confounder], "confounder": confounder, "rate": 2 / 3,
+        "target": TARGETS[confounder], "confounder": confounder, "confounding": 2 / 3,
         "counterexamples": 0.0, "n_train": n_train, "n_test": 2000, "random_state": seed,
     }  # fmt: skip
     data, control = biased_split(faces, **how), biased_split(faces, balanced=True, **how)

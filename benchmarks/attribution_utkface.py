@@ -69,7 +69,7 @@ def draw(images: np.ndarray, regions: RegionClassifier, path: str) -> None:
 
 def run(photos: Bunch, images: np.ndarray, seed: int, epochs: int) -> list[dict[str, Any]]:
     how = {
-        "target": "old", "confounder": "gender", "rate": 2 / 3, "counterexamples": 0.0,
+        "target": "old", "confounder": "gender", "confounding": 2 / 3, "counterexamples": 0.0,
         "n_train": 1200, "n_test": 800, "random_state": seed,
     }  # fmt: skip
     data, control = biased_split(photos, **how), biased_split(photos, balanced=True, **how)

@@ -78,7 +78,7 @@ def work(root: Path, n: int, n_train: int, size: int) -> None:
     before, start = peak(), time.perf_counter()
     data = load_folder(root, table(n), target="class", sensitive="group", image_size=size)
     split = biased_split(
-        data, confounder="group", rate=0.9, n_train=n_train, n_test=400, random_state=0
+        data, confounder="group", confounding=0.9, n_train=n_train, n_test=400, random_state=0
     )
     read = time.perf_counter() - start
     train = subset(data, split.train)

@@ -17,8 +17,8 @@ import torch
 
 from fairvision.nn import TorchClassifier
 from fairvision_intra._algorithm import perturbed
+from fairvision_intra._bounded_performance import BoundedPerformance
 from fairvision_intra._forward import Forward, layers_of
-from fairvision_intra._objective import Objective
 
 
 def rows(n: int) -> tuple[np.ndarray, ...]:
@@ -28,7 +28,7 @@ def rows(n: int) -> tuple[np.ndarray, ...]:
     return np.clip(score, 0, 1), y, g
 
 
-def double_loop(objective: Objective, scores: np.ndarray) -> list[float]:
+def double_loop(objective: BoundedPerformance, scores: np.ndarray) -> list[float]:
     y, g, found = objective.targets, objective.groups, []
     for threshold in objective.thresholds:
         selected, phi, possible = scores > threshold, 0.0, False
@@ -59,9 +59,11 @@ def seconds(run: Callable[[], object], clock: Callable[[], float]) -> float:
 
 def search() -> None:
     scores, y, g = rows(16_000)
-    objective = Objective(y, g, rng=np.random.default_rng(0))
-    found = objective.search(scores)
-    best = min(seconds(lambda: objective.search(scores), time.perf_counter) for _ in range(30))
+    objective = BoundedPerformance(y, g, rng=np.random.default_rng(0))
+    found = objective.best_threshold(scores)
+    best = min(
+        seconds(lambda: objective.best_threshold(scores), time.perf_counter) for _ in range(30)
+    )
     started = time.perf_counter()
     phi = double_loop(objective, scores)
     loop = time.perf_counter() - started
@@ -75,11 +77,11 @@ def trials(n_trials: int = 101, n: int = 4096) -> None:
     y, g = rng.integers(0, 2, n), rng.integers(0, 2, n)
     net = TorchClassifier(max_epochs=1, random_state=0).fit(images[:64], y[:64])
     forward = Forward(net.module_, images)
-    objective = Objective(y, g, rng=rng)
+    objective = BoundedPerformance(y, g, rng=rng)
     weights, generator = forward.weights(), torch.Generator().manual_seed(0)
 
     def trial() -> None:
-        objective.search(forward.scores(perturbed(weights, 0.1, generator)))
+        objective.best_threshold(forward.scores(perturbed(weights, 0.1, generator)))
 
     trial(), net.predict_proba(images)
     plain, ours = [], []
@@ -95,7 +97,7 @@ def trials(n_trials: int = 101, n: int = 4096) -> None:
     scores = forward.scores()
     for what, run in (
         ("drawing the weights", lambda: perturbed(weights, 0.1, generator)),
-        ("the threshold search", lambda: objective.search(scores)),
+        ("the threshold search", lambda: objective.best_threshold(scores)),
     ):
         taken = np.median([seconds(run, time.process_time) for _ in range(30)])
         print(f"  {what}: {taken * 1e3:.2f} ms, {taken / np.median(plain):.2%} of a plain pass")

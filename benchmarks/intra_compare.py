@@ -3,7 +3,7 @@
 ``python benchmarks/intra_compare.py --data faces --seeds 5``; for photographs
 ``--data utkface --target old --protected gender --root FOLDER`` (or FAIRVISION_UTKFACE).
 
-A net is trained on rows where the protected group goes with the target at `--rate`. Every
+A net is trained on rows where the protected group goes with the target at `--confounding`. Every
 method then sees the same validation rows, none of them among the net's, with their groups:
 "balanced" over the four cells, or "skewed" as the training rows are. The test rows are
 balanced over the cells. Reported on the test rows: |AOD| (average odds difference) and
@@ -178,7 +178,7 @@ def prepare(seed: int, args: argparse.Namespace) -> tuple[Any, Any, TorchClassif
         data,
         target=args.target,
         confounder=args.protected,
-        rate=args.rate,
+        confounding=args.confounding,
         n_train=args.n_train,
         n_test=args.n_test,
         random_state=seed,
@@ -190,7 +190,7 @@ def prepare(seed: int, args: argparse.Namespace) -> tuple[Any, Any, TorchClassif
 def run(seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     data, split, net = prepare(seed, args)
     rows, test = [], split.test
-    for kind, share in (("balanced", 0.5), ("skewed", args.rate)):
+    for kind, share in (("balanced", 0.5), ("skewed", args.confounding)):
         val = validation_rows(data, split, args.n_val, share, seed)
         X_val, X_test = np.asarray(data.images[val]), np.asarray(data.images[test])
         case = SimpleNamespace(
@@ -265,7 +265,7 @@ def main() -> None:
     parser.add_argument("--root", default=os.environ.get("FAIRVISION_UTKFACE"))
     parser.add_argument("--target", default="smiling")
     parser.add_argument("--protected", default="skin_group")
-    parser.add_argument("--rate", type=float, default=0.95)
+    parser.add_argument("--confounding", type=float, default=0.95)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=10)

@@ -22,8 +22,8 @@ import torch
 from fairvision.datasets import biased_split, load
 from fairvision.nn import TorchClassifier
 from fairvision_intra._algorithm import Subspace
+from fairvision_intra._bounded_performance import BoundedPerformance
 from fairvision_intra._forward import Forward, layers_of
-from fairvision_intra._objective import Objective
 from fairvision_intra._surrogate import Surrogate
 
 Evaluate = Callable[[np.ndarray], float]
@@ -32,7 +32,7 @@ Evaluate = Callable[[np.ndarray], float]
 def ours(kind: str) -> Callable[..., None]:
     def run(f: Evaluate, n: int, scale: float, n_calls: int, seed: int, given: float) -> None:
         surrogate = Surrogate(n, scale, kind, seed)
-        surrogate.know(np.zeros(n), given)
+        surrogate.add(np.zeros(n), given)
         for _ in range(n_calls):
             surrogate.tell(f(surrogate.ask()))
 
@@ -93,13 +93,13 @@ def problem(seed: int, scale: float) -> Any:
     """The objective of each layer, and what the given net is worth."""
     data = load("faces", n_samples=5000, image_size=32, random_state=seed, target="smiling")
     split = biased_split(
-        data, confounder="skin_group", rate=0.8, n_train=2000, n_test=800, random_state=seed
+        data, confounder="skin_group", confounding=0.8, n_train=2000, n_test=800, random_state=seed
     )
     net = TorchClassifier(max_epochs=8, random_state=seed)
     net.fit(data.images[split.train], split.target[split.train])
     rows = split.test
     forward = Forward(net.module_, data.images[rows])
-    objective = Objective(
+    objective = BoundedPerformance(
         split.target[rows], split.confounder[rows], epsilon=0.03, rng=np.random.default_rng(0)
     )
     objective.set_floor(forward.scores())
@@ -120,7 +120,7 @@ def main() -> None:
     cost = dict.fromkeys(known, 0.0)
     for seed in range(args.seeds):
         forward, objective, resumed = problem(seed, args.scale)
-        given = objective.search(forward.scores()).value
+        given = objective.best_threshold(forward.scores()).value
         for (layer, part), repeat in ((item, r) for item in resumed.items() for r in range(2)):
             weight = f"{layer}.weight"
             generator = torch.Generator().manual_seed(repeat)
@@ -133,7 +133,7 @@ def main() -> None:
                     nonlocal inside
                     start = time.process_time()
                     scores = part.scores({weight: space(torch.from_numpy(x))})  # noqa: B023
-                    seen.append(objective.search(scores).value)  # noqa: B023
+                    seen.append(objective.best_threshold(scores).value)  # noqa: B023
                     inside += time.process_time() - start
                     return seen[-1]  # noqa: B023
 

@@ -63,7 +63,7 @@ def measure(model, faces, split) -> dict[str, float]:
 def run(seed: int, args: argparse.Namespace) -> list[dict]:
     faces = load_faces(9000, 32, random_state=seed)
     how = {
-        "target": args.target, "confounder": args.confounder, "rate": 0.95,
+        "target": args.target, "confounder": args.confounder, "confounding": 0.95,
         "n_train": args.n_train, "n_test": 2000, "random_state": seed,
     }  # fmt: skip
     biased, balanced = biased_split(faces, **how), biased_split(faces, balanced=True, **how)

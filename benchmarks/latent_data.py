@@ -13,12 +13,12 @@ from sklearn.utils import Bunch
 from fairvision.datasets import biased_split, load_faces, load_utkface
 
 #: Share of the training rows in which the protected attribute goes with the target.
-RATE = {"faces": 0.9, "utkface": 0.8}
+CONFOUNDING = {"faces": 0.9, "utkface": 0.8}
 ROWS = {"faces": (5000, 2000), "utkface": (2000, 800)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", choices=tuple(RATE), default="faces")
+    parser.add_argument("--data", choices=tuple(CONFOUNDING), default="faces")
     parser.add_argument("--root", default=os.environ.get("FAIRVISION_UTKFACE"))
 
 
@@ -37,7 +37,12 @@ def load(name: str, root: str | None = None) -> Bunch:
         data = load_utkface(root, target="old", sensitive="gender", image_size=32)
         confounder = "gender=male"
     split = biased_split(
-        data, confounder=confounder, rate=RATE[name], n_train=n_train, n_test=n_test, random_state=0
+        data,
+        confounder=confounder,
+        confounding=CONFOUNDING[name],
+        n_train=n_train,
+        n_test=n_test,
+        random_state=0,
     )
     cells = 2 * split.target + split.confounder
     train, val = train_test_split(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from latent_data import RATE, add_arguments, load
+from latent_data import CONFOUNDING, add_arguments, load
 from scipy.stats import t as student
 from sklearn.frozen import FrozenEstimator
 
@@ -78,7 +78,7 @@ def methods(args: argparse.Namespace) -> dict[str, Train]:
     if args.gan:
         sources["GAN"] = FrozenEstimator(ProgressiveGAN.load(args.gan))
     if args.data == "faces":
-        correlation = {("eyeglasses", "hat"): RATE["faces"]}
+        correlation = {("eyeglasses", "hat"): CONFOUNDING["faces"]}
         sources["perfect G"] = FaceGenerator(32, correlation=correlation)
     for name, source in sources.items():
         made[name] = Augmented(source)

@@ -1,4 +1,4 @@
-"""fairvision's own plugin: what the host itself offers, through everyone's door."""
+"""fairvision's own plugin: the methods and data sets of the host, offered by the same hooks."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def fairvision_inprocessing() -> Iterable[Method]:
     yield Method(
         "erm",
         "fairvision.nn:TorchClassifier",
-        "Plain training (empirical risk minimisation): the baseline.",
+        "Plain training (empirical risk minimization): the ERM baseline.",
         needs=Needs(),
-        claims=Claims(off={}, no_gain="it is the baseline"),
+        claims=Claims(disabled_params={}, no_gain_reason="it is the baseline"),
         presets={"quick": {"max_epochs": 8}, "paper": {"backbone": "resnet18", "max_epochs": 20}},
     )
     yield Method(
@@ -74,10 +74,10 @@ def fairvision_inprocessing() -> Iterable[Method]:
         targets=("binary",),
         claims=Claims(
             params={"max_iter": 2},
-            no_gain="it bounds a gap between groups; the worst cell may pay for it",
+            no_gain_reason="it bounds a gap between groups; the worst cell may get worse",
             exceptions={
                 "has_features": "a mixture of nets has no features of its own",
-                "takes_sample_weight": "the weights are what it searches",
+                "takes_sample_weight": "it searches for the weights",
             },
         ),
     )
@@ -88,51 +88,29 @@ def fairvision_postprocessing() -> Iterable[Method]:
     yield Method(
         "threshold-optimizer",
         "fairvision.toolkits:ThresholdOptimizedClassifier",
-        "A threshold for each group, which it must be told at predict (fairlearn).",
+        "A threshold for each group; predict needs the groups (fairlearn).",
         reference=HARDT_2016,
         needs=Needs(validation=True, predict=True),
         targets=("binary",),
-        claims=Claims(no_gain="it equalises rates between groups; the worst cell may pay for it"),
+        claims=Claims(
+            no_gain_reason="it equalizes rates between groups; the worst cell may get worse"
+        ),
     )
+
+
+_FOLDERS = {
+    "utkface": "UTKFace photographs: age, perceived gender and race in the file name.",
+    "celeba": "CelebA photographs: forty attributes, perceived gender among them.",
+    "fairface": "FairFace photographs: perceived race, gender and age, balanced over race.",
+    "lfw": "Labeled Faces in the Wild: 73 attributes, scored by classifiers.",
+    "ppb": "Pilot Parliaments Benchmark, or a folder like it: gender, Fitzpatrick type.",
+    "folder": "Any images, with a CSV that names path, target and sensitive columns.",
+}
 
 
 @hookimpl
 def fairvision_datasets() -> Iterable[Dataset]:
     yield Dataset("faces", "fairvision.datasets:load_faces", "Drawn faces with known attributes.")
     yield Dataset("digits", "fairvision.datasets:load_digits", "Scanned digits, coloured.")
-    yield Dataset(
-        "utkface",
-        "fairvision.datasets:load_utkface",
-        "UTKFace photographs: age, perceived gender and race in the file name.",
-        local=True,
-    )
-    yield Dataset(
-        "celeba",
-        "fairvision.datasets:load_celeba",
-        "CelebA photographs: forty attributes, perceived gender among them.",
-        local=True,
-    )
-    yield Dataset(
-        "fairface",
-        "fairvision.datasets:load_fairface",
-        "FairFace photographs: perceived race, gender and age, balanced over race.",
-        local=True,
-    )
-    yield Dataset(
-        "lfw",
-        "fairvision.datasets:load_lfw",
-        "Labeled Faces in the Wild: 73 attributes, scored by classifiers.",
-        local=True,
-    )
-    yield Dataset(
-        "ppb",
-        "fairvision.datasets:load_ppb",
-        "Pilot Parliaments Benchmark, or a folder like it: gender, Fitzpatrick type.",
-        local=True,
-    )
-    yield Dataset(
-        "folder",
-        "fairvision.datasets:load_folder",
-        "Any images, with a CSV that names path, target and sensitive columns.",
-        local=True,
-    )
+    for name, summary in _FOLDERS.items():
+        yield Dataset(name, f"fairvision.datasets:load_{name}", summary, local=True)

@@ -1,49 +1,48 @@
-"""Every error that fairvision raises on purpose.
+"""The errors and warnings of fairvision.
 
-Each one also derives from the built-in that scikit-learn users would catch
-(`ValueError`, `KeyError`), so existing `except` clauses keep working.
+Errors also derive from the built-in that scikit-learn raises in such a case (`ValueError`,
+`KeyError`), so existing `except` clauses keep working.
 """
 
 from __future__ import annotations
 
 
 class FairvisionError(Exception):
-    """Root of fairvision's errors."""
+    """Base class of fairvision's errors."""
 
 
 class PluginError(FairvisionError):
-    """A plugin could not be discovered, loaded or used."""
+    """A plugin cannot be discovered, loaded or used."""
 
 
 class UnknownNameError(PluginError, KeyError):
-    """No plugin offers the name that was asked for."""
+    """No plugin offers this name."""
 
     def __str__(self) -> str:
-        # KeyError shows the repr of its argument, which would quote our sentence.
+        # KeyError would show the repr of the message.
         return str(self.args[0]) if self.args else ""
 
 
 class AmbiguousNameError(PluginError, KeyError):
     """Two distributions offer the same short name."""
 
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
+    __str__ = UnknownNameError.__str__
 
 
 class InputError(FairvisionError, ValueError):
-    """The given images, targets or groups cannot be used as they are."""
+    """Images, targets, groups or parameters cannot be used."""
 
 
 class GroupsRequiredError(InputError):
-    """A method needs `sensitive_features` and none were passed."""
+    """A method needs `sensitive_features`, and they are None."""
 
 
 class DatasetError(FairvisionError, ValueError):
-    """A data set cannot be read as asked."""
+    """A data set cannot be read with these parameters."""
 
 
 class BadImageError(DatasetError):
-    """An image file is unreadable, truncated or of a kind we refuse."""
+    """An image file is unreadable, truncated or of a refused format."""
 
 
 class UndefinedMetricError(FairvisionError, ValueError):
@@ -59,12 +58,12 @@ class RunError(FairvisionError, RuntimeError):
 
 
 class FairvisionWarning(UserWarning):
-    """Root of fairvision's warnings."""
+    """Base class of fairvision's warnings."""
 
 
 class CollapseWarning(FairvisionWarning):
-    """A learned representation lost what it needs for its own task."""
+    """The learned features no longer carry the target."""
 
 
 class ConstraintMetWarning(FairvisionWarning):
-    """Plain training satisfies the constraint on the training rows: the method did nothing."""
+    """ERM training already satisfies the constraint, so the result is ERM training."""

@@ -1,4 +1,4 @@
-"""The six hooks that a plugin may answer: signatures and docstrings, nothing else.
+"""The six hooks that a plugin may implement: signatures and docstrings only.
 
 A plugin is a module named by an entry point in the group ``fairvision``. It
 states ``FAIRVISION_API = (1, 0)`` and implements any of these hooks::
@@ -12,12 +12,15 @@ states ``FAIRVISION_API = (1, 0)`` and implements any of these hooks::
     def fairvision_inprocessing():
         yield Method("my-method", "my_package.estimator:MyClassifier", "What it does.")
 
-Every hook is called once per process, by the registry, when somebody first
-lists or makes anything. It takes no arguments and returns an iterable of
-descriptors. The module must stay light: descriptors name their implementation
-as a string, so nothing heavy is imported to list them. A hook that raises or
-returns anything else costs its own plugin only: the plugin is shown as failed
-by ``fairvision plugins``, and all others work on.
+The registry calls every hook once per process, at the first listing or `make`. A hook takes
+no arguments and returns an iterable of descriptors. The module must stay light: descriptors
+name their implementation as a string, so listing imports nothing heavy. If a hook raises or
+returns anything else, ``fairvision plugins`` lists its plugin as failed; the other plugins
+work on.
+
+In a notebook or a test, ``fairvision.register(plugin)`` adds a module, or an object whose
+methods are the hooks, without a distribution. It goes through the same checks, and raises
+the error for which an installed plugin would be listed as failed.
 """
 
 from __future__ import annotations
@@ -41,10 +44,10 @@ def fairvision_preprocessing() -> Iterable[Method]:
 
     The target class follows the pre-processing contract:
     ``fit_resample(X, y, *, sensitive_features=None) -> X_new, y_new``, the groups
-    of the new rows in ``sensitive_features_``. Prediction never passes through it.
+    of the new rows in ``sensitive_features_``. It is not used at prediction.
 
     Used by ``fairvision.make``, ``fairvision.compose(pre=...)`` and ``fairvision compare``,
-    which puts plain training behind it.
+    which combines it with ERM training.
 
     Returns
     -------
@@ -61,7 +64,7 @@ def fairvision_preprocessing() -> Iterable[Method]:
 
 @hookspec
 def fairvision_inprocessing() -> Iterable[Method]:
-    """Offer classifiers: methods that train a model differently.
+    """Offer classifiers: methods that change how a net is trained.
 
     The target class follows the in-processing contract:
     ``fit(X, y, *, sensitive_features=None, sample_weight=None)``, ``predict``,
@@ -84,7 +87,7 @@ def fairvision_inprocessing() -> Iterable[Method]:
 
 @hookspec
 def fairvision_postprocessing() -> Iterable[Method]:
-    """Offer meta-estimators: methods that mend a model somebody already trained.
+    """Offer meta-estimators: methods that change a trained model or its predictions.
 
     The target class follows the post-processing contract:
     ``__init__(estimator, ...)``, ``fit(X, y, *, sensitive_features)``, ``predict``,
@@ -92,7 +95,7 @@ def fairvision_postprocessing() -> Iterable[Method]:
     used as it is; any other is cloned and fitted on part of the data.
 
     Used by ``fairvision.make``, ``fairvision.compose(post=...)`` and ``fairvision compare``,
-    which puts it around plain training.
+    which wraps ERM training in it.
 
     Returns
     -------
@@ -102,7 +105,7 @@ def fairvision_postprocessing() -> Iterable[Method]:
     --------
     >>> @hookimpl
     ... def fairvision_postprocessing():
-    ...     yield Method("my-mend", "my_package.mend:MyMeta", "Moves the threshold.")
+    ...     yield Method("my-shift", "my_package.shift:MyMeta", "Moves the threshold.")
     """
     raise NotImplementedError
 
@@ -112,7 +115,7 @@ def fairvision_metrics() -> Iterable[Metric]:
     """Offer metrics to ``fairvision.evaluate`` and ``fairvision audit``.
 
     The target is a function ``f(y_true, y_pred, *, sensitive_features, y_score,
-    sample_weight) -> float``. One that raises costs its own row of an evaluation.
+    sample_weight) -> float``. If it raises, only its own row of the evaluation is missing.
 
     Returns
     -------
@@ -132,8 +135,7 @@ def fairvision_datasets() -> Iterable[Dataset]:
     """Offer data sets to ``fairvision.datasets.load`` and ``fairvision compare``.
 
     The target is a loader that returns a ``sklearn.utils.Bunch`` with ``images``,
-    ``target``, ``sensitive_features`` and ``attributes``; what it raises reaches whoever
-    asked for the data.
+    ``target``, ``sensitive_features`` and ``attributes``. Its errors reach the caller.
 
     Returns
     -------
@@ -143,16 +145,16 @@ def fairvision_datasets() -> Iterable[Dataset]:
     --------
     >>> @hookimpl
     ... def fairvision_datasets():
-    ...     yield Dataset("my-faces", "my_package.data:load", "Faces of ours.", local=True)
+    ...     yield Dataset("my-faces", "my_package.data:load", "Our faces.", local=True)
     """
     raise NotImplementedError
 
 
 @hookspec
 def fairvision_report_sections() -> Iterable[ReportSection]:
-    """Offer parts of the report, for the plugin's own methods or for all.
+    """Offer sections of the report, for the plugin's own methods or for all.
 
-    A section that raises is shown in the report as failed; the rest stands.
+    If a section raises, the report shows it as failed; the other sections are not affected.
 
     The target is a function ``f(estimator, X, y, *, sensitive_features)`` that returns a
     matplotlib figure; it is called with a fitted estimator and test rows.

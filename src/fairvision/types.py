@@ -1,4 +1,4 @@
-"""What a plugin hands to the host: frozen descriptors, standard library only.
+"""Descriptors: the frozen objects that a plugin gives to the host. Standard library only.
 
 A descriptor names its implementation as a string, ``"package.module:Name"``,
 so a plugin can be listed without importing anything heavy.
@@ -19,9 +19,9 @@ Stage = Literal["pre", "in", "post"]
 STAGES: tuple[Stage, ...] = ("pre", "in", "post")
 
 
-def _check(owner: str, what: str, value: str, pattern: re.Pattern[str], example: str) -> None:
+def _check(owner: str, name: str, value: str, pattern: re.Pattern[str], example: str) -> None:
     if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise ValueError(f"{owner}.{what} is {value!r}; expected something like {example!r}.")
+        raise ValueError(f"{owner}.{name} is {value!r}; expected something like {example!r}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Reference:
     venue : str
         Conference or journal; empty for a preprint.
     doi, arxiv, url : str or None
-        Bare identifiers (``"10.1145/3306618.3314243"``), at least one if there is one.
+        Bare identifiers (``"10.1145/3306618.3314243"``); give at least one.
     """
 
     title: str
@@ -51,14 +51,14 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """When a method must be shown the group labels.
+    """When a method reads group labels.
 
     Parameters
     ----------
     fit : bool
         It reads the groups of the training rows.
     validation : bool
-        It reads the groups of held-out rows only, never of the rows the net trained on.
+        It reads the groups of validation rows, and not those of the rows the net is trained on.
     predict : bool
         It reads the group of each row that it predicts.
     """
@@ -73,32 +73,31 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a method says of itself, for ``fairvision check`` to hold it to.
+    """What a method promises; ``fairvision check`` tests it.
 
     Parameters
     ----------
     params : mapping or str
-        Parameters that make it small enough to be fitted forty times in a minute, on
-        images of 16 x 16. A string, ``"package.module:function"``, names a function that
-        returns them, where they are objects.
-    off : mapping or None
-        Parameters with which it does nothing: it must then predict as plain training does.
-    no_gain : str
-        Why it does not claim a better worst group than plain training on a small, strongly
-        confounded set of drawn faces. Empty: it claims that.
+        Parameters with which forty fits on 64 images of 16 x 16 pixels take about a minute.
+        A string, ``"package.module:function"``, names a function that returns them.
+    disabled_params : mapping or None
+        Parameters that disable the method; predictions must then equal ERM training.
+    no_gain_reason : str
+        Why the worst cell need not be better than with ERM training on a few hundred strongly
+        confounded drawn faces. Empty: it must be better.
     exceptions : mapping of str to str
-        Names of checks that it does not pass, each with the reason. One that it passes
-        all the same fails, so that no exception outlives its reason.
+        Names of checks that the method fails, each with the reason. An exception for a check
+        that passes is reported as a failure, so that it gets deleted.
     """
 
     params: Mapping[str, Any] | str = field(default_factory=dict)
-    off: Mapping[str, Any] | None = None
-    no_gain: str = ""
+    disabled_params: Mapping[str, Any] | None = None
+    no_gain_reason: str = ""
     exceptions: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Named:
-    """The checks every descriptor shares: a plain name and an importable target."""
+    """A descriptor's name and target, checked."""
 
     __slots__ = ()
     name: str
@@ -112,7 +111,7 @@ class _Named:
 
 @dataclass(frozen=True, slots=True)
 class Method(_Named):
-    """A debiasing method. Its stage is the hook that answered with it.
+    """A debiasing method. The hook that returns it decides its stage.
 
     Parameters
     ----------
@@ -124,7 +123,7 @@ class Method(_Named):
         One line.
     reference : Reference or None
     needs : Needs
-        When it must see group labels.
+        When it reads group labels.
     targets : tuple of {"binary", "multiclass"}
         The classification targets it takes.
     groups : tuple of {"binary", "multiple"}
@@ -132,7 +131,7 @@ class Method(_Named):
     presets : mapping of str to mapping
         Parameter sets by name; ``"quick"`` for a CPU, ``"paper"`` as published.
     claims : Claims
-        What ``fairvision check`` may take for granted, and what it must find.
+        What it promises; ``fairvision check`` tests it.
     """
 
     name: str
@@ -202,7 +201,7 @@ class Dataset(_Named):
 
 @dataclass(frozen=True, slots=True)
 class ReportSection(_Named):
-    """A part of the report.
+    """A section of the report.
 
     Parameters
     ----------
@@ -212,9 +211,9 @@ class ReportSection(_Named):
         ``f(estimator, X, y, *, sensitive_features) -> matplotlib.figure.Figure``,
         called with a fitted estimator and test rows.
     title : str
-        The heading readers see.
+        The heading.
     methods : tuple of str
-        The methods whose runs it describes; empty means every method.
+        The methods whose runs it shows; empty means every method.
     """
 
     name: str

@@ -8,6 +8,7 @@ import pty
 import re
 import shlex
 import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, suppress
@@ -99,7 +100,7 @@ def test_another_plan_is_refused_in_one_line(finished: tuple[Path, Result]) -> N
     result = run(*FACES, "--methods", "erm", "--out", str(finished[0]), "--epochs", "2", small=[])
     assert result.exit_code == 2
     assert result.output.startswith("Error: ")
-    assert "its max_epochs is 1, this one's 2" in result.output
+    assert "max_epochs was 1 and is 2" in result.output
     assert len(result.output.splitlines()) == 1
 
 
@@ -325,3 +326,26 @@ def test_downloads_are_asked_for_and_offered_for_celeba_only(tmp_path: Path) -> 
     assert "list_eval_partition.txt" in words(result)
     result = run("--dataset", "lfw", "--root", missing, "--methods", "erm", "--download")
     assert (result.exit_code, "no parameter 'download'" in words(result)) == (2, True)
+
+
+def test_an_estimator_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_models.py").write_text(
+        "from sklearn.dummy import DummyClassifier\n"
+        "def make(): return DummyClassifier(strategy='prior')\n"
+        "def fail(): raise ZeroDivisionError('by zero')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", ["", *sys.path])
+    more = ["--method", "mine=my_models:make", "--method", "dummy=sklearn.dummy:DummyClassifier"]
+    result = run(*FACES, "--methods", "erm", *more, "--quiet", "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.output)
+    assert [m["label"] for m in told["plan"]["methods"]] == ["erm", "mine", "dummy"]
+    for entry, message in (
+        ("my_models:make", "write NAME=PACKAGE.MODULE:FACTORY"),
+        ("mine=my_models:mkae", "my_models:mkae cannot be imported"),
+        ("mine=my_models:fail", "my_models:fail() fails: ZeroDivisionError: by zero"),
+        ("mine=builtins:int", "methods['mine'] is 0, which has no fit"),
+    ):
+        result = run(*FACES, "--methods", "erm", "--method", entry)
+        assert (result.exit_code, message in words(result)) == (2, True), result.output

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -46,6 +49,23 @@ def test_report_writes_the_same_page_again(finished: Path, tmp_path: Path) -> No
     assert run("report", str(finished), "--quiet").output == ""
 
 
+def test_redrawing_a_report_imports_no_torch(finished: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from fairvision.cli import main\n"
+        f"main(['report', {str(finished)!r}, '--out', {str(tmp_path / 'page.html')!r}], "
+        "standalone_mode=False)\n"
+        "print(sorted({'torch', 'torchvision', 'skorch'} & sys.modules.keys()))"
+    )
+    # Plugins that import torch when they are listed are not ours to answer for.
+    environ = {**os.environ, "FAIRVISION_DISABLE_PLUGINS": "all"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environ
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert (tmp_path / "page.html").exists()
+
+
 def test_the_command_on_the_page_does_it_again(finished: Path, tmp_path: Path) -> None:
     text = (finished / "report.html").read_text()
     (command,) = re.findall(r"<pre>(.*?)</pre>", text, flags=re.S)
@@ -82,7 +102,7 @@ def test_pictures_that_are_gone_cost_only_themselves(finished: Path, tmp_path: P
 
     copy = tmp_path / "copy"
     shutil.copytree(finished, copy)
-    (copy / "erm" / "seed-0" / "evidence.json").write_text("[1")
+    (copy / "erm" / "seed-0" / "artifacts.json").write_text("[1")
     assert run("report", str(copy), "--quiet").exit_code == 0
     assert "No pictures of the fitted models are here" in (copy / "report.html").read_text()
 

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,9 +23,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairvision.comparison import Comparison, clusters, running
-from fairvision.comparison.where import DIED, MAX_DEATHS, Where
-from fairvision.comparison.workers import spread
+from fairvision.comparison import Comparison, scheduler
+from fairvision.comparison.backends import Backend
+from fairvision.comparison.dispatch import map_unordered
 from fairvision.exceptions import InputError, RunError
 
 Compare = Callable[..., Comparison]
@@ -142,33 +141,6 @@ def test_workers_of_other_processes_give_the_same_bits_and_may_die(
         np.testing.assert_array_equal(one.y_score, other.y_score)
 
 
-class Died(Exception):
-    """Stands for Dask's KilledWorker: several tries were over."""
-
-
-def test_who_waited_beside_a_deadly_run_is_not_blamed() -> None:
-    """Two places of one worker: whoever shares it with the deadly one dies as well."""
-    with ThreadPoolExecutor(2) as threads:
-        running_now, tries = set[int](), Counter[int]()
-
-        def task(i: int, item: str) -> tuple[int, str]:
-            running_now.add(i)
-            tries[i] += 1
-            time.sleep(0.05)
-            died = 1 in running_now
-            running_now.discard(i)
-            if died:
-                raise Died
-            return i, item
-
-        pool = clusters.Pool(
-            lambda i, item: threads.submit(task, i, item), 2, {Died: MAX_DEATHS}, exact=False
-        )
-        found = dict(clusters._futures(pool, ["a", "deadly", "b", "c"]))
-    assert found == {0: "a", 1: DIED, 2: "b", 3: "c"}
-    assert tries[1] == 2
-
-
 @contextmanager
 def dask_threads(folder: Path, n: int) -> Iterator[Any]:
     """A scheduler and a worker of `n` threads in this process."""
@@ -187,32 +159,12 @@ def dask_threads(folder: Path, n: int) -> Iterator[Any]:
         yield cluster
 
 
-def wait(shared: Any, i: int, seconds: float) -> tuple[int, float]:
-    time.sleep(seconds)
-    return i, seconds
-
-
 @dask
 def test_workers_with_several_threads_are_refused(tmp_path: Path) -> None:
     with dask_threads(tmp_path, 2) as cluster:
-        where = Where(-1, "dask", cluster.scheduler_address)
-        with pytest.raises(InputError, match=r"have up to 2 threads.*dask worker --nthreads 1"):
-            list(spread(wait, None, [0.0], where))
-
-
-@dask
-def test_a_cluster_that_every_worker_leaves_is_not_waited_for_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(clusters, "_PATIENCE", 0.5)
-    monkeypatch.setattr(clusters, "_LOOK", 0.1)
-    with dask_threads(tmp_path, 1) as cluster:
-        where = Where(1, "dask", cluster.scheduler_address)
-        tasks = spread(wait, None, [0.0, 2.0, 2.0], where)
-        assert next(tasks) == (0, 0.0)
-        cluster.scale(0)
-        with pytest.raises(RunError, match=r"no worker left.*run the same command again"):
-            list(tasks)
+        backend = Backend(-1, "dask", cluster.scheduler_address)
+        with pytest.raises(InputError, match=r"has several threads.*dask worker --nthreads 1"):
+            list(map_unordered(print, None, [0], backend))
 
 
 def test_runs_that_share_a_process_do_not_meet(compare: Compare, faces: Any) -> None:
@@ -221,19 +173,15 @@ def test_runs_that_share_a_process_do_not_meet(compare: Compare, faces: Any) -> 
     (method,) = whole.plan.methods
     tasks = [((method, seed), []) for seed in whole.plan.seeds]
     with ThreadPoolExecutor(3) as threads:
-        started = [
-            threads.submit(running._work, (whole.plan, faces), i, task)
-            for i, task in enumerate(tasks)
-        ]
+        started = [threads.submit(scheduler._work, whole.plan, faces, task) for task in tasks]
     for run, found in zip(whole.runs, started, strict=True):
-        np.testing.assert_array_equal(found.result()[1].y_score, run.y_score)
+        np.testing.assert_array_equal(found.result().y_score, run.y_score)
 
 
 def test_a_worker_with_another_version_stops_it(compare: Compare, faces: Any) -> None:
     plan = compare(seeds=1).plan
     there = replace(plan, versions={**plan.versions, "torch": "1.0"})
     (method,) = plan.methods
-    i, found = running._work((there, faces), 0, ((method, 0), []))
-    assert i == 0
+    found = scheduler._work(there, faces, ((method, 0), []))
     assert isinstance(found, RunError)
     assert f"a worker has torch {plan.versions['torch']}, this process 1.0" in str(found)

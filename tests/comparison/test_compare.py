@@ -233,4 +233,4 @@ def test_data_may_bring_what_fit_takes(compare: Any, faces: Any) -> None:
     with pytest.raises(InputError, match="other than X, y and sensitive_features"):
         compare(dataset=type(faces)(**{**fixed, "fit_params": {"y": kept}}), **how)
     # A folder's runs are those of the same parameters.
-    assert plain.runs[0].identity != one_class.runs[0].identity
+    assert plain.runs[0].request != one_class.runs[0].request

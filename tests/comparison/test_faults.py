@@ -190,7 +190,7 @@ def test_a_disk_that_cannot_be_written(compare: Compare, disk: Callable[..., Pat
     with pytest.raises(RunError, match="Read-only file system"):
         compare(seeds=2, out=place / "out")
     with pytest.raises(RunError, match="Read-only file system"):
-        compare(seeds=2, out=place / "out", overwrite=True)
+        compare(seeds=2, out=place / "out", rerun=True)
     assert "erm/seed-0/run.json" in names(place / "out")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairvision.comparison import Comparison, read_facts
+from fairvision.comparison import Comparison, read_report_data
 from fairvision.comparison.store import Store
 from fairvision.exceptions import RunError
 
@@ -125,7 +125,7 @@ def undisturbed(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def look(out: Path, undisturbed: Path) -> set[tuple[str, int]]:
     """Read the folder as a report does: the finished runs, each as it is without any kill."""
     if (out / "comparison.json").exists():
-        assert read_facts(out)["results"]
+        assert read_report_data(out)["results"]
     finished = {(m, s) for m in METHODS for s in (0, 1) if (out / m / f"seed-{s}").exists()}
     for method, seed in finished:
         run, same = (Store(where).find(method, seed) for where in (out, undisturbed))
@@ -198,9 +198,9 @@ def test_a_folder_is_held_by_one_process_and_let_go_when_it_is_killed(
     with pytest.raises(RunError, match=held):
         compare(METHODS, out=out, max_epochs=1000)
     with pytest.raises(RunError, match=held):
-        compare(METHODS, out=out, overwrite=True)
+        compare(METHODS, out=out, rerun=True)
     with pytest.raises(RunError, match="there is none"):  # whoever reads needs no lock
-        read_facts(out)
+        read_report_data(out)
     assert warm.hear() == str(KILLED)
-    assert compare(METHODS, out=out, overwrite=True).reused == 0
+    assert compare(METHODS, out=out, rerun=True).reused == 0
     pd.testing.assert_frame_equal(results(out), results(undisturbed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,9 @@ import pandas as pd
 import pytest
 from sklearn.utils import Bunch
 
-from fairvision.comparison import Comparison, running
-from fairvision.comparison.plain import dumps, plain
+from fairvision.comparison import Comparison, scheduler
+from fairvision.comparison.plan import versions
+from fairvision.comparison.serialization import dumps, plain
 from fairvision.comparison.store import Store
 from fairvision.exceptions import RunError
 
@@ -73,13 +75,13 @@ def test_seeds_and_methods_may_be_added(
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"max_epochs": 2}, "its max_epochs is 1, this one's 2"),
-        ({"n_boot": 49}, "its n_boot is 50, this one's 49"),
-        ({"confounding": 0.8}, "its split.confounding is 0.9, this one's 0.8"),
-        ({"n_test": 40}, "its split.n_test is 80, this one's 40"),
+        ({"max_epochs": 2}, "max_epochs was 1 and is 2"),
+        ({"n_boot": 49}, "n_boot was 50 and is 49"),
+        ({"confounding": 0.8}, "split.confounding was 0.9 and is 0.8"),
+        ({"n_test": 40}, "split.n_test was 80 and is 40"),
         (
             {"dataset": "digits", "n_train": 100},
-            "its dataset.name is 'given'",
+            "dataset.name was 'given' and is 'digits'",
         ),
     ],
 )
@@ -87,7 +89,7 @@ def test_another_comparison_is_refused_and_nothing_is_touched(
     compare: Compare, out: Path, snapshot: Snapshot, changed: Any, words: str
 ) -> None:
     before = snapshot(out)
-    with pytest.raises(RunError, match=f"{words}.*--overwrite"):
+    with pytest.raises(RunError, match=f"{words}.*--rerun"):
         compare(seeds=1, out=out, **changed)
     assert snapshot(out) == before
 
@@ -96,48 +98,59 @@ def test_other_pixels_under_the_same_labels_are_another_comparison(
     compare: Compare, faces: Bunch, out: Path
 ) -> None:
     data = Bunch(**{**faces, "images": 255 - faces.images})
-    with pytest.raises(RunError, match=r"its dataset\.images is"):
+    with pytest.raises(RunError, match=r"images changed"):
         compare(dataset=data, seeds=1, out=out)
 
 
-def test_overwrite_replaces_only_what_a_comparison_made(compare: Compare, out: Path) -> None:
+def test_a_difference_is_named_in_words(compare: Compare, faces: Bunch, out: Path) -> None:
+    labels = Bunch(**{**faces, "target": 1 - faces.target})
+    for changed, words in (
+        ({"dataset": labels}, "labels changed"),
+        ({"params": {"erm": {"lr": 0.01}}}, "erm: lr was not given and is 0.01"),
+        ({"methods": {"erm": ("erm", {"batch_size": 32})}}, "erm: batch_size was not given"),
+        ({"preset": None}, "erm: preset was 'quick' and is not given"),
+    ):
+        with pytest.raises(RunError, match=f"{words}.*rerun=True") as caught:
+            compare(seeds=1, out=out, **changed)
+        assert not re.search("[0-9a-f]{16}", str(caught.value).replace(str(out), ""))
+
+
+def test_a_newer_fairvision_or_other_code_asks_for_rerun(
+    compare: Compare, out: Path, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = snapshot(out)
+    with monkeypatch.context() as patched:
+        new = {**versions(), "fairvision": "9.9"}
+        patched.setattr("fairvision.comparison.api.versions", lambda: new)
+        with pytest.raises(RunError, match=r"fairvision was '[\d.]+' and is '9\.9'.*--rerun"):
+            compare(seeds=1, out=out)
+    monkeypatch.setattr("fairvision.comparison.methods.source_hash", lambda *_: "0" * 32)
+    with pytest.raises(RunError, match=r"erm: code changed\. Pass --rerun"):
+        compare(seeds=1, out=out)
+    assert snapshot(out) == before
+    assert compare(seeds=1, out=out, rerun=True).reused == 0
+    assert compare(seeds=1, out=out, rerun=True).reused == 1
+
+
+def test_rerun_does_again_what_differs_and_touches_nothing_else(
+    compare: Compare, methods: Any, out: Path
+) -> None:
     (out / "notes.txt").write_text("mine")
-    (out / "erm" / "seed-0" / "picture.txt").write_text("mine, too")
-    found = compare("erm", seeds=(1,), max_epochs=2, out=out, overwrite=True)
-    assert found.reused == 0
-    assert found.plan.max_epochs == 2
-    left = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
-    assert left == [
-        ".lock",
-        "comparison.json",
-        "erm/seed-0/picture.txt",
-        "erm/seed-1/predictions.npz",
-        "erm/seed-1/run.json",
-        "notes.txt",
-        "plan.json",
-        "results.csv",
-    ]
-
-
-def test_overwrite_does_the_same_comparison_anew(compare: Compare, out: Path) -> None:
-    assert compare(seeds=1, out=out, overwrite=True).reused == 0
-
-
-def test_overwrite_removes_the_report_too(compare: Compare, out: Path) -> None:
-    compare(seeds=1, out=out, overwrite=True, report=True)
-    made = {path.name for path in out.rglob("*") if path.is_file()}
-    assert {"report.html", "evidence.json"} <= made
-    compare(seeds=(1,), out=out, overwrite=True)
-    left = {path.name for path in out.rglob("*") if path.is_file()}
-    assert made - left == {"report.html", "evidence.json"}
+    changed = {**methods, "erm": ("erm", {"lr": 0.01})}
+    compare({"slow": methods["slow"]}, seeds=1, out=out)
+    found = compare(changed, seeds=(0, 1), out=out, rerun=True)
+    assert found.reused == 1  # of the two that were stored
+    fresh = compare(changed, seeds=(0, 1))
+    pd.testing.assert_frame_equal(found.summary, fresh.summary)
+    assert (out / "notes.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", ["plan.json", "photo.jpg"])
 def test_a_strangers_folder_is_refused(compare: Compare, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text('{"terraform": 1}')
-    for overwrite in (False, True):
+    for rerun in (False, True):
         with pytest.raises(RunError, match="not empty and holds no comparison"):
-            compare(seeds=1, out=tmp_path, overwrite=overwrite)
+            compare(seeds=1, out=tmp_path, rerun=rerun)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
@@ -150,7 +163,7 @@ def test_a_damaged_plan_is_named(compare: Compare, out: Path, snapshot: Snapshot
 
 
 def test_a_changed_parameter_redoes_that_method_only(compare: Compare, out: Path) -> None:
-    assert compare(seeds=1, out=out, params={"erm": {"lr": 0.01}}).reused == 0
+    assert compare(seeds=1, out=out, params={"erm": {"lr": 0.01}}, rerun=True).reused == 0
     assert compare(seeds=1, out=out, params={"erm": {"lr": 0.01}}).reused == 1
     assert compare({"erm": ("erm", {"lr": 0.01}), "b": "erm"}, seeds=1, out=out).reused == 1
 
@@ -167,7 +180,9 @@ def test_another_version_of_a_plugin_redoes_its_runs(
     from fairvision.plugins import _registry
 
     _registry._default.cache_clear()
-    assert compare(["erm", "guess"], seeds=1, out=out).reused == 1
+    with pytest.raises(RunError, match=r"guess: version was '1\.0' and is '1\.1'"):
+        compare(["erm", "guess"], seeds=1, out=out)
+    assert compare(["erm", "guess"], seeds=1, out=out, rerun=True).reused == 1
 
 
 def truncate(path: Path) -> None:
@@ -227,7 +242,7 @@ def test_what_a_kill_left_is_cleared_away(compare: Compare, out: Path) -> None:
     shutil.rmtree(out / "erm" / "seed-0")
     for folder in (out / "erm" / ".seed-0.partial", out / "erm" / ".seed-1.partial"):
         folder.mkdir()
-        (folder / "run.json").write_text('{"identity"')
+        (folder / "run.json").write_text('{"request"')
     compare(seeds=2, out=out)
     assert sorted(p.name for p in (out / "erm").iterdir()) == ["seed-0", "seed-1"]
 
@@ -266,7 +281,7 @@ def test_json_is_valid_whatever_is_in_it() -> None:
         "n": np.int64(3),
         "path": Path("a/b"),
         ("smiling", "hat"): (0.9, np.array([1, 2])),
-        "function": running.rehearse,
+        "function": scheduler.dry_run,
     }
     read = json.loads(dumps(odd), parse_constant=pytest.fail)
     assert read["nan"] is None

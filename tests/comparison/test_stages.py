@@ -13,7 +13,7 @@ from sklearn.utils import Bunch
 import fairvision as fv
 from fairvision.base import Resampled
 from fairvision.comparison import Comparison
-from fairvision.comparison.execute import build
+from fairvision.comparison.run_method import build
 from fairvision.nn import TorchClassifier
 
 Compare = Callable[..., Comparison]
@@ -70,7 +70,7 @@ def test_what_is_inside_a_method_is_the_baseline_beside_it(
     assert build(found.plan.methods[1], found.plan, 0).classifier.lr == 1e-4
     usual = compare(["erm", "even"], seeds=1)
     even, other = (next(r for r in c.runs if r.method == "even") for c in (found, usual))
-    assert even.identity != other.identity  # so that it is redone with its model
+    assert even.request != other.request  # so that it is redone with its model
 
 
 def test_callbacks_of_a_preset_or_of_the_caller_are_kept(compare: Compare) -> None:

@@ -12,7 +12,8 @@ import pytest
 from scipy import stats
 
 from fairvision.comparison import Comparison
-from fairvision.comparison.execute import Run, fit_run
+from fairvision.comparison.run import Run
+from fairvision.comparison.run_method import fit_run
 from fairvision.comparison.summary import differences, measures, summarize
 
 Compare = Callable[..., Comparison]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairvision.base import quiet_import
+from fairvision.base import silence_import
 from fairvision.metrics import evaluate
 from fairvision.nn import TorchClassifier
 
@@ -24,7 +24,7 @@ def scores(X: Any, y: Any, groups: Any, fitted: TorchClassifier) -> tuple[Any, A
 
 @cell("aif360", "`aif360.sklearn` reweighing weights into `fit(sample_weight=)`")
 def test_reweighing(X: Any, y: Any, groups: Any, erm: TorchClassifier) -> None:
-    with quiet_import():
+    with silence_import():
         from aif360.sklearn.preprocessing import Reweighing
 
     index = pd.Index(groups, name="skin")
@@ -36,7 +36,7 @@ def test_reweighing(X: Any, y: Any, groups: Any, erm: TorchClassifier) -> None:
 
 @cell("aif360", "`RejectOptionClassifier` on our scores")
 def test_reject_option(scores: tuple[Any, Any]) -> None:
-    with quiet_import():
+    with silence_import():
         from aif360.sklearn.postprocessing import RejectOptionClassifier
 
     probabilities, target = scores
@@ -48,7 +48,7 @@ def test_reject_option(scores: tuple[Any, Any]) -> None:
 
 @cell("aif360", "`CalibratedEqualizedOdds` on our scores")
 def test_calibrated_equalized_odds(scores: tuple[Any, Any]) -> None:
-    with quiet_import():
+    with silence_import():
         from aif360.sklearn.postprocessing import CalibratedEqualizedOdds
 
     probabilities, target = scores
@@ -58,7 +58,7 @@ def test_calibrated_equalized_odds(scores: tuple[Any, Any]) -> None:
 
 @cell("aif360", "`ClassificationMetric` from `Evaluation.classification_metric`")
 def test_classification_metric(X: Any, y: Any, groups: Any, fitted: TorchClassifier) -> None:
-    with quiet_import():
+    with silence_import():
         from aif360.metrics import ClassificationMetric
 
     found = evaluate(fitted, X, y, sensitive_features=groups, privileged="light", n_boot=0)

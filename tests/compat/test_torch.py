@@ -243,7 +243,7 @@ def test_a_plain_module(X: Any, y: Any, fitted: TorchClassifier) -> None:
         probabilities = as_module(FrozenEstimator(fitted))(images).numpy()
     np.testing.assert_allclose(logits, fitted.predict_proba(X), atol=1e-6)
     np.testing.assert_allclose(probabilities, fitted.predict_proba(X), atol=1e-6)
-    with pytest.raises(InputError, match="LogisticRegression does not say which module"):
+    with pytest.raises(InputError, match="LogisticRegression has no __fairvision_module__"):
         as_module(LogisticRegression())
 
 

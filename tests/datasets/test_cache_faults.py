@@ -104,7 +104,7 @@ def test_what_a_killed_process_left_is_removed_and_what_is_being_written_is_not(
     images = ImageFiles(photo_paths, image_size=8, cache=folder)
     folder.mkdir()
     name = images._reader.cache.name
-    dead, alive, other = (folder / f"{n}.npyx.part" for n in (name, name + "y", "0" * 32))
+    dead, alive, other = (folder / f".{n}.npy.x.partial" for n in (name, name + "y", "0" * 32))
     for part in (dead, alive, other):
         part.write_bytes(b"half")
     for part in (dead, other):

@@ -128,8 +128,8 @@ HTML = "<!DOCTYPE html><html><head><title>Quota exceeded</title></head></html>"
             lambda text: text.replace("Smiling", "Grinning"),
             "target 'Smiling' is not in the data; there are.*Grinning",
         ),
-        (LIST, lambda text: text + "y.jpg" + 9 * " 1", "no such list.*saw 10"),
-        (LIST, lambda text: "24\n\0\0\0", "no text file"),
+        (LIST, lambda text: text + "y.jpg" + 9 * " 1", "is not a table.*saw 10"),
+        (LIST, lambda text: "24\n\0\0\0", "not a text file"),
         (PARTS, lambda text: text.replace("000001", "000000", 1), "'000000.jpg' more than once"),
         (PARTS, lambda text: text.replace(".jpg", ".png"), "none of the 24 rows.*24 in no part"),
         (LIST, lambda text: text.replace(".jpg", ".png"), "none of the 24 rows"),
@@ -147,10 +147,10 @@ def test_bytes_that_are_no_text(official):
     root = official("celeba")
     whole = (root / LIST).read_bytes()
     (root / LIST).write_bytes(whole.replace(b"Male", b"M\xe4le"))
-    with pytest.raises(DatasetError, match="no UTF-8 text"):
+    with pytest.raises(DatasetError, match="not UTF-8 text"):
         load_celeba(root)
     (root / LIST).write_bytes(whole.replace(b"000020.jpg", b"\xff\xfe0020.jpg"))
-    with pytest.raises(DatasetError, match=r"no UTF-8 text: .*0xff"):
+    with pytest.raises(DatasetError, match=r"not UTF-8 text: .*0xff"):
         load_celeba(root)
 
 

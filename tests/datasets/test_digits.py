@@ -15,18 +15,18 @@ def near(share, expected, n=1797):
     return abs(share - expected) <= 5 * np.sqrt(expected * (1 - expected) / n)
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.2, 0.9, 1.0])
-def test_two_colours(correlation):
-    data = load_digits(correlation=correlation)
+@pytest.mark.parametrize("confounding", [0.0, 0.2, 0.9, 1.0])
+def test_two_colours(confounding):
+    data = load_digits(confounding=confounding)
     assert_array_equal(data.target, load_scans().target >= 5)
     assert data.target_names == ["0 to 4", "5 to 9"]
     assert set(data.sensitive_features["colour"]) <= {"red", "green"}
     agree = (data.sensitive_features["colour"] == "green") == data.target.astype(bool)
-    assert near(agree.mean(), correlation)
+    assert near(agree.mean(), confounding)
 
 
 def test_ten_colours():
-    data = load_digits(target="digit", correlation=0.7)
+    data = load_digits(target="digit", confounding=0.7)
     assert_array_equal(data.target, load_scans().target)
     colours = data.sensitive_features["colour"].to_numpy()
     assert len(set(colours)) == 10
@@ -38,7 +38,7 @@ def test_ten_colours():
 
 @pytest.mark.parametrize(("target", "truth"), [("large", "true_large"), ("digit", "true_digit")])
 def test_label_noise_comes_before_the_colour(target, truth):
-    data = load_digits(target=target, label_noise=0.25, correlation=1)
+    data = load_digits(target=target, label_noise=0.25, confounding=1)
     changed = data.target != data.attributes[truth].to_numpy().astype(int)
     assert near(changed.mean(), 0.25)
     for name in set(data.attributes["colour"]):  # the colour tells the noisy label
@@ -46,7 +46,7 @@ def test_label_noise_comes_before_the_colour(target, truth):
 
 
 def test_pixels_are_the_scan_in_its_colour():
-    data = load_digits(image_size=8, correlation=1)
+    data = load_digits(image_size=8, confounding=1)
     scans = load_scans().images
     red = data.attributes["colour"].to_numpy() == "red"
     expected = np.rint(scans / 16 * 255)
@@ -68,7 +68,7 @@ def test_seeds():
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"correlation": 1.1}, "correlation must be"),
+        ({"confounding": 1.1}, "confounding must be"),
         ({"label_noise": -1}, "label_noise must be"),
         ({"image_size": 7}, "8 pixels"),
         ({"sensitive": "race"}, "colour"),

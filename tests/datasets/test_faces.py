@@ -225,7 +225,7 @@ def test_sizes_show_the_same_faces():
         ({"probabilities": {"skin_tone": {"VII": 1}}}, "'VII'"),
         ({"correlation": {("hat", "eyeglases"): 0.9}}, "'eyeglases'"),
         ({"correlation": {"hat": 0.9}}, "tuple of names"),
-        ({"correlation": {("hat", "beard"): 1.2}}, "rate in 0..1"),
+        ({"correlation": {("hat", "beard"): 1.2}}, "share in 0..1"),
         ({"correlation": {("hat", "skin_tone"): 0.9}}, "table"),
         ({"correlation": {("hat", "beard"): np.ones((2, 3))}}, r"\(2, 3\)"),
         ({"correlation": {("hat", "beard"): -np.ones((2, 2))}}, "probabilities"),

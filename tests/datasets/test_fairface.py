@@ -70,7 +70,11 @@ def test_what_does_not_fit_is_left_out_and_counted(official):
         (VAL, lambda text: "<html>", "is a web page"),
         (VAL, lambda text: text.replace("val/1.", "val/0."), "'val/0.jpg' more than once"),
         (VAL, lambda text: text.split("\n")[0], "has no rows"),
-        (VAL, lambda text: text.replace(",White,", ",White,extra,"), "no such list"),
+        (
+            VAL,
+            lambda text: text.replace(",White,", ",White,extra,"),
+            "is not a table",
+        ),
     ],
 )
 def test_lists_that_are_not_what_they_should_be(official, name, spoil, message):

@@ -250,7 +250,7 @@ def test_a_half_written_cache_is_not_believed(photo_paths, tmp_path):
     # What a process that was killed in the middle leaves: part of the bytes, not yet in place.
     content = complete.read_bytes()
     complete.unlink()
-    (cache / f"{complete.name}xyz.part").write_bytes(content[:200])
+    (cache / f".{complete.name}.xyz.partial").write_bytes(content[:200])
     again = ImageFiles(photo_paths, image_size=8, cache=cache)
     assert_array_equal(np.asarray(again), pixels)
     assert again.n_decoded == 12
@@ -293,7 +293,7 @@ def test_a_full_disk_is_an_error_that_leaves_nothing(photo_paths, tmp_path):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
-        with pytest.raises(DatasetError, match="could not be written"):
+        with pytest.raises(DatasetError, match="cannot be written"):
             np.asarray(images)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -164,7 +164,9 @@ def test_links_inside_the_root_are_fine(photo_folder, labels):
 def test_the_same_file_twice(photo_folder, labels, twin):
     (photo_folder / "sub").mkdir()
     paths = [f"{i:02d}.jpg" for i in range(11)] + [twin]
-    with pytest.raises(DatasetError, match=r"twice: '01\.jpg' in row 1 and .* in row 11"):
+    with pytest.raises(
+        DatasetError, match=r"'01\.jpg' more than once: in row 1 and, as .* in row 11"
+    ):
         load(photo_folder, rewrite(labels, path=paths))
 
 
@@ -185,7 +187,7 @@ def test_a_truncated_image_is_named_or_left_out_and_counted(photo_folder, labels
     for cache in (None, tmp_path / "cache", tmp_path / "cache"):
         data = load(photo_folder, labels, skip_bad=True, cache=cache)
         assert data.skipped == [broken.name]
-        assert "Left out because they cannot be read: 1" in data.DESCR
+        assert "Left out: 1 unreadable image(s)" in data.DESCR
         assert len(data.target) == len(np.asarray(data.images)) == len(data.attributes) == 11
     assert data.images.n_decoded == 0  # the second time from the cache
 
@@ -217,10 +219,10 @@ def test_roots_and_tables_that_are_not_there(photo_folder, labels, tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "no CSV"),
+        (b"", "not a table: No columns"),
         (b"path,smiling,skin_tone\n", "no rows"),
-        (b"\xff\xfe\x00\xd8", "no CSV"),
-        (b"path,smiling,skin_tone\na.jpg,1,2\nb.jpg,1,2,3,4\n", "no CSV"),
+        (b"\xff\xfe\x00\xd8", "not a text file"),
+        (b"path,smiling,skin_tone\na.jpg,1,2\nb.jpg,1,2,3,4\n", "not a table"),
     ],
 )
 def test_tables_that_are_none(photo_folder, labels, content, said):

@@ -69,7 +69,7 @@ def test_what_does_not_fit_is_left_out_and_counted(official):
     # A label that nobody asked for may be missing: row 7 has no "lit".
     assert len(data.images) == 21
     said = " ".join(data.remarks)
-    assert "types.csv: 1 row(s) said twice." in said
+    assert "types.csv: 1 repeated row(s)." in said
     assert "2 row(s) of images that the data do not list, the first 'x.jpg'" in said
     assert "2 without a usable label in the label file" in data.DESCR
     ask = {"seeds": 1, "max_epochs": 1, "n_boot": 0, "progress": False, "report": False}
@@ -77,7 +77,7 @@ def test_what_does_not_fit_is_left_out_and_counted(official):
     notes = "\n".join(fv.compare("celeba", ["erm"], dataset_params=given, **ask).notes())
     assert "Left out: 2 image(s) without a usable label in the label file, the first" in notes
     assert "Left out: 1 image(s) that the label file labels twice" in notes
-    assert "types.csv: 1 row(s) said twice." in notes
+    assert "types.csv: 1 repeated row(s)." in notes
 
 
 def test_the_recipe_reads_them(official):

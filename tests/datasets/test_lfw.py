@@ -67,8 +67,11 @@ def test_what_does_not_fit_is_left_out_and_counted(official, greys):
             "target 'Smiling' is not in the data; there are.*Glad",
         ),
         (lambda text: text.replace("Person A\t2", "Person A\t1"), r"A_0001\.jpg' more than once"),
-        (lambda text: text.replace("Person A\t2", "Person A\t2\t7"), "no such list"),
-        (lambda text: text.splitlines()[0] + "\n" + text.splitlines()[1], "no such list|no rows"),
+        (
+            lambda text: text.replace("Person A\t2", "Person A\t2\t7"),
+            "is not a table",
+        ),
+        (lambda text: text.splitlines()[0] + "\n" + text.splitlines()[1], "is not a table|no rows"),
     ],
 )
 def test_lists_that_are_not_what_they_should_be(official, spoil, message):
@@ -81,7 +84,7 @@ def test_lists_that_are_not_what_they_should_be(official, spoil, message):
 def test_bytes_that_are_no_text(official):
     root = official("lfw")
     (root / LIST).write_bytes((root / LIST).read_bytes().replace(b"Person H", b"Pers\xf6n H"))
-    with pytest.raises(DatasetError, match=r"no UTF-8 text: .*0xf6"):
+    with pytest.raises(DatasetError, match=r"not UTF-8 text: .*0xf6"):
         load_lfw(root)
 
 

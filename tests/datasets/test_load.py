@@ -33,6 +33,17 @@ def test_names_and_parameters_that_there_are_not():
         load("folder")
 
 
+def test_the_two_loads_point_at_each_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        InputError, match=r"name of a data set: use fairvision\.datasets\.load\('faces'"
+    ):
+        fv.load("faces")
+    for name in ("model.fv", str(tmp_path)):
+        with pytest.raises(InputError, match=r"saved estimator, use fairvision\.load\('"):
+            load(name)
+
+
 def test_importing_the_room_imports_nothing_heavy():
     code = (
         "import sys, fairvision.datasets; dir(fairvision.datasets); "

@@ -68,7 +68,7 @@ def test_what_does_not_fit_is_left_out_and_counted(official):
         (lambda text: text.replace("fitzpatrick", "tone of"), r"lacks a column \(skin_tone: fitz"),
         (lambda text: text.replace("0001_2", "0000_1"), "'0000_1_f_SW.jpg' more than once"),
         (lambda text: text.replace("Female", "Male"), "'gender' has the same value in all 24"),
-        (lambda text: text.replace("Sweden", "Sweden,x"), "no such list"),
+        (lambda text: text.replace("Sweden", "Sweden,x"), "is not a table"),
     ],
 )
 def test_tables_that_are_not_what_they_should_be(official, spoil, message):

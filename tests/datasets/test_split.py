@@ -41,7 +41,7 @@ def test_de_coninck(rows):
         rows,
         target="blond",
         confounder="eyeglasses",
-        rate=2 / 3,
+        confounding=2 / 3,
         counterexamples=0,
         n_train=6000,
         n_test=800,
@@ -68,7 +68,7 @@ def test_several_classes_present_in(rows):
         target="age",
         confounder="gender=female",
         present_in=["child", "young"],
-        rate=1,
+        confounding=1,
         counterexamples=0.05,
         n_train=800,
         n_test=80,
@@ -144,7 +144,7 @@ def test_rows_of_each_part_come_from_that_part(rows):
 def test_a_part_with_too_few_rows_is_named_with_its_counts():
     target, confounder = np.tile([0, 0, 1, 1], 50), np.tile([0, 1], 100)
     part = np.repeat(["train", "test"], [180, 20])
-    asked = {"target": target, "confounder": confounder, "split": part, "rate": 0.8}
+    asked = {"target": target, "confounder": confounder, "split": part, "confounding": 0.8}
     with pytest.raises(DatasetError) as caught:
         biased_split(None, **asked, n_train=120, n_test=24)
     said = str(caught.value)
@@ -171,20 +171,20 @@ def test_without_parts_the_rows_are_those_of_earlier_versions():
 
 @settings(max_examples=40, deadline=None)
 @given(
-    rate=st.floats(0, 1),
+    confounding=st.floats(0, 1),
     counterexamples=st.floats(0, 1),
     n_train=st.integers(2, 1500),
     n_test=st.integers(4, 300),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_always_disjoint_and_balanced(rate, counterexamples, n_train, n_test, seed):
+def test_always_disjoint_and_balanced(confounding, counterexamples, n_train, n_test, seed):
     rng = np.random.default_rng(1)
     target, confounder = rng.integers(0, 2, 6000), rng.integers(0, 2, 6000)
     split = biased_split(
         None,
         target=target,
         confounder=confounder,
-        rate=rate,
+        confounding=confounding,
         counterexamples=counterexamples,
         n_train=n_train,
         n_test=n_test,
@@ -194,7 +194,9 @@ def test_always_disjoint_and_balanced(rate, counterexamples, n_train, n_test, se
     assert len(set(everything)) == len(everything)
     train = counts(split, "train")
     assert (train.sum(axis=1) == n_train // 2).all()
-    assert np.abs(train[:, 1] - (n_train // 2) * np.array([counterexamples, rate])).max() <= 1
+    assert (
+        np.abs(train[:, 1] - (n_train // 2) * np.array([counterexamples, confounding])).max() <= 1
+    )
     assert (counts(split, "test") == n_test // 4).all()
     assert_array_equal(split.table["train"], train.ravel())
 
@@ -223,7 +225,9 @@ def test_a_cell_with_too_few_rows_is_named_with_its_counts():
     target = np.repeat([0, 1], 100)
     confounder = np.concatenate([np.repeat([0, 1], 50), np.repeat([0, 1], [97, 3])])
     with pytest.raises(DatasetError, match=r"1 / 1 has 3 and needs 40 \+ 2") as caught:
-        biased_split(None, target=target, confounder=confounder, rate=0.8, n_train=100, n_test=8)
+        biased_split(
+            None, target=target, confounder=confounder, confounding=0.8, n_train=100, n_test=8
+        )
     assert "at most" in str(caught.value)
 
 
@@ -238,7 +242,7 @@ def test_a_confounder_that_is_missing_in_some_rows(rows):
     [
         ({"confounder": "hat"}, "confounder 'hat' is not in the data"),
         ({"confounder": "shade"}, "has 3 levels"),
-        ({"confounder": "gender", "rate": 1.2}, "rate must be"),
+        ({"confounder": "gender", "confounding": 1.2}, "confounding must be"),
         ({"confounder": "gender", "counterexamples": -0.1}, "counterexamples must be"),
         ({"confounder": "gender", "present_in": "grey"}, "present_in names"),
         ({"confounder": "gender", "present_in": ["blond", "no blond"]}, "not all"),

@@ -19,7 +19,7 @@ EXPECTED = {
 def test_a_confounded_run_keeps_to_the_parts(official):
     """CelebA's parts are of different people."""
     given = {"root": str(official("celeba", n=40)), "image_size": 16}
-    asked = {"confounding": 0.6, "control": True, "n_train": 8, "n_test": 4, **RUN}
+    asked = {"confounding": 0.6, "balanced_baseline": True, "n_train": 8, "n_test": 4, **RUN}
     found = fv.compare("celeba", ["erm"], dataset_params=given, **asked)
     data = fv.datasets.load("celeba", **given)
     assert len(found.runs) == 2

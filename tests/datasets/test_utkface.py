@@ -120,7 +120,7 @@ def test_the_real_set(utkface):
 
 def test_the_experiment_of_the_report_on_the_real_set(utkface):
     data = load_utkface(utkface)
-    split = biased_split(data, confounder="gender", rate=1, n_train=1000, n_test=200)
+    split = biased_split(data, confounder="gender", confounding=1, n_train=1000, n_test=200)
     table = split.table["train"].to_dict()
     assert table == {
         ("under 40", "female"): 500,

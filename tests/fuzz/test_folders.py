@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import fairvision as fv
 from fairvision.cli import main
-from fairvision.comparison import read_facts
+from fairvision.comparison import read_report_data
 from fairvision.comparison.store import Store
 from fairvision.exceptions import RunError
 
@@ -26,7 +26,7 @@ from fairvision.exceptions import RunError
 pytestmark = pytest.mark.slow
 
 
-FILES = ("comparison.json", "plan.json", "erm/seed-0/run.json", "erm/seed-0/evidence.json")
+FILES = ("comparison.json", "plan.json", "erm/seed-0/run.json", "erm/seed-0/artifacts.json")
 
 
 PARAMS = {"n_samples": 80, "image_size": 24, "target": "eyeglasses", "sensitive": "hat"}
@@ -96,7 +96,7 @@ def test_facts_of_forged_folders(made: Path, taken: Path, name: str) -> None:
     def attempt(content: bytes) -> None:
         (taken / name).write_bytes(content)
         try:
-            read_facts(taken)
+            read_report_data(taken)
         except RunError:
             return
 
@@ -105,7 +105,7 @@ def test_facts_of_forged_folders(made: Path, taken: Path, name: str) -> None:
 
 
 def test_a_forged_run_is_done_again(made: Path, taken: Path) -> None:
-    """What a run lacks shows before it is taken for one, whatever its identity says."""
+    """What a run lacks shows before it is taken for one, whatever its request says."""
     place = "erm/seed-0/run.json"
     fields = json.loads((made / place).read_text())
 
@@ -113,7 +113,7 @@ def test_a_forged_run_is_done_again(made: Path, taken: Path) -> None:
     @given(forged(fields))
     def attempt(changed: dict[str, Any]) -> None:
         (taken / place).write_bytes(dumped(changed))
-        run = Store(taken).read("erm", 0, fields["identity"])
+        run = Store(taken).read("erm", 0, fields["request"])
         if run is not None:
             from fairvision.comparison.summary import summarize
 
@@ -127,16 +127,16 @@ def test_a_forged_run_is_done_again(made: Path, taken: Path) -> None:
 
 def test_forged_predictions_are_done_again(made: Path, taken: Path) -> None:
     place = "erm/seed-0/predictions.npz"
-    identity = json.loads((made / "erm/seed-0/run.json").read_text())["identity"]
+    request = json.loads((made / "erm/seed-0/run.json").read_text())["request"]
     whole = (made / place).read_bytes()
-    right = Store(made).read("erm", 0, identity)
+    right = Store(made).read("erm", 0, request)
     assert right is not None
 
     @times(400)
     @given(damaged(whole))
     def attempt(content: bytes) -> None:
         (taken / place).write_bytes(content)
-        found = Store(taken).read("erm", 0, identity)
+        found = Store(taken).read("erm", 0, request)
         if found is not None:  # the zip's own checksums keep the numbers
             np.testing.assert_array_equal(found.y_pred, right.y_pred)
 
@@ -167,8 +167,8 @@ def test_predictions_of_other_rows_are_done_again(
     place = out / "erm" / "seed-0" / "predictions.npz"
     with np.load(place) as whole:
         np.savez(place, **{**whole, **arrays})
-    identity = json.loads((out / "erm/seed-0/run.json").read_text())["identity"]
-    assert Store(out).read("erm", 0, identity) is None
+    request = json.loads((out / "erm/seed-0/run.json").read_text())["request"]
+    assert Store(out).read("erm", 0, request) is None
 
 
 def test_rows_that_the_data_lack_are_done_again(made: Path, tmp_path: Path) -> None:
@@ -228,8 +228,8 @@ def test_a_link_laid_in_the_way_is_not_followed(made: Path, tmp_path: Path, scra
 
 
 @pytest.mark.parametrize("name", [".lock", ".plan.json.partial", "plan.json", "erm", "erm/seed-0"])
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_nor_by_a_comparison(made: Path, tmp_path: Path, name: str, overwrite: bool) -> None:
+@pytest.mark.parametrize("rerun", [False, True])
+def test_nor_by_a_comparison(made: Path, tmp_path: Path, name: str, rerun: bool) -> None:
     """Not written through, and not emptied through."""
     folder, dear = tmp_path / "folder", tmp_path / "dear"
     shutil.copytree(made, folder)
@@ -240,7 +240,7 @@ def test_nor_by_a_comparison(made: Path, tmp_path: Path, name: str, overwrite: b
     (folder / name).symlink_to(dear)
     before = tree(tmp_path)
     with pytest.raises(RunError, match="is a link, which could lead out"):
-        compare(folder, overwrite=overwrite)
+        compare(folder, rerun=rerun)
     assert tree(tmp_path) == before
 
 

@@ -20,7 +20,7 @@ from torch import nn
 from fairvision.datasets import ImageFiles
 from fairvision.exceptions import DatasetError, InputError
 from fairvision.nn import TorchClassifier, TrainingCheckpoint
-from fairvision.nn.zoo import _load
+from fairvision.nn.pretrained import _load
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 3, 8, 8), dtype=np.uint8)
 Y = np.arange(8) % 2

@@ -26,7 +26,7 @@ def take(recipe: Any, package: str) -> None:
         if isinstance(recipe, str):
             recipe = read_recipe(recipe, name="x", distribution="y", package=package)
         else:
-            recipe = _read._checked(recipe, "x", "y", package)
+            recipe = _read.make_recipe(recipe, "x", "y", package)
     except InputError:
         return
     for data in recipe.data:

@@ -107,7 +107,7 @@ def test_each_fault_is_found(line: str) -> None:
 
 
 #: Who may ask for weights by name, and through what: torchvision's and timm's own downloads.
-FETCHERS = {"src/fairvision/nn/backbones.py", "src/fairvision/nn/zoo.py"}
+FETCHERS = {"src/fairvision/nn/backbones.py", "src/fairvision/nn/pretrained.py"}
 
 
 def test_only_the_zoo_asks_for_pretrained_weights() -> None:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from fairvision.base import as_generator
 from fairvision.exceptions import InputError
 from fairvision.metrics import evaluate_predictions
-from fairvision.metrics.bootstrap import Bootstrap, as_generator, draw_counts, estimate
+from fairvision.metrics.bootstrap import Bootstrap, draw_counts, estimate
 
 
 def sample(n: int = 300, seed: int = 0, groups: int = 3) -> tuple[Any, Any, Any]:

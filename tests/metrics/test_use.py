@@ -153,6 +153,17 @@ def test_features_that_know_the_target_only_do_not_leak_within_it() -> None:
     assert both.loc["target_balanced_accuracy", "value"] == 1
 
 
+def test_leakage_within_classes_leaves_out_a_class_with_a_single_group() -> None:
+    rng = np.random.default_rng(0)
+    y, group = rng.integers(0, 2, 600), rng.integers(0, 2, 600)
+    features = np.c_[y, rng.normal(size=600)]
+    y3, group3 = np.r_[y, np.full(100, 2)], np.r_[group, np.zeros(100, int)]
+    table = leakage(np.r_[features, np.full((100, 2), 9.0)], group3, y=y3, random_state=0)
+    assert table.loc["target_balanced_accuracy", "value"] == pytest.approx(0.5, abs=0.1)
+    with pytest.raises(InputError, match="every class of y has a single group"):
+        leakage(features, y, y=y, random_state=0)
+
+
 def test_leakage_is_repeatable_and_refuses_what_it_cannot_probe() -> None:
     rng = np.random.default_rng(0)
     features, group = rng.normal(size=(60, 2, 2)), np.repeat([0, 1], 30)

@@ -28,12 +28,12 @@ from fairvision.exceptions import InputError
 from fairvision.nn import (
     Batch,
     Objective,
-    Ranks,
+    ProcessGroup,
     Step,
     TorchClassifier,
     TrainingCheckpoint,
     isolated_rng,
-    ranks_of,
+    process_group_of,
 )
 from fairvision.testing import check_resumes
 
@@ -99,7 +99,7 @@ def table(accelerator: Any) -> Any:
 class WorstGroup(Objective):
     """The largest loss of a group, by somebody who never heard of processes."""
 
-    parts = ("worst",)
+    logged = ("worst",)
 
     def step(self, module: nn.Module, batch: Batch) -> Step:
         logits, groups = module(batch.images), batch.groups[:, 0]
@@ -111,11 +111,7 @@ class WorstGroup(Objective):
 def foreign(accelerator: Any) -> Any:
     d = data()
 
-    class WorstGroupClassifier(double(ERM)):
-        def _make_objective(self) -> Objective:
-            return WorstGroup()
-
-    model = WorstGroupClassifier(accelerator=accelerator, **COMMON)
+    model = double(ERM)(objective=WorstGroup(), accelerator=accelerator, **COMMON)
     return model.fit(d["X"], d["y"], sensitive_features=d["groups"])
 
 
@@ -176,7 +172,7 @@ def tuning(accelerator: Any, **params: Any) -> Any:
 
     model = Remembered(
         FrozenEstimator(given),
-        n_epochs=2,
+        max_epochs=2,
         critic_steps=5,
         actor_steps=8,
         batch_size=15,
@@ -186,7 +182,6 @@ def tuning(accelerator: Any, **params: Any) -> Any:
         selection_fraction=0.3,
         n_thresholds=25,
         bias="spd",
-        progress=False,
         **{"random_state": 0} | params,
     )
     with warnings.catch_warnings():
@@ -220,7 +215,7 @@ def found(model: Any) -> dict[str, Any]:
         moved = max((tensor - given[name]).abs().max().item() for name, tensor in weights.items())
     else:
         names = [n for n in model.history_[-1] if n.endswith(("_loss", "_acc"))]
-        names += model.net_.objective.parts
+        names += model.net_.objective.logged
         path = np.array([[row[name] for name in names] for row in model.history_])
         moved = np.abs(path[0] - path[-1]).max()
         weights = model.module_.state_dict()
@@ -275,12 +270,12 @@ def unwritable(accelerator: Any, folder: str) -> str:
     return refused(lambda: model.fit(d["X"], d["y"]))
 
 
-def streams(ranks: Ranks) -> dict[str, torch.Tensor]:
+def streams(process_group: ProcessGroup) -> dict[str, torch.Tensor]:
     """What each process draws for itself, twice, and what all draw alike after that."""
     with isolated_rng(0):
-        with ranks.apart():
-            own = torch.rand(ranks.rank + 1)
-        with ranks.apart():
+        with process_group.own_rng():
+            own = torch.rand(process_group.rank + 1)
+        with process_group.own_rng():
             own = torch.stack([own[0], torch.rand(())])
         return {"own": own, "common": torch.rand(3)}
 
@@ -311,7 +306,7 @@ def main(out: str) -> None:
     results["read"] = read(accelerator)
     results["resumed"] = resumed(accelerator)
     results["unwritable"] = unwritable(accelerator, f"{out}.rendezvous/below")
-    results |= streams(ranks_of(accelerator))
+    results |= streams(process_group_of(accelerator))
     dist.barrier()
     torch.save(results, f"{out}.{rank}")
     dist.destroy_process_group()

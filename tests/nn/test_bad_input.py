@@ -110,7 +110,7 @@ def test_bad_data_leave_a_new_model_unfitted(name):
     ("params", "message"),
     [
         ({"device": "gpu"}, "device is 'gpu'; pass 'auto', 'cpu', 'cuda'"),
-        ({"device": "cuda:99"}, "device is 'cuda:99'; torch sees .* Pass 'cpu' or 'auto'"),
+        ({"device": "cuda:99"}, "device is 'cuda:99', but torch sees .* Pass 'cpu' or 'auto'"),
         ({"optimizer": "adamm"}, r"optimizer is 'adamm'; pass one of \['adam', 'adamw', 'sgd'\]"),
         ({"optimizer": None}, "optimizer is None; pass one of"),
         ({"lr": -1}, "lr is -1; pass a number of 0 or more"),

@@ -349,7 +349,7 @@ def test_a_killed_process(pictures: Any, tmp_path: Path) -> None:
 class Momentum(Objective):
     """The loss is pulled towards a running mean, which lives from step to step."""
 
-    def start(self, module: nn.Module, rows: Any, device: Any, max_epochs: int) -> None:
+    def start(self, module: nn.Module, rows: Any, context: Any) -> None:
         self.mean = torch.zeros(2)
 
     def step(self, module: nn.Module, batch: Batch) -> Step:
@@ -376,38 +376,28 @@ class Stubborn(Momentum):
         return {"mean": Bomb()}
 
 
-class Pulled(TorchClassifier):
-    def __init__(
-        self, kind: Any = Momentum, callbacks: Any = None, max_epochs: int = 6,
-        random_state: Any = 0,
-    ) -> None:  # fmt: skip
-        super().__init__(
-            dropping, callbacks=callbacks, max_epochs=max_epochs, random_state=random_state,
-            batch_size=16, lr=1e-2,
-        )  # fmt: skip
-        self.kind = kind
-
-    def _make_objective(self) -> Objective:
-        return self.kind()
+def pulled(kind: type[Objective], **params: Any) -> TorchClassifier:
+    common = {"max_epochs": 6, "random_state": 0, "batch_size": 16, "lr": 1e-2}
+    return TorchClassifier(dropping, objective=kind(), **{**common, **params})
 
 
 def test_an_objective_says_what_it_keeps(pictures: Any, tmp_path: Path) -> None:
-    assert check_resumes(Pulled(Mindful), pictures.images, pictures.target) == 2
+    assert check_resumes(pulled(Mindful), pictures.images, pictures.target) == 2
     with pytest.raises(ConformanceError, match="after an interrupt the weight"):
-        check_resumes(Pulled(Forgetful), pictures.images, pictures.target)
-    model = Pulled(Momentum, [TrainingCheckpoint(tmp_path)])
+        check_resumes(pulled(Forgetful), pictures.images, pictures.target)
+    model = pulled(Momentum, callbacks=[TrainingCheckpoint(tmp_path)])
     with pytest.raises(InputError, match="Momentum has no state_dict, and TrainingCheckpoint"):
         model.fit(pictures.images, pictures.target)
-    model = Pulled(Stubborn, [TrainingCheckpoint(tmp_path)])
+    model = pulled(Stubborn, callbacks=[TrainingCheckpoint(tmp_path)])
     with pytest.raises(InputError, match="its Stubborn, does not come back from a file without"):
         model.fit(pictures.images, pictures.target)
 
 
 def test_without_strictness_it_trains_without(pictures: Any, tmp_path: Path) -> None:
-    model = Pulled(Momentum, [TrainingCheckpoint(tmp_path, strict=False)])
+    model = pulled(Momentum, callbacks=[TrainingCheckpoint(tmp_path, strict=False)])
     with pytest.warns(FairvisionWarning, match="No checkpoints: Momentum has no state_dict"):
         model.fit(pictures.images, pictures.target)
-    same = Pulled(Momentum).fit(pictures.images, pictures.target)
+    same = pulled(Momentum).fit(pictures.images, pictures.target)
     assert weights(model) == weights(same)
 
 
@@ -445,7 +435,7 @@ def test_callbacks_say_what_they_keep(pictures: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"random_state": None}, "random_state is None, and TrainingCheckpoint could never"),
+        ({"random_state": None}, "random_state is None, and TrainingCheckpoint identifies"),
         ({"every": 0}, "every is 0; pass epochs, an int of 1 or more"),
         ({"folder": "a file"}, "the folder of TrainingCheckpoint, a file, cannot be made"),
     ],

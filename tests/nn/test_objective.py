@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,46 +11,49 @@ import torch.nn.functional as F
 from sklearn.base import clone
 from torch import Tensor, nn
 
-from fairvision.nn import Batch, Objective, Rows, Step, TorchClassifier, cross_entropy
+from fairvision.nn import (
+    Batch,
+    Objective,
+    ObjectiveClassifier,
+    Rows,
+    Step,
+    TorchClassifier,
+    TrainingContext,
+    cross_entropy,
+)
 
 
 class LabelSmoothing(Objective):
-    parts = ("sharp_loss", "confidence")
+    logged = ("sharp_loss", "confidence")
 
-    def __init__(self, smoothing: float) -> None:
+    def __init__(self, smoothing: float = 0.1) -> None:
         self.smoothing = smoothing
 
     def step(self, module: nn.Module, batch: Batch) -> Step:
         logits = module(batch.images)
         loss = F.cross_entropy(logits, batch.targets, label_smoothing=self.smoothing)
         with torch.no_grad():
-            parts = {
+            logged = {
                 "sharp_loss": F.cross_entropy(logits, batch.targets).item(),
                 "confidence": logits.softmax(1).amax(1).mean().item(),
             }
-        return Step(loss, logits, parts)
+        return Step(loss, logits, logged)
 
 
-class SmoothClassifier(TorchClassifier):
+class SmoothClassifier(ObjectiveClassifier):
     """A method in a dozen lines."""
+
+    objective_class = LabelSmoothing
 
     def __init__(
         self,
         backbone: Any = "mlp",
         *,
-        smoothing: float = 0.1,
         lr: float = 1e-2,
-        max_epochs: int = 10,
         batch_size: int = 48,
-        random_state: Any = None,
+        **params: Any,
     ) -> None:
-        super().__init__(
-            backbone, lr=lr, max_epochs=max_epochs, batch_size=batch_size, random_state=random_state
-        )
-        self.smoothing = smoothing
-
-    def _make_objective(self) -> Objective:
-        return LabelSmoothing(self.smoothing)
+        super().__init__(backbone, lr=lr, batch_size=batch_size, **params)
 
 
 def test_a_method_changes_the_loss_and_logs_its_parts(pictures):
@@ -76,14 +80,21 @@ def test_without_smoothing_it_is_plain_training_bit_for_bit(pictures):
 class Recording(Objective):
     """Takes only rows of the first group, twice each, and writes down what it is given."""
 
-    parts = ("share",)
+    logged = ("share",)
 
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.batches: list[Batch] = []
 
-    def start(self, module: nn.Module, rows: Rows, device: torch.device, max_epochs: int) -> None:
-        self.calls.append(f"start {len(rows)} {device} {max_epochs}")
+    def check(self, context: TrainingContext) -> None:
+        self.calls.append("check")
+
+    def make_module(self, build: Callable[[], nn.Module], context: TrainingContext) -> nn.Module:
+        self.calls.append("make_module")
+        return build()
+
+    def start(self, module: nn.Module, rows: Rows, context: TrainingContext) -> None:
+        self.calls.append(f"start {len(rows)} {context.device} {context.params['max_epochs']}")
 
     def order(self, module: nn.Module, rows: Rows) -> Tensor:
         self.calls.append("order")
@@ -95,23 +106,24 @@ class Recording(Objective):
         self.batches.append(batch)
         return Step(super().step(module, batch).loss, module(batch.images), {"share": len(batch)})
 
-    def finish(self, module: nn.Module) -> None:
-        self.calls.append("finish")
-
-
-class RecordingClassifier(TorchClassifier):
-    def _make_objective(self) -> Objective:
-        return Recording()
+    def fitted_attributes(self, module: nn.Module, rows: Rows) -> dict[str, Any]:
+        self.calls.append(f"fitted_attributes {len(rows)}")
+        return {"answer_": 42}
 
 
 def test_images_targets_groups_and_weights_stay_together_whatever_the_order(pictures):
     images = pictures.images.copy()
     images[:, 2, 0, 0] = np.arange(48)  # each picture carries its row number
     weights = np.linspace(1, 3, 48)
-    model = RecordingClassifier("mlp", max_epochs=2, batch_size=7, random_state=0)
+    model = TorchClassifier(
+        "mlp", objective=Recording(), max_epochs=2, batch_size=7, random_state=0
+    )
     model.fit(images, pictures.target, sensitive_features=pictures.groups, sample_weight=weights)
     objective = model.net_.objective
-    assert objective.calls == ["start 48 cpu 2", "order", "order", "finish"]
+    before = ["check", "make_module", "start 48 cpu 2"]
+    assert objective.calls == [*before, "order", "order", "fitted_attributes 48"]
+    assert model.answer_ == 42
+    assert model.objective.calls == []  # a clone was trained with
     left = np.flatnonzero(pictures.groups == "left")
     seen = torch.cat([batch.rows for batch in objective.batches]).numpy()
     np.testing.assert_array_equal(seen, np.tile(np.repeat(left, 2), 2))

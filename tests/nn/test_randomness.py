@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
+import joblib
 import numpy as np
 import pytest
 import torch
+from sklearn.model_selection import cross_val_predict
 from skorch.callbacks import Callback
+from torch import nn
 from torchvision.transforms import v2
 
 from fairvision.exceptions import InputError
@@ -92,6 +97,56 @@ class TestGlobalGenerators:
         with isolated_rng(5):
             second = draw()
         assert first == second
+
+    def test_fits_in_threads_give_the_bits_of_serial_ones(self, pictures):
+        """Dropout draws in every step, and a failing fit must not keep the others out."""
+
+        def fit(seed: int):
+            model = TorchClassifier(
+                nn.Sequential(nn.Flatten(), nn.LazyLinear(16), nn.Dropout(0.5)),
+                max_epochs=3,
+                batch_size=8,
+                train_transform=v2.RandomHorizontalFlip(),
+                callbacks=[Failing()] if seed == 2 else None,
+                random_state=seed,
+            )
+            try:
+                return model.fit(pictures.images, pictures.target).predict_proba(pictures.images)
+            except RuntimeError as error:
+                return str(error)
+
+        serial = [fit(seed) for seed in range(6)]
+        with ThreadPoolExecutor(6) as threads:
+            concurrent = list(threads.map(fit, range(6)))
+        assert serial[2] == "a callback fails"
+        for ours, expected in zip(concurrent, serial, strict=True):
+            np.testing.assert_array_equal(ours, expected)
+
+    def test_cross_val_predict_in_threads_gives_the_bits_of_a_serial_one(self, pictures):
+        model = TorchClassifier(max_epochs=1, batch_size=8, random_state=0)
+        data = (model, pictures.images, pictures.target)
+        serial = cross_val_predict(*data, cv=3, method="predict_proba")
+        with joblib.parallel_backend("threading"):
+            concurrent = cross_val_predict(*data, cv=3, method="predict_proba", n_jobs=3)
+        np.testing.assert_array_equal(concurrent, serial)
+
+    def test_predict_waits_for_no_fit(self, pictures):
+        """It draws nothing, so that a server can predict while it trains."""
+        model = TorchClassifier(max_epochs=1, random_state=0)
+        model.fit(pictures.images, pictures.target)
+        inside, done = Event(), Event()
+
+        def hold():
+            with isolated_rng(0):
+                inside.set()
+                return done.wait(60)
+
+        with ThreadPoolExecutor(1) as thread:
+            held = thread.submit(hold)
+            inside.wait(60)
+            model.predict(pictures.images)
+            done.set()
+            assert held.result()
 
 
 def test_what_was_drawn_before_does_not_matter(pictures):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from typing import Any
 
 import pytest
 
+import fairvision as fv
 from fairvision.exceptions import InputError, PluginError, UnknownNameError
 from fairvision.plugins import Registry, resolve
 
@@ -38,6 +40,7 @@ class Open:
 class Mend:
     def __init__(self, estimator, *, strength=1.0):
         self.estimator = estimator
+        self.strength = strength
 """
 
 
@@ -53,10 +56,16 @@ def registry(site: Any) -> Registry:
 
 
 def test_preset_then_params(registry: Registry) -> None:
-    assert registry.make("plain").values == (10, 20, "x")
+    assert registry.make("plain").values == (1, 2, "x")
+    assert registry.make("plain", preset=None).values == (10, 20, "x")
     assert registry.make("plain", preset="quick").values == (1, 2, "x")
     assert registry.make("plain", "quick", width=5, name="y").values == (1, 5, "y")
-    assert registry.make("a-dist:plain", epochs=3).values == (3, 20, "x")
+    assert registry.make("a-dist:plain", epochs=3).values == (3, 2, "x")
+
+
+def test_the_default_preset_is_that_of_compare() -> None:
+    defaults = [inspect.signature(f).parameters["preset"].default for f in (fv.make, fv.compare)]
+    assert defaults == ["quick", "quick"]
 
 
 def test_nothing_is_imported_before(registry: Registry) -> None:
@@ -66,7 +75,7 @@ def test_nothing_is_imported_before(registry: Registry) -> None:
 
 
 def test_a_class_may_have_a_parameter_called_preset(registry: Registry) -> None:
-    assert registry.make("own-preset").preset == "default"
+    assert registry.make("own-preset", preset=None).preset == "default"
     assert registry.make("own-preset", preset="quick").preset == "mine"
 
 
@@ -74,7 +83,9 @@ def test_wrong_preset_lists_those_there_are(registry: Registry) -> None:
     with pytest.raises(UnknownNameError, match=r"no preset 'quik'. Its presets: 'quick'\."):
         registry.make("plain", preset="quik")
     with pytest.raises(UnknownNameError, match=r"Its presets: none\."):
-        registry.make("mend", preset="quick")
+        registry.make("mend", preset="paper")
+    # "quick" is the default, so a method without it takes its own.
+    assert registry.make("mend", preset="quick", estimator="e").strength == 1.0
 
 
 def test_wrong_parameter_names_the_closest(registry: Registry) -> None:
@@ -112,7 +123,7 @@ def test_a_target_that_cannot_be_had(registry: Registry, name: str, words: str) 
 def test_a_presets_mistake_is_the_plugins(registry: Registry) -> None:
     with pytest.raises(PluginError, match="sets epoch, which a_targets:Plain does not take"):
         registry.make("bad-preset", preset="quick")
-    assert registry.make("bad-preset").values == (10, 20, "x")
+    assert registry.make("bad-preset", preset=None).values == (10, 20, "x")
 
 
 def test_resolve() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import types
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import pytest
 
 import fairvision as fv
 from fairvision import plugins
-from fairvision.exceptions import AmbiguousNameError, InputError, UnknownNameError
+from fairvision.exceptions import AmbiguousNameError, InputError, PluginError, UnknownNameError
+from fairvision.hookspecs import hookimpl
 from fairvision.plugins import RegisteredMethod, Registry
+from fairvision.types import Method
 
 RECORDING = """
 import builtins
@@ -238,3 +241,66 @@ def test_an_optional_hook_of_a_later_host_is_no_mistake(site: Any) -> None:
         "def fairvision_later(): return []",
     )
     assert site.only("a-one").status == "loaded"
+
+
+class Inline:
+    """A plugin without a distribution, as a notebook holds one."""
+
+    FAIRVISION_API: Any = (1, 0)
+    names: tuple[str, ...] = ("tried-out",)
+
+    @hookimpl
+    def fairvision_inprocessing(self) -> list[Method]:
+        return [Method(name, "fairvision.nn:TorchClassifier", "Tried out.") for name in self.names]
+
+
+def test_register_adds_an_object_and_replaces_it(site: Any) -> None:
+    site.add_method("a-one", "group-dro")
+    registry = site.registry()
+    added = registry.register(Inline(), "mine")
+    assert (added.status, added.origin.distribution) == ("loaded", "mine")
+    assert [m.qualified_name for m in registry.methods()] == ["a-one:group-dro", "mine:tried-out"]
+    again = Inline()
+    again.names = ("tried-again",)
+    registry.register(again, "mine")  # the cell of a notebook, run a second time
+    assert [m.name for m in registry.methods()] == ["group-dro", "tried-again"]
+
+
+def test_register_takes_a_module(site: Any, tmp_path: Path) -> None:
+    import importlib
+
+    (site.path / "loose_plugin.py").write_text(
+        "from fairvision.hookspecs import hookimpl\nfrom fairvision.types import Method\n"
+        "FAIRVISION_API = (1, 0)\n"
+        "@hookimpl\ndef fairvision_preprocessing(): return [Method('loose', 'p:C', '')]\n"
+    )
+    registry = site.registry()
+    registry.register(importlib.import_module("loose_plugin"))
+    (method,) = registry.methods("pre")
+    assert method.qualified_name == "loose-plugin:loose"
+
+
+def test_register_refuses_what_an_entry_point_would_not_load(site: Any) -> None:
+    site.add_method("a-one", "group-dro")
+    registry = site.registry()
+    registry.register(Inline(), "mine")
+    later = Inline()
+    later.FAIRVISION_API = (2, 0)
+    twice = Inline()
+    twice.names = ("same", "same")
+    misspelt = types.SimpleNamespace(
+        FAIRVISION_API=(1, 0), fairvision_preprocesing=hookimpl(lambda: [])
+    )
+    for plugin, words in (
+        (object(), "states no FAIRVISION_API"),
+        (later, r"plugin API \(2, 0\)"),
+        (twice, "a second time"),
+        (misspelt, "Closest: 'fairvision_preprocessing'"),
+    ):
+        with pytest.raises(PluginError, match=words):
+            registry.register(plugin, "mine")
+    with pytest.raises(InputError, match="'a-one' is an installed distribution"):
+        registry.register(Inline(), "a-one")
+    # What was there before is there still, and nothing else.
+    assert [m.qualified_name for m in registry.methods()] == ["a-one:group-dro", "mine:tried-out"]
+    assert registry.register(Inline(), "mine").status == "loaded"

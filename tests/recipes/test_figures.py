@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fairvision.exceptions import InputError
-from fairvision.recipes import Recipe, Shown, plan, read_recipe, reproduce
+from fairvision.recipes import BlockResult, Recipe, plan, read_recipe, reproduce
 
 RECIPE = """
 title = "Figures"
@@ -45,7 +45,7 @@ rows = ["weighted"]
 
 [data.faces]
 load = {{ n_samples = 400, image_size = 24, random_state = 0 }}
-compare = {{ confounding = 0.9, n_train = 120, n_test = 80, n_boot = 20, control = true }}
+compare = {{ confounding = 0.9, n_train = 120, n_test = 80, n_boot = 20, balanced_baseline = true }}
 
 [data.faces.small]
 compare = {{ max_epochs = 1 }}
@@ -145,7 +145,7 @@ def test_what_fit_gives_is_what_was_compared(drawing: Any, tmp_path: Path) -> No
     found = run(read(), tmp_path / "out")
     assert not found.failures
     assert [mpl.rcParams[name] for name in names] == before
-    shown: Shown = drawing.calls[0]
+    shown: BlockResult = drawing.calls[0]
     train = {}
     for label in ("weighted", "erm-balanced"):
         fitted = shown.fit(label)

@@ -57,7 +57,7 @@ load = { n_samples = 400, image_size = 24, random_state = 0 }
 compare = { confounding = 0.9, n_train = 120, n_test = 80, n_boot = 30 }
 
 [data.faces.small]
-compare = { max_epochs = 1, control = true }
+compare = { max_epochs = 1, balanced_baseline = true }
 params = { plain = { lr = 1e-4 } }
 seeds = 2
 deviations = ["Few rows."]
@@ -262,7 +262,7 @@ def test_the_command_hands_on_who_does_the_runs() -> None:
             main(["reproduce", "jlu-age", "--seeds", "1", *words], standalone_mode=False)
         return caught.value.message
 
-    assert "there is no folder to keep them" in said("--checkpoint-every", "2")
+    assert "checkpoints need a folder" in said("--checkpoint-every", "2")
     assert "'loky' works on this machine only" in said("--address", "tcp://127.0.0.1:1")
     assert "n_jobs is 0" in said("--jobs", "0")
 
@@ -303,7 +303,7 @@ def test_rows_are_counted_where_the_recipe_names_no_number() -> None:
     text = GOOD.replace(", n_train = 120, n_test = 80", ", test_size = 0.25").replace(
         "confounding = 0.9, ", ""
     )
-    recipe = read(text.replace(", control = true", ""))
+    recipe = read(text.replace(", balanced_baseline = true", ""))
     blocks = plan(recipe, "faces", "small")
     assert {block.n_steps for block in blocks} == {None}
     random, biased = count_rows(recipe, blocks)

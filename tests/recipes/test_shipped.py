@@ -14,7 +14,7 @@ import fairvision as fv
 from fairvision.metrics import available_metrics
 from fairvision.plugins import default_registry
 from fairvision.recipes import Block, Recipe, find_recipes, plan
-from fairvision.recipes._run import _placed, _prepare
+from fairvision.recipes._reproduce import fill_in_out, find_prepare
 from fairvision.recipes._targets import find_target
 
 RECIPES = find_recipes()
@@ -32,7 +32,7 @@ def test_it_can_be_planned_and_made(recipe: Recipe, data: str, scale: str) -> No
     assert loader
     for block in plan(recipe, data, scale):
         for row in block.rows:
-            made = fv.make(row.method, **_placed(row.params, None))
+            made = fv.make(row.method, **fill_in_out(row.params, None))
             assert "fit" in dir(made) or "fit_resample" in dir(made)
         _check_compare(block)
 
@@ -40,7 +40,7 @@ def test_it_can_be_planned_and_made(recipe: Recipe, data: str, scale: str) -> No
 def _check_compare(block: Block) -> None:
     known = inspect.signature(fv.compare).parameters
     assert set(block.compare) <= set(known)
-    assert not (block.compare.get("control") and "confounding" not in block.compare)
+    assert not (block.compare.get("balanced_baseline") and "confounding" not in block.compare)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
@@ -71,7 +71,7 @@ def test_its_figures_can_be_drawn(recipe: Recipe) -> None:
 
 def prepared(name: str, by: str | None = None, **load: Any) -> Any:
     (recipe,) = [recipe for recipe in RECIPES if recipe.name == name]
-    return recipe, lambda data: _prepare(recipe, by or recipe.data[data]["prepare"])(
+    return recipe, lambda data: find_prepare(recipe, by or recipe.data[data]["prepare"])(
         fv.datasets.load(data, **load)
     )
 
@@ -101,7 +101,7 @@ def test_photographs_and_scrambled() -> None:
     races = data.sensitive_features["skin_group"].map({"light": "White", "dark": "Black"})
     data.sensitive_features = races.to_frame("race")
     (recipe,) = [recipe for recipe in RECIPES if recipe.name == "dbvae-alpha"]
-    made = _prepare(recipe, recipe.data["utkface"]["prepare"])(data)
+    made = find_prepare(recipe, recipe.data["utkface"]["prepare"])(data)
     # Every rare face that is not trained on is tested on.
     assert set(made.split) == {"train", "test"}
     rare = (made.sensitive_features["race"] == "Black").to_numpy() & (made.target == 1)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from sklearn.utils import Bunch
 
-from fairvision.comparison import Comparison, read_facts
+from fairvision.comparison import Comparison, read_report_data
 from fairvision.reports import comparison_page
 from fairvision.reports._comparison import _points, _rows, _sentence, table_of
 from fairvision.reports._draw import Point, front
@@ -32,7 +32,7 @@ def page(finished: Finished, parse: Any) -> Any:
 def test_the_folder_has_the_page_of_its_numbers(finished: Finished, tmp_path: Path) -> None:
     found, out = finished
     held = (out / "report.html").read_bytes()
-    assert comparison_page(read_facts(out)).encode() == held
+    assert comparison_page(read_report_data(out)).encode() == held
     assert found.report(tmp_path / "new" / "page.html").read_bytes() == held
     assert len(held) < 1_000_000
 
@@ -101,7 +101,7 @@ def test_nothing_is_loaded(page: Any) -> None:
 
 
 def test_hostile_labels_are_text(hostile: Comparison, parse: Any, names: Any) -> None:
-    text = comparison_page(hostile.facts())
+    text = comparison_page(hostile.report_data())
     page = parse(text)
     assert loads_nothing(page)
     assert len(page.all("script")) == 1
@@ -123,7 +123,7 @@ def _parses(code: bytes) -> None:
 
 
 def test_a_method_that_failed_is_shown(hostile: Comparison, parse: Any) -> None:
-    text = parse(comparison_page(hostile.facts())).text
+    text = parse(comparison_page(hostile.report_data())).text
     assert "bad" in text
     assert "failed: " in text
 
@@ -137,10 +137,10 @@ def test_sections_and_their_failures(
     with_sections: Any, small: Any, faces: Bunch, parse: Any
 ) -> None:
     found = with_sections(faces, {"erm": "erm"}, seeds=1, **small)
-    sections = {s["name"]: s for s in found.runs[0].evidence["sections"]}
+    sections = {s["name"]: s for s in found.runs[0].artifacts["sections"]}
     assert set(sections) == {"drawn", "raises", "no-figure"}
     assert sections["drawn"]["src"].startswith("data:image/png")
-    page = parse(comparison_page(found.facts()))
+    page = parse(comparison_page(found.report_data()))
     assert "erm: Rows that a section <b>sees</b>" in page.text
     assert "This section failed: RuntimeError: <script>" in page.text
     assert "it returned str, not a matplotlib Figure" in page.text
@@ -150,8 +150,8 @@ def test_sections_and_their_failures(
 
 def test_only_the_first_seed_is_kept(finished: Finished) -> None:
     found, out = finished
-    assert {run.seed for run in found.runs if run.evidence} == {0}
-    kept = sorted(path.parent.name for path in out.glob("*/*/evidence.json"))
+    assert {run.seed for run in found.runs if run.artifacts} == {0}
+    kept = sorted(path.parent.name for path in out.glob("*/*/artifacts.json"))
     assert kept == ["seed-0", "seed-0"]
 
 
@@ -159,15 +159,15 @@ def test_without_evidence(small: Any, faces: Bunch, parse: Any) -> None:
     import fairvision as fv
 
     found = fv.compare(faces, ["erm"], seeds=1, report=False, **small)
-    assert found.runs[0].evidence is None
-    assert "--no-report" in parse(comparison_page(found.facts())).text
+    assert found.runs[0].artifacts is None
+    assert "--no-report" in parse(comparison_page(found.report_data())).text
 
 
 def test_the_worst_cell_is_what_it_says(finished: Finished) -> None:
     found, _ = finished
     for run in found.runs:
-        if run.evidence:
-            worst, told = run.evidence["worst"], run.worst_group
+        if run.artifacts:
+            worst, told = run.artifacts["worst"], run.worst_group
             assert told is not None
             assert (worst["class"], worst["n"]) == (told["class"], told["n"])
             assert 1 - worst["n_wrong"] / worst["n"] == pytest.approx(told["accuracy"])
@@ -282,7 +282,7 @@ def test_a_gap_bought_with_accuracy_is_not_called_best() -> None:
 
 
 def test_a_gap_that_nobody_has(finished: Finished, parse: Any) -> None:
-    facts = finished[0].facts()
+    facts = finished[0].report_data()
     for record in facts["summary"]:
         if record["metric"] in ("accuracy_gap", "equalized_odds_difference"):
             record |= {"value": None, "lower": None, "upper": None}

@@ -32,7 +32,7 @@ def test_the_error_names_them_with_what_they_were(path):
         assert f"{name} (" in str(error.value)
     assert "RandomHorizontalFlip" in str(error.value)
     assert "objects={" in str(error.value)
-    assert "None for what prediction does without" in str(error.value)
+    assert "None for those that prediction does not need" in str(error.value)
 
 
 def test_the_manifest_lists_them(path):
@@ -50,17 +50,17 @@ def test_what_is_given_is_put_in_its_place(path, data):
 
 def test_one_that_is_not_asked_for_is_an_error(path, model, tmp_path):
     given = {"train_transform": None, "callbacks": None, "optimizer": None}
-    with pytest.raises(SavingError, match=r"'optimiser', which the file does not ask for.*'opt"):
+    with pytest.raises(SavingError, match=r"'optimiser', which the file does not need.*'opt"):
         fv.load(path, objects=given | {"optimiser": None})
-    with pytest.raises(SavingError, match=r"does not ask for. It needs none"):
+    with pytest.raises(SavingError, match=r"does not need. It needs none"):
         fv.load(fv.save(model, tmp_path / "n"), objects={"backbone": None})
 
 
 def test_a_module_of_another_structure_is_an_error(tiny, data, tmp_path):
     path = fv.save(TorchClassifier.from_module(tiny, classes=["cat", "dog"]), tmp_path / "m")
-    with pytest.raises(SavingError, match=r"Missing key.*Are the given backbone those that it"):
+    with pytest.raises(SavingError, match=r"Missing key.*Was it saved with the backbone that"):
         fv.load(path, objects={"backbone": torch.nn.Linear(3, 2)})
-    with pytest.raises(SavingError, match=r"Are the given backbone"):
+    with pytest.raises(SavingError, match=r"Was it saved with the backbone"):
         fv.load(path, objects={"backbone": None})
 
 

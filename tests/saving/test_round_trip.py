@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
-from pathlib import Path
+import os
 
 import numpy as np
 import pandas as pd
@@ -247,23 +248,15 @@ class TestTheFile:
         with pytest.raises(SavingError, match=r"cannot be written: No such file"):
             fv.save(model, tmp_path / "no" / "m")
 
-    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
     def test_on_a_full_disk_the_old_file_stays(self, model, tmp_path, monkeypatch):
         path = tmp_path / "m"
         fv.save(model, path)
         before = path.read_bytes()
 
-        def full(*args, **kwargs):
-            file = original(*args, **kwargs)
-            full_disk = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
-            file.file.close()
-            file.file = full_disk
-            return file
+        def full(handle: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        import tempfile
-
-        original = tempfile.NamedTemporaryFile
-        monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
+        monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(SavingError, match=r"No space left on device. What was there is"):
             fv.save(model, path, overwrite=True)
         assert path.read_bytes() == before

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator
 
 from fairvision.base import check_groups
-from fairvision.nn import Objective, TorchClassifier
+from fairvision.nn import TorchClassifier
 from fairvision.testing._data import faces
 
 
@@ -46,9 +45,13 @@ class ChangesParameters(TorchClassifier):
 
 
 class Unseeded(TorchClassifier):
-    def _make_objective(self) -> Objective:
-        torch.seed()
-        return super()._make_objective()
+    """Weighs its rows at random, with a generator that has no seed."""
+
+    def fit(
+        self, X: Any, y: Any, *, sensitive_features: Any = None, sample_weight: Any = None
+    ) -> Any:
+        weights = np.random.default_rng().uniform(0.5, 1.5, len(X))
+        return super().fit(X, y, sample_weight=weights)
 
 
 class MovesTheGlobals(TorchClassifier):
@@ -58,8 +61,12 @@ class MovesTheGlobals(TorchClassifier):
 
 
 class Remembers(TorchClassifier):
-    def _make_module(self) -> Any:
-        return getattr(self, "module_", None) or super()._make_module()
+    def fit(
+        self, X: Any, y: Any, *, sensitive_features: Any = None, sample_weight: Any = None
+    ) -> Any:
+        if hasattr(self, "classes_"):
+            return self
+        return super().fit(X, y, sample_weight=sample_weight)
 
 
 class ReadsGroupsInSecret(TorchClassifier):
@@ -77,8 +84,11 @@ class ReadsGroupsInSecret(TorchClassifier):
 class IgnoresGroups(TorchClassifier):
     """Declares to need groups at fit."""
 
-    def _check_groups(self, sensitive_features: Any, n_samples: int) -> Any:
-        return check_groups(sensitive_features, n_samples, required_by="IgnoresGroups")
+    def fit(
+        self, X: Any, y: Any, *, sensitive_features: Any = None, sample_weight: Any = None
+    ) -> Any:
+        check_groups(sensitive_features, len(X), required_by="IgnoresGroups")
+        return super().fit(X, y, sample_weight=sample_weight)
 
 
 class FallsBackInSilence(TorchClassifier):

@@ -35,7 +35,7 @@ def fairvision_inprocessing():
     for name in ("WorksInInit", "HiddenKeywords", "PositionalGroups", "ChangesInput",
                  "ChangesParameters", "Unseeded", "MovesTheGlobals", "Remembers",
                  "ReadsGroupsInSecret", "Guesses"):
-        yield Method(name.lower(), f"broken:{name}", "Broken.", claims=Claims(off={}))
+        yield Method(name.lower(), f"broken:{name}", "Broken.", claims=Claims(disabled_params={}))
     for name in ("IgnoresGroups", "FallsBackInSilence", "Peeks"):
         yield Method(name.lower(), f"broken:{name}", "Broken.", needs=FIT)
     yield Method("presetless", "broken:Guesses", "Broken.", presets={"quick": {"epochs": 3}})
@@ -58,7 +58,7 @@ FAULTS = {
     "readsgroupsinsecret": ("groups_are_read_when_declared_and_only_then", "says never"),
     "ignoresgroups": ("groups_are_read_when_declared_and_only_then", "change nothing"),
     "fallsbackinsilence": ("refuses_missing_groups", "was accepted"),
-    "guesses": ("does_nothing_when_off", "from plain training's"),
+    "guesses": ("does_nothing_when_disabled", "from those of ERM training"),
     "presetless": ("presets_can_be_made", "epochs, which do not exist"),
     "losesgroups": ("resamples_whole_rows", "sensitive_features_ has 64 rows, y 62"),
 }
@@ -91,7 +91,7 @@ def test_the_fault_is_found_and_named(broken: Registry, name: str) -> None:
     ("name", "check", "words"),
     [
         ("guesses", "recovers_planted_bias", "worst cell"),
-        ("guesses", "no_great_harm_without_bias", "accuracy against plain"),
+        ("guesses", "no_great_harm_without_bias", "accuracy against ERM"),
         ("peeks", "no_gain_from_shuffled_groups", "still gains"),
     ],
 )
@@ -136,7 +136,7 @@ def test_an_exception_names_a_check_and_a_reason() -> None:
 
 
 def test_claiming_no_gain_is_not_asked_for_one() -> None:
-    claims = Claims(no_gain="it is the baseline")
+    claims = Claims(no_gain_reason="it is the baseline")
     checks = {c.name: c for c in method_checks("erm", claims=claims)}
     found = checks["recovers_planted_bias"].run()
     assert (found.status, found.message) == (

@@ -46,7 +46,9 @@ def parts() -> tuple[Bunch, Bunch]:
     """Faces of which nine in ten show the smile with the same skin, and faces without the bias."""
     faces = load_faces(1500, 24, target="smiling", sensitive="skin_group", random_state=0)
     groups = faces.sensitive_features["skin_group"].to_numpy(str)
-    rows = biased_split(faces, confounder=groups, rate=0.9, n_train=400, n_test=200, random_state=0)
+    rows = biased_split(
+        faces, confounder=groups, confounding=0.9, n_train=400, n_test=200, random_state=0
+    )
     train, test = (
         Bunch(images=faces.images[r], target=faces.target[r], groups=groups[r])
         for r in (rows.train, rows.test)
@@ -105,7 +107,7 @@ def test_plain_training_that_satisfies_the_constraint_is_the_result(
     epochs = 10 if bound < 1 else 1  # it fits its rows, or need not
     net = TorchClassifier(max_epochs=epochs, random_state=0)
     model = ExponentiatedGradientClassifier(net, difference_bound=bound)
-    with pytest.warns(ConstraintMetWarning, match="plain training already satisfies equalized"):
+    with pytest.warns(ConstraintMetWarning, match="ERM training already satisfies equalized"):
         model.fit(confounded.images, confounded.target, sensitive_features=confounded.groups)
     plain = clone(net).fit(confounded.images, confounded.target).predict(confounded.images)
     assert model.n_trainings_ == 1
@@ -121,7 +123,7 @@ def test_on_rows_held_out_a_net_that_fits_its_own_leaves_a_gap_to_close(
     net = TorchClassifier(max_epochs=8, random_state=0)
     plain = clone(net).fit(train.images, train.target)
     assert np.mean(plain.predict(train.images) == train.target) > 0.98
-    model = ExponentiatedGradientClassifier(net, validation_fraction=0.3, random_state=0)
+    model = ExponentiatedGradientClassifier(net, constraint_fraction=0.3, random_state=0)
     model.fit(train.images, train.target, sensitive_features=train.groups)
     search = model.exponentiated_gradient_
     moment = getattr(search, "constraints_", search.constraints)  # fairlearn's name changed
@@ -145,7 +147,7 @@ def test_what_is_asked_of_a_held_out_cell_is_asked_of_the_trained(confounded: Bu
         return_inverse=True,
     )[1]
     model = ExponentiatedGradientClassifier(
-        Noting(C=1e-3, max_iter=5000), validation_fraction=0.25, random_state=0
+        Noting(C=1e-3, max_iter=5000), constraint_fraction=0.25, random_state=0
     )
     model.fit(numbered, confounded.target, sensitive_features=confounded.groups)
     held = set(range(400)) - set(asked[0][0].tolist())
@@ -175,7 +177,7 @@ def test_no_training_image_is_kept(fitted: Any) -> None:
     import pickle
 
     reduction = fitted.exponentiated_gradient_
-    assert all(p.images is None for p in reduction.predictors_ if hasattr(p, "images"))
+    assert all(p.trainer.images is None for p in reduction.predictors_ if hasattr(p, "trainer"))
     again = pickle.loads(pickle.dumps(fitted))
     assert again.shares_.tolist() == fitted.shares_.tolist()
 
@@ -188,8 +190,8 @@ def test_what_is_refused(faces: Bunch, groups: Any, erm: TorchClassifier) -> Non
         ExponentiatedGradientClassifier(erm, constraints="equal").fit(
             X, y, sensitive_features=groups
         )
-    with pytest.raises(InputError, match="validation_fraction is 1"):
-        ExponentiatedGradientClassifier(erm, validation_fraction=1).fit(
+    with pytest.raises(InputError, match="constraint_fraction is 1"):
+        ExponentiatedGradientClassifier(erm, constraint_fraction=1).fit(
             X, y, sensitive_features=groups
         )
     with pytest.raises(InputError, match="two classes"):

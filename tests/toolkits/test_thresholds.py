@@ -77,7 +77,7 @@ def test_labels_of_any_kind_and_several_columns(net: TorchClassifier, faces: Bun
 def test_an_unfrozen_estimator_sees_a_part_of_the_rows(
     faces: Bunch, groups: Any, erm: TorchClassifier
 ) -> None:
-    model = ThresholdOptimizedClassifier(erm, validation_fraction=0.5, random_state=0)
+    model = ThresholdOptimizedClassifier(erm, debias_fraction=0.5, random_state=0)
     model.fit(faces.images, faces.target, sensitive_features=groups)
     assert abs(len(model.estimator_.groups_) - 150) <= 4
     assert not hasattr(erm, "module_")

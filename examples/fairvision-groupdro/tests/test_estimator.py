@@ -12,7 +12,7 @@ import torch
 
 import fairvision as fv
 from fairvision.exceptions import InputError
-from fairvision.nn import Rows
+from fairvision.nn import Rows, TrainingContext
 from fairvision.testing import check_resumes
 from fairvision_groupdro import GroupDROClassifier
 from fairvision_groupdro._objective import GroupDROObjective
@@ -29,7 +29,7 @@ def fitted(**params: Any) -> GroupDROClassifier:
 
 
 def test_no_step_keeps_all_cells_equal() -> None:
-    assert fitted(eta=0).cell_weights_.tolist() == pytest.approx([0.25] * 4)
+    assert fitted(eta=0).cell_weights_["weight"].tolist() == pytest.approx([0.25] * 4)
 
 
 def test_a_step_moves_weight_to_the_cell_of_the_highest_loss() -> None:
@@ -39,11 +39,11 @@ def test_a_step_moves_weight_to_the_cell_of_the_highest_loss() -> None:
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
     with torch.no_grad():
         module[1].bias[:] = torch.tensor([2.0, 0.0])  # says class 0, whatever it sees
-    objective.start(module, rows, torch.device("cpu"), 1)
-    found = objective.step(module, rows.batch(torch.arange(2), "cpu"))
-    assert objective.q[1] > 0.85
-    assert found.loss > 1.8
-    assert found.parts["worst_loss"] == pytest.approx(2.127, abs=1e-3)
+    objective.start(module, rows, TrainingContext.of(rows))
+    step = objective.step(module, rows.batch(torch.arange(2), "cpu"))
+    assert objective.q_[1] > 0.85
+    assert step.loss > 1.8
+    assert step.logged["worst_loss"] == pytest.approx(2.127, abs=1e-3)
 
 
 def test_an_epoch_has_as_many_rows_of_each_cell() -> None:
@@ -51,7 +51,7 @@ def test_an_epoch_has_as_many_rows_of_each_cell() -> None:
     rows = Rows(X, Y, codes[:, None], np.ones(80))
     objective = GroupDROObjective(0.1, 0.0, balanced=True)
     module = torch.nn.Linear(1, 1)
-    objective.start(module, rows, torch.device("cpu"), 1)
+    objective.start(module, rows, TrainingContext.of(rows))
     torch.manual_seed(0)
     drawn = torch.cat([objective.order(module, rows) for _ in range(50)])
     shares = np.unique(Y[drawn] * 2 + codes[drawn], return_counts=True)[1] / len(drawn)
@@ -61,7 +61,7 @@ def test_an_epoch_has_as_many_rows_of_each_cell() -> None:
 def test_a_saved_model_keeps_its_weights(tmp_path: Path) -> None:
     model = fitted(eta=0.5)
     again = fv.load(fv.save(model, tmp_path / "model"))
-    pd.testing.assert_series_equal(again.cell_weights_, model.cell_weights_, check_names=False)
+    pd.testing.assert_frame_equal(again.cell_weights_, model.cell_weights_)
 
 
 def test_history_shows_the_worst_loss() -> None:

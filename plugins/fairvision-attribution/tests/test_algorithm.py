@@ -12,7 +12,6 @@ from fairvision.exceptions import InputError
 from fairvision_attribution import PatchGrid
 from fairvision_attribution._algorithm import (
     CONFIDENCES,
-    balancing_weights,
     confidence,
     interpolation,
     min_max,
@@ -95,17 +94,6 @@ def test_roughness_is_where_a_map_changes():
     step = np.zeros((5, 6), dtype=np.float32)
     step[:, 3:] = 1
     assert roughness(step)[2].tolist() == [0, 0, 1, 1, 0, 0]
-
-
-def test_under_the_weights_the_target_says_nothing_of_the_attribute():
-    y = np.repeat([0, 1, 2], [100, 200, 50])
-    a = np.concatenate([np.arange(100) < 10, np.arange(200) < 150, np.zeros(50)]).astype(int)
-    weights = balancing_weights(y, a)
-    share = [np.average(a[y == c], weights=weights[y == c]) for c in (0, 1)]
-    assert share == pytest.approx([0.5, 0.5])
-    assert (weights[y == 2] == 0).all()  # the class shows one level only
-    assert weights[y == 1].sum() == pytest.approx(200)
-    assert balancing_weights(y, y) is None
 
 
 class TestPatchGrid:

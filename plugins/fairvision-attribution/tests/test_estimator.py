@@ -85,8 +85,8 @@ def test_a_classifier_relies_less_on_the_attribute(tempting, honest, regions, no
 
 def test_noise_is_fresh_in_each_epoch_unless_fixed(biased, regions):
     class Recorder(TorchClassifier):
-        def _make_objective(self):
-            objective = super()._make_objective()
+        def make_objective(self):
+            objective = super().make_objective()
             step, self.seen_ = objective.step, {}
 
             def recording(module, batch):

@@ -137,5 +137,5 @@ def test_it_is_indexed_by_rows_and_read_by_copying(images, mask):
     hidden = NoisyImages(images, mask)
     with pytest.raises(IndexError, match="by rows only"):
         hidden[:, 0]
-    with pytest.raises(ValueError, match="needs a copy"):
+    with pytest.raises(ValueError, match="copy=False"):
         np.asarray(hidden, copy=False)

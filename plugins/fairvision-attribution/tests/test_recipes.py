@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fairvision.datasets import load
-from fairvision.recipes import Shown, find_recipe, reproduce
+from fairvision.recipes import BlockResult, find_recipe, reproduce
 from fairvision_attribution._report import _some_rows
 from fairvision_attribution.recipes import prepare
 from fairvision_attribution.recipes.figures import mean_maps, noises, over_quantiles
@@ -46,8 +46,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture(scope="module")
-def shown(found: Any) -> Shown:
-    return Shown(found.blocks[0], found.comparisons["all"], lambda: load("faces", **LOAD))
+def shown(found: Any) -> BlockResult:
+    return BlockResult(found.blocks[0], found.comparisons["all"], lambda: load("faces", **LOAD))
 
 
 def test_all_figures_are_drawn(found: Any) -> None:
@@ -55,7 +55,7 @@ def test_all_figures_are_drawn(found: Any) -> None:
     assert [figure.name for figure in found.figures] == ["mean-map", "over-quantiles", "noises"]
 
 
-def test_the_map_is_that_of_the_sampler(shown: Shown) -> None:
+def test_the_map_is_that_of_the_sampler(shown: BlockResult) -> None:
     (ax, _bar) = mean_maps(shown).axes
     sampler = shown.fit("specific mask 0.6").sampler_
     np.testing.assert_array_equal(ax.images[0].get_array(), sampler.mean_map_)
@@ -72,12 +72,12 @@ def test_patches_are_judged_on_pictures_of_all_kinds() -> None:
     np.testing.assert_array_equal(_some_rows(50, 200), np.arange(50))
 
 
-def recall(shown: Shown, label: str, target: int) -> float:
+def recall(shown: BlockResult, label: str, target: int) -> float:
     (run,) = [run for run in shown.comparison.runs if run.method == label]
     return 100 * float(np.mean(run.y_pred[run.y_true == target] == target))
 
 
-def test_the_lines_are_the_accuracies_of_the_classes(shown: Shown) -> None:
+def test_the_lines_are_the_accuracies_of_the_classes(shown: BlockResult) -> None:
     (ax,) = over_quantiles(shown).axes  # of one noise there are two quantiles
     lines = {line.get_label(): line for line in ax.lines}
     for target, name in enumerate(("not smiling", "smiling")):
@@ -90,7 +90,7 @@ def test_the_lines_are_the_accuracies_of_the_classes(shown: Shown) -> None:
     )
 
 
-def test_the_points_are_those_of_one_quantile(shown: Shown) -> None:
+def test_the_points_are_those_of_one_quantile(shown: BlockResult) -> None:
     (ax,) = noises(shown).axes
     labels = [text.get_text() for text in ax.get_yticklabels()]
     assert labels == ["biased data", "specific mask 0.7"]

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from sklearn.utils import Bunch
 from torch import nn
 
-from fairvision.nn import Rows
+from fairvision.nn import Rows, TrainingContext
 from fairvision_dbvae import lab_encoder
 from fairvision_dbvae._module import DBVAEModule
 from fairvision_dbvae._objective import DBVAEObjective
@@ -31,23 +31,8 @@ class Encoder(nn.Module):
         return self.trunk(x)
 
 
-def make(n_classes: int = 2, **params: Any) -> DBVAEObjective:
-    defaults = {
-        "n_classes": n_classes,
-        "debiased": [1],
-        "alpha": 0.01,
-        "n_bins": 10,
-        "aggregate": "product",
-        "min_effective": 0.0,
-        "class_shares": "equal",
-        "classification_weight": 1.0,
-        "reconstruction_weight": 1.0,
-        "kl_weight": 5e-4,
-        "encode_batch_size": 64,
-    }
-    objective = DBVAEObjective(**{**defaults, **params})
-    objective.ess = 0.0
-    return objective
+def make(**params: Any) -> DBVAEObjective:
+    return DBVAEObjective(**{"alpha": 0.01, "min_effective": 0.0, "kl_weight": 5e-4, **params})
 
 
 @pytest.fixture(autouse=True)
@@ -67,8 +52,12 @@ def rows(data: Bunch) -> Rows:
     return Rows(data.images[:100], (data.target[:100] == "face").astype(int))
 
 
-def started(objective: DBVAEObjective, module: nn.Module, rows: Rows) -> DBVAEObjective:
-    objective.start(module, rows, CPU, 1)
+def started(
+    objective: DBVAEObjective, module: nn.Module, rows: Rows, batch_size: int = 64
+) -> DBVAEObjective:
+    context = TrainingContext.of(rows, batch_size=batch_size)
+    objective.check(context)
+    objective.start(module, rows, context)
     return objective
 
 
@@ -90,7 +79,7 @@ def test_a_batch_without_debiased_rows_trains_the_classifier_alone(
     objective = started(make(), module, rows)
     negatives = torch.nonzero(rows.targets == 0).flatten()[:16]
     step = objective.step(module, rows.batch(negatives, CPU))
-    assert step.parts["reconstruction_loss"] == step.parts["kl"] == 0
+    assert step.logged["reconstruction_loss"] == step.logged["kl"] == 0
     found = gradients(module, step.loss)
     assert found["encoder.head.weight"] > 0
     assert {n for n, g in found.items() if g and n.startswith(("latents", "decoder"))} == set()
@@ -132,7 +121,7 @@ def test_the_loss_is_the_papers(module: DBVAEModule, rows: Rows) -> None:
     vae += 0.7 * 0.5 * (mu**2 + log_var.exp() - log_var - 1).sum(1)
     expected = 2.0 * F.cross_entropy(module(batch.images), batch.targets) + vae.sum() / 20
     torch.testing.assert_close(step.loss, expected)
-    parts = step.parts
+    parts = step.logged
     total = 2 * parts["class_loss"] + 3 * parts["reconstruction_loss"] + 0.7 * parts["kl"]
     assert total == pytest.approx(step.loss.item(), rel=1e-5)
 
@@ -191,7 +180,7 @@ def test_encoding_runs_no_decoder_in_large_batches_in_evaluation_mode(
     module.encoder.trunk[0].register_forward_hook(
         lambda layer, args, _: seen.append((len(args[0]), layer.training, torch.is_grad_enabled()))
     )
-    objective = started(make(encode_batch_size=32), module, rows)
+    objective = started(make(), module, rows, batch_size=32)
     objective.order(module, rows)
     faces = int((rows.targets == 1).sum())
     assert [n for n, _, _ in seen] == [32] * (faces // 32) + [faces % 32] * (faces % 32 > 0)
@@ -235,7 +224,7 @@ def test_without_debiasing_every_row_comes_once(
     objective = started(make(alpha=alpha, class_shares="data"), module, rows)
     order = objective.order(module, rows)
     assert order.sort().values.tolist() == list(range(len(rows)))
-    assert objective.ess == pytest.approx(int((rows.targets == 1).sum()))
+    assert objective.ess_ == pytest.approx(int((rows.targets == 1).sum()))
 
 
 def test_a_planted_rare_mode_is_drawn_by_its_rarity(data: Bunch) -> None:
@@ -263,7 +252,7 @@ def test_each_debiased_class_has_densities_of_its_own(module: DBVAEModule, data:
     codes = np.arange(150) % 3
     rows = Rows(data.images[:150], codes)
     module.encoder.head = nn.Linear(512, 3)
-    objective = started(make(3, debiased=[0, 2]), module, rows)
+    objective = started(make(debias_classes=[0, 2]), module, rows)
     order = objective.order(module, rows)
     counts = torch.bincount(order, minlength=150)
     assert torch.bincount(rows.targets[order]).tolist() == [50, 50, 50]

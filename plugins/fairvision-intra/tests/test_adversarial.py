@@ -10,31 +10,13 @@ import torch
 from torch import nn
 
 from fairvision.exceptions import InputError
+from fairvision.nn import ProcessGroup, TorchClassifier
 from fairvision_intra import AdversarialFineTuning
-from fairvision_intra._algorithm import (
-    SOFT_BIASES,
-    Critic,
-    Subspace,
-    actor_loss,
-    perturbed,
-    soft_bias,
-)
-from fairvision_intra._duel import Duel, Settings, batch_bias, draw_batch
-from fairvision_intra._forward import Forward
+from fairvision_intra._adversarial import AdversarialTraining, draw_batch
+from fairvision_intra._algorithm import BiasCritic, Subspace, actor_loss, perturbed, soft_bias
+from fairvision_intra._base import DebiasRows
+from fairvision_intra._net import find_net
 from fairvision_intra._rates import BIASES, rates_at
-
-SETTINGS = Settings(
-    critic_steps=60,
-    actor_steps=1,
-    batch_size=64,
-    lr=1e-2,
-    critic_lr=1e-2,
-    penalty=20.0,
-    critic="features",
-    balanced=True,
-    epsilon=0.05,
-    margin=0.01,
-)
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +27,7 @@ def _seeded() -> Any:
 
 
 @pytest.mark.parametrize("n_groups", [2, 3])
-@pytest.mark.parametrize("name", list(SOFT_BIASES))
+@pytest.mark.parametrize("name", list(BIASES))
 def test_soft_bias_of_certain_predictions_is_the_bias(name: str, n_groups: int) -> None:
     rng = np.random.default_rng(0)
     p, y, g = rng.integers(0, 2, 99), rng.integers(0, 2, 99), rng.integers(0, n_groups, 99)
@@ -57,7 +39,7 @@ def test_soft_bias_of_certain_predictions_is_the_bias(name: str, n_groups: int) 
 def test_soft_bias_has_gradients() -> None:
     p = torch.rand(40, dtype=torch.float64, requires_grad=True)
     y, g = torch.arange(40) % 2, torch.arange(40) // 2 % 2
-    for name in SOFT_BIASES:
+    for name in BIASES:
         assert torch.autograd.gradcheck(
             lambda q, name=name: soft_bias(q, y, g, 2, name), (p,), fast_mode=True
         )
@@ -72,7 +54,7 @@ def test_actor_loss() -> None:
 
 
 def test_critic_takes_any_batch_and_no_order() -> None:
-    critic = Critic(6).eval()
+    critic = BiasCritic(6).eval()
     h = torch.randn(50, 6)
     critic.standardize(h)
     for n in (1, 7, 50):
@@ -97,29 +79,31 @@ def small_net() -> nn.Module:
     return Net()
 
 
-def duel(**changes: Any) -> Duel:
+def training(**changes: Any) -> AdversarialTraining:
     rng = np.random.default_rng(0)
     y, g = rng.integers(0, 2, 200), rng.integers(0, 2, 200)
-    X = rng.normal(size=(200, 4)).astype(np.float32) + 2 * y[:, None] + g[:, None]
-    settings = Settings(**{**vars_of(SETTINGS), **changes})
-    bias = batch_bias("average_odds_difference", 2, lambda *_: 0.0)
-    return Duel(Forward(small_net(), X.astype(np.float32)), y, g, bias, settings)
-
-
-def vars_of(settings: Settings) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in settings.__dataclass_fields__}
+    X = rng.normal(size=(200, 4)) + 2 * y[:, None] + g[:, None]
+    net = find_net(TorchClassifier.from_module(small_net(), classes=[0, 1]), "test")
+    rows = DebiasRows(net, X, np.arange(200), y, g)
+    params = {"actor_steps": 1, "batch_size": 64, "lr": 1e-2, "critic_lr": 1e-2, **changes}
+    return AdversarialTraining(
+        AdversarialFineTuning(**params),
+        rows,
+        lambda p, y, g: soft_bias(p, y, g, 2, "average_odds_difference"),
+        ProcessGroup(),
+    )
 
 
 @pytest.mark.parametrize("critic", ["features", "labels"])
 def test_the_critics_gradient_reaches_the_net(critic: str) -> None:
     """Through the activations alone: a critic of raw images would leave the trunk at 0."""
-    fight = duel(critic=critic)
+    adversarial = training(critic=critic)
     rows = torch.arange(64)
-    h, _ = fight.run(fight.forward.batch(rows.numpy()))
-    fight.critic.eval()
-    fight.judged(h, rows).abs().backward()
-    assert fight.module.trunk.weight.grad.abs().sum() > 0
-    assert fight.module.head.weight.grad is None
+    h, _ = adversarial.features_and_logits(adversarial.forward.batch(rows.numpy()))
+    adversarial.critic.eval()
+    adversarial.critic_bias(h, rows).abs().backward()
+    assert adversarial.module.trunk.weight.grad.abs().sum() > 0
+    assert adversarial.module.head.weight.grad is None
 
 
 def test_the_penalty_moves_the_net_beyond_the_cross_entropy() -> None:
@@ -128,31 +112,33 @@ def test_the_penalty_moves_the_net_beyond_the_cross_entropy() -> None:
     def after(**changes: Any) -> torch.Tensor:
         with torch.random.fork_rng():
             torch.manual_seed(1)
-            fight = duel(**changes)
-            fight.critic_optimizer = torch.optim.SGD(fight.critic.parameters(), lr=0.0)
-            fight.epoch()
-        return fight.module.trunk.weight.detach()
+            adversarial = training(**changes)
+            adversarial.critic_optimizer = torch.optim.SGD(adversarial.critic.parameters(), lr=0.0)
+            adversarial.epoch()
+        return adversarial.module.trunk.weight.detach()
 
     assert torch.equal(after(penalty=0.0), after(penalty=0.0))
     assert not torch.equal(after(penalty=0.0, epsilon=0.011), after(epsilon=0.011))
 
 
 def test_the_critic_learns_and_the_actor_leaves_it_alone() -> None:
-    fight = duel(critic_steps=150)
-    before = fight._train_critic()
-    after = fight._train_critic()
+    adversarial = training(critic_steps=150)
+    before = adversarial.train_critic()
+    after = adversarial.train_critic()
     assert after < before
-    weights = [p.clone() for p in fight.critic.parameters()]
-    fight._train_actor()
-    assert all(torch.equal(a, b) for a, b in zip(weights, fight.critic.parameters(), strict=True))
+    weights = [p.clone() for p in adversarial.critic.parameters()]
+    adversarial.train_actor()
+    assert all(
+        torch.equal(a, b) for a, b in zip(weights, adversarial.critic.parameters(), strict=True)
+    )
 
 
 def test_without_a_critic_the_bias_itself_falls() -> None:
     def last(penalty: float) -> float:
         with torch.random.fork_rng():
             torch.manual_seed(1)
-            fight = duel(critic=None, penalty=penalty, actor_steps=30)
-            parts = [fight.epoch() for _ in range(6)]
+            adversarial = training(critic=None, penalty=penalty, actor_steps=30)
+            parts = [adversarial.epoch() for _ in range(6)]
         assert np.isnan(parts[0]["critic_loss"])
         return parts[-1]["batch_bias"]
 

@@ -26,7 +26,7 @@ from fairvision_intra import AdversarialFineTuning, LayerwiseOptimization, Rando
 METHODS: list[Any] = [
     RandomPerturbation(n_trials=4, random_state=0),
     LayerwiseOptimization(n_layers=2, n_calls=3, n_dims=3, random_state=0),
-    AdversarialFineTuning(n_epochs=2, critic_steps=3, actor_steps=2, random_state=0),
+    AdversarialFineTuning(max_epochs=2, critic_steps=3, actor_steps=2, random_state=0),
 ]
 LOOSE = {"epsilon": 0.9, "performance": "balanced_accuracy"}
 
@@ -133,7 +133,7 @@ class TestEveryMethod:
         seen: list[int] = []
         spy = FunctionTransformer(lambda X: seen.append(len(X)) or X)
         inner = make_pipeline(spy, TorchClassifier(max_epochs=1, random_state=0))
-        found = fit(method, inner, rows, validation_fraction=0.4)
+        found = fit(method, inner, rows, debias_fraction=0.4)
         assert (seen[0], sum(seen)) == (90, 150)  # fitted on the one part, debiased on the other
         assert not hasattr(inner[-1], "module_")
         assert found.estimator_[-1].n_steps_ == 2
@@ -144,7 +144,7 @@ class TestEveryMethod:
                 raise KeyboardInterrupt
 
         with pytest.warns(FairvisionWarning, match="interrupted after 2 of"):
-            found = fit(method, FrozenEstimator(net), rows, callback=stop)
+            found = fit(method, FrozenEstimator(net), rows, callbacks=[stop])
         assert found.interrupted_
         assert len(found.objective_path_) == 2
         best = found.objective_path_.loc[found.objective_path_["value"].idxmax()]
@@ -228,7 +228,7 @@ def test_the_best_net_is_a_copy(net: Any, rows: Any) -> None:
     """Fine-tuning goes on after its best epoch; what is kept must not follow it."""
     X, y, _ = rows
     method = AdversarialFineTuning(
-        n_epochs=3, critic_steps=2, actor_steps=20, lr=0.1, selection_fraction=0.0, random_state=0
+        max_epochs=3, critic_steps=2, actor_steps=20, lr=0.1, selection_fraction=0.0, random_state=0
     )
     found = fit(method, FrozenEstimator(net), rows)
     path = found.objective_path_
@@ -288,7 +288,7 @@ def test_a_real_interrupt(net: Any, rows: Any) -> None:
         if row["trial"] == 3:
             signal.raise_signal(signal.SIGINT)
 
-    method = RandomPerturbation(n_trials=10**6, callback=press, random_state=0)
+    method = RandomPerturbation(n_trials=10**6, callbacks=[press], random_state=0)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.warns(FairvisionWarning, match="interrupted after 4 of 1000000"):

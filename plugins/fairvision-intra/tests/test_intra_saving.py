@@ -16,7 +16,7 @@ from fairvision_intra import AdversarialFineTuning, LayerwiseOptimization, Rando
 METHODS = [
     RandomPerturbation(n_trials=4),
     LayerwiseOptimization(n_layers=1, n_calls=2, surrogate="random"),
-    AdversarialFineTuning(n_epochs=1, critic_steps=2, actor_steps=2),
+    AdversarialFineTuning(max_epochs=1, critic_steps=2, actor_steps=2),
 ]
 
 

@@ -34,7 +34,7 @@ def test_same_seed_same_proposals_and_a_quiet_log(
     runs = []
     for _ in range(2):
         surrogate = Surrogate(3, 1.0, kind, 5)
-        surrogate.know(np.zeros(3), 0.5)
+        surrogate.add(np.zeros(3), 0.5)
         points = []
         for value in range(8):
             points.append(surrogate.ask())

@@ -17,7 +17,7 @@ from sklearn.base import clone
 from fairvision.datasets import load_faces
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision_latent import ProgressiveGAN
-from fairvision_latent._networks import Critic, Generator, stage_of, stage_widths
+from fairvision_latent._networks import Generator, ImageCritic, stage_of, stage_widths
 from fairvision_latent._training import Schedule, Trainer, gradient_penalty
 
 TINY: dict[str, Any] = {
@@ -62,7 +62,7 @@ def test_widths_and_stages() -> None:
 def test_a_fade_goes_from_the_old_resolution_to_the_new() -> None:
     torch.manual_seed(0)
     widths = [6, 5, 4]
-    generator, critic = Generator(7, 3, widths), Critic(3, widths)
+    generator, critic = Generator(7, 3, widths), ImageCritic(3, widths)
     z, real = torch.randn(4, 7), torch.rand(4, 3, 16, 16)
     drawn, scores, shown = {}, {}, {}
     for growth in (1.0, 1.0001, 1.5, 1.9999, 2.0):
@@ -97,7 +97,7 @@ def test_equalised_learning_rate() -> None:
 
 def test_the_critic_sees_the_spread_of_a_batch() -> None:
     torch.manual_seed(0)
-    critic = Critic(3, [8])
+    critic = ImageCritic(3, [8])
     row = torch.rand(1, 3, 4, 4)
     alike, varied = row.repeat(4, 1, 1, 1), torch.cat([row, torch.rand(3, 3, 4, 4)])
     assert critic(alike)[0] != critic(varied)[0]  # the same image in another company
@@ -107,7 +107,7 @@ def test_the_critic_sees_the_spread_of_a_batch() -> None:
 
 
 def test_gradient_penalty_of_a_known_slope() -> None:
-    class Linear(Critic):
+    class Linear(ImageCritic):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return 3 * images.flatten(1)[:, 0]
 
@@ -203,11 +203,11 @@ def test_resumed_is_as_never_interrupted(
     assert sorted(path.name for path in tmp_path.glob("*.png")) == [
         f"stage-{size:03d}.png" for size in (4, 8, 16)
     ]
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob(".*.partial"))
     other = clone(gan).set_params(lr=0.5)
-    with pytest.raises(InputError, match=r"is of a run with lr=0\.001"):
+    with pytest.raises(InputError, match=r"was trained with lr=0\.001"):
         other.fit(images)
-    with pytest.raises(InputError, match="is of a run with images="):
+    with pytest.raises(InputError, match="was trained with images="):
         gan.fit(255 - images)
 
 
@@ -236,11 +236,11 @@ def test_a_cache_holds_what_was_trained_and_nothing_else_is_taken_from_it(
         clone(other).fit(shown)
         assert len(steps) == 48
     stranger = io.BytesIO()
-    torch.save({"asked": None}, stranger)
+    torch.save({"identity": None}, stranger)
     for broken in (lambda whole: whole[:1000], lambda whole: stranger.getvalue()):
         for path in tmp_path.glob("*.pt"):
             path.write_bytes(broken(path.read_bytes()))
-        with pytest.warns(FairvisionWarning, match="cannot be read .* trained from its start"):
+        with pytest.warns(FairvisionWarning, match="cannot be read .* trained from the start"):
             mended = clone(gan).fit(images)
         np.testing.assert_array_equal(weights(mended), weights(fitted))
     with pytest.raises(InputError, match="random_state is None, and a GAN in cache"):
@@ -259,7 +259,7 @@ def test_a_disk_that_fills_up_costs_the_checkpoint_only(
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
-        with pytest.warns(FairvisionWarning, match=r"File too large\. The GAN is trained on"):
+        with pytest.warns(FairvisionWarning, match=r"File too large\. Training continues"):
             gan = clone(fitted).set_params(cache=tmp_path).fit(images)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -25,7 +25,7 @@ from fairvision.datasets import FaceGenerator, load_faces
 from fairvision.exceptions import FairvisionWarning, GroupsRequiredError, InputError
 from fairvision.nn import TorchClassifier
 from fairvision_latent import LatentPairSampler, ProgressiveGAN
-from fairvision_latent._labels import Labellers, independence_weights, split_cells
+from fairvision_latent._labels import Labellers, split_cells
 from fairvision_latent._training import Trainer
 
 PERFECT = FaceGenerator(24, correlation={("hat", "background"): 0.8})
@@ -380,16 +380,6 @@ def test_composed_with_a_net(faces: Bunch) -> None:
     assert len(model.classifier_.groups_) == 600 + 200
 
 
-def test_reweighed_labels_make_attributes_independent() -> None:
-    rng = np.random.default_rng(0)
-    a = rng.random(4000) < 0.4
-    y = np.where(rng.random(4000) < 0.9, a, ~a)
-    weights = independence_weights(np.column_stack([y, a]))
-    assert weights.sum() == pytest.approx(4000)
-    rate = [np.average(y[a == g], weights=weights[a == g]) for g in (False, True)]
-    assert rate == pytest.approx([y.mean()] * 2)
-
-
 def test_parts_have_rows_of_every_cell() -> None:
     cells = np.repeat([0, 1, 2], [1000, 4, 1])
     parts = split_cells(cells, (0.5, 0.2, 0.3), np.random.default_rng(0))
@@ -484,7 +474,7 @@ def test_a_generator_that_never_shows_the_attribute_is_cut_by_rank_with_a_warnin
         reweigh=False,
         rng=np.random.default_rng(0),
     )
-    assert labellers.recut(faces.images, np.array([hat.mean()])).each == labellers.each
+    assert labellers.recut(faces.images, np.array([hat.mean()])).cuts == labellers.cuts
     bare = load_faces(200, 24, probabilities={"hat": 0.0}, random_state=1).images
     with pytest.warns(FairvisionWarning, match="labelled 'hat'"):
         again = labellers.recut(bare, np.array([0.3]))

@@ -1,6 +1,7 @@
-"""The stage contracts on the scikit-learn side."""
+"""The stage contracts on the scikit-learn side, and what every room needs."""
 
 from fairvision.base.compose import compose
+from fairvision.base.files import atomic_write
 from fairvision.base.fitting import (
     accepts,
     all_or_nothing,
@@ -8,17 +9,27 @@ from fairvision.base.fitting import (
     groups_at_predict,
 )
 from fairvision.base.groups import Groups, check_groups
-from fairvision.base.held_out import fit_or_frozen, stratified, take_groups
 from fairvision.base.images import check_images, is_images, take
-from fairvision.base.quiet import quiet_import
+from fairvision.base.lazy_images import LazyImages
+from fairvision.base.progress import ProgressBar, progress_bar
+from fairvision.base.randomness import RandomState, as_generator, as_seed
 from fairvision.base.resampled import Resampled
+from fairvision.base.silence import silence_import
 from fairvision.base.state import fitted_attributes
+from fairvision.base.validation_split import fit_or_frozen, stratified, take_groups
+from fairvision.base.weights import independence_weights
 
 __all__ = [
     "Groups",
+    "LazyImages",
+    "ProgressBar",
+    "RandomState",
     "Resampled",
     "accepts",
     "all_or_nothing",
+    "as_generator",
+    "as_seed",
+    "atomic_write",
     "check_groups",
     "check_images",
     "compose",
@@ -26,8 +37,10 @@ __all__ = [
     "fit_with_groups",
     "fitted_attributes",
     "groups_at_predict",
+    "independence_weights",
     "is_images",
-    "quiet_import",
+    "progress_bar",
+    "silence_import",
     "stratified",
     "take",
     "take_groups",

@@ -36,6 +36,10 @@ class Groups:
     def __len__(self) -> int:
         return len(self.codes)
 
+    def __getitem__(self, rows: Any) -> Groups:
+        """The groups of some rows, with the same categories."""
+        return Groups(self.names, self.codes[rows], self.categories)
+
     def column(self, index: int) -> NDArray[Any]:
         """Labels of one column, shape (n_samples,)."""
         return self.categories[index][self.codes[:, index]]

@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from fairvision.base.fitting import accepts, all_or_nothing, fit_with_groups
 from fairvision.base.groups import check_groups
-from fairvision.base.held_out import take_groups
 from fairvision.base.state import fitted_attributes
+from fairvision.base.validation_split import take_groups
 from fairvision.exceptions import InputError
 
 __all__ = ["Resampled"]

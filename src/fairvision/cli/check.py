@@ -1,4 +1,4 @@
-"""``fairvision check``: does a method, or a plugin with all its methods, conform?"""
+"""``fairvision check``: run the conformance checks of a method or a plugin."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def command(
 ) -> None:
     """Check a method NAME, or a plugin (its distribution) with all its methods.
 
-    Trains small nets, for up to a minute a method. Exit code 0: it conforms. 1: a check
-    failed. What a method claims of itself stands in its descriptor (`Claims`).
+    This trains small nets for up to a minute per method. Exit code 0: all checks passed.
+    1: a check failed. The claims of a method stand in its descriptor (`Claims`).
     """
     from fairvision.testing import CHECKS
 
@@ -48,7 +48,12 @@ def command(
         return
     if name is None:
         raise click.UsageError("Name a method or a plugin; `fairvision methods` lists them.")
-    results = _run(_checks(name, only), quiet=as_json)
+    results = []
+    for check in _checks(name):
+        if not only or check.name in only:
+            results.append(check.run())
+            if not as_json:
+                _print(results[-1])
     failed = sum(result.status == "failed" for result in results)
     if as_json:
         print_json([asdict(result) for result in results])
@@ -58,23 +63,15 @@ def command(
     ctx.exit(1 if failed else 0)
 
 
-def _checks(name: str, only: tuple[str, ...]) -> Iterable[Any]:
+def _checks(name: str) -> Iterable[Any]:
     from fairvision.testing import method_checks, plugin_checks
 
-    found = registry()
-    plugins = [plugin.origin.distribution for plugin in found.plugins]
-    checks = plugin_checks(name) if name in plugins else method_checks(name)
-    return (check for check in checks if not only or check.name in only)
+    is_plugin = name in [plugin.origin.distribution for plugin in registry().plugins]
+    return plugin_checks(name) if is_plugin else method_checks(name)
 
 
-def _run(checks: Iterable[Any], *, quiet: bool) -> list[Any]:
-    results = []
-    for check in checks:
-        result = check.run()
-        results.append(result)
-        if not quiet:
-            line = f"{_MARKS[result.status]:8}{result.seconds:5.1f} s  {result.subject}: "
-            click.echo(line + clean(result.check))
-            if result.message:
-                click.echo(" " * 17 + clean(result.message, limit=1000))
-    return results
+def _print(result: Any) -> None:
+    mark = _MARKS[result.status]
+    click.echo(f"{mark:8}{result.seconds:5.1f} s  {result.subject}: {clean(result.check)}")
+    if result.message:
+        click.echo(" " * 17 + clean(result.message, limit=1000))

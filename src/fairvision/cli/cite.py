@@ -1,4 +1,4 @@
-"""``fairvision cite``: what to cite for a method, as BibTeX."""
+"""``fairvision cite``: print the papers of methods as BibTeX."""
 
 from __future__ import annotations
 
@@ -23,17 +23,15 @@ Examples:
 )
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 def command(names: tuple[str, ...]) -> None:
-    """Print BibTeX for the methods NAME...; papers that several share once."""
-    found = registry()
-    entries: dict[str, None] = {}
+    """Print BibTeX for the methods NAME...; a paper that several share is printed once."""
+    printed = set()
     for name in names:
-        method = found.find("method", name)
+        method = registry().find("method", name)
         if not isinstance(method, RegisteredMethod) or method.reference is None:
             click.echo(f"{clean(name)} has no paper to cite.", err=True)
-            continue
-        entries[bibtex(method.reference)] = None
-    for entry in entries:
-        click.echo(entry)
+        elif (entry := bibtex(method.reference)) not in printed:
+            printed.add(entry)
+            click.echo(entry)
 
 
 def short(reference: Reference | None) -> str:
@@ -48,7 +46,7 @@ def short(reference: Reference | None) -> str:
 def bibtex(reference: Reference) -> str:
     """Return one BibTeX entry, keyed by the first author's family name and the year.
 
-    A venue may be a conference or a journal; ``@misc`` holds either.
+    The type is ``@misc``, which fits conferences and journals.
     """
     fields = {
         "title": f"{{{_escaped(reference.title)}}}",  # doubly braced: keeps its capitals

@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
+from fairvision.cli._backend import backend_options, backend_params
 from fairvision.cli._show import print_json
-from fairvision.cli._where import where, where_options
-from fairvision.plugins import clean
+from fairvision.exceptions import InputError
+from fairvision.plugins import clean, describe, resolve
 
 
 def _value(text: str) -> Any:
@@ -34,6 +35,30 @@ def _settings(entries: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     return found
 
 
+def _methods(options: dict[str, Any]) -> list[Any]:
+    """The names of --methods, and the estimators of --method by their labels."""
+    names = [name.strip() for name in options["methods"].split(",") if name.strip()]
+    estimators = dict(_estimator(entry) for entry in options["method"])
+    return [*names, estimators] if estimators else names
+
+
+def _estimator(entry: str) -> tuple[str, Any]:
+    """``mine=package.module:factory`` as ("mine", the estimator that the factory returns)."""
+    label, equals, target = entry.partition("=")
+    if not label or not equals or ":" not in target:
+        raise click.BadParameter(f"{entry!r}; write NAME=PACKAGE.MODULE:FACTORY.")
+    if "" not in sys.path:  # as `python -m` does: a module of the working directory
+        sys.path.insert(0, "")
+    factory = resolve(target)
+    try:
+        return label, factory()
+    except Exception as error:  # the factory may do anything
+        raise InputError(
+            f"--method {label}: {target}() fails: {describe(error)}. A factory takes no "
+            "arguments and returns an unfitted estimator."
+        ) from error
+
+
 def _names(text: str | None) -> Any:
     """A comma list as one name or several, or None."""
     names = [part.strip() for part in (text or "").split(",") if part.strip()]
@@ -50,6 +75,7 @@ Examples:
   fairvision compare --dataset celeba --root DIR --target Smiling --sensitive Male
   fairvision compare --dataset folder --root DIR --labels labels.csv \\
       --target smiling --sensitive skin_tone
+  fairvision compare --methods erm,jlu --method mine=my_package.models:make_classifier
 """,
 )
 @click.option("--dataset", default="faces", show_default=True, help="A registered data set.")
@@ -66,6 +92,13 @@ Examples:
 @click.option("--skip-bad", is_flag=True, help="Leave out unreadable images, and count them.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder for decoded images.")
 @click.option("--methods", default="all", show_default=True, help="Names with commas, or all.")
+@click.option(
+    "--method",
+    multiple=True,
+    metavar="NAME=PACKAGE.MODULE:FACTORY",
+    help="An estimator of your own: its class, or a function that returns it unfitted. Beside "
+    "--methods; may be given again.",
+)
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="How many.")
 @click.option("--epochs", type=click.IntRange(0), default=10, show_default=True)
 @click.option(
@@ -80,7 +113,7 @@ Examples:
     help="With --confounding: that share in the other classes; 1 - confounding if not given.",
 )
 @click.option(
-    "--control/--no-control",
+    "--balanced-baseline/--no-balanced-baseline",
     default=None,
     help="With --confounding: erm on as many balanced rows, too. By default with --methods all.",
 )
@@ -104,12 +137,16 @@ Examples:
     help="A parameter of a method; may be given again.",
 )
 @click.option("--device", default="auto", show_default=True)
-@where_options
+@backend_options
 @click.option(
     "--n-boot", type=click.IntRange(0), default=1000, show_default=True, help="Draws of intervals."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.")
-@click.option("--overwrite", is_flag=True, help="Start anew in --out: remove its runs.")
+@click.option(
+    "--rerun",
+    is_flag=True,
+    help="Do the runs in --out again that were made with other data, parameters, code or versions.",
+)
 @click.option(
     "--report/--no-report",
     default=True,
@@ -119,7 +156,7 @@ Examples:
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(**options: Any) -> None:
-    """Train methods on a data set with several seeds, and set them beside each other.
+    """Train methods on a data set with several seeds, and report them side by side.
 
     All methods of a seed see the same training and test rows. With --out, a run
     that is already done is not done again: the same command resumes or extends.
@@ -133,14 +170,14 @@ def command(**options: Any) -> None:
     try:
         result = compare(
             options["dataset"],
-            [name.strip() for name in options["methods"].split(",") if name.strip()],
+            _methods(options),
             seeds=options["seeds"],
             out=options["out"],
-            overwrite=options["overwrite"],
+            rerun=options["rerun"],
             dataset_params=_dataset_params(options),
             confounding=options["confounding"],
             counterexamples=options["counterexamples"],
-            control=options["control"],
+            balanced_baseline=options["balanced_baseline"],
             n_train=options["n_train"],
             n_test=options["n_test"],
             test_size=options["test_size"],
@@ -152,7 +189,7 @@ def command(**options: Any) -> None:
             progress=not options["quiet"],
             # Without a folder there is no place for a page.
             report=options["report"] and options["out"] is not None,
-            **where(options),
+            **backend_params(options),
         )
     except KeyboardInterrupt:
         if options["out"]:

@@ -1,4 +1,4 @@
-"""``fairvision new-plugin``: a distribution of your own to start from."""
+"""``fairvision new-plugin``: write the start of a plugin."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Examples:
     type=click.Path(path_type=Path),
     default=".",
     show_default=True,
-    help="The folder in which fairvision-NAME is made.",
+    help="Folder in which fairvision-NAME is created.",
 )
 def command(name: str, stage: Stage, into: Path) -> None:
-    """Write a complete distribution that offers the method NAME, and passes its own tests.
+    """Write a distribution that offers a small working method NAME, with tests that pass.
 
-    It is a small method that works; TODO marks what to put your own in place of.
+    Replace what is marked with TODO.
     """
     from fairvision.scaffold import new_plugin
 

@@ -33,10 +33,10 @@ def command(folder: Path, out: Path | None, quiet: bool, as_json: bool) -> None:
 
     Exit code 0: written. 2: the folder holds no finished comparison.
     """
-    from fairvision.comparison import read_facts
+    from fairvision.comparison import read_report_data
     from fairvision.reports import comparison_page, write_page
 
-    page = write_page(out or folder / "report.html", comparison_page(read_facts(folder)))
+    page = write_page(out or folder / "report.html", comparison_page(read_report_data(folder)))
     size = page.stat().st_size
     if as_json:
         print_json({"report": str(page), "bytes": size})

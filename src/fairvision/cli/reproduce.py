@@ -1,4 +1,4 @@
-"""``fairvision reproduce``: a paper's experiment as one command."""
+"""``fairvision reproduce``: run a paper's experiment."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from fairvision.cli._backend import backend_options, backend_params
 from fairvision.cli._show import print_json, print_table
-from fairvision.cli._where import where, where_options
 from fairvision.plugins import clean
 
 
@@ -22,55 +22,52 @@ Examples:
 """,
 )
 @click.argument("name", required=False)
-@click.option("--list", "as_list", is_flag=True, help="List the recipes, and run nothing.")
+@click.option("--list", "as_list", is_flag=True, help="List the recipes.")
 @click.option("--data", default="faces", show_default=True, help="One of the recipe's data sets.")
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of the images.")
 @click.option("--scale", default="small", show_default=True, help="One of the recipe's scales.")
-@click.option("--seeds", type=click.IntRange(1), help="How many; the recipe's own if not given.")
+@click.option("--seeds", type=click.IntRange(1), help="Number of seeds; default: as in the recipe.")
 @click.option("--device", default="auto", show_default=True)
-@where_options
+@backend_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.")
-@click.option("--dry-run", is_flag=True, help="Print what would be done, and what it would cost.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--dry-run", is_flag=True, help="Print the runs and their cost, and run nothing.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str | None, as_list: bool, **options: Any) -> None:
     """Run a paper's experiment, and print its table beside ours.
 
-    The same command resumes in --out what was interrupted.
+    The same command with the same --out resumes an interrupted one.
 
-    Exit code 0: done, runs that failed are named. 1: every run failed, or it was
-    interrupted. 2: the input cannot be used.
+    Exit code 0: done; failed runs are named. 1: every run failed, or Ctrl-C was pressed.
+    2: the input cannot be used.
     """
     from fairvision.recipes import count_rows, find_recipe, find_recipes, plan, reproduce
 
+    as_json = options["as_json"]
     if as_list or name is None:
-        _print_list(find_recipes(), options["as_json"])
+        _print_list(find_recipes(), as_json)
         return
     recipe = find_recipe(name)
-    root = None if options["root"] is None else str(options["root"])
+    experiment = {key: options[key] for key in ("data", "scale", "seeds")}
+    experiment["root"] = None if options["root"] is None else str(options["root"])
     if options["dry_run"]:
-        how = {key: options[key] for key in ("data", "scale", "seeds")}
-        blocks = plan(recipe, root=root, **how)
-        _print_plan(count_rows(recipe, blocks), options["as_json"])
+        _print_plan(count_rows(recipe, plan(recipe, **experiment)), as_json)
         return
-    found = reproduce(
+    reproduction = reproduce(
         recipe,
-        options["data"],
-        options["scale"],
-        seeds=options["seeds"],
-        root=root,
+        **experiment,
         out=options["out"],
         device=options["device"],
         progress=not options["quiet"],
         report=options["out"] is not None,
-        **where(options),
+        **backend_params(options),
     )
-    if options["as_json"]:
-        print_json(found.to_dict())
+    if as_json:
+        print_json(reproduction.to_dict())
     else:
-        for line in found.to_markdown().splitlines():
+        for line in reproduction.to_markdown().splitlines():
             click.echo(clean(line, limit=4000))
-    if found.results.empty:
+    if reproduction.results.empty:
         raise click.exceptions.Exit(1)
 
 
@@ -84,13 +81,7 @@ def _print_list(recipes: Any, as_json: bool) -> None:
         }
         for recipe in recipes
     ]
-    if as_json:
-        print_json(rows)
-        return
-    print_table(
-        [(r["name"], r["from"], ", ".join(r["data"]), r["title"]) for r in rows],
-        columns=("recipe", "from", "data (scales)", "what it does"),
-    )
+    _print_rows(rows, as_json)
 
 
 def _print_plan(blocks: Any, as_json: bool) -> None:
@@ -98,36 +89,32 @@ def _print_plan(blocks: Any, as_json: bool) -> None:
         {
             "block": block.name,
             "group": block.group,
-            "rows": [row.label for row in block.rows],
             "seeds": block.seeds,
             "runs": block.n_runs,
             "steps": block.n_steps,
             "bytes": block.n_bytes,
+            "rows": [row.label for row in block.rows],
             "figures": [figure.name for figure in block.figures],
         }
         for block in blocks
     ]
+    _print_rows(rows, as_json)
+    if not as_json:
+        click.echo(
+            f"{sum(block.n_runs for block in blocks)} runs. Steps are those of ERM training with "
+            "batches of 64, unknown before the data are read; a method may take more."
+        )
+
+
+def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         print_json(rows)
-        return
-    grouped = any(r["group"] for r in rows)
-    lines = [
-        (
-            r["block"],
-            *([r["group"] or ""] if grouped else []),
-            str(r["seeds"]),
-            str(r["runs"]),
-            "needs --root" if r["steps"] is None else f"{r['steps']:,}",
-            f"{r['bytes'] / 1e6:.1f} MB",
-            ", ".join(r["rows"]),
-            ", ".join(r["figures"]),
-        )
-        for r in rows
-    ]
-    group = ("group",) if grouped else ()
-    columns = ("block", *group, "seeds", "runs", "steps", "disk", "rows", "figures")
-    print_table(lines, columns=columns)
-    click.echo(
-        f"{sum(r['runs'] for r in rows)} runs. Steps are those of plain training with batches of "
-        "64; a method may take more."
-    )
+    elif rows:
+        columns = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+        print_table([[_text(row[name]) for name in columns] for row in rows], columns=columns)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
+    return f"{value:,}" if isinstance(value, int) else str(value or "")

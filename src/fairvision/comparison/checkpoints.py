@@ -1,40 +1,47 @@
-"""Checkpoints of the trainings inside a run: where they lie, and what they saved."""
+"""Checkpoints of the trainings inside a run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
-from fairvision.comparison.plan import MethodPlan, Plan
-from fairvision.nn import TrainingCheckpoint
+from fairvision.nn import TorchClassifier, TrainingCheckpoint
 
-if TYPE_CHECKING:
-    from fairvision.comparison.store import Store
-
-__all__ = ["checkpoints", "kept_in", "restored_seconds"]
+__all__ = ["add_callbacks", "checkpoints", "restored_seconds", "trains_nets"]
 
 
-def checkpoints(
-    plan: Plan, store: Store | None, every: int | None, method: MethodPlan, seed: int
-) -> list[TrainingCheckpoint]:
-    """The callback that keeps the trainings of a run; none where none is wanted.
+def checkpoints(folder: Path | None, every: int | None, tag: str) -> list[TrainingCheckpoint]:
+    """The callback that keeps the trainings of a run in a folder; none without a folder.
 
-    Finished trainings are kept too, until the run is stored: one of several may be over
-    when the process dies.
+    Finished trainings are kept until the run is stored: one of several may be over when
+    the process is killed.
     """
-    if every is None or store is None:
+    if every is None or folder is None:
         return []
-    folder, identity = store.checkpoint(method.label, seed), plan.identity(method, seed)
-    return [TrainingCheckpoint(folder, every=every, keep=True, strict=False, tag=identity)]
+    return [TrainingCheckpoint(folder, every=every, keep=True, strict=False, tag=tag)]
 
 
-def kept_in(callbacks: Iterable[Any]) -> str | None:
-    """The folder of these trainings, for what a method trains that takes no callbacks."""
-    return next((str(cb.folder) for cb in callbacks if isinstance(cb, TrainingCheckpoint)), None)
+def trains_nets(estimator: Any) -> bool:
+    """Whether it is a `TorchClassifier`, which takes skorch callbacks."""
+    return isinstance(estimator, TorchClassifier)
+
+
+def add_callbacks(estimator: Any, callbacks: Sequence[Any]) -> None:
+    """Add the callbacks to those of an estimator that takes some.
+
+    An estimator with a ``cache`` keeps there what it trains without callbacks.
+    """
+    params = estimator.get_params(deep=False) if hasattr(estimator, "get_params") else {}
+    if callbacks and "callbacks" in params:
+        estimator.set_params(callbacks=[*(params["callbacks"] or ()), *callbacks])
+    folders = [str(cb.folder) for cb in callbacks if isinstance(cb, TrainingCheckpoint)]
+    if folders and params.get("cache", "") is None:
+        estimator.set_params(cache=folders[0])
 
 
 def restored_seconds(estimators: Iterable[Any]) -> float:
-    """What the epochs took that an earlier process trained, of the nets that are still there."""
+    """Seconds of the epochs that an earlier process trained."""
     nets = [net for estimator in estimators for net in _nets(estimator)]
     epochs = [epoch for net in nets for epoch in net.history[: getattr(net, "n_restored_", 0)]]
     return float(sum(epoch.get("dur", 0.0) for epoch in epochs))
@@ -43,4 +50,4 @@ def restored_seconds(estimators: Iterable[Any]) -> float:
 def _nets(estimator: Any) -> list[Any]:
     several = getattr(estimator, "estimators_", ())  # of an ensemble
     inner = [estimator, *(several if isinstance(several, (list, tuple)) else ())]
-    return [part.net_ for part in inner if hasattr(part, "net_")]
+    return [item.net_ for item in inner if hasattr(item, "net_")]

@@ -33,6 +33,7 @@ def _in_words(plan: Mapping[str, Any]) -> bool:
         plan["dataset"]["name"] != "given"
         and set(plan["dataset"]["params"]) <= _OPTIONS
         and seeds == list(range(len(seeds)))
+        and not any(m.get("estimator") for m in plan["methods"])
         and all(m["label"] in _names(m) for m in plan["methods"] if not m.get("balanced"))
         and len(_presets(plan)) <= 1
     )
@@ -62,7 +63,7 @@ def _words(plan: Mapping[str, Any]) -> list[str]:
         words += ["--test-size", str(split["test_size"])]
     methods = [method for method in methods if not method.get("balanced")]
     words += ["--methods", ",".join(method["label"] for method in methods)]
-    words += ["--control"] if len(methods) < len(plan["methods"]) else []
+    words += ["--balanced-baseline"] if len(methods) < len(plan["methods"]) else []
     words += ["--seeds", str(len(plan["seeds"])), "--epochs", str(plan["max_epochs"])]
     words += ["--preset", next(iter(_presets(plan)), ""), "--threads", str(plan["n_threads"])]
     words += ["--n-boot", str(plan["n_boot"]), "--device", plan["device"]]
@@ -78,21 +79,27 @@ def _settings(methods: list[Mapping[str, Any]]) -> Iterator[str]:
 def _call(plan: Mapping[str, Any]) -> str:
     dataset, split = plan["dataset"], plan["split"]
     given = dataset["name"] == "given"
-    methods = {
-        m["label"]: (m["name"], m["params"]) for m in plan["methods"] if not m.get("balanced")
-    }
+    methods = [m for m in plan["methods"] if not m.get("balanced")]
     options = {
         "seeds": list(plan["seeds"]),
         **({} if given else {"dataset_params": dataset["params"]}),
         **{name: split[name] for name in _SPLIT if split.get(name) is not None},
         **({"test_size": split["test_size"]} if split["by"] == "random" else {}),
-        **({"control": True} if len(methods) < len(plan["methods"]) else {}),
+        **({"balanced_baseline": True} if len(methods) < len(plan["methods"]) else {}),
         "max_epochs": plan["max_epochs"],
         "preset": next(iter(_presets(plan)), None),
         "n_threads": plan["n_threads"],
         "n_boot": plan["n_boot"],
         "device": plan["device"],
     }
-    lines = ["dataset" if given else repr(dataset["name"]), repr(methods)]
+    shown = ", ".join(f"{m['label']!r}: {_method(m)}" for m in methods)
+    lines = ["dataset" if given else repr(dataset["name"]), f"{{{shown}}}"]
     lines += [f"{name}={value!r}" for name, value in options.items()]
     return "fairvision.compare(\n" + "".join(f"    {line},\n" for line in lines) + ")"
+
+
+def _method(method: Mapping[str, Any]) -> str:
+    """A method in Python; of an estimator that was passed, its class."""
+    if method.get("estimator"):
+        return f"{method['name']}(...)"
+    return repr((method["name"], method["params"]))

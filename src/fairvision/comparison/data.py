@@ -1,4 +1,4 @@
-"""The data of a comparison: loaded or given, brought into one form, described."""
+"""The data of a comparison: loaded or passed, checked, described."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from fairvision.base import check_groups, check_images
+from fairvision.base import check_groups, check_images, is_images
 from fairvision.comparison.split import VALIDATION
 from fairvision.datasets import load
 from fairvision.exceptions import InputError
@@ -63,6 +63,8 @@ def read_data(
 
 def _checked(given: Any) -> Bunch:
     """The data with a plain target, and groups in a DataFrame."""
+    if "images" not in given and "data" in given:  # scikit-learn's word for features
+        given = Bunch(**{**given, "images": given["data"]})
     missing = [k for k in ("images", "target", "sensitive_features") if k not in given]
     if missing:
         raise InputError(
@@ -72,7 +74,7 @@ def _checked(given: Any) -> Bunch:
     target = np.asarray(given["target"])
     if target.dtype == object:  # text; object arrays would need pickle on disk
         target = target.astype(str)
-    images = check_images(given["images"])
+    images = _checked_inputs(given["images"])
     if len(images) != len(target):
         raise InputError(f"target has {len(target)} rows, images {len(images)}.")
     groups = check_groups(given["sensitive_features"], len(target), required_by="A comparison")
@@ -80,6 +82,13 @@ def _checked(given: Any) -> Bunch:
     frame = pd.DataFrame({name: groups.column(i) for i, name in enumerate(groups.names)})
     changed = {"images": images, "target": target, "sensitive_features": frame}
     return Bunch(**{"target_name": "target", **given, **changed})
+
+
+def _checked_inputs(X: Any) -> Any:
+    """Images, or features of shape (n_samples, n_features): an array or a DataFrame."""
+    if np.ndim(X) == 2 and not is_images(X):
+        return X if hasattr(X, "shape") else np.asarray(X)
+    return check_images(X)
 
 
 def _fit_params(given: Any) -> dict[str, str]:
@@ -110,8 +119,10 @@ def data_notes(data: Bunch, split: Mapping[str, Any]) -> list[str]:
     """What the data are, and what was left out of them."""
     groups = data.sensitive_features
     sensitive = "; ".join(f"{name} ({_list(set(groups[name]))})" for name in groups.columns)
+    size = "x".join(map(str, data.images.shape[1:]))
+    unit = f"images of {size}" if is_images(data.images) else f"rows of {size} features"
     notes = [
-        f"{len(data.target)} images of {'x'.join(map(str, data.images.shape[1:]))}; target "
+        f"{len(data.target)} {unit}; target "
         f"{data.target_name} ({_list(class_names(data))}); sensitive {sensitive}."
     ]
     for count, (what, names) in _LEFT_OUT.items():

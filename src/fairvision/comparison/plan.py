@@ -1,50 +1,51 @@
-"""What a comparison will do, as plain data: written to disk, compared, resumed."""
+"""The plan of a comparison, as plain data: written to disk, compared, resumed."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import inspect
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from fairvision.comparison.plain import plain
-from fairvision.exceptions import InputError, PluginError
-from fairvision.plugins import RegisteredMethod, closest, default_registry, resolve
+from fairvision.comparison.serialization import plain
 
-__all__ = ["PLAIN_TRAINING", "MethodPlan", "Plan", "plan_methods", "versions"]
+__all__ = ["PLAIN_TRAINING", "MethodPlan", "Plan", "versions"]
 
 PLAIN_TRAINING = "fairvision:erm"
 
 
 @dataclass(frozen=True)
 class MethodPlan:
-    """One method as it will be run.
+    """One method of a comparison.
 
     Parameters
     ----------
     label : str
-        What the table calls it.
+        Its row in the table.
     name : str
-        ``distribution:name``, as the registry knows it.
+        ``distribution:name`` of a registered method, else ``module.Class``.
     stage : {"pre", "in", "post"}
     version : str
         Of the distribution.
     preset : str or None
     params : mapping
-        On top of the preset.
+        On top of the preset; all parameters of an estimator that was passed.
+    code : str
+        A hash of the source beside the class; empty if there is none to read.
     groups_seen : str
         When it sees group labels, in words.
     groups_at_fit : bool
-        False where it declares that it reads no group of training or validation
-        rows: it is then given none.
+        False for a method that declares to read no group of training or validation
+        rows: `fit` is then not given any.
     groups_at_predict : bool
     balanced : bool
-        Trained on rows without the bias: the control.
+        Trained on rows without the bias: the balanced baseline.
     model : MethodPlan or None
-        The plain training inside a method that does not train by itself.
+        The ERM classifier inside a sampler or a meta-estimator.
+    estimator : estimator or None
+        The unfitted estimator that was passed in place of a name.
     """
 
     label: str
@@ -53,16 +54,23 @@ class MethodPlan:
     version: str
     preset: str | None
     params: Mapping[str, Any]
+    code: str = ""
     groups_seen: str = "never"
     groups_at_fit: bool = True
     groups_at_predict: bool = False
     balanced: bool = False
     model: MethodPlan | None = None
+    estimator: Any = None
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether the registry knows it."""
+        return ":" in self.name
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         model = None if self.model is None else self.model.to_dict()
-        return plain({**vars(self), "model": model})
+        return plain({**vars(self), "model": model, "estimator": self.estimator is not None})
 
 
 @dataclass(frozen=True)
@@ -84,10 +92,10 @@ class Plan:
     n_threads : int
         CPU threads of each run.
     n_boot : int
-        Draws of each interval.
+        Bootstrap draws of each interval.
     versions : mapping of str to str
     report : bool
-        Whether what a report shows of the first seed's estimators is kept.
+        Whether the artifacts that a report shows are kept of the first seed's estimators.
     """
 
     dataset: Mapping[str, Any]
@@ -101,7 +109,7 @@ class Plan:
     versions: Mapping[str, str] = field(default_factory=dict)
     report: bool = True
 
-    def has_evidence(self, seed: int) -> bool:
+    def has_artifacts(self, seed: int) -> bool:
         """Whether the report shows the estimators of this seed: of the first only."""
         return self.report and seed == self.seeds[0]
 
@@ -110,14 +118,19 @@ class Plan:
         names = ("dataset", "split", "max_epochs", "n_boot")
         return {name: plain(getattr(self, name)) for name in names}
 
-    def identity(self, method: MethodPlan, seed: int) -> str:
-        """Hash of what was asked of one run; a run on disk with another is done again.
+    def request(self, method: MethodPlan, seed: int) -> dict[str, Any]:
+        """All that decides the result of one run.
 
-        Where it ran (device, threads, versions of other libraries) may change
-        last digits, and is not part of it: hours of work would be thrown away.
+        Device, threads and versions of other libraries may change last digits. They are
+        left out: hours of work would be thrown away.
         """
-        asked = {**method.to_dict(), "label": None, "host": self.versions.get("fairvision")}
-        text = json.dumps({**self.common(), "method": asked, "seed": seed}, sort_keys=True)
+        described = {k: v for k, v in method.to_dict().items() if k != "label"}
+        host = self.versions.get("fairvision")
+        return {**self.common(), "fairvision": host, "method": described, "seed": seed}
+
+    def identity(self, method: MethodPlan, seed: int) -> str:
+        """Hash of the request."""
+        text = json.dumps(self.request(method, seed), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
@@ -126,104 +139,6 @@ class Plan:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what the numbers rest on."""
+    """Versions of the libraries that decide the numbers."""
     names = ("fairvision", "torch", "torchvision", "scikit-learn", "fairlearn", "aif360", "numpy")
     return {name: importlib.metadata.version(name) for name in names}
-
-
-def plan_methods(
-    methods: str | Sequence[str] | Mapping[str, Any],
-    *,
-    preset: str | None,
-    params: Mapping[str, Mapping[str, Any]] | None = None,
-) -> tuple[MethodPlan, ...]:
-    """Look every method up before anything runs.
-
-    Parameters
-    ----------
-    methods : "all", sequence of names, or mapping
-        From a label to a name, or to a pair (name, parameters).
-    preset : str or None
-        Used by the methods that have it.
-    params : mapping of label to mapping
-        Further parameters.
-
-    Raises
-    ------
-    UnknownNameError
-        With the closest names.
-    InputError
-        For a name given twice, parameters of a method that is not run, or a
-        preset that no method has.
-    """
-    _check_preset(preset)
-    named, params = _named(methods), dict(params or {})
-    plans = []
-    for label, (name, own) in named.items():
-        plans.append(_plan(label, name, preset, {**own, **params.pop(label, {})}))
-    if params:
-        raise InputError(
-            f"parameters are given for {sorted(params)}, but the methods are {list(named)}."
-        )
-    # What a sampler or a meta-estimator is combined with is the baseline beside it in the table.
-    plain_training = next((p for p in plans if p.name == PLAIN_TRAINING), None)
-    if plain_training is None:
-        plain_training = _plan("erm", PLAIN_TRAINING, preset, {})
-    model = replace(plain_training, label="erm")
-    return tuple(replace(p, model=model) if _holds_a_model(p) else p for p in plans)
-
-
-def _holds_a_model(plan: MethodPlan) -> bool:
-    """Whether a method is combined with a model, or is one."""
-    if plan.stage != "in":
-        return True
-    try:
-        target = resolve(default_registry().find("method", plan.name))
-        return "estimator" in inspect.signature(target).parameters
-    except (PluginError, TypeError, ValueError):  # which costs the method's own runs, later
-        return False
-
-
-def _check_preset(preset: str | None) -> None:
-    known = {name for method in default_registry().methods() for name in method.presets}
-    if preset is not None and preset not in known:
-        raise InputError(
-            f"preset is {preset!r}, which no method has.{closest(str(preset), known)} "
-            f"There are {', '.join(sorted(known))}; None takes each method's defaults."
-        )
-
-
-def _named(methods: str | Sequence[str] | Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
-    """Label -> name and own parameters, in the order of the table."""
-    names = [methods] if isinstance(methods, str) else list(methods)
-    if not names:
-        raise InputError("methods is empty; name one or more (`fairvision methods` lists them).")
-    if isinstance(methods, Mapping):
-        pairs = {k: (v, {}) if isinstance(v, str) else v for k, v in methods.items()}
-        return {str(label): (name, dict(own)) for label, (name, own) in pairs.items()}
-    if names == ["all"]:
-        names = sorted(map(_shortest, default_registry().methods()))
-        names.sort(key=lambda name: name not in ("erm", PLAIN_TRAINING))
-    if len(set(names)) < len(names):
-        raise InputError(f"methods names one twice: {names}.")
-    return {name: (name, {}) for name in names}
-
-
-def _shortest(method: RegisteredMethod) -> str:
-    ambiguous = method.name in default_registry().duplicates("method")
-    return method.qualified_name if ambiguous else method.name
-
-
-def _plan(label: str, name: str, preset: str | None, params: Mapping[str, Any]) -> MethodPlan:
-    found = cast(RegisteredMethod, default_registry().find("method", name))
-    return MethodPlan(
-        label=label,
-        name=found.qualified_name,
-        stage=found.stage,
-        version=found.origin.version,
-        preset=preset if preset in found.presets else None,
-        params=dict(params),
-        groups_seen=str(found.needs),
-        groups_at_fit=found.needs.fit or found.needs.validation,
-        groups_at_predict=found.needs.predict,
-    )

@@ -1,17 +1,14 @@
-"""Progress over runs and epochs: a bar on a terminal, lines elsewhere."""
+"""Progress over runs, and over epochs of serial runs: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from threading import Lock
 from typing import Any, Self
 
 from skorch.callbacks import Callback
 
-from fairvision.comparison.messages import mailbox
 from fairvision.plugins import clean
 
 __all__ = ["EpochCallback", "Progress"]
@@ -20,7 +17,7 @@ Key = tuple[str, int]
 
 
 class Progress:
-    """Shows runs and the epochs within them, on stderr.
+    """Shows finished runs, and the epochs of a run in this process, on stderr.
 
     Parameters
     ----------
@@ -38,8 +35,6 @@ class Progress:
         self._bar = self._make_bar() if show and sys.stderr.isatty() else None
         self._lines = show and self._bar is None
         self._epochs: dict[Key, Any] = {}
-        self._over: set[Key] = set()
-        self._lock = Lock()
 
     def _make_bar(self) -> Any:
         from rich.console import Console
@@ -65,34 +60,18 @@ class Progress:
                 self._remove(key)
             self._bar.stop()
 
-    def teller(self, label: str, seed: int) -> Callable[[int], None]:
-        """A run begins; a function that takes the number of epochs it has done."""
-        tell = partial(self.epoch, (label, seed))
-        tell(0)
-        return tell
+    def callbacks(self, label: str, seed: int) -> list[EpochCallback]:
+        """Start to show the epochs of a run in this process; what its nets must call."""
+        report = partial(self._show_epoch, (label, seed))
+        report(0)
+        return [EpochCallback(report)]
 
-    @contextmanager
-    def tellers(self, keys: Sequence[Key], cluster: str | None) -> Iterator[Sequence[Any]]:
-        """The same of runs in other processes: a function each, that may be sent there.
-
-        None each where no bar shows what they say, or where no message can be received.
-        """
-        if self._bar is None:
-            yield [None] * len(keys)
-            return
-        with mailbox(cluster, len(keys), lambda i, n: self.epoch(keys[i], n)) as senders:
-            yield senders
-
-    def epoch(self, key: Key, n: int) -> None:
-        """A run has done `n` epochs."""
+    def _show_epoch(self, key: Key, n: int) -> None:
         if self._bar is None:
             return
-        with self._lock:
-            if key in self._over:  # a message that was late
-                return
-            if key not in self._epochs:
-                self._epochs[key] = self._bar.add_task(_name(*key), total=self.max_epochs)
-            self._bar.update(self._epochs[key], completed=n)
+        if key not in self._epochs:
+            self._epochs[key] = self._bar.add_task(_name(*key), total=self.max_epochs)
+        self._bar.update(self._epochs[key], completed=n)
 
     def finish(self, label: str, seed: int, what: str) -> None:
         """A run is over: it was done, found on disk, or failed."""
@@ -109,10 +88,8 @@ class Progress:
             sys.stderr.flush()
 
     def _remove(self, key: Key) -> None:
-        with self._lock:
-            self._over.add(key)
-            if self._bar is not None and key in self._epochs:
-                self._bar.remove_task(self._epochs.pop(key))
+        if self._bar is not None and key in self._epochs:
+            self._bar.remove_task(self._epochs.pop(key))
 
 
 def _name(label: str, seed: int) -> str:
@@ -120,17 +97,17 @@ def _name(label: str, seed: int) -> str:
 
 
 class EpochCallback(Callback):
-    """Counts epochs, and tells each time how many there were."""
+    """Counts epochs, and calls a function with their number after each."""
 
     only_watches = True  # checkpoints of a training are the same without it
 
-    def __init__(self, tell: Callable[[int], None]) -> None:
-        self.tell = tell
+    def __init__(self, report: Callable[[int], None]) -> None:
+        self.report = report
         self.n = 0
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         self.n += 1
-        self.tell(self.n)
+        self.report(self.n)
 
     def __sklearn_clone__(self) -> EpochCallback:
         # There is one terminal: clones of an estimator report to the same bar.

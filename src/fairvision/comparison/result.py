@@ -1,4 +1,4 @@
-"""What a comparison found."""
+"""`Comparison`: the results of a comparison."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairvision.comparison.execute import Run
-from fairvision.comparison.facts import facts, method_facts
-from fairvision.comparison.plain import plain
 from fairvision.comparison.plan import Plan
+from fairvision.comparison.report_data import describe_methods, report_data
+from fairvision.comparison.run import Run
+from fairvision.comparison.serialization import plain
 from fairvision.comparison.summary import MIN_SEEDS, measures, of_runs, over_seeds
 from fairvision.reports import comparison_page, plot_comparison, write_page
 
@@ -239,7 +239,7 @@ class Comparison:
                 "plan": self.plan.to_dict(),
                 "baseline": self.baseline,
                 "columns": COLUMNS,
-                "methods": method_facts(self.plan.methods),
+                "methods": describe_methods(self.plan.methods),
                 "results": self.results.to_dict(orient="records"),
                 "summary": self.summary.reset_index().to_dict(orient="records"),
                 "differences": self.differences.reset_index().to_dict(orient="records"),
@@ -251,10 +251,10 @@ class Comparison:
             }
         )
 
-    def facts(self) -> dict[str, Any]:
-        """All that a report says, as plain data."""
+    def report_data(self) -> dict[str, Any]:
+        """The data of the report, as plain data."""
         folder = {} if self.out is None else {"folder": str(self.out)}
-        return {**facts(self.to_dict(), self.runs), **folder}
+        return {**report_data(self.to_dict(), self.runs), **folder}
 
     def report(self, path: str | Path) -> Path:
         """Write one HTML file with everything in it, to look at and to send.
@@ -272,7 +272,7 @@ class Comparison:
         RunError
             If the file cannot be written.
         """
-        return write_page(path, comparison_page(self.facts()))
+        return write_page(path, comparison_page(self.report_data()))
 
     def plot(self, gap: str | None = None, *, ax: Any = None) -> Any:
         """Draw accuracy against a fairness gap, a point a method, with intervals.

@@ -14,7 +14,7 @@ from fairvision.base import check_groups
 from fairvision.datasets import biased_split
 from fairvision.exceptions import DatasetError, InputError
 
-__all__ = ["plan_split", "split_rows", "validation_rows"]
+__all__ = ["plan_split", "split_rows", "take_rows", "validation_rows"]
 
 #: What data sets call the rows that are neither trained on nor tested.
 VALIDATION = ("valid", "val", "validation")
@@ -62,33 +62,38 @@ def plan_split(
     }
 
 
+def take_rows(X: Any, rows: Any) -> Any:
+    """Some rows of images, of features, or of a DataFrame."""
+    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
+
+
 def split_rows(
-    data: Bunch, how: Mapping[str, Any], seed: int, *, balanced: bool = False
+    data: Bunch, split: Mapping[str, Any], seed: int, *, balanced: bool = False
 ) -> tuple[Rows, Rows]:
     """Row numbers for training and for testing.
 
     Parameters
     ----------
     data : Bunch
-    how : mapping
+    split : mapping
         From `plan_split`: with a known bias (the rows of each part from that part, where
         the data name parts), by the data's own column, or at random, stratified by
         target x group.
     seed : int
     balanced : bool, default=False
-        Train on as many rows without the bias, where `how` has one; the test
+        Train on as many rows without the bias, where `split` has one; the test
         rows stay the same.
     """
-    if how["by"] == "confounding":
-        return _biased(data, how, seed, balanced)
-    if how["by"] == "column":
+    if split["by"] == "confounding":
+        return _biased(data, split, seed, balanced)
+    if split["by"] == "column":
         return _given(data)
-    return _random(data, how["test_size"], seed)
+    return _random(data, split["test_size"], seed)
 
 
-def validation_rows(data: Bunch, how: Mapping[str, Any]) -> Rows:
+def validation_rows(data: Bunch, split: Mapping[str, Any]) -> Rows:
     """Rows that the data's own column sets aside: thresholds are read from them, nothing else."""
-    if how["by"] != "column":
+    if split["by"] != "column":
         return np.empty(0, dtype=np.intp)
     return np.flatnonzero(np.isin(_parts(data), VALIDATION))
 
@@ -97,7 +102,7 @@ def _parts(data: Bunch) -> NDArray[np.str_]:
     return np.char.lower(np.asarray(data.split).astype(str))
 
 
-def _biased(data: Bunch, how: Mapping[str, Any], seed: int, balanced: bool) -> tuple[Rows, Rows]:
+def _biased(data: Bunch, split: Mapping[str, Any], seed: int, balanced: bool) -> tuple[Rows, Rows]:
     names = list(data.sensitive_features.columns)
     if len(names) != 1:
         raise DatasetError(f"confounding needs one sensitive attribute, got {len(names)}: {names}.")
@@ -112,11 +117,11 @@ def _biased(data: Bunch, how: Mapping[str, Any], seed: int, balanced: bool) -> t
     rows = biased_split(
         data,
         confounder=confounder,
-        rate=how["confounding"],
-        counterexamples=how.get("counterexamples"),
+        confounding=split["confounding"],
+        counterexamples=split.get("counterexamples"),
         balanced=balanced,
-        n_train=how["n_train"],
-        n_test=how["n_test"],
+        n_train=split["n_train"],
+        n_test=split["n_test"],
         random_state=seed,
     )
     return rows.train, rows.test

@@ -9,29 +9,32 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from fairvision.comparison.execute import Run
-from fairvision.comparison.plain import dumps
+from fairvision.base import atomic_write
+from fairvision.comparison.changes import changes
 from fairvision.comparison.plan import Plan
-from fairvision.comparison.sound import check_run
+from fairvision.comparison.run import Run
+from fairvision.comparison.serialization import dumps
+from fairvision.comparison.validation import check_run
 from fairvision.exceptions import RunError
 
 __all__ = ["Store"]
 
 _ARRAYS = ("rows", "y_true", "y_pred", "y_score")
 _PLAN, _RUN, _PREDICTIONS, _ERROR = "plan.json", "run.json", "predictions.npz", ".error.txt"
-_EVIDENCE = "evidence.json"
+_ARTIFACTS = "artifacts.json"
 _SUMMARY = "comparison.json"
 _RESULTS = ("results.csv", _SUMMARY, "report.html")
 _CHECKPOINT = ".checkpoint"
 _LOCK = ".lock"
-# All that a comparison leaves that is killed before its plan is written.
+# What a comparison leaves that is killed before its plan is written.
 _BEGUN = {_LOCK, f".{_PLAN}.partial"}
 # No dots and no capitals: a label can name neither our own files nor a second one's folder.
 _SAFE = re.compile(r"[a-z0-9][a-z0-9_=-]{0,63}")
@@ -47,7 +50,7 @@ class Store:
         out/report.html                    the same to look at
         out/METHOD/seed-0/run.json         metrics, training curves, seconds
         out/METHOD/seed-0/predictions.npz  rows, y_true, y_pred, y_score
-        out/METHOD/seed-0/evidence.json    pictures for the report, first seed only
+        out/METHOD/seed-0/artifacts.json   pictures for the report, first seed only
         out/METHOD/seed-0.error.txt        why a run failed
         out/METHOD/.seed-0.checkpoint/     trainings of a run that is not over, if asked for
         out/.lock                          held by the process that writes here
@@ -64,32 +67,52 @@ class Store:
         self.out = Path(out)
 
     @contextmanager
-    def open(self, plan: Plan, *, overwrite: bool = False) -> Iterator[None]:
-        """Hold the folder while runs are written to it, or refuse it.
+    def open(self, plan: Plan, *, rerun: bool = False) -> Iterator[None]:
+        """Lock the folder while runs are written to it, or refuse it.
 
-        The operating system lets go of the lock when a process ends, however it ends. Who
-        only reads needs no lock.
+        The operating system releases the lock when the process ends. Reading needs no lock.
 
         Raises
         ------
         RunError
-            If another process holds the folder, it belongs to something else, or it
-            holds a link; nothing is touched then.
+            If another process holds the lock, the folder holds a link or something other
+            than a comparison, or runs with another request are stored there and `rerun`
+            is False. Nothing is changed then.
         """
         self.refuse_links()
-        self._stored()  # a stranger's folder is left without a lock in it, too
+        self._stored()  # before the lock: it would be a file in a folder that is not ours
         with self._locked():
-            stored = self._stored()
-            if overwrite:
-                with self._guard(self.out):
-                    self._clear()
-            elif stored is not None:
-                self._check_same(plan, stored)
+            changed = self._changes(plan)
+            if changed and not rerun:
+                raise RunError(
+                    f"{self.out} holds runs of another request: {'; '.join(changed)}. Pass "
+                    "--rerun (rerun=True) to do these runs again, or another --out."
+                )
+            with self._guard(self.out):
+                for name in _RESULTS if changed else ():
+                    (self.out / name).unlink(missing_ok=True)
             self.write_text(_PLAN, dumps(plan.to_dict()))
             yield
 
+    def _changes(self, plan: Plan) -> list[str]:
+        """The differences between the stored plan and runs and those of this plan, in words."""
+        stored = self._stored()
+        common = plan.common()
+        found = [] if stored is None else changes({k: stored.get(k) for k in common}, common)
+        for method, seed in product(plan.methods, plan.seeds):
+            request = self._request(self.folder(method.label, seed))
+            if request is not None:
+                found += changes(request, plan.request(method, seed), method.label)
+        return list(dict.fromkeys(found))
+
+    def _request(self, folder: Path) -> dict[str, Any] | None:
+        """The request of a stored run; None if there is no run, or a damaged one."""
+        fields = _read_object(folder / _RUN) or {}
+        request = fields.get("request")
+        return request if isinstance(request, dict) else None
+
     def refuse_links(self) -> None:
-        """What is written through a link lands elsewhere, and what is replaced is lost there.
+        """Refuse a folder with links: a file written through one would land elsewhere.
 
         Raises
         ------
@@ -141,33 +164,8 @@ class Store:
             )
         return None
 
-    def _clear(self) -> None:
-        """Remove what an earlier comparison made, file by file: nothing else."""
-        for name in _RESULTS:
-            (self.out / name).unlink(missing_ok=True)
-        for file in [*self.out.glob("*/seed-*" + _ERROR), *self.out.rglob(".*.partial")]:
-            if file.is_file():
-                file.unlink()
-        inside = ("*/seed-*", "*/.seed-*.partial", "*/.seed-*" + _CHECKPOINT)
-        for run in [folder for pattern in inside for folder in self.out.glob(pattern)]:
-            for file in [*(run / name for name in (_RUN, _PREDICTIONS, _EVIDENCE)), *_kept(run)]:
-                file.unlink(missing_ok=True)
-            with suppress(OSError):  # a folder that holds something else stays
-                run.rmdir()
-                run.parent.rmdir()
-
-    def _check_same(self, plan: Plan, stored: dict[str, Any]) -> None:
-        common = plan.common()
-        mine, theirs = _flat(common), _flat({key: stored.get(key) for key in common})
-        for key in [*mine, *theirs]:
-            if mine.get(key) != theirs.get(key):
-                raise RunError(
-                    f"{self.out} holds another comparison: its {key} is {theirs.get(key)!r}, this "
-                    f"one's {mine.get(key)!r}. Pass another --out, or --overwrite to replace it."
-                )
-
     def folder(self, method: str, seed: int) -> Path:
-        """Where a run lies. Labels may hold anything: what is no plain name gets a hash."""
+        """Folder of a run. A label that is no plain name gets a hash."""
         name = method
         if not _SAFE.fullmatch(method):
             digest = hashlib.sha256(method.encode("utf-8", "surrogatepass")).hexdigest()[:8]
@@ -175,26 +173,26 @@ class Store:
         return self.out / name.lstrip(".") / f"seed-{seed}"
 
     def checkpoint(self, method: str, seed: int) -> Path:
-        """Where the trainings of a run are kept until it is stored."""
+        """Folder of the training checkpoints of a run, until the run is stored."""
         place = self.folder(method, seed)
         return place.with_name(f".{place.name}{_CHECKPOINT}")
 
     def drop_checkpoint(self, method: str, seed: int) -> None:
-        """Remove them: the run is stored, or failed and is tried anew from its start."""
+        """Remove them: the run is stored, or failed and starts anew."""
         folder = self.checkpoint(method, seed)
         if folder.exists():
             shutil.rmtree(folder, ignore_errors=True)
 
-    def read(self, method: str, seed: int, identity: str) -> Run | None:
-        """A finished run of exactly this identity, or None.
+    def read(self, method: str, seed: int, request: dict[str, Any]) -> Run | None:
+        """A finished run of exactly this request, or None.
 
-        A folder that cannot be read counts as not run: it is done again.
+        A run that cannot be read is done again.
         """
         run = self.find(method, seed)
-        return run if run is not None and run.identity == identity else None
+        return run if run is not None and run.request == request else None
 
     def find(self, method: str, seed: int) -> Run | None:
-        """A finished run of whatever identity, or None."""
+        """A finished run of any request, or None."""
         folder = self.folder(method, seed)
         try:
             fields = json.loads((folder / _RUN).read_text(encoding="utf-8"))
@@ -204,14 +202,14 @@ class Store:
                 np.load(file, allow_pickle=False) as arrays,
             ):
                 columns = {name: arrays.get(name) for name in _ARRAYS}
-            run = Run(**fields, **columns, evidence=_evidence(folder))
+            run = Run(**fields, **columns, artifacts=_read_object(folder / _ARTIFACTS))
             check_run(run)
         except Exception:  # a damaged archive raises anything from BadZipFile to zlib.error
             return None
         return run if (run.method, run.seed) == (method, seed) else None
 
     def summary(self) -> dict[str, Any]:
-        """What the last comparison in this folder found.
+        """The results of the last comparison in this folder.
 
         Raises
         ------
@@ -220,9 +218,9 @@ class Store:
         """
         path = self.out / _SUMMARY
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            if {"plan", "results", "summary", "methods"} <= found.keys():
-                return dict(found)
+            summary = json.loads(path.read_text(encoding="utf-8"))
+            if {"plan", "results", "summary", "methods"} <= summary.keys():
+                return dict(summary)
             reason = "it lacks what a report needs; run the same `fairvision compare` once more"
         except FileNotFoundError:
             reason = "there is none; pass the --out of a finished `fairvision compare`"
@@ -233,9 +231,9 @@ class Store:
     def write(self, run: Run) -> None:
         """Store a run: all of it or nothing."""
         place = self.folder(run.method, run.seed)
-        fields = {k: v for k, v in vars(run).items() if k not in (*_ARRAYS, "evidence")}
+        fields = {k: v for k, v in vars(run).items() if k not in (*_ARRAYS, "artifacts")}
         arrays = {k: v for k in _ARRAYS if (v := getattr(run, k)) is not None}
-        # A name that the next attempt finds again: whatever a kill left there goes.
+        # The same name at the next attempt, which removes what a kill left there.
         scratch = place.with_name(f".{place.name}.partial")
         with self._guard(place):
             try:
@@ -243,8 +241,8 @@ class Store:
                 scratch.mkdir(parents=True)
                 _write(scratch / _RUN, dumps(fields).encode())
                 _write(scratch / _PREDICTIONS, _packed(arrays))
-                if run.evidence is not None:
-                    _write(scratch / _EVIDENCE, dumps(run.evidence).encode())
+                if run.artifacts is not None:
+                    _write(scratch / _ARTIFACTS, dumps(run.artifacts).encode())
                 if place.exists():
                     shutil.rmtree(place)
                 os.rename(scratch, place)
@@ -262,16 +260,10 @@ class Store:
     def write_text(self, name: str, text: str) -> None:
         """Write a file of the folder at once: the old content stays until the new is complete."""
         path = self.out / name
-        scratch = path.with_name(f".{path.name}.partial")
         with self._guard(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                content = text.encode("utf-8", "backslashreplace")
-                scratch.unlink(missing_ok=True)  # half of it, by a process that was killed
-                _write(scratch, content)
-                os.replace(scratch, path)
-            finally:
-                scratch.unlink(missing_ok=True)
+            with atomic_write(path) as file:
+                file.write(text.encode("utf-8", "backslashreplace"))
 
     @contextmanager
     def _guard(self, path: Path) -> Iterator[None]:
@@ -284,19 +276,13 @@ class Store:
             ) from error
 
 
-def _kept(folder: Path) -> Iterator[Path]:
-    """Trainings in a folder of checkpoints; of any other folder, nothing."""
-    if folder.suffix == _CHECKPOINT:
-        yield from (*folder.glob("*.pt"), *folder.glob("*.pt.lock"))
-
-
-def _evidence(folder: Path) -> dict[str, Any] | None:
-    """What a run shows in the report; a run without it is whole all the same."""
+def _read_object(path: Path) -> dict[str, Any] | None:
+    """A JSON object; None if there is none, or it cannot be read."""
     try:
-        found = json.loads((folder / _EVIDENCE).read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else None
 
 
 def _packed(arrays: dict[str, Any]) -> bytes:
@@ -307,15 +293,5 @@ def _packed(arrays: dict[str, Any]) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:  # a new one: never through a link that lies there
+    with atomic_write(path) as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dicts as one, keys joined by dots."""
-    found: dict[str, Any] = {}
-    for key, item in value.items():
-        found |= _flat(item, f"{prefix}{key}.") if isinstance(item, dict) else {prefix + key: item}
-    return found

@@ -1,4 +1,4 @@
-"""Runs of several seeds as one table: means, intervals, differences to plain training."""
+"""Runs of several seeds as one table: means, intervals, differences to the baseline."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
-from fairvision.comparison.execute import Run
-from fairvision.metrics import evaluate_predictions, paired_difference
+from fairvision.comparison.run import Run
 
 __all__ = [
     "MIN_SEEDS",
@@ -23,7 +22,7 @@ __all__ = [
     "summarize",
 ]
 
-#: Fewer seeds say too little of the noise of training: the test rows' interval is shown instead.
+#: Fewer seeds cannot show the noise of training: the interval over test rows is shown instead.
 MIN_SEEDS = 3
 
 _OVERALL = ("accuracy", "balanced_accuracy")
@@ -37,7 +36,7 @@ def measures(run: Run) -> dict[str, Triple]:
     for name, entry in run.evaluation["disparities"].items():
         found[name] = _triple(entry)
     if run.leakage:
-        # Of several attributes, the one that leaks most; unknown while one of them is.
+        # Of several attributes, the one that leaks most; undefined if one of them is.
         probes = [_triple(t.get("target_balanced_accuracy", {})) for t in run.leakage.values()]
         found["leakage"] = probes[int(np.argmax([value for value, _, _ in probes]))]
     return found
@@ -72,7 +71,7 @@ def interval(triples: Sequence[Triple]) -> Triple:
     mean = float(values.mean())
     if len(values) < MIN_SEEDS:
         return mean, float(lower.mean()), float(upper.mean())
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    half = stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values))
     return mean, float(mean - half), float(mean + half)
 
 
@@ -140,27 +139,31 @@ def of_runs(runs: Iterable[Run], groups: Any, metrics: Sequence[str], n_boot: in
         Indexed by (method, seed, metric); columns value, lower, upper.
     """
 
-    def found(run: Run) -> dict[str, Triple]:
+    from fairvision.metrics import evaluate_predictions
+
+    def measured(run: Run) -> dict[str, Triple]:
         known = measures(run)
-        asked = [name for name in metrics if name not in known]
-        if asked:
+        further = [name for name in metrics if name not in known]
+        if further:
             evaluation = evaluate_predictions(
                 run.y_true,
                 run.y_pred,
                 sensitive_features=groups.iloc[run.rows],
                 y_score=run.y_score,
                 labels=run.evaluation["classes"],
-                metrics=asked,
+                metrics=further,
                 n_boot=n_boot,
                 random_state=run.seed,
                 threshold=run.threshold,
             ).to_dict()
-            for part in ("overall", "disparities"):
-                known |= {name: _triple(entry) for name, entry in evaluation[part].items()}
+            for table in ("overall", "disparities"):
+                known |= {name: _triple(entry) for name, entry in evaluation[table].items()}
         return {name: known[name] for name in metrics}
 
     rows = [
-        (run.method, run.seed, name, *triple) for run in runs for name, triple in found(run).items()
+        (run.method, run.seed, name, *triple)
+        for run in runs
+        for name, triple in measured(run).items()
     ]
     index = ["method", "seed", "metric"]
     return (
@@ -171,15 +174,17 @@ def of_runs(runs: Iterable[Run], groups: Any, metrics: Sequence[str], n_boot: in
 
 
 def over_seeds(each: pd.DataFrame) -> pd.DataFrame:
-    """What `of_runs` found, as `summarize` has it."""
-    found: dict[str, list[dict[str, Triple]]] = {}
+    """The table of `of_runs` over seeds, in the form of `summarize`."""
+    seeds: dict[str, list[dict[str, Triple]]] = {}
     for (method, _), rows in each.groupby(level=["method", "seed"], sort=False):
         own = rows.droplevel(["method", "seed"]).itertuples(name=None)
-        found.setdefault(str(method), []).append({name: triple for name, *triple in own})
-    return _frame(found)
+        seeds.setdefault(str(method), []).append({name: triple for name, *triple in own})
+    return _frame(seeds)
 
 
 def _paired(run: Run, other: Run, groups: Any, n_boot: int) -> dict[str, Triple]:
+    from fairvision.metrics import paired_difference
+
     both_score = run.y_score is not None and other.y_score is not None
     table = paired_difference(
         run.y_true,
@@ -196,6 +201,6 @@ def _paired(run: Run, other: Run, groups: Any, n_boot: int) -> dict[str, Triple]
     found = {str(name): _triple(row) for name, row in table.to_dict(orient="index").items()}
     mine, others = measures(run), measures(other)
     if "leakage" in mine and "leakage" in others:
-        # Two probes were not drawn together, so a single seed has no interval.
+        # The two probes have no bootstrap draws in common, so a single seed has no interval.
         found["leakage"] = (mine["leakage"][0] - others["leakage"][0], np.nan, np.nan)
     return found

@@ -1,4 +1,4 @@
-"""Attributes of drawn rows, with any correlation asked for."""
+"""Random attributes with given probabilities and correlations."""
 
 from __future__ import annotations
 
@@ -55,17 +55,17 @@ def _table(
     array = np.asarray(given, dtype=np.float64)
     if array.ndim:
         if array.shape != shape:
-            raise DatasetError(f"{what} has shape {array.shape}; the levels ask for {shape}.")
+            raise DatasetError(f"{what} has shape {array.shape}; expected {shape}.")
         return _normalised(array, what)
-    rate = float(array)
-    if len(names) != 2 or shape[0] != shape[1] or not 0 <= rate <= 1:
+    share = float(array)
+    if len(names) != 2 or shape[0] != shape[1] or not 0 <= share <= 1:
         raise DatasetError(
-            f"{what} = {given!r}: a number must be a rate in 0..1 between two attributes with "
+            f"{what} = {given!r}: a number must be a share in 0..1, for two attributes with "
             f"equally many levels (here {shape}). Pass a table of joint probabilities instead."
         )
     n = shape[0]
-    agree = np.where(np.eye(n, dtype=bool), rate, (1 - rate) / (n - 1))
-    return agree * marginals[names[1]]
+    equal = np.where(np.eye(n, dtype=bool), share, (1 - share) / (n - 1))
+    return equal * marginals[names[1]]
 
 
 def _draw(p: NDArray[np.float64], uniform: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -81,11 +81,11 @@ def _draw_given(
     codes: dict[str, NDArray[np.int64]],
     uniforms: Mapping[str, NDArray[np.float64]],
 ) -> None:
-    """Draw what is not drawn yet among `names`, given what is."""
+    """Draw the attributes among `names` that are not drawn yet, given those that are."""
     if all(name in codes for name in names):
         raise DatasetError(
-            f"correlation[{names}] comes after others that fix all of these already. "
-            "Give them together as one table of joint probabilities."
+            f"correlation[{names}] comes after others that fix all of these attributes. "
+            "Pass one table of joint probabilities for all of them."
         )
     for name in names:
         if name in codes:
@@ -98,8 +98,8 @@ def _draw_given(
         p = conditional[tuple(codes[other] for other in known)]
         if (p.sum(axis=-1) <= 0).any():
             raise DatasetError(
-                f"correlation[{names}] gives no {name!r} to some rows that the other "
-                "attributes allow. Make the tables agree."
+                f"correlation[{names}] gives every {name!r} probability 0 in rows that the "
+                "other entries allow. Make the tables agree."
             )
         codes[name] = _draw(p, uniforms[name])
 
@@ -120,8 +120,8 @@ def draw_attributes(
     uniforms : mapping of str to ndarray of shape (n_samples,)
         Uniform numbers in [0, 1), one array per attribute; the only randomness.
     probabilities : mapping of str to float or mapping
-        Of the second level of a two-level attribute, or of each level. Equal where
-        nothing is said.
+        Of the second level of a two-level attribute, or of each level. Equal for
+        attributes that are not named.
     correlation : mapping of tuple of str to float or array
         ``{("hat", "eyeglasses"): 0.9}``: the first attribute equals the second (by
         position of the level) in 90 % of rows, where the second follows its own
@@ -133,12 +133,12 @@ def draw_attributes(
     dict of str to ndarray of shape (n_samples,), int64
         Index into the levels.
     """
-    given, wanted = dict(probabilities or {}), dict(correlation or {})
-    for name in given:
+    probabilities = probabilities or {}
+    for name in probabilities:
         _check_name(levels, name, "probabilities")
-    marginals = {name: _marginal(levels[name], given.get(name), name) for name in levels}
+    marginals = {name: _marginal(levels[name], probabilities.get(name), name) for name in levels}
     codes: dict[str, NDArray[np.int64]] = {}
-    for names, value in wanted.items():
+    for names, value in (correlation or {}).items():
         if isinstance(names, str) or len(names) < 2 or len(set(names)) < len(names):
             raise DatasetError(f"correlation has the key {names!r}; expected a tuple of names.")
         for name in names:

@@ -1,4 +1,4 @@
-"""One form for every data set: images, target, groups, and all that is known of each row."""
+"""The common form of data sets: images, target, groups, and the attributes of each row."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Labels = Mapping[str, tuple[str, str]]
 
 
 def text(values: pd.Series) -> NDArray[Any]:
-    """Values as Python's own text: pandas' cannot hold names that are no valid UTF-8."""
+    """Values as Python's str: pandas' strings cannot hold a name that is not valid UTF-8."""
     return np.array([str(value) for value in values], dtype=object)
 
 
 def column(attributes: pd.DataFrame, name: str, *, role: str = "attribute") -> pd.Series:
-    """The column of that name, or ``"name=value"``: whether it has that value.
+    """The column of that name; for ``"name=value"``, whether the column has the value.
 
     Raises
     ------
     DatasetError
-        Listing the columns, or the values, that there are.
+        If there is no such column or value, with a list of those in the data.
     """
     if name in attributes.columns:
         return attributes[name]
@@ -46,7 +46,7 @@ def column(attributes: pd.DataFrame, name: str, *, role: str = "attribute") -> p
 
 
 def _readable(name: str, labels: Labels) -> tuple[str, str]:
-    """What no and yes are called for a column of truth values."""
+    """The names of false and true for a column of truth values."""
     if name in labels:
         return labels[name]
     words = name.partition("=")[2] or name.replace("_", " ")
@@ -54,7 +54,7 @@ def _readable(name: str, labels: Labels) -> tuple[str, str]:
 
 
 def encode(values: pd.Series, labels: Labels | None = None) -> tuple[NDArray[Any], list[str]]:
-    """A column as a target, and the name of each class.
+    """Encode a column as a target; return it and the names of the classes.
 
     Truth values become 0 and 1, text becomes 0 to K - 1 in sorted order, and
     numbers stay as they are.
@@ -74,7 +74,7 @@ def encode(values: pd.Series, labels: Labels | None = None) -> tuple[NDArray[Any
 
 
 def _groups(attributes: pd.DataFrame, names: Sequence[str], labels: Labels) -> pd.DataFrame:
-    """Sensitive columns with labels that people can read."""
+    """Sensitive columns with readable labels."""
     frame = {}
     for name in names:
         values = column(attributes, name, role="sensitive feature")
@@ -102,11 +102,11 @@ def make_bunch(
     ----------
     images : array-like of shape (n_samples, n_channels, height, width)
     attributes : DataFrame of n_samples rows
-        All that is known of each row.
+        The attributes of each row.
     target, sensitive : str, str or list of str
         Columns of `attributes`, or ``"name=value"`` for a binary one made of it.
     labels : mapping of str to (str, str)
-        What no and yes are called, by column of truth values.
+        The names of false and true, by column of truth values.
     descr : str
         The text of ``DESCR``.
     **more
@@ -140,18 +140,18 @@ def make_bunch(
     )
 
 
-# Entries of a Bunch that have one element a row.
-_ROWS = ("images", "target", "split")
+# Entries of a Bunch with one element per row.
+_PER_ROW = ("images", "target", "split")
 _FRAMES = ("sensitive_features", "attributes")
 
 
 def split_rows(split: NDArray[Any]) -> dict[str, NDArray[np.intp]]:
-    """The rows of each part that `split` names."""
+    """The rows of each part, by its name in `split`."""
     return {str(name): np.flatnonzero(split == name) for name in sorted(set(split))}
 
 
 def subset(data: Bunch, rows: Any) -> Bunch:
-    """Some rows of a data set, as a data set; files are not decoded.
+    """Take some rows of a data set; files are not decoded.
 
     Parameters
     ----------
@@ -160,15 +160,15 @@ def subset(data: Bunch, rows: Any) -> Bunch:
     rows : ndarray of int, bool mask or slice
         For example ``split.train`` of :func:`biased_split`.
     """
-    part = Bunch(**data)
-    for name in _ROWS:
-        if part.get(name) is not None:
-            part[name] = part[name][rows]
+    taken = Bunch(**data)
+    for name in _PER_ROW:
+        if taken.get(name) is not None:
+            taken[name] = taken[name][rows]
     for name in _FRAMES:
-        if part.get(name) is not None:
-            part[name] = part[name].iloc[rows].reset_index(drop=True)
-    if "splits" in part:
-        part.splits = split_rows(part.split)
-    if part.get("masks") is not None:
-        part.masks = {name: mask[rows] for name, mask in part.masks.items()}
-    return part
+        if taken.get(name) is not None:
+            taken[name] = taken[name].iloc[rows].reset_index(drop=True)
+    if "splits" in taken:
+        taken.splits = split_rows(taken.split)
+    if taken.get("masks") is not None:
+        taken.masks = {name: mask[rows] for name, mask in taken.masks.items()}
+    return taken

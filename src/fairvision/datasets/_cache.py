@@ -1,4 +1,4 @@
-"""Decoded images on disk, believed only when complete."""
+"""Decoded images on disk, used only when complete."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -16,25 +15,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fairvision.base import atomic_write
 from fairvision.datasets._decode import Decoder
 from fairvision.exceptions import DatasetError
 
 __all__ = ["Cache"]
 
-_VERSION = 1  # of the decoding; another one makes other keys
-_ABANDONED = 600.0  # seconds without a new batch, after which whoever wrote a file is gone
+_VERSION = 1  # of the decoding; a new version makes new keys
+_ABANDONED = 600.0  # seconds without a new batch after which a writer counts as dead
 
 
 def _stamp(path: str) -> str:
     try:
         stat = os.stat(path)
-    except (OSError, ValueError):  # a name that no file can have is a ValueError
+    except (OSError, ValueError):  # an impossible file name is a ValueError
         return "missing"
     return f"{stat.st_size}:{stat.st_mtime_ns}"
 
 
 def _key(paths: Sequence[str], decoder: Decoder) -> str:
-    """A hash of all that decides the pixels: files, their sizes and times, settings."""
+    """A hash of everything that affects the pixels: files, their sizes and times, settings."""
     key = hashlib.sha256(json.dumps([_VERSION, asdict(decoder)], sort_keys=True).encode())
     for path in paths:
         name = os.path.abspath(path).encode("utf-8", "surrogatepass")
@@ -46,14 +46,14 @@ class Cache:
     """All images of a list of files as one uint8 array in a folder.
 
     The name of the file is a hash of paths, sizes, modification times and
-    settings, so a changed photograph or setting makes another cache. It is
-    written beside and moved into place at the end: a process that was killed
-    leaves a temporary file, never a cache that is believed.
+    settings, so a changed photograph or setting makes another cache. It is written
+    to a temporary file and renamed at the end: a killed process leaves a temporary
+    file, never an incomplete cache.
 
     Parameters
     ----------
     folder : path
-        Created if it is not there.
+        Created if it does not exist.
     paths : sequence of str
     decoder : Decoder
     """
@@ -66,7 +66,7 @@ class Cache:
         self._opened: tuple[NDArray[np.uint8], dict[int, str]] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # A memory map would travel as its whole content; the other side opens its own.
+        # Pickling a memory map would copy its content; the copy opens the file again.
         return {**self.__dict__, "_opened": None}
 
     @property
@@ -75,9 +75,9 @@ class Cache:
         return self.folder / f"{self.name}.npy"
 
     def open(self) -> tuple[NDArray[np.uint8], dict[int, str]] | None:
-        """The array (a memory map) and the errors of bad images by row; None if not there."""
+        """The array (a memory map) and the errors of bad images by row; None without a cache."""
         if self._opened is None and self.path.exists():
-            # Whatever someone else did to the files, at worst they are written anew.
+            # Files that are damaged in any way are written again.
             with contextlib.suppress(Exception):
                 images = np.lib.format.open_memmap(self.path, mode="r")  # unpickles nothing
                 errors = json.loads(self.path.with_suffix(".json").read_text("utf-8"))
@@ -92,7 +92,7 @@ class Cache:
         self._sweep()
         header = {"descr": "|u1", "fortran_order": False, "shape": self.shape}
         errors: dict[int, str] = {}
-        with _moved_into_place(self.path) as file:
+        with _written(self.path) as file:
             # Written rather than mapped: on a full disk a write is an error, a map a crash.
             np.lib.format.write_array_header_1_0(file, header)
             for images, failed in batches:
@@ -101,41 +101,28 @@ class Cache:
             if _key(*self._sources) != self.name:
                 raise DatasetError(
                     f"images changed while they were decoded into the cache {str(self.folder)!r}. "
-                    "Wait until they are all there, and load them anew."
+                    "Wait until they are complete, and load them again."
                 )
             # First, since it is the array that makes the cache count as complete.
-            with _moved_into_place(self.path.with_suffix(".json")) as notes:
+            with _written(self.path.with_suffix(".json")) as notes:
                 notes.write(json.dumps(errors).encode())
 
     def _sweep(self) -> None:
         """Remove what a killed process left of this cache; who still writes has just done so."""
-        for part in self.folder.glob(f"{self.name}*.part"):
+        for part in self.folder.glob(f".{self.name}*.partial"):
             with contextlib.suppress(OSError):
                 if time.time() - part.stat().st_mtime > _ABANDONED:
                     part.unlink()
 
 
 @contextlib.contextmanager
-def _moved_into_place(path: Path) -> Iterator[Any]:
+def _written(path: Path) -> Iterator[Any]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".part", dir=path.parent)
-    except OSError as error:
-        raise DatasetError(
-            f"cache folder {str(path.parent)!r} cannot be written: {error.strerror}. "
-            "Name a folder of your own, or pass cache=None."
-        ) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
+        with atomic_write(path, shared=True) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
     except OSError as error:
         raise DatasetError(
-            f"cache {str(path)!r} could not be written: {error.strerror or error}. "
+            f"cache {str(path)!r} cannot be written: {error.strerror or error}. "
             "Free some space, name another folder, or pass cache=None."
         ) from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 from collections.abc import Sequence
@@ -11,15 +12,9 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from fairvision.datasets._label_file import asked_columns, join_labels
-from fairvision.datasets._listed import (
-    check_columns,
-    first_lines,
-    listed_bunch,
-    locate,
-    read_list,
-    scan,
-)
+from fairvision.datasets._label_file import join_labels
+from fairvision.datasets._listing import Listing
+from fairvision.datasets._lists import check_distinct, first_lines, locate, read_list, scan
 from fairvision.datasets._paths import check_root
 from fairvision.exceptions import DatasetError
 
@@ -27,8 +22,8 @@ __all__ = ["load_celeba"]
 
 PARTS = ("train", "valid", "test")
 _FOLDERS = ("", "celeba", "Anno", "Eval", "Img")  # as given out, by torchvision, by hand
-_LISTS = ("list_attr_celeba.txt", "list_attr_celeba.csv")
-_PARTITIONS = ("list_eval_partition.txt", "list_eval_partition.csv")
+_ATTRIBUTES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
+_PARTITION = ("list_eval_partition.txt", "list_eval_partition.csv")
 _IMAGES = ("img_align_celeba/img_align_celeba", "img_align_celeba")
 _WHERE = (
     "Put img_align_celeba/ (the unpacked img_align_celeba.zip), list_attr_celeba.txt and "
@@ -36,7 +31,7 @@ _WHERE = (
     "they are at https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html. Or pass download=True."
 )
 _BY_HAND = "By hand: " + _WHERE.removesuffix(" Or pass download=True.")
-_REST = "more than there should be"
+_SURPLUS = "more fields than attributes"
 _SPACED: dict[str, Any] = {"sep": r"\s+", "dtype": {"path": str}, "quoting": csv.QUOTE_NONE}
 _LABELS = {
     "Male": ("female", "male"),
@@ -59,79 +54,68 @@ Left out: {left_out}.
 """
 
 
+def _read_csv(path: str, *needed: str) -> pd.DataFrame:
+    table = read_list(path, needed=["image_id", *needed], dtype={"image_id": str})
+    return table.rename(columns={"image_id": "path"})
+
+
 def _read_txt(path: str) -> pd.DataFrame:
-    """The list as given out: a count, the names of the attributes, a row per image."""
+    """The official list: a count, the names of the attributes, a row per image."""
     first, second = [*first_lines(path, 2), "", ""][:2]
     count, header = first.strip(), second.split()
     if not count.isdecimal() or not header:
         raise DatasetError(
-            f"{path!r} begins with {count[:40]!r}; its first line is the number of images, its "
-            "second the names of the attributes. Get the file anew."
+            f"{path!r} begins with {count[:40]!r}; its first line must be the number of images, "
+            "its second the names of the attributes. Get the file again."
         )
-    # One column more than there should be, where a row that is too long shows itself.
-    names = ["path", *header, _REST]
-    table = read_list(path, skiprows=2, names=names, **_SPACED)
+    # A further column, which holds what a row has too much.
+    table = read_list(path, skiprows=2, names=["path", *header, _SURPLUS], **_SPACED)
     if count.lstrip("0") != str(len(table)):
         raise DatasetError(
             f"{path!r} says that it lists {count[:20]} images, and lists {len(table)}: it was cut "
-            "short, or changed. Get it anew, or correct its first line if the change was meant."
+            "short or edited. Get it again, or correct its first line after an edit."
         )
     return table
 
 
 def _read_attributes(path: str) -> tuple[pd.DataFrame, np.ndarray]:
-    """Forty truth values a row, and which rows hold something else."""
-    if path.endswith(".csv"):
-        table = read_list(path, dtype={"image_id": str})
-        check_columns(table, ["image_id"], path)
-        table = table.rename(columns={"image_id": "path"})
-    else:
-        table = _read_txt(path)
-    bad = table.pop(_REST).notna().to_numpy() if _REST in table else np.zeros(len(table), bool)
-    columns = {}
-    for name in table.columns.drop("path"):
-        values = pd.to_numeric(table[name], errors="coerce").to_numpy()
-        bad = bad | ((values != 1) & (values != -1))
-        columns[name] = values == 1
-    return pd.DataFrame({**columns, "path": table["path"]}), bad
+    """Forty truth values per row, and a mask of rows that hold something else."""
+    table = _read_csv(path) if path.endswith(".csv") else _read_txt(path)
+    surplus = table.pop(_SURPLUS).notna() if _SURPLUS in table else False
+    values = table.drop(columns="path").apply(pd.to_numeric, errors="coerce")
+    bad = surplus | ~values.isin((1, -1)).all(axis=1)
+    return (values == 1).assign(path=table["path"]), bad.to_numpy()
 
 
 def _read_parts(path: str) -> pd.Series:
     """The part of each image, by its name."""
     if path.endswith(".csv"):
-        table = read_list(path, dtype={"image_id": str})
-        check_columns(table, ["image_id", "partition"], path)
-        table = table.set_index("image_id")
+        table = _read_csv(path, "partition")
     else:
-        names = ["path", "partition"]
-        table = read_list(path, names=names, **_SPACED)
-        table = table.set_index("path")
-    if not table.index.is_unique:
-        name = table.index[table.index.duplicated()][0]
-        raise DatasetError(f"{path!r} names {name!r} more than once. Get the file anew.")
-    numbers = pd.to_numeric(table["partition"], errors="coerce")
+        table = read_list(path, names=["path", "partition"], **_SPACED)
+    check_distinct(table["path"].tolist(), path)
+    numbers = pd.to_numeric(table.set_index("path")["partition"], errors="coerce")
     return numbers.map(dict(enumerate(PARTS)))
 
 
-def _download(root: str) -> None:
-    """Fetch the set through torchvision, into its folder ``celeba``."""
+def _locate_all(root: str) -> list[str]:
+    """The attributes, the partition and the folder of images."""
+    return [locate(root, _FOLDERS, names, _WHERE) for names in (_ATTRIBUTES, _PARTITION, _IMAGES)]
+
+
+def _download_missing(root: str) -> None:
+    """Download the set with torchvision into its folder ``celeba``, unless it is there."""
+    with contextlib.suppress(DatasetError):
+        _locate_all(os.path.realpath(root))
+        return
     from torchvision.datasets import CelebA
 
     try:
         CelebA(root, split="all", download=True)
-    # It hands on what its downloader, the network or the archive raise, of any kind.
+    # Its downloader, the network and the archive raise errors of any kind.
     except Exception as error:
         reason = str(error).strip().rstrip(".") or type(error).__name__
         raise DatasetError(f"CelebA could not be downloaded: {reason}. {_BY_HAND}") from error
-
-
-def _complete(root: str) -> bool:
-    try:
-        for names in (_LISTS, _PARTITIONS, _IMAGES):
-            locate(root, _FOLDERS, names, "")
-    except DatasetError:
-        return False
-    return True
 
 
 def load_celeba(
@@ -193,7 +177,7 @@ def load_celeba(
     Raises
     ------
     DatasetError
-        If a file is not there (saying which belong where), is a web page, is cut
+        If a file is missing (with a list of what belongs where), is a web page, is cut
         short or names an image twice; if the download fails; if an attribute is
         unknown, or has one value only; if `labels` lacks a column, naming both.
     BadImageError
@@ -203,32 +187,20 @@ def load_celeba(
     ----------
     Liu, Luo, Wang, Tang, "Deep Learning Face Attributes in the Wild", ICCV 2015.
     """
-    if download and not _complete(os.path.realpath(root)):
-        _download(os.fspath(root))
+    if download:
+        _download_missing(os.fspath(root))
     folder = check_root(root)
-    attributes = locate(folder, _FOLDERS, _LISTS, _WHERE)
-    partition = locate(folder, _FOLDERS, _PARTITIONS, _WHERE)
-    files = scan(folder, locate(folder, _FOLDERS, _IMAGES, _WHERE))
+    attributes, partition, photos = _locate_all(folder)
+    files = scan(folder, photos)
     table, bad = _read_attributes(attributes)
     parts = table["path"].map(_read_parts(partition))
     reasons = {"bad_values": bad, "no_split": parts.isna().to_numpy()}
     remarks: list[str] = []
     if labels is not None:
-        joined = join_labels(table, labels, folder, asked=asked_columns(target, sensitive))
-        table, remarks = joined.table, joined.remarks
-        reasons |= joined.bad
-    return listed_bunch(
-        folder,
-        files,
-        table.assign(split=parts),
-        source=attributes,
-        bad=reasons,
-        image_size=image_size,
-        skip_bad=skip_bad,
-        cache=cache,
-        target=target,
-        sensitive=sensitive,
-        labels=_LABELS,
-        descr=_DESCR,
-        remarks=remarks,
-    )
+        used = [target, *([sensitive] if isinstance(sensitive, str) else sensitive)]
+        table, unlabelled, remarks = join_labels(table, labels, folder, used=used)
+        reasons |= unlabelled
+    table = table.assign(split=parts)
+    more = {"remarks": remarks}
+    listing = Listing(folder, files, table, attributes, reasons, _DESCR, _LABELS, more)
+    return listing.bunch(target, sensitive, image_size=image_size, skip_bad=skip_bad, cache=cache)

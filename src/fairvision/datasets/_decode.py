@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Decoder"]
 
-# Those that Pillow reads in-process; EPS for one would start Ghostscript.
+# Formats that Pillow reads in-process; EPS, for example, would start Ghostscript.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """How a file becomes an image: the settings of :class:`ImageFiles`.
+    """Reads image files with the settings of :class:`ImageFiles`.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Decoder:
     mode : {"RGB", "L"}
         Three channels, or one grey channel.
     resize : {"crop", "squash"}
-        Scale the shorter side and cut the middle out, or change the aspect ratio.
+        Scale the shorter side and crop the middle, or change the aspect ratio.
     max_pixels : int
         A file whose header states more pixels is refused before it is decoded.
     """
@@ -69,10 +69,10 @@ class Decoder:
         """
         from PIL import Image
 
-        if not os.path.isfile(path):  # a pipe would be waited for, a device read without end
+        if not os.path.isfile(path):  # reading a pipe or a device could take forever
             raise BadImageError(
-                f"{path!r} is no file, or not there. Check the path, or pass skip_bad=True to "
-                "leave such files out."
+                f"{path!r} is not a file or does not exist. Check the path, or pass skip_bad=True "
+                "to leave such files out."
             )
         try:
             with Image.open(path, formats=_FORMATS) as image:
@@ -98,17 +98,17 @@ class Decoder:
             )
 
     def _upright(self, image: Image.Image) -> Image.Image:
-        """The image in our mode, turned as its EXIF entry says."""
+        """The image in `mode`, rotated as its EXIF entry says."""
         from PIL import Image, ImageOps
 
-        if image.format == "JPEG":  # let the JPEG reader itself leave out what is not needed
+        if image.format == "JPEG":  # the JPEG reader can scale down while it decodes
             side = max(self.height, self.width)
             image.draft(self.mode, (side, side))
         if image.mode.startswith("I;16"):  # Pillow's own conversion would clip at 255
             image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
         elif image.mode in ("I", "F"):
             raise BadImageError(
-                f"pixels of mode {image.mode!r} have no known range. Save as 8 bit."
+                f"pixels of mode {image.mode!r} have no known range. Save the image with 8 bits."
             )
         if "transparency" in image.info:
             image = image.convert("RGBA")

@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
+from fairvision.base import RandomState, as_generator
 from fairvision.datasets._bunch import make_bunch
-from fairvision.datasets._random import RandomLike, as_generator
 from fairvision.exceptions import DatasetError
 
 __all__ = ["load_digits"]
@@ -31,7 +31,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 _DESCR = """Scanned digits in colours
 
 {n} digits of 8 x 8 pixels (UCI, as scikit-learn ships them), enlarged to {size} x {size}, on
-black. The colour agrees with the label in {correlation:.0%} of rows and is one of the others
+black. The colour agrees with the label in {confounding:.0%} of rows and is one of the others
 elsewhere; {label_noise:.0%} of labels are changed at random before they are coloured.
 After Arjovsky, Bottou, Gulrajani, Lopez-Paz, "Invariant Risk Minimization", 2019.
 """
@@ -40,11 +40,6 @@ After Arjovsky, Bottou, Gulrajani, Lopez-Paz, "Invariant Risk Minimization", 201
 def _other(codes: NDArray[np.int64], n: int, shift: NDArray[np.float64]) -> NDArray[np.int64]:
     """One of the n - 1 other codes, uniformly."""
     return (codes + 1 + (shift * (n - 1)).astype(np.int64)) % n
-
-
-def _check_rate(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise DatasetError(f"{name} must be in 0..1; got {value!r}.")
 
 
 def _pixels(scans: NDArray[np.float64], size: int) -> NDArray[np.float32]:
@@ -61,10 +56,10 @@ def load_digits(
     *,
     target: str = "large",
     sensitive: str | Sequence[str] = "colour",
-    correlation: float = 0.9,
+    confounding: float = 0.9,
     label_noise: float = 0.0,
     image_size: int = 28,
-    random_state: RandomLike = 0,
+    random_state: RandomState = 0,
 ) -> Bunch:
     """Digits whose colour goes with the label (the Coloured-MNIST protocol [1]_).
 
@@ -74,9 +69,9 @@ def load_digits(
         ``"large"``: digit >= 5, two colours. ``"digit"``: ten classes, ten colours.
     sensitive : str or list of str, default="colour"
         Attributes in ``sensitive_features``.
-    correlation : float, default=0.9
-        Share of rows whose colour is that of their label; the others get another
-        colour at random. 0.5 is none with two colours, 0.1 with ten.
+    confounding : float, default=0.9
+        Share of each class whose colour is the one of its label; the others get
+        another colour at random. No confounding is 0.5 with two colours, 0.1 with ten.
     label_noise : float, default=0.0
         Share of labels changed to another class, before colouring; 0.25 in [1]_.
     image_size : int, default=28
@@ -96,18 +91,19 @@ def load_digits(
     """
     from sklearn.datasets import load_digits as load_scans
 
-    _check_rate("correlation", correlation)
-    _check_rate("label_noise", label_noise)
+    for name, value in {"confounding": confounding, "label_noise": label_noise}.items():
+        if not 0 <= value <= 1:
+            raise DatasetError(f"{name} must be in 0..1; got {value!r}.")
     if image_size < 8:
         raise DatasetError(f"image_size is {image_size}; the scans have 8 pixels a side.")
     scans = load_scans()
-    noisy, agree, which_label, which_colour = as_generator(random_state).random(
+    noisy, agree, other_label, other_colour = as_generator(random_state).random(
         (4, len(scans.target))
     )
     n = 10 if target.partition("=")[0] == "digit" else 2
     true = scans.target if n == 10 else (scans.target >= 5).astype(np.int64)
-    label = np.where(noisy < label_noise, _other(true, n, which_label), true)
-    colour = np.where(agree < correlation, label, _other(label, n, which_colour))
+    label = np.where(noisy < label_noise, _other(true, n, other_label), true)
+    colour = np.where(agree < confounding, label, _other(label, n, other_colour))
     attributes = pd.DataFrame({"large": label >= (5 if n == 10 else 1)})
     if n == 10:  # with two classes a changed label says no digit
         attributes["digit"] = label
@@ -124,6 +120,6 @@ def load_digits(
         sensitive=sensitive,
         labels={"large": ("0 to 4", "5 to 9"), "true_large": ("0 to 4", "5 to 9")},
         descr=_DESCR.format(
-            n=len(images), size=image_size, correlation=correlation, label_noise=label_noise
+            n=len(images), size=image_size, confounding=confounding, label_noise=label_noise
         ),
     )

@@ -1,4 +1,4 @@
-"""Drawn faces as a function of a vector: a generator whose every number's meaning is known."""
+"""Drawn faces as a function of a latent vector with known meaning."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ __all__ = ["FaceGenerator"]
 class FaceGenerator:
     """Draw the face that a vector of standard normal numbers describes.
 
-    What a perfect generative model of :func:`load_faces` would be: standard normal
-    latents give faces of exactly that distribution, and what each shows is known.
+    It is a perfect generative model of :func:`load_faces`: standard normal latents
+    give faces of exactly that distribution, with known attributes.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class FaceGenerator:
     Attributes
     ----------
     names : tuple of str
-        What each number decides: the attributes, then pose, light, colours, shapes.
+        Meaning of each number: the attributes, then pose, light, colours, shapes.
     latent_dim : int
 
     Examples
@@ -66,12 +66,12 @@ class FaceGenerator:
         z = np.asarray(latents, dtype=np.float64)
         if z.ndim != 2 or z.shape[1] != self.latent_dim:
             raise DatasetError(f"latents have shape {z.shape}; expected (n, {self.latent_dim}).")
-        # ndtr of a large number is 1, which is no uniform number in [0, 1).
+        # ndtr of a large number is 1, which lies outside [0, 1).
         uniform = np.minimum(ndtr(z), np.nextafter(1, 0))
         return dict(zip(self.names, uniform.T, strict=True))
 
     def attributes(self, latents: ArrayLike) -> pd.DataFrame:
-        """What the faces show, a column an attribute."""
+        """The attributes of the faces, one per column."""
         uniforms = self._uniforms(latents)
         return attribute_frame(attribute_codes(uniforms, self.probabilities, self.correlation))
 

@@ -11,12 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
+from fairvision.base import RandomState, as_generator
 from fairvision.datasets._attributes import Correlation, draw_attributes
 from fairvision.datasets._bunch import make_bunch
 from fairvision.datasets._canvas import Canvas
 from fairvision.datasets._nuisances import NUISANCES
 from fairvision.datasets._portrait import paint_portrait
-from fairvision.datasets._random import RandomLike, as_generator
 from fairvision.exceptions import DatasetError
 
 __all__ = ["load_faces"]
@@ -100,7 +100,7 @@ def _canvas(p: SimpleNamespace, size: int, masks: bool) -> Canvas:
 def draw(
     columns: Mapping[str, NDArray[Any]], size: int, noise: np.random.Generator, masks: bool = False
 ) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.bool_]]]:
-    """Images, and where each attribute shows if that is asked for."""
+    """Images and, with `masks`, the pixels where each attribute shows."""
     n = len(columns["scale"])
     images = np.empty((n, 3, size, size), dtype=np.uint8)
     shown = {name: np.empty((n, size, size), dtype=bool) for name in _DRAWN if masks}
@@ -129,7 +129,7 @@ def load_faces(
     sensitive: str | Sequence[str] = "skin_tone",
     probabilities: Mapping[str, Any] | None = None,
     correlation: Correlation | None = None,
-    random_state: RandomLike = 0,
+    random_state: RandomState = 0,
     return_masks: bool = False,
 ) -> Bunch:
     """Draw faces with known attributes, independent of each other or correlated as asked.
@@ -137,7 +137,7 @@ def load_faces(
     Parameters
     ----------
     n_samples : int, default=2000
-        The first faces are the same whatever the number.
+        A larger number adds faces after the same first ones.
     image_size : int, default=64
         Height and width in pixels, at least 24.
     target : str, default="smiling"
@@ -146,14 +146,16 @@ def load_faces(
         Attributes in ``sensitive_features``; ``"skin_group"`` has two levels.
     probabilities : mapping or None, default=None
         Of an attribute being true (``{"hat": 0.2}``) or of each level
-        (``{"skin_tone": {"I": 0.8, "VI": 0.2}}``). All levels are equally likely
-        where nothing is said.
+        (``{"skin_tone": {"I": 0.8, "VI": 0.2}}``). Levels of an attribute that is not
+        named are equally likely.
     correlation : mapping or None, default=None
         ``{("hat", "eyeglasses"): 0.9}``: hat equals eyeglasses in 90 % of faces.
         ``{("smiling", "skin_group"): 0.95}`` pairs levels by their order (not smiling
         with light). A table in place of the number gives the joint probabilities of
         the named attributes, one axis each, of two attributes or more. Entries are
-        drawn in order, each given what came before.
+        drawn in order, each given what came before. Not the `confounding` of
+        :func:`biased_split`, which is the share of the confounder in one class: this
+        holds over all faces, for any attributes.
     random_state : int, Generator, RandomState or None, default=0
         With the same seed, changing `probabilities` of one attribute changes that
         attribute alone: ``{"hat": 0}`` and ``{"hat": 1}`` are counterfactual pairs.

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from fairvision.datasets._listed import check_columns, listed_bunch, locate, read_list, scan
+from fairvision.datasets._listing import Listing
+from fairvision.datasets._lists import locate, read_list, scan
 from fairvision.datasets._paths import check_root
 
 __all__ = ["load_fairface"]
@@ -20,6 +21,7 @@ RACES = (
     "Black", "East Asian", "Indian", "Latino_Hispanic", "Middle Eastern", "Southeast Asian",
     "White",
 )  # fmt: skip
+_KNOWN = {"age": AGES, "gender": GENDERS, "race": RACES}
 # What a spreadsheet makes of two of the age bins when it opens and saves the lists.
 _DATES = {"9-Mar": "3-9", "3-Sep": "3-9", "19-Oct": "10-19", "Oct-19": "10-19"}
 _PARTS = {"train": "train", "val": "test"}  # the set's own names, and ours
@@ -45,8 +47,7 @@ def _read_labels(folder: str) -> pd.DataFrame:
     tables = []
     for part, split in _PARTS.items():
         path = locate(folder, _FOLDERS, [f"fairface_label_{part}.csv"], _WHERE)
-        table = read_list(path, dtype=str)
-        check_columns(table, ["file", "age", "gender", "race"], path)
+        table = read_list(path, needed=["file", *_KNOWN], dtype=str)
         tables.append(table.assign(split=split))
     table = pd.concat(tables, ignore_index=True).rename(columns={"file": "path"})
     if "service_test" in table:
@@ -56,17 +57,11 @@ def _read_labels(folder: str) -> pd.DataFrame:
 
 def _scan_parts(folder: str) -> dict[str, str]:
     """Photographs by their name in the lists, ``train/1.jpg``."""
-    found: dict[str, str] = {}
-    for part in _PARTS:
-        images = scan(folder, locate(folder, _FOLDERS, [part], _WHERE))
-        found.update((f"{part}/{name}", path) for name, path in images.items())
-    return found
-
-
-def _unknown(table: pd.DataFrame) -> np.ndarray:
-    """Rows with a value that the set does not have."""
-    known = {"age": AGES, "gender": GENDERS, "race": RACES}
-    return ~np.logical_and.reduce([table[name].isin(values) for name, values in known.items()])
+    return {
+        f"{part}/{name}": path
+        for part in _PARTS
+        for name, path in scan(folder, locate(folder, _FOLDERS, [part], _WHERE)).items()
+    }
 
 
 def load_fairface(
@@ -111,7 +106,7 @@ def load_fairface(
     Raises
     ------
     DatasetError
-        If a file is not there (saying which belong where), lacks a column or
+        If a file is missing (with a list of what belongs where), lacks a column or
         names an image twice; if an attribute is unknown, or has one value only.
     BadImageError
         Naming a file that cannot be read, when it is decoded.
@@ -125,19 +120,15 @@ def load_fairface(
     table = _read_labels(folder)
     dates = int(table["age"].isin(_DATES).sum())
     table["age"] = table["age"].replace(_DATES)
+    known = np.logical_and.reduce([table[name].isin(values) for name, values in _KNOWN.items()])
     remark = f"Read as the bins they were: {dates} ages that a spreadsheet had turned into dates."
-    return listed_bunch(
+    listing = Listing(
         folder,
         _scan_parts(folder),
         table,
-        source="fairface_label_train.csv and fairface_label_val.csv",
-        bad={"bad_values": _unknown(table)},
-        image_size=image_size,
-        skip_bad=skip_bad,
-        cache=cache,
-        target=target,
-        sensitive=sensitive,
+        "fairface_label_train.csv and fairface_label_val.csv",
+        bad={"bad_values": ~known},
         descr=_DESCR + (f"{remark}\n" if dates else ""),
-        n_dates=dates,
-        remarks=[remark] if dates else [],
+        more={"n_dates": dates, "remarks": [remark] if dates else []},
     )
+    return listing.bunch(target, sensitive, image_size=image_size, skip_bad=skip_bad, cache=cache)

@@ -1,4 +1,4 @@
-"""Images in files, as an array that decodes only what is used."""
+"""Image files as an array that decodes only the rows in use."""
 
 from __future__ import annotations
 
@@ -8,24 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
+from fairvision.base import LazyImages
 from fairvision.datasets._cache import Cache
 from fairvision.datasets._decode import Decoder
 from fairvision.exceptions import BadImageError, InputError
 
 __all__ = ["ImageFiles"]
 
-_ALL = slice(None)
 _BATCH = 256  # images decoded at a time where all of them are read
 
 
-def _is_full(part: Any) -> bool:
-    return isinstance(part, slice) and part == _ALL
-
-
 class _Reader:
-    """What an ImageFiles and its subsets share: settings, cache, threads, a count."""
+    """Shared by an ImageFiles and its subsets: settings, cache, threads, a count."""
 
     def __init__(
         self, paths: Sequence[str], decoder: Decoder, n_threads: int, cache: Any | None
@@ -43,7 +39,7 @@ class _Reader:
             return str(error)
 
     def decode(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.uint8], dict[int, str]]:
-        """Images of `rows`, black where an image is bad, and the errors by row."""
+        """The images of `rows`, black where one is bad, and the errors by row."""
         images = np.zeros((len(rows), *self.decoder.shape), dtype=np.uint8)
         errors: dict[int, str] = {}
         wanted = rows.tolist()
@@ -90,7 +86,7 @@ class _Reader:
         return {row: text for _, failed in self._batches() for row, text in failed.items()}
 
 
-class ImageFiles:
+class ImageFiles(LazyImages):
     """Image files as a lazy array of shape (n_samples, n_channels, height, width).
 
     It has the ``shape``, ``dtype`` and ``ndim`` of a uint8 array. Indexing rows
@@ -103,15 +99,15 @@ class ImageFiles:
     paths : sequence of str or path-like
         One file per image: JPEG, PNG, WebP, BMP, GIF, TIFF or PPM.
     image_size : int or (height, width), default=64
-        Size in pixels that every image is brought to.
+        Size in pixels to which every image is scaled.
     mode : {"RGB", "L"}, default="RGB"
         Three channels, or one grey channel.
     resize : {"crop", "squash"}, default="crop"
-        Scale the shorter side and cut out the middle, or squash to the size.
-        Photographs are turned upright first, as their EXIF entry says.
+        Scale the shorter side and crop the middle, or squash to the size.
+        Photographs are rotated first, as their EXIF entry says.
     cache : path-like or None, default=None
-        Folder for the decoded images, uint8, reread on later runs. The first
-        read decodes *all* the files that this object was made of.
+        Folder for the decoded images, uint8, used by later runs. The first read
+        decodes *all* files of this object, not only the rows in use.
     n_threads : int or None, default=None
         Threads that decode a batch; None takes the number of cores, at most 8.
     max_pixels : int, default=50_000_000
@@ -122,8 +118,7 @@ class ImageFiles:
     paths : list of str
         One per row.
     n_decoded : int
-        Files decoded so far, by this object and all that were sliced from the
-        same one.
+        Files decoded so far, by this object and all subsets of the same one.
 
     Raises
     ------
@@ -138,9 +133,6 @@ class ImageFiles:
     ((3, 3, 32, 32), (2, 3, 32, 32), 0)
     """
 
-    ndim = 4
-    dtype = np.dtype(np.uint8)
-    #: Decoding is the same in any thread, so a net's next batch is read while it computes.
     reads_in_threads = True
 
     def __init__(
@@ -161,68 +153,18 @@ class ImageFiles:
         threads = min(8, os.cpu_count() or 1) if n_threads is None else n_threads
         files = [os.fspath(path) for path in paths]
         self._reader = _Reader(files, decoder, threads, cache)
-        self._rows: NDArray[np.intp] = np.arange(len(files), dtype=np.intp)
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        return (len(self._rows), *self._reader.decoder.shape)
+        super().__init__(len(files), decoder.shape)
 
     @property
     def paths(self) -> list[str]:
-        return [self._reader.paths[row] for row in self._rows.tolist()]
+        return [self._reader.paths[row] for row in self.rows.tolist()]
 
     @property
     def n_decoded(self) -> int:
         return self._reader.n_decoded
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __repr__(self) -> str:
-        return f"ImageFiles(shape={self.shape}, dtype=uint8)"
-
-    def __getitem__(self, key: Any) -> Any:
-        rows = self._rows[self._row_key(key)]
-        if rows.ndim == 0:
-            return self._reader.read(rows[None])[0]
-        if rows.ndim != 1:
-            raise IndexError(f"ImageFiles is indexed by rows; got an index of shape {rows.shape}.")
-        return self._subset(rows)
-
-    @staticmethod
-    def _row_key(key: Any) -> Any:
-        if isinstance(key, tuple):  # scikit-learn asks for array[rows, ...]
-            row, rest = (key[0], key[1:]) if key and key[0] is not Ellipsis else (_ALL, key)
-            if not all(part is Ellipsis or _is_full(part) for part in rest):
-                raise IndexError(
-                    "ImageFiles is indexed by rows only. For channels or pixels decode first: "
-                    "numpy.asarray(images[rows])[:, ...]."
-                )
-            key = row
-        if key is Ellipsis:
-            return _ALL
-        if key is None:
-            raise IndexError("ImageFiles cannot take a new axis; decode with numpy.asarray first.")
-        if isinstance(key, (slice, int, np.integer)):
-            return key
-        array = np.asarray(key)
-        return array.astype(np.intp) if array.size == 0 and array.dtype != bool else array
-
-    def _subset(self, rows: NDArray[np.intp]) -> ImageFiles:
-        part = object.__new__(ImageFiles)
-        part._reader = self._reader
-        part._rows = rows
-        return part
-
-    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        for row in range(len(self)):
-            yield self[row]
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        if copy is False:
-            raise ValueError("ImageFiles must decode to become an array; copy=False cannot hold.")
-        images = self._reader.read(self._rows)
-        return images if dtype is None else images.astype(dtype, copy=False)
+    def read(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
+        return self._reader.read(rows)
 
     def without_bad(self) -> tuple[ImageFiles, dict[int, str]]:
         """Read every image once and leave out those that cannot be read.
@@ -231,9 +173,9 @@ class ImageFiles:
         -------
         images : ImageFiles
         errors : dict of int to str
-            By row of this object: what is wrong, naming the file.
+            The error of each bad row of this object, naming the file.
         """
         found = self._reader.errors() if len(self) else {}
-        errors = {i: found[row] for i, row in enumerate(self._rows.tolist()) if row in found}
+        errors = {i: found[row] for i, row in enumerate(self.rows.tolist()) if row in found}
         good = np.array([i not in errors for i in range(len(self))], dtype=bool)
-        return self._subset(self._rows[good]), errors
+        return self.subset(self.rows[good]), errors

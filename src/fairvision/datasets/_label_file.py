@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fairvision.datasets._listed import read_list
+from fairvision.datasets._lists import find_column, find_table, read_list
 from fairvision.exceptions import DatasetError
 
-__all__ = ["NAMES", "TONES", "asked_columns", "join_labels", "pick", "skin_types"]
+__all__ = ["NAMES", "TONES", "join_labels", "skin_types"]
 
 TYPES = ("I", "II", "III", "IV", "V", "VI")
-# What a column may be called, in small letters with _ for anything else; * for any ending.
+# What a column may be called, as `find_column` compares names.
 NAMES = ("filename", "file", "path", "image", "image_path", "image_id")
 TONES = ("fitzpatrick*", "skin_tone", "skin_type")
-
-
-def pick(table: pd.DataFrame, names: Sequence[str]) -> str | None:
-    """The first column that has one of these names."""
-    for name in names:
-        for column in table.columns:
-            plain = re.sub(r"\W+", "_", str(column).strip().lower())
-            if plain == name or (name.endswith("*") and plain.startswith(name[:-1])):
-                return str(column)
-    return None
 
 
 def skin_types(values: pd.Series) -> dict[str, pd.Series]:
@@ -42,32 +29,14 @@ def skin_types(values: pd.Series) -> dict[str, pd.Series]:
     return {"skin_tone": tone, "skin_group": group.astype(object)}
 
 
-@dataclass(frozen=True)
-class Joined:
-    """A list with the columns of a label file.
-
-    Attributes
-    ----------
-    table : DataFrame
-    bad : dict of str to bool arrays of shape (n_rows,)
-        Rows whose labels are missing or contradict each other, by reason.
-    remarks : list of str
-        What of the file was not used.
-    """
-
-    table: pd.DataFrame
-    bad: dict[str, NDArray[np.bool_]]
-    remarks: list[str]
-
-
 def join_labels(
     table: pd.DataFrame,
     labels: str | os.PathLike[str] | pd.DataFrame,
     root: str,
     *,
-    asked: Sequence[str],
-) -> Joined:
-    """Set the columns of a label file beside those of a list, by the images' names.
+    used: Sequence[str],
+) -> tuple[pd.DataFrame, dict[str, NDArray[Any]], list[str]]:
+    """Add the columns of a label file to those of a list, by the images' names.
 
     Parameters
     ----------
@@ -76,8 +45,17 @@ def join_labels(
     labels : path or DataFrame
         CSV file, looked for in `root` first.
     root : str
-    asked : sequence of str
-        Columns that will be used: a row without one of them is a bad one.
+    used : sequence of str
+        Columns that the user named (``"name=value"`` too): a row without one of them
+        is a bad one.
+
+    Returns
+    -------
+    table : DataFrame
+    bad : dict of str to bool arrays of shape (n_rows,)
+        Rows whose labels are missing or contradict each other, by reason.
+    remarks : list of str
+        What of the file was not used.
 
     Raises
     ------
@@ -87,9 +65,9 @@ def join_labels(
     """
     own, source = _read(labels, root)
     n_given = len(own)
-    # What is said twice alike is read once; what is said differently is no label.
+    # Equal rows count once; rows that contradict each other give no label.
     own = own.drop_duplicates()
-    remarks = [f"{source}: {n_given - len(own)} row(s) said twice."] if len(own) < n_given else []
+    remarks = [f"{source}: {n_given - len(own)} repeated row(s)."] if len(own) < n_given else []
     contradicted = own["path"].duplicated(keep=False)
     twice, own = set(own.loc[contradicted, "path"]), own[~contradicted]
     known = table["path"].dropna()
@@ -109,10 +87,10 @@ def join_labels(
             f"{unknown[0]!r}."
         )
     joined = table.merge(own, on="path", how="left")
-    used = [name for name in own.columns if name != "path" and name in asked]
+    named = {str(name).partition("=")[0] for name in used} - {"path"}
+    unlabelled = joined[[name for name in own.columns if name in named]].isna().any(axis=1)
     two = table["path"].isin(twice).to_numpy()
-    bad = {"two_labels": two, "no_label": joined[used].isna().any(axis=1).to_numpy()}
-    return Joined(joined, bad, remarks)
+    return joined, {"two_labels": two, "no_label": unlabelled.to_numpy()}, remarks
 
 
 def _read(labels: str | os.PathLike[str] | pd.DataFrame, root: str) -> tuple[pd.DataFrame, str]:
@@ -121,34 +99,27 @@ def _read(labels: str | os.PathLike[str] | pd.DataFrame, root: str) -> tuple[pd.
         table, source = labels.astype(object), "the DataFrame of labels"
         table = table.where(table.isna(), table.map(str))
     else:
-        source = os.fspath(labels)
-        inner = os.path.join(root, source)
-        if not os.path.isfile(inner) and not os.path.isfile(source):
+        source, path = os.fspath(labels), find_table(labels, root)
+        if not os.path.isfile(path):
             raise DatasetError(
                 f"{root!r} holds no {source!r}. Put the file of labels there: a CSV with a column "
                 "image_id and a column for each label, such as fitzpatrick (1 to 6, or I to VI)."
             )
-        table = read_list(inner if os.path.isfile(inner) else source, dtype=str)
+        table = read_list(path, dtype=str)
     table = table.apply(lambda column: column.str.strip())
     table = table.mask(table == "")
-    name, tone = pick(table, NAMES), pick(table, TONES)
+    name, tone = find_column(table, NAMES), find_column(table, TONES)
     if name is None or len(table.columns) < 2:
-        there = ", ".join(map(str, table.columns[:50]))
+        columns = ", ".join(map(str, table.columns[:50]))
         raise DatasetError(
             f"{source!r} needs a column of image names ({', '.join(NAMES)}) and one of labels; it "
-            f"has {there}."
+            f"has {columns}."
         )
     if tone is not None:
-        found = skin_types(table.pop(tone))
-        if found["skin_tone"].isna().all():
+        types = skin_types(table.pop(tone))
+        if types["skin_tone"].isna().all():
             raise DatasetError(
                 f"{source!r} has no Fitzpatrick type in its column {tone!r}: 1 to 6, or I to VI."
             )
-        table = table.assign(**found)
+        table = table.assign(**types)
     return table.rename(columns={name: "path"}).dropna(subset="path"), source
-
-
-def asked_columns(*given: Any) -> list[str]:
-    """The columns that a target and sensitive features name, ``name=value`` among them."""
-    names = [name for some in given for name in ([some] if isinstance(some, str) else some)]
-    return [str(name).partition("=")[0] for name in names]

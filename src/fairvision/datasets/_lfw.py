@@ -5,18 +5,14 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from fairvision.datasets._listed import (
-    first_lines,
-    listed_bunch,
-    locate,
-    read_list,
-    scan,
-)
+from fairvision.datasets._listing import Listing
+from fairvision.datasets._lists import first_lines, locate, read_list, scan
 from fairvision.datasets._paths import check_root
 from fairvision.exceptions import DatasetError
 
@@ -35,6 +31,7 @@ _WHERE = (
     "lfw_home of its data. The list of attributes is of Columbia University "
     "(https://www.cs.columbia.edu/CAVE/databases/pubfig/)."
 )
+_TABS: dict[str, Any] = {"sep": "\t", "quoting": csv.QUOTE_NONE}
 _LABELS = {"Male": ("female", "male"), "Smiling": ("not smiling", "smiling")}
 _DESCR = """Labeled Faces in the Wild (Huang, Ramesh, Berg, Learned-Miller, 2007), read from {root}
 
@@ -45,49 +42,35 @@ Left out: {left_out}.
 """
 
 
-def _header(path: str) -> tuple[int, list[str]]:
-    """Which line names the columns, and their names; as given out, it begins with a #."""
-    for line, text in enumerate(first_lines(path, 5)):
-        names = text.lstrip("#").strip().split("\t")
-        if names[:2] == ["person", "imagenum"]:
-            return line, names
-    raise DatasetError(
-        f"{path!r} has no line that names the columns person, imagenum and the attributes, parted "
-        "by tabs. Get the file anew."
-    )
-
-
 def _read_scores(path: str) -> tuple[pd.DataFrame, np.ndarray]:
-    """A truth value per attribute and row, and which rows hold something else."""
-    line, names = _header(path)
-    table = read_list(
-        path, sep="\t", skiprows=line + 1, names=names,
-        dtype={"person": str, "imagenum": str}, quoting=csv.QUOTE_NONE,
-    )  # fmt: skip
+    """A truth value per attribute and row, and a mask of rows that hold something else."""
+    # The official list has a line before the header, which begins with a #.
+    lines = [text.lstrip("#").strip().split("\t") for text in first_lines(path, 5)]
+    n = next((i for i, names in enumerate(lines) if names[:2] == ["person", "imagenum"]), None)
+    if n is None:
+        raise DatasetError(
+            f"{path!r} has no line that names the columns person, imagenum and the attributes, "
+            "separated by tabs. Get the file again."
+        )
+    text = {"person": str, "imagenum": str}
+    table = read_list(path, skiprows=n + 1, names=lines[n], dtype=text, **_TABS)
     person = table["person"].fillna("").astype(str).str.strip().str.replace(" ", "_")
     number = table["imagenum"].fillna("").astype(str).str.strip()
-    bad = ~number.str.fullmatch(r"[1-9]\d{0,3}").to_numpy(dtype=bool)
-    columns = {}
-    for name in names[2:]:
-        scores = pd.to_numeric(table[name], errors="coerce")
-        bad |= ~np.isfinite(scores.to_numpy(dtype=np.float64))
-        columns[name] = (scores > 0).to_numpy()
-    columns["person"] = person.to_numpy()
-    columns["path"] = (person + "/" + person + "_" + number.str.zfill(4) + ".jpg").to_numpy()
-    return pd.DataFrame(columns), bad
+    scores = table[lines[n][2:]].apply(pd.to_numeric, errors="coerce").astype(np.float64)
+    good = number.str.fullmatch(r"[1-9]\d{0,3}") & np.isfinite(scores).all(axis=1)
+    names = person + "/" + person + "_" + number.str.zfill(4) + ".jpg"
+    return (scores > 0).assign(person=person, path=names), ~good.to_numpy(dtype=bool)
 
 
 def _parts(root: str, person: pd.Series) -> pd.Series | None:
-    """The part of each row by the set's view 1, where its two lists of people are there."""
+    """The part of each row by the set's view 1, if its two lists of people are there."""
     part = {}
     for split, name in {"train": "peopleDevTrain.txt", "test": "peopleDevTest.txt"}.items():
         try:
             path = locate(root, _FOLDERS, [name], "")
         except DatasetError:
             return None
-        people = read_list(
-            path, sep="\t", skiprows=1, names=["person", "images"], quoting=csv.QUOTE_NONE
-        )
+        people = read_list(path, skiprows=1, names=["person", "images"], **_TABS)
         part.update(dict.fromkeys(people["person"].astype(str), split))
     return person.map(part)
 
@@ -133,7 +116,7 @@ def load_lfw(
     Raises
     ------
     DatasetError
-        If a file is not there (saying which belong where), has no header or
+        If a file is missing (with a list of what belongs where), has no header or
         names an image twice; if an attribute is unknown, or has one value only.
     BadImageError
         Naming a file that cannot be read, when it is decoded.
@@ -158,17 +141,5 @@ def load_lfw(
     if parts is not None:
         table["split"] = parts
         reasons["no_split"] = parts.isna().to_numpy()
-    return listed_bunch(
-        folder,
-        files,
-        table,
-        source=path,
-        bad=reasons,
-        image_size=image_size,
-        skip_bad=skip_bad,
-        cache=cache,
-        target=target,
-        sensitive=sensitive,
-        labels=_LABELS,
-        descr=_DESCR,
-    )
+    listing = Listing(folder, files, table, path, reasons, _DESCR, _LABELS)
+    return listing.bunch(target, sensitive, image_size=image_size, skip_bad=skip_bad, cache=cache)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from typing import Any
 
 from sklearn.utils import Bunch
 
-from fairvision.exceptions import DatasetError
+from fairvision.exceptions import DatasetError, InputError, UnknownNameError
 
 __all__ = ["load"]
 
@@ -39,9 +40,9 @@ def load(name: str, **params: Any) -> Bunch:
     ----------
     name : str
         ``"faces"``, ``"digits"``, ``"utkface"``, ``"celeba"``, ``"fairface"``, ``"lfw"``,
-        ``"ppb"``, ``"folder"``, or what else ``fairvision.plugins.datasets()`` lists.
+        ``"ppb"``, ``"folder"``, or another that ``fairvision.plugins.datasets()`` lists.
     **params
-        Of its loader: every one takes ``target=`` and ``sensitive=``, those that
+        Parameters of its loader: all take ``target=`` and ``sensitive=``, those that
         read a folder ``root=``.
 
     Returns
@@ -52,7 +53,9 @@ def load(name: str, **params: Any) -> Bunch:
     Raises
     ------
     UnknownNameError, AmbiguousNameError, PluginError
-        If the name stands for none, for several, or for one that cannot be imported.
+        If no data set has the name, several have it, or its loader cannot be imported.
+    InputError
+        If `name` is a file: :func:`fairvision.load` loads a saved estimator.
     DatasetError
         If a parameter is missing or unknown, or the loader returns something else.
 
@@ -66,7 +69,15 @@ def load(name: str, **params: Any) -> Bunch:
     # Late: the data room works without the host.
     from fairvision.plugins import default_registry, resolve
 
-    registered = default_registry().find("dataset", name)
+    try:
+        registered = default_registry().find("dataset", name)
+    except UnknownNameError as error:
+        if os.path.splitext(name)[1] or os.path.exists(name):
+            raise InputError(
+                f"{os.fspath(name)!r} is not the name of a data set. If it is the file of a saved "
+                f"estimator, use fairvision.load({os.fspath(name)!r})."
+            ) from error
+        raise
     loader = resolve(registered)
     _check_params(name, loader, params)
     data = loader(**params)

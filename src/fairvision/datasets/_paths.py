@@ -1,4 +1,4 @@
-"""Files below a root, and nowhere else."""
+"""Paths of files that must lie below a root."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tif
 
 
 def check_root(root: str | os.PathLike[str]) -> str:
-    """The real path of a folder that is there."""
+    """The real path of an existing folder."""
     path = os.fspath(root)
     if not os.path.isdir(path):
         what = "is a file" if os.path.exists(path) else "does not exist"
@@ -22,7 +22,7 @@ def check_root(root: str | os.PathLike[str]) -> str:
 
 
 def _resolved(path: str, folders: dict[str, str]) -> str:
-    """`os.path.realpath`, asking once per folder: a data set has few folders, many files."""
+    """`os.path.realpath` with a cache per folder: a data set has many files in few folders."""
     folder, name = os.path.split(path)
     if name in ("", ".", "..") or os.path.islink(path):
         return os.path.realpath(path)
@@ -32,10 +32,10 @@ def _resolved(path: str, folders: dict[str, str]) -> str:
 
 
 def _possible(name: str) -> bool:
-    """Whether a file can be called this at all."""
+    """Whether a file can have this name."""
     try:
         return bool(name) and b"\0" not in os.fsencode(name)
-    except UnicodeEncodeError:  # half a character
+    except UnicodeEncodeError:  # a lone surrogate
         return False
 
 
@@ -52,14 +52,14 @@ def inside(root: str, names: Iterable[str]) -> list[str]:
     Raises
     ------
     DatasetError
-        Naming the first that is absolute, leads out of the root (by ``..`` or by a
-        symbolic link), or that no file can have.
+        Naming the first that is absolute, that leads out of the root (by ``..`` or a
+        symbolic link), or that is no possible file name.
     """
     folders: dict[str, str] = {}
     paths = []
     for name in names:
         if os.path.isabs(name) or not _possible(name):
-            raise DatasetError(f"path {name!r}: expected a file relative to the root {root!r}.")
+            raise DatasetError(f"path {name!r} is not a file name relative to the root {root!r}.")
         path = _resolved(os.path.join(root, name), folders)
         if not path.startswith(os.path.join(root, "")):
             raise DatasetError(

@@ -39,23 +39,21 @@ _HAIR = np.array(
     dtype=np.float32,
 )
 
-Colour = tuple[Any, Any, Any]
+Colour = tuple[Any, ...]  # red, green, blue
 
 
 def _hue(hue: Floats, saturation: Any, value: Any) -> Colour:
     """Red, green and blue of a hue in 0..1."""
     wheel = [np.clip(np.abs((hue * 6 + shift) % 6 - 3) - 1, 0, 1) for shift in (0, 4, 2)]
-    red, green, blue = ((1 - saturation + saturation * w) * value for w in wheel)
-    return red, green, blue
+    return tuple((1 - saturation + saturation * w) * value for w in wheel)
 
 
 def _scaled(colour: Colour, factor: Any) -> Colour:
-    return colour[0] * factor, colour[1] * factor, colour[2] * factor
+    return tuple(channel * factor for channel in colour)
 
 
 def _mixed(a: Colour, b: Colour, share: Any) -> Colour:
-    red, green, blue = (x + share * (y - x) for x, y in zip(a, b, strict=True))
-    return red, green, blue
+    return tuple(x + share * (y - x) for x, y in zip(a, b, strict=True))
 
 
 def _wave(t: Floats) -> Floats:
@@ -65,8 +63,7 @@ def _wave(t: Floats) -> Floats:
 
 def _palette(table: NDArray[np.float32], codes: Floats, shade: Floats) -> Colour:
     rgb = table[codes[:, 0, 0].astype(np.intp)]
-    red, green, blue = (rgb[:, i, None, None] * shade for i in range(3))
-    return red, green, blue
+    return tuple(rgb[:, i, None, None] * shade for i in range(3))
 
 
 def paint_portrait(canvas: Canvas, p: SimpleNamespace) -> None:
@@ -86,8 +83,18 @@ def paint_portrait(canvas: Canvas, p: SimpleNamespace) -> None:
     p.cy = 0.1 + 0 * p.scale  # centre of the face
     p.nose_y = p.cy + 0.24 * p.face_height
     p.lip_y = p.cy + p.mouth_y * p.face_height
-    for part in _PARTS:
-        part(canvas, p)
+    _background(canvas, p)
+    _back_hair(canvas, p)
+    _body(canvas, p)
+    _head(canvas, p)
+    _age_lines(canvas, p)
+    _eyes(canvas, p)
+    _nose(canvas, p)
+    _beard(canvas, p)
+    _mouth(canvas, p)
+    _front_hair(canvas, p)
+    _eyeglasses(canvas, p)
+    _hat(canvas, p)
     _light(canvas, p)
 
 
@@ -287,19 +294,3 @@ def _light(canvas: Canvas, p: SimpleNamespace) -> None:
     fall = p.light * (1 + p.light_x * canvas.columns + p.light_y * canvas.rows)
     for channel, cast in enumerate((p.cast_red, 0.0, p.cast_blue)):
         canvas.image[:, channel] *= fall * (1 + cast)
-
-
-_PARTS = (
-    _background,
-    _back_hair,
-    _body,
-    _head,
-    _age_lines,
-    _eyes,
-    _nose,
-    _beard,
-    _mouth,
-    _front_hair,
-    _eyeglasses,
-    _hat,
-)

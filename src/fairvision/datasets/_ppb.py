@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from fairvision.datasets._label_file import NAMES, TONES, pick, skin_types
-from fairvision.datasets._listed import first_lines, listed_bunch, locate, read_list, scan
+from fairvision.datasets._label_file import NAMES, TONES, skin_types
+from fairvision.datasets._listing import Listing
+from fairvision.datasets._lists import find_column, first_lines, locate, read_list, scan
 from fairvision.datasets._paths import check_root
 from fairvision.exceptions import DatasetError
 
@@ -42,9 +43,9 @@ def _metadata(root: str) -> str:
         place = os.path.join(root, folder)
         names = sorted(os.listdir(place)) if os.path.isdir(place) else []
         tables = [n for n in names if re.fullmatch(r".*\.csv|.*metadata.*\.txt", n, re.I)]
-        named = [n for n in tables if "metadata" in n.lower()]
-        if len(named or tables) == 1:
-            return locate(root, [folder], named or tables, _WHERE)
+        tables = [n for n in tables if "metadata" in n.lower()] or tables
+        if len(tables) == 1:
+            return locate(root, [folder], tables, _WHERE)
         if tables:
             raise DatasetError(
                 f"{place!r} holds {len(tables)} tables ({', '.join(tables[:5])}); keep one with "
@@ -57,19 +58,18 @@ def _read_metadata(path: str) -> tuple[pd.DataFrame, np.ndarray]:
     """Attributes of each row, and which rows lack one or contradict themselves."""
     tabs = "\t" in "".join(first_lines(path, 1))
     table = read_list(path, dtype=str, sep="\t" if tabs else ",")
-    found = {new: pick(table, names) for new, names in _COLUMNS.items()}
-    if lacking := [name for name, column in found.items() if column is None]:
-        there = ", ".join(map(str, table.columns[:50]))
-        wanted = "; ".join(f"{name}: {', '.join(_COLUMNS[name])}" for name in lacking)
-        raise DatasetError(f"{path!r} lacks a column ({wanted}); it has {there}.")
-    named = {new: table[column].str.strip() for new, column in found.items()}
+    columns = {new: find_column(table, names) for new, names in _COLUMNS.items()}
+    if missing := [name for name, column in columns.items() if column is None]:
+        present = ", ".join(map(str, table.columns[:50]))
+        expected = "; ".join(f"{name}: {', '.join(_COLUMNS[name])}" for name in missing)
+        raise DatasetError(f"{path!r} lacks a column ({expected}); it has {present}.")
+    named = {new: table[column].str.strip() for new, column in columns.items()}
     named |= skin_types(named["skin_tone"])
     named["gender"] = named["gender"].str.lower()
     bad = named["skin_tone"].isna() | named["gender"].isna()
-    if column := pick(table, _GROUP):
+    if column := find_column(table, _GROUP):
         bad |= table[column].str.strip().str.lower() != named["skin_group"]
-    rest = table.drop(columns=list(found.values()))
-    rest = rest.drop(columns=[name for name in rest if name in named])
+    rest = table.drop(columns=[name for name in table if name in {*columns.values(), *named}])
     return pd.DataFrame(named).join(rest), bad.to_numpy(dtype=bool)
 
 
@@ -114,7 +114,7 @@ def load_ppb(
     Raises
     ------
     DatasetError
-        If a file is not there (saying which belong where), lacks a column or
+        If a file is missing (with a list of what belongs where), lacks a column or
         names an image twice; if an attribute is unknown, or has one value only.
     BadImageError
         Naming a file that cannot be read, when it is decoded.
@@ -128,16 +128,5 @@ def load_ppb(
     path = _metadata(folder)
     files = scan(folder, locate(folder, _FOLDERS, ("imgs", "images"), _WHERE))
     table, bad = _read_metadata(path)
-    return listed_bunch(
-        folder,
-        files,
-        table,
-        source=path,
-        bad={"bad_values": bad},
-        image_size=image_size,
-        skip_bad=skip_bad,
-        cache=cache,
-        target=target,
-        sensitive=sensitive,
-        descr=_DESCR,
-    )
+    listing = Listing(folder, files, table, path, {"bad_values": bad}, _DESCR)
+    return listing.bunch(target, sensitive, image_size=image_size, skip_bad=skip_bad, cache=cache)

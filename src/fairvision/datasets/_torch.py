@@ -1,4 +1,4 @@
-"""A torch data set as a data set of ours, its images read when they are used."""
+"""A torch `Dataset` as a data set of fairvision, its images read when they are used."""
 
 from __future__ import annotations
 
@@ -7,73 +7,43 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
+from fairvision.base import LazyImages
 from fairvision.exceptions import DatasetError
 
 __all__ = ["TorchImages", "from_torch"]
 
 
-class TorchImages:
+class TorchImages(LazyImages):
     """The images of a torch `Dataset` as a lazy array.
-
-    Indexing rows gives a smaller one and reads nothing; `numpy.asarray` reads.
 
     Parameters
     ----------
     dataset : torch.utils.data.Dataset
         With a length, whose items are (image, ...).
-    rows : ndarray of int, default=None
-        Which of them.
     """
 
-    ndim = 4
-
-    def __init__(self, dataset: Any, rows: NDArray[np.intp] | None = None) -> None:
-        self.dataset = dataset
-        self.rows = np.arange(len(dataset), dtype=np.intp) if rows is None else rows
+    def __init__(self, dataset: Any) -> None:
         first = _image(dataset[0])
-        self.dtype, self._image_shape = first.dtype, first.shape
+        super().__init__(len(dataset), first.shape, first.dtype)
+        self.dataset = dataset
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (len(self.rows), *self._image_shape)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __repr__(self) -> str:
-        return f"TorchImages(shape={self.shape}, dtype={self.dtype})"
-
-    def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, tuple):  # scikit-learn asks for array[rows, ...]
-            if any(part is not Ellipsis and part != slice(None) for part in key[1:]):
-                raise IndexError("TorchImages is indexed by rows; read with numpy.asarray first.")
-            key = key[0]
-        rows = self.rows[key if isinstance(key, (slice, int, np.integer)) else np.asarray(key)]
-        if np.ndim(rows) == 0:
-            return self._read(int(rows))
-        part = object.__new__(TorchImages)
-        vars(part).update(vars(self), rows=rows)
-        return part
+    def read(self, rows: NDArray[np.intp]) -> NDArray[Any]:
+        images = np.empty((len(rows), *self.image_shape), dtype=self.dtype)
+        for place, row in enumerate(rows.tolist()):
+            images[place] = self._read(row)
+        return images
 
     def _read(self, row: int) -> NDArray[Any]:
         image = _image(self.dataset[row])
-        if image.shape != self._image_shape:
+        if image.shape != self.image_shape:
             raise DatasetError(
                 f"Item {row} has an image of shape {image.shape}, item 0 one of "
-                f"{self._image_shape}. Let the data set's transform bring them to one size."
+                f"{self.image_shape}. Let the data set's transform bring them to one size."
             )
         return image
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        if copy is False:
-            raise ValueError("TorchImages must read to become an array; copy=False cannot hold.")
-        images = np.empty(self.shape, dtype=dtype or self.dtype)
-        for place, row in enumerate(self.rows.tolist()):
-            images[place] = self._read(row)
-        return images
 
 
 def from_torch(dataset: Any, *, sensitive_features: Any = None) -> Bunch:
@@ -87,7 +57,8 @@ def from_torch(dataset: Any, *, sensitive_features: Any = None) -> Bunch:
         `DataLoader` the data set is taken; batches and shuffling are the estimator's.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_sensitive), \
 default=None
-        In place of the third element of the items; DataFrame or dict names columns.
+        Used in place of the third element of the items; a DataFrame or dict gives the
+        columns names.
 
     Returns
     -------

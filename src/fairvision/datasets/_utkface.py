@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 from sklearn.utils import Bunch
 
-from fairvision.datasets._bunch import make_bunch
-from fairvision.datasets._files import ImageFiles
-from fairvision.datasets._folder import keep_readable
-from fairvision.datasets._paths import IMAGE_ENDINGS, check_root, inside
+from fairvision.datasets._listing import Listing
+from fairvision.datasets._lists import scan
+from fairvision.datasets._paths import check_root
 from fairvision.exceptions import DatasetError
 
 __all__ = ["load_utkface"]
@@ -29,40 +29,20 @@ Autoencoder", CVPR 2017), read from {root}
 {n} photographs, for research use only. Gender and race are what annotators and models
 perceived, not what people said of themselves; age is an estimate.
 old: age >= {old_from}. age_bin: bins of 4 years in 16..72.
-Left out: {n_missing_race} without a race in the file name, {n_unreadable} with another name,
-{n_skipped} unreadable images, {n_outside} outside the age bins.
+Left out: {left_out}.
 """
 
 
-def _names(root: str) -> list[str]:
-    """Images below the root, relative to it, sorted."""
-    found = []
-    for folder, folders, files in os.walk(root):
-        folders.sort()
-        here = os.path.relpath(folder, root)
-        found += [
-            os.path.normpath(os.path.join(here, name))
-            for name in files
-            if name.lower().endswith(IMAGE_ENDINGS)
-        ]
-    return sorted(found)
-
-
-def _parse(names: Sequence[str]) -> tuple[list[str], pd.DataFrame, list[str], list[str]]:
-    """Complete names and what they say, names without a race, and other names."""
-    complete: list[str] = []
-    no_race: list[str] = []
-    other: list[str] = []
-    rows = []
+def _parse(names: Sequence[str]) -> pd.DataFrame:
+    """What the names say: age, gender and race, missing where a name is not complete."""
+    rows: list[tuple[Any, ...]] = []
     for name in names:
-        base = os.path.basename(name)
-        if match := _COMPLETE.fullmatch(base):
+        if match := _COMPLETE.fullmatch(os.path.basename(name)):
             age, gender, race, _ = match.groups()
-            complete.append(name)
-            rows.append((int(age), GENDERS[int(gender)], RACES[int(race)]))
+            rows.append((int(age), GENDERS[int(gender)], RACES[int(race)], True))
         else:
-            (no_race if _NO_RACE.fullmatch(base) else other).append(name)
-    return complete, pd.DataFrame(rows, columns=["age", "gender", "race"]), no_race, other
+            rows.append((-1, None, None, False))
+    return pd.DataFrame(rows, columns=["age", "gender", "race", "complete"])
 
 
 def _age_bins(age: pd.Series) -> pd.Series:
@@ -107,15 +87,16 @@ def load_utkface(
     Bunch
         ``images`` (:class:`ImageFiles`), ``target``, ``target_names``,
         ``sensitive_features``, ``attributes`` (age, gender and race as perceived, old,
-        age_bin, path), ``DESCR``; ``n_missing_race`` and ``missing_race``
-        (three-field names, a known defect of the set: left out), ``n_unreadable``
-        and ``unreadable`` (other names), ``n_skipped`` and ``skipped`` (bad
-        images), ``n_outside`` (no age bin, where that was asked for).
+        age_bin, path), ``DESCR``. Left out and counted, with the names:
+        ``n_missing_race`` (names of three fields, a known defect of the set),
+        ``n_unreadable`` (other names), ``n_outside`` (no age bin, if `target` or
+        `sensitive` is ``"age_bin"``), ``n_skipped`` (images that cannot be read).
 
     Raises
     ------
     DatasetError
-        If the folder holds no image, or none with such a name.
+        If the folder holds no image, or none with such a name; if an attribute is
+        unknown, or has one value only.
     BadImageError
         Naming a file that cannot be read, when it is decoded.
 
@@ -125,42 +106,30 @@ def load_utkface(
     Autoencoder", CVPR 2017.
     """
     folder = check_root(root)
-    names = _names(folder)
+    files = scan(folder, folder, deep=True)
+    names = sorted(files)
     if not names:
         raise DatasetError(f"root {folder!r} holds no images. Pass the folder of the photographs.")
-    complete, attributes, no_race, other = _parse(names)
-    if not complete:
+    table = _parse(names)
+    complete = table.pop("complete").to_numpy()
+    if not complete.any():
         raise DatasetError(
             f"none of the {len(names)} images in {folder!r} is named age_gender_race_date, as in "
             f"'25_1_2_20170116174525125.jpg'; the first is {names[0]!r}. For other images use "
             "load_folder with a CSV."
         )
-    attributes["old"] = attributes["age"] >= old_from
-    attributes["age_bin"] = _age_bins(attributes["age"])
-    # As objects: a name that is no valid UTF-8 has half characters, which pandas' text refuses.
-    attributes["path"] = pd.Series(complete, dtype=object)
-    paths = inside(folder, complete)
-    images, rows, skipped = keep_readable(
-        ImageFiles(paths, image_size=image_size, cache=cache), complete, skip_bad
-    )
-    attributes = attributes.iloc[rows].reset_index(drop=True)
-    wanted = {target, sensitive} if isinstance(sensitive, str) else {target, *sensitive}
-    inner = attributes["age_bin"].notna().to_numpy() | ("age_bin" not in wanted)
-    counts = {
-        "n_missing_race": len(no_race),
-        "n_unreadable": len(other),
-        "n_skipped": len(skipped),
-        "n_outside": int((~inner).sum()),
+    table["old"] = table["age"] >= old_from
+    table["age_bin"] = _age_bins(table["age"])
+    # As objects: pandas' strings cannot hold a name that is not valid UTF-8.
+    table["path"] = pd.Series(names, dtype=object)
+    no_race = [bool(_NO_RACE.fullmatch(os.path.basename(name))) for name in names]
+    used = [target, sensitive] if isinstance(sensitive, str) else [target, *sensitive]
+    reasons = {
+        "missing_race": ~complete & no_race,
+        "unreadable": ~complete,
+        "outside": table["age_bin"].isna().to_numpy() & ("age_bin" in used),
     }
-    return make_bunch(
-        images[inner],
-        attributes[inner],
-        target=target,
-        sensitive=sensitive,
-        labels={"old": (f"under {old_from}", f"{old_from} or older")},
-        descr=_DESCR.format(root=folder, n=int(inner.sum()), old_from=old_from, **counts),
-        missing_race=no_race,
-        unreadable=other,
-        skipped=skipped,
-        **counts,
-    )
+    descr = _DESCR.replace("{old_from}", str(old_from))
+    labels = {"old": (f"under {old_from}", f"{old_from} or older")}
+    listing = Listing(folder, files, table, folder, reasons, descr, labels)
+    return listing.bunch(target, sensitive, image_size=image_size, skip_bad=skip_bad, cache=cache)

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fairvision.base import quiet_import
+from fairvision.base import silence_import
 from fairvision.metrics.confusion import Floats
 from fairvision.metrics.inputs import sort_labels
 
@@ -129,7 +129,7 @@ def to_metric_frame(
 
 
 def _dataset(labels: NDArray[Any], codes: pd.DataFrame, weight: Floats) -> Any:
-    with quiet_import():
+    with silence_import():
         from aif360.datasets import BinaryLabelDataset
 
     frame = codes.assign(**{"__label__": labels.astype(float), "__weight__": weight})
@@ -201,7 +201,7 @@ def _entropy(benefit: Floats, weight: Floats, alpha: float) -> float:
 
 def _weighted_metric() -> type[ClassificationMetric]:
     """aif360's class with weighted entropy indices. Importing aif360 takes long."""
-    with quiet_import():
+    with silence_import():
         from aif360.metrics import ClassificationMetric
         from aif360.metrics.utils import compute_boolean_conditioning_vector
 

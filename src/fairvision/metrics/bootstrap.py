@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fairvision.exceptions import InputError
 
-__all__ = ["Bootstrap", "Estimate", "as_generator", "draw_counts", "estimate"]
+__all__ = ["Bootstrap", "Estimate", "draw_counts", "estimate"]
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -20,13 +20,6 @@ Counts = NDArray[np.int64]
 _CHUNK = 1 << 19
 # The jackknife leaves out one row of each kind, which is exact; with more kinds, blocks of rows.
 _MAX_KINDS = 500
-
-
-def as_generator(random_state: Any) -> np.random.Generator:
-    """Generator from an int, a Generator, a RandomState, or None for fresh entropy."""
-    if isinstance(random_state, np.random.RandomState):
-        return np.random.default_rng(random_state.randint(2**31 - 1))
-    return np.random.default_rng(random_state)
 
 
 @dataclass(frozen=True)

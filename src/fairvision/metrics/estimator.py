@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from fairvision.base import Groups, accepts
-from fairvision.metrics.bootstrap import as_generator
+from fairvision.base import Groups, accepts, as_generator
 from fairvision.metrics.evaluation import Evaluation
 from fairvision.metrics.inputs import read_groups
 from fairvision.metrics.predictions import evaluate_predictions

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from fairvision.metrics.bootstrap import Bootstrap, Estimate, as_generator, estimate
+from fairvision.base import as_generator
+from fairvision.metrics.bootstrap import Bootstrap, Estimate, estimate
 from fairvision.metrics.calculator import Calculator, CountSource, Key, ScoreSource
 from fairvision.metrics.calibration import at_thresholds
 from fairvision.metrics.cells import Cells, count_cells

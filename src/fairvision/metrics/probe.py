@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from fairvision.base import as_generator, independence_weights
 from fairvision.exceptions import InputError
-from fairvision.metrics.bootstrap import Bootstrap, as_generator, estimate
+from fairvision.metrics.bootstrap import Bootstrap, estimate
 from fairvision.metrics.confusion import Floats, divide
 from fairvision.metrics.grouping import groupings
 from fairvision.metrics.inputs import as_floats, code_labels, read_groups
@@ -61,14 +62,15 @@ def leakage(
         largest group's share), ``balanced_accuracy`` (mean recall of the
         groups; the probe is trained with balanced groups), and with `y`
         ``target_balanced_accuracy`` (mean recall over class and group; the
-        probe is trained with groups balanced within each class). Chance is
-        one over the number of groups for the last two.
+        probe is trained with groups balanced within each class; a class with
+        a single group is left out). Chance is one over the number of groups
+        for the last two.
 
     Raises
     ------
     InputError
-        If there is one group only, a group (of a class, with `y`) has fewer
-        than `cv` rows, or features are not finite.
+        If there is one group only (in every class, with `y`), a group (of a
+        class, with `y`) has fewer than `cv` rows, or features are not finite.
 
     References
     ----------
@@ -139,10 +141,19 @@ def _probe(
     """Accuracy, or mean recall over (class, group), of out-of-fold predictions."""
     n_groups = int(codes.max()) + 1
     cell = classes * n_groups + codes if balanced else np.zeros_like(codes)
-    weight = _balancing(classes, codes) if balanced else np.ones(len(codes))
+    weight = np.ones(len(codes))
+    if balanced:
+        weight = independence_weights(classes, codes, equal_groups=True)
+    # A class with a single group says nothing of what the features know beyond the target.
+    counted = weight > 0
+    if not counted.any():
+        raise InputError(
+            "every class of y has a single group, so the target tells the group. Pass rows in "
+            "which groups vary within a class, or y=None."
+        )
     right = _out_of_fold(X, codes, weight, folds) == codes
     # One kind of row per cell and outcome: two columns, wrong and right.
-    kind = np.unique(cell, return_inverse=True)[1].reshape(-1) * 2 + right
+    kind = np.unique(cell[counted], return_inverse=True)[1].reshape(-1) * 2 + right[counted]
     rows = np.bincount(kind, minlength=2 * (int(kind.max()) // 2 + 1))
 
     def measure(amounts: Floats) -> Floats:
@@ -151,15 +162,6 @@ def _probe(
 
     numbers = estimate(measure, rows, np.ones(len(rows)), bootstrap, rng)
     return float(numbers.value[0]), float(numbers.lower[0]), float(numbers.upper[0])
-
-
-def _balancing(classes: Codes, codes: Codes) -> Floats:
-    """Weights that give every group the same weight within each class, n_samples in all."""
-    table = np.zeros((int(classes.max()) + 1, int(codes.max()) + 1))
-    np.add.at(table, (classes, codes), 1.0)
-    groups_here = (table > 0).sum(1)
-    of_class = table.sum(1)
-    return of_class[classes] / (groups_here[classes] * table[classes, codes])
 
 
 def _out_of_fold(

@@ -2,14 +2,21 @@
 
 from fairvision.nn.checkpoint import TrainingCheckpoint
 from fairvision.nn.classifier import TorchClassifier
-from fairvision.nn.distributed import ranks_of
+from fairvision.nn.device import choose_device
+from fairvision.nn.distributed import process_group_of
 from fairvision.nn.export import Probabilities, as_module
 from fairvision.nn.identity import fingerprint
-from fairvision.nn.modules import FeatureClassifier, PretrainedClassifier
+from fairvision.nn.modules import (
+    FeatureClassifier,
+    PretrainedClassifier,
+    evaluation_mode,
+    features_and_logits,
+)
 from fairvision.nn.net import inference_size
-from fairvision.nn.objective import Objective, Step, cross_entropy
+from fairvision.nn.objective import Objective, Step, TrainingContext, cross_entropy
+from fairvision.nn.objective_classifier import ObjectiveClassifier
+from fairvision.nn.process_group import ProcessGroup
 from fairvision.nn.randomness import as_seed, isolated_rng
-from fairvision.nn.ranks import Ranks
 from fairvision.nn.rows import Batch, Batches, Rows, scale
 
 __all__ = [
@@ -17,19 +24,24 @@ __all__ = [
     "Batches",
     "FeatureClassifier",
     "Objective",
+    "ObjectiveClassifier",
     "PretrainedClassifier",
     "Probabilities",
-    "Ranks",
+    "ProcessGroup",
     "Rows",
     "Step",
     "TorchClassifier",
     "TrainingCheckpoint",
+    "TrainingContext",
     "as_module",
     "as_seed",
+    "choose_device",
     "cross_entropy",
+    "features_and_logits",
+    "evaluation_mode",
     "fingerprint",
     "inference_size",
     "isolated_rng",
-    "ranks_of",
+    "process_group_of",
     "scale",
 ]

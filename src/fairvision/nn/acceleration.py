@@ -1,16 +1,18 @@
-"""Faster training: compiled, and in mixed precision. Inside a block only."""
+"""Compiled and mixed-precision training."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["accelerated"]
+__all__ = ["accelerated", "wrapped_methods"]
+
+_Forward = Callable[[Tensor], Tensor]
 
 
 @contextmanager
@@ -20,72 +22,75 @@ def accelerated(
     compile: bool | str | Callable[..., Any],
     precision: torch.dtype | None,
 ) -> Iterator[None]:
-    """Train a module faster inside the block; after it, it is as it was, but trained.
+    """Train a module faster inside the block. Afterwards it is an ordinary module again.
 
     Parameters
     ----------
     module : nn.Module
         With ``features(x)`` and ``head``.
     compile : bool, str or callable
-        True, or a backend of `torch.compile`.
+        True, or a backend of `torch.compile`. The head is not compiled, because
+        objectives put hooks on it.
     precision : torch.dtype or None
-        Compute features and logits in this one where torch deems that safe.
-        They come out in the module's own precision, so that what objectives do
-        with them stays exact.
-
-    Objectives put hooks on the head, which compiled code would not see: compiled is
-    everything else.
+        `features` and `forward` run under `torch.autocast` in this dtype. Their outputs
+        are cast back to the dtype of the module, in which objectives compute.
     """
-    parts = list(_around(module, module.head)) if compile else []
-    try:
-        for part in parts:
-            part._compiled_call_impl = _compiled(part, compile)
+    layers = list(_without_head(module, module.head)) if compile else []
+    with ExitStack() as stack:
+        for layer in layers:
+            stack.callback(setattr, layer, "_compiled_call_impl", None)
+            layer._compiled_call_impl = _compiled(layer, compile)
         if precision is not None:
-            _autocast(module, precision)
-        with warnings.catch_warnings():
-            if parts:  # torch's compiler looks there itself, and hides what it then says
-                warnings.filterwarnings("ignore", r"The \.grad attribute of a Tensor that is not")
-            yield
+            wrap = _autocast(next(module.parameters()), precision)
+            stack.enter_context(wrapped_methods(module, ["features", "forward"], wrap))
+        if layers:  # torch's compiler reads .grad of such tensors itself
+            stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", r"The \.grad attribute of a Tensor that is not")
+        yield
+
+
+@contextmanager
+def wrapped_methods(
+    module: nn.Module, names: Sequence[str], wrap: Callable[[_Forward], _Forward]
+) -> Iterator[None]:
+    """Replace methods of one module by ``wrap(method)`` inside the block."""
+    before = {name: vars(module).get(name) for name in names}
+    for name in names:
+        setattr(module, name, wrap(getattr(module, name)))
+    try:
+        yield
     finally:
-        for part in parts:
-            part._compiled_call_impl = None
-        for name in ("features", "forward"):
-            vars(module).pop(name, None)
+        for name, method in before.items():
+            delattr(module, name)
+            if method is not None:
+                setattr(module, name, method)
 
 
-def _compiled(part: nn.Module, compile: bool | str | Callable[..., Any]) -> Callable[..., Any]:
-    """What `nn.Module.compile` makes, under a function of ours.
-
-    torch 2.6 to 2.8 pass over a bare `nn.Sequential` otherwise, without a word.
-    """
+def _compiled(layer: nn.Module, compile: bool | str | Callable[..., Any]) -> Callable[..., Any]:
+    """What `nn.Module.compile` sets; torch 2.6 to 2.8 do not compile a bare `nn.Sequential`."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        return part._call_impl(*args, **kwargs)
+        return layer._call_impl(*args, **kwargs)
 
     backend: Any = "inductor" if compile is True else compile
     return torch.compile(call, backend=backend)
 
 
-def _around(module: nn.Module, head: Any) -> Iterator[nn.Module]:
-    """The largest parts of a module that do not contain the head."""
+def _without_head(module: nn.Module, head: Any) -> Iterator[nn.Module]:
+    """The largest submodules that do not contain the head."""
     for child in module.children():
-        if child is head:
-            continue
-        if any(part is head for part in child.modules()):
-            yield from _around(child, head)
-        else:
+        if all(layer is not head for layer in child.modules()):
             yield child
+        elif child is not head:
+            yield from _without_head(child, head)
 
 
-def _autocast(module: Any, precision: torch.dtype) -> None:
-    """Shadow `features` and `forward` of this one module by their autocast versions."""
-    weight = next(module.parameters())
-
-    def lowered(method: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+def _autocast(weight: Tensor, precision: torch.dtype) -> Callable[[_Forward], _Forward]:
+    def wrap(method: _Forward) -> _Forward:
         def run(x: Tensor) -> Tensor:
             with torch.autocast(weight.device.type, precision):
                 return method(x).to(weight.dtype)
 
         return run
 
-    module.features, module.forward = lowered(module.features), lowered(module.forward)
+    return wrap

@@ -1,4 +1,4 @@
-"""Backbones by name, by module or by factory, each ending in features."""
+"""Build backbones from names, modules or factories."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn
 
 from fairvision.exceptions import InputError
 from fairvision.nn.modules import FeatureClassifier, PretrainedClassifier
-from fairvision.nn.zoo import (
+from fairvision.nn.pretrained import (
     Shape,
     Unfetched,
     features_of,
@@ -31,7 +31,7 @@ _HALF = {"mean": (0.5,), "std": (0.5,)}
 def small_cnn(input_shape: Shape) -> nn.Module:
     """Three strided convolutions with batch normalisation, 4 x 4 pooling, 128 features.
 
-    About 0.2 million weights: trains in seconds on a CPU for images of 24 to 96 pixels.
+    It has about 0.2 million weights and trains in seconds on a CPU, for images of 24 to 96 pixels.
     """
 
     def block(n_in: int, n_out: int, size: int) -> list[nn.Module]:
@@ -66,9 +66,9 @@ def build_classifier(
     ----------
     backbone : str, nn.Module or callable
         ``"small-cnn"``, ``"mlp"``, the name of any `torchvision.models`
-        classifier, ``"timm:NAME"``, ``"package.module:factory"``; a module (copied: features in
-        its output, or its own `.features` and `.head`); or a factory, called
-        with the input shape if it requires an argument.
+        classifier, ``"timm:NAME"``, ``"package.module:factory"``; a module (copied; it returns
+        features, or has `.features` and `.head`); or a factory, called with the input
+        shape if it requires an argument.
     weights : str or None
         For torchvision names: an entry of the model's weights enum
         (``"DEFAULT"``), downloaded by torchvision; for timm ``"DEFAULT"``, or the
@@ -80,15 +80,15 @@ def build_classifier(
     Raises
     ------
     InputError
-        If no backbone has that name (with the closest ones), or the module does
-        not take such images.
+        If no backbone has that name, or the module does not accept such images.
     """
     of_timm = isinstance(backbone, str) and backbone.startswith("timm:")
     published = isinstance(backbone, str) and backbone not in _OWN and ":" not in backbone
     if weights is not None and not published and not of_timm:
         raise InputError(
-            f"weights is {weights!r}, which goes with backbones of torchvision.models and timm; "
-            f"backbone is {backbone!r}. Load them into a module and pass that as the backbone."
+            f"weights is {weights!r}, but backbone is {backbone!r}; only backbones of "
+            "torchvision.models and timm take weights. Load them into a module and pass that as "
+            "the backbone."
         )
     if isinstance(backbone, str):
         if backbone in _OWN:
@@ -128,17 +128,19 @@ def _requires_argument(factory: Callable[..., nn.Module]) -> bool:
 
 
 def _complete(module: nn.Module, input_shape: Shape, n_classes: int) -> nn.Module:
-    """Give a module what is missing: a head, or a head of the right width."""
+    """Add a head if the module has none, or one for another number of classes."""
     head = getattr(module, "head", None)
     if not callable(getattr(module, "features", None)) or not isinstance(head, nn.Linear):
         return _with_head(module, input_shape, n_classes)
     if features_of(module, input_shape).shape[1:] != (head.in_features,):
-        return _with_head(module, input_shape, n_classes)  # a `.features` of some other meaning
+        return _with_head(
+            module, input_shape, n_classes
+        )  # its `.features` are not the input of the head
     if isinstance(module, PretrainedClassifier):
         if max(head.out_features, 2) != n_classes:
             raise InputError(
-                f"The wrapped model has {head.out_features} output(s), y has {n_classes} classes. "
-                "Replace its last layer first."
+                f"The wrapped model has {head.out_features} output(s), but y has {n_classes} "
+                "classes. Replace its last layer first."
             )
     elif head.out_features != n_classes:
         module.head = nn.Linear(head.in_features, n_classes)

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from skorch.callbacks import Callback
 
+from fairvision.base import atomic_write
 from fairvision.exceptions import FairvisionWarning, InputError
-from fairvision.nn.captured import capture, check_callback, restore
 from fairvision.nn.identity import fingerprint, random_states
 from fairvision.nn.objective import Objective
-from fairvision.nn.ranks import ALONE, Ranks
+from fairvision.nn.process_group import SINGLE_PROCESS, ProcessGroup
 from fairvision.nn.rows import Rows
+from fairvision.nn.training_state import capture, check_callback, restore
 
-if TYPE_CHECKING:
-    from fairvision.nn.net import ObjectiveNet
-
-__all__ = ["Slot", "TrainingCheckpoint"]
+__all__ = ["CheckpointFile", "TrainingCheckpoint"]
 
 _DIGEST = sha256().digest_size
 # Parameters that say nothing about the weights, or what the random states say better.
@@ -105,15 +102,16 @@ class TrainingCheckpoint(Callback):
         self.strict = strict
         self.tag = tag
 
-    def slot(
-        self, net: ObjectiveNet, rows: Rows, held_out: Rows | None, asked: Mapping[str, Any]
-    ) -> Slot | None:
+    def open(
+        self, net: Any, rows: Rows, held_out: Rows | None, params: Mapping[str, Any]
+    ) -> CheckpointFile | None:
         """Where the training that is about to begin is kept; None if it cannot be."""
         try:
             if not isinstance(self.every, (int, np.integer)) or self.every < 1:
                 raise InputError(f"every is {self.every!r}; pass epochs, an int of 1 or more.")
-            _check_keepable(net, asked)
-            return Slot(self, net, identity(net, rows, held_out, asked, self.tag), rows.ranks)
+            _check_keepable(net, params)
+            name = identity(net, rows, held_out, params, self.tag)
+            return CheckpointFile(self, net, name, rows.process_group)
         except InputError as error:
             if self.strict:
                 raise
@@ -121,7 +119,7 @@ class TrainingCheckpoint(Callback):
             return None
 
 
-class Slot:
+class CheckpointFile:
     """The file of one training.
 
     Parameters
@@ -131,7 +129,7 @@ class Slot:
         Initialised, before its first epoch.
     name : str
         Of the training.
-    ranks : Ranks
+    process_group : ProcessGroup
         The processes that do it.
 
     Attributes
@@ -141,15 +139,20 @@ class Slot:
     """
 
     def __init__(
-        self, checkpoint: TrainingCheckpoint, net: ObjectiveNet, name: str, ranks: Ranks = ALONE
+        self,
+        checkpoint: TrainingCheckpoint,
+        net: Any,
+        name: str,
+        process_group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
-        self.net, self.name, self.ranks = net, ranks.told(name.encode()).decode(), ranks
+        self.net, self.process_group = net, process_group
+        self.name = process_group.broadcast(name)
         self.every, self.keep = checkpoint.every, checkpoint.keep
         self.path = Path(checkpoint.folder) / f"{self.name}.pt"
         self.aside = self.path.with_name(f".{self.name}.pt.partial")
         self.finished = False
         self._make_folder()
-        # Written and read once before hours are spent on what could not be.
+        # Save and reload once at the start, so that a state that cannot be saved fails now.
         fresh = self._decode(_packed(self._state(finished=False)))
         if (found := self._read()) is not None:
             try:
@@ -160,12 +163,12 @@ class Slot:
 
     def _make_folder(self) -> None:
         problem = ""
-        if self.ranks.rank == 0:
+        if self.process_group.rank == 0:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 problem = error.strerror or str(error)
-        if problem := self.ranks.told(problem.encode()).decode():
+        if problem := self.process_group.broadcast(problem):
             raise InputError(
                 f"the folder of TrainingCheckpoint, {self.path.parent}, cannot be made: "
                 f"{problem}. Pass another."
@@ -174,18 +177,13 @@ class Slot:
     def save(self, *, finished: bool = False) -> None:
         """Replace the file; a disk that is full costs the checkpoint, not the training."""
         state = self._state(finished=finished)
-        if self.ranks.rank:
+        if self.process_group.rank:
             return
         content = _packed(state)
         try:
-            with self.aside.open("wb") as file:
+            with atomic_write(self.path) as file:
                 file.write(sha256(content).digest() + content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(self.aside, self.path)
         except OSError as error:
-            with suppress(OSError):
-                self.aside.unlink(missing_ok=True)
             warnings.warn(
                 f"The checkpoint {self.path} cannot be written: {error.strerror or error}. "
                 "Training goes on; if it is stopped it starts from an older one.",
@@ -193,9 +191,9 @@ class Slot:
                 stacklevel=4,
             )
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Remove the file of a training that is over."""
-        if not self.keep and self.ranks.rank == 0:
+        if not self.keep and self.process_group.rank == 0:
             for path in (self.path, self.aside):
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
@@ -203,14 +201,14 @@ class Slot:
     def _state(self, *, finished: bool) -> dict[str, Any]:
         state = capture(self.net)
         # What is drawn for a share of a batch is drawn by each process for itself.
-        own = _packed({"random": state.pop("random"), "stream": self.ranks.stream})
-        each = [self._decode(content) for content in self.ranks.each(own)]
+        own = _packed({"random": state.pop("random"), "stream": self.process_group.rng_states})
+        each = [self._decode(content) for content in self.process_group.all_gather_object(own)]
         return {"name": self.name, "finished": finished, **state, "processes": each}
 
     def _restore(self, state: dict[str, Any]) -> None:
-        own = state["processes"][self.ranks.rank]
+        own = state["processes"][self.process_group.rank]
         restore(self.net, {**state, "random": own["random"]})
-        self.ranks.stream = own["stream"]
+        self.process_group.rng_states = own["stream"]
 
     def _decode(self, content: bytes) -> dict[str, Any]:
         try:
@@ -224,10 +222,10 @@ class Slot:
 
     def _read(self) -> dict[str, Any] | None:
         content = b""
-        if self.ranks.rank == 0:
+        if self.process_group.rank == 0:
             with suppress(OSError):
                 content = self.path.read_bytes()
-        content = self.ranks.told(content)
+        content = self.process_group.broadcast(content)
         try:
             if sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
                 return None  # torch would take a changed byte of a weight for the weight
@@ -244,7 +242,7 @@ def _packed(state: Mapping[str, Any]) -> bytes:
 
 
 def identity(
-    net: ObjectiveNet, rows: Rows, held_out: Rows | None, asked: Mapping[str, Any], tag: str
+    net: Any, rows: Rows, held_out: Rows | None, params: Mapping[str, Any], tag: str
 ) -> str:
     """A name for the training that `net` is about to do."""
     objective = type(net.objective)
@@ -255,7 +253,7 @@ def identity(
         torch.__version__,
         torch.device(net.device).type,
         f"{objective.__module__}.{objective.__qualname__}",
-        {name: value for name, value in asked.items() if name not in _ASIDE},
+        {name: value for name, value in params.items() if name not in _ASIDE},
         net.objective,
         net.module_,
         [type(optimizer), optimizer.defaults],
@@ -263,15 +261,15 @@ def identity(
         [cb for _, cb in net.callbacks_ if not getattr(cb, "only_watches", False)],
         [rows, held_out],
         random_states(),
-        [rows.ranks.size, str(precision)],
+        [rows.process_group.size, str(precision)],
     )
 
 
-def _check_keepable(net: ObjectiveNet, asked: Mapping[str, Any]) -> None:
-    if asked.get("random_state", 0) is None:
+def _check_keepable(net: Any, params: Mapping[str, Any]) -> None:
+    if params.get("random_state", 0) is None:
         raise InputError(
-            "random_state is None, and TrainingCheckpoint could never find the training again: "
-            "the next one would be another. Pass an int."
+            "random_state is None, and TrainingCheckpoint identifies a run by its seed. Set "
+            "random_state to an int."
         )
     kind = type(net.objective)
     if kind is not Objective and kind.state_dict is Objective.state_dict:

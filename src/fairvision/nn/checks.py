@@ -1,4 +1,4 @@
-"""What `TorchClassifier.fit` checks and prepares before anything runs."""
+"""Checks of `TorchClassifier.fit` before training."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import train_test_split
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
-from fairvision.base import Groups
+from fairvision.base import check_images, is_images
 from fairvision.exceptions import InputError
+from fairvision.nn.net import OPTIMIZERS
 from fairvision.nn.rows import Rows
 
 __all__ = [
-    "check_acceleration",
-    "check_callbacks",
     "check_parameters",
     "check_shape",
+    "check_training_data",
     "check_weights",
-    "drop_weightless",
     "encode",
     "hold_out",
+    "training_rows",
 ]
 
 
@@ -32,7 +33,13 @@ _NUMBER = (int, float, np.number)
 
 
 def check_parameters(estimator: Any) -> None:
-    """The numbers among the parameters."""
+    """Check the training parameters of a `TorchClassifier`.
+
+    Raises
+    ------
+    InputError
+        Naming the parameter, its value and what to pass.
+    """
     for name, low in (("max_epochs", 0), ("batch_size", 1)):
         value = getattr(estimator, name)
         if not isinstance(value, (int, np.integer)) or value < low:
@@ -44,9 +51,22 @@ def check_parameters(estimator: Any) -> None:
     fraction = estimator.validation_fraction
     if not isinstance(fraction, _NUMBER) or not 0 <= fraction < 1:
         raise InputError(f"validation_fraction is {fraction!r}; pass 0 (none) up to 1.")
+    _check_callbacks(estimator.callbacks, bool(fraction))
+    _check_acceleration(estimator.compile, estimator.amp)
+    optimizer, transform = estimator.optimizer, estimator.train_transform
+    if not callable(optimizer) and optimizer not in list(OPTIMIZERS):
+        raise InputError(
+            f"optimizer is {optimizer!r}; pass one of {sorted(OPTIMIZERS)}, or anything "
+            "called as optimizer(params, lr=..., weight_decay=...)."
+        )
+    if transform is not None and not callable(transform):
+        raise InputError(
+            f"train_transform is {transform!r}; pass a callable from a batch of "
+            "images to another, or None."
+        )
 
 
-def check_callbacks(callbacks: Sequence[Any] | None, validation: bool) -> None:
+def _check_callbacks(callbacks: Sequence[Any] | None, validation: bool) -> None:
     """A list, and none that waits for a validation loss which nobody computes."""
     if callbacks is not None and not isinstance(callbacks, (list, tuple)):
         raise InputError(f"callbacks is {callbacks!r}; pass a list of skorch callbacks.")
@@ -55,40 +75,38 @@ def check_callbacks(callbacks: Sequence[Any] | None, validation: bool) -> None:
             callback = callback[-1]
         if str(getattr(callback, "monitor", None)).startswith("valid_"):
             raise InputError(
-                f"{type(callback).__name__} monitors {callback.monitor!r}, and no rows are held "
+                f"{type(callback).__name__} monitors {callback.monitor!r}, but no rows are held "
                 "out. Set validation_fraction=0.2, or monitor='train_loss'."
             )
 
 
-def check_acceleration(compile: Any, amp: Any) -> None:
+def _check_acceleration(compile: Any, amp: Any) -> None:
     """Whether to compile, or by which backend; and yes or no."""
     if not isinstance(amp, bool):
         raise InputError(f"amp is {amp!r}; pass True for bfloat16 autocast, or False.")
     if not isinstance(compile, (bool, str)) and not callable(compile):
         raise InputError(f"compile is {compile!r}; pass True, False, or a backend.")
     if isinstance(compile, str):
-        import torch
-
         known = torch.compiler.list_backends(exclude_tags=())
         if compile not in known:
             raise InputError(f"compile is {compile!r}; torch knows {', '.join(sorted(known))}.")
 
 
-#: Values of a picture in a file from anywhere: running a net once on more would take gigabytes.
+#: A file from an untrusted source may state no larger images, which would take gigabytes.
 _LARGEST = 2**24
 
 
 def check_shape(shape: Any) -> None:
-    """The shape of an input, as a stranger states it."""
+    """Check the input shape that a file from an untrusted source states."""
     sizes = isinstance(shape, tuple) and all(type(size) is int and size > 0 for size in shape)
     if not sizes or len(shape) not in (1, 3):
         raise InputError(f"input_shape_ is {shape!r}; expected (n_channels, height, width).")
     if math.prod(shape) > _LARGEST:
-        raise InputError(f"input_shape_ is {shape!r}; more than {_LARGEST} values are refused.")
+        raise InputError(f"input_shape_ is {shape!r}; images may have up to {_LARGEST} values.")
 
 
 def encode(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Sorted class labels, and the place of each row's label among them."""
+    """Sorted class labels, and the class code of each row."""
     import pandas as pd
 
     missing = np.flatnonzero(pd.isna(y))
@@ -112,33 +130,60 @@ def encode(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
     return classes, codes.astype(np.int64)
 
 
+def check_training_data(estimator: Any, X: Any, y: ArrayLike) -> tuple[Any, NDArray[np.int64]]:
+    """Check X and y; set `classes_` and the input's shape; return X and class codes."""
+    if is_images(X):
+        X = check_images(X)
+        y = np.asarray(column_or_1d(y, warn=True))
+        if len(y) != len(X):
+            raise InputError(f"y has {len(y)} rows, X has {len(X)}. Pass one label per image.")
+        estimator.n_features_in_ = int(X.shape[1])
+        if hasattr(estimator, "feature_names_in_"):
+            del estimator.feature_names_in_
+    else:
+        X, y = validate_data(estimator, X, y, dtype=np.float64)
+    estimator.classes_, codes = encode(y)
+    estimator.input_shape_ = tuple(int(size) for size in X.shape[1:])
+    return X, codes
+
+
 def check_weights(sample_weight: ArrayLike, codes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The weights as an array of shape (n_samples,), none negative, not all of them 0."""
+    """Check the weights; return them as an array of shape (n_samples,)."""
     try:
         return _check_sample_weight(sample_weight, codes, ensure_non_negative=True)
     except ValueError as error:
         raise InputError(f"{error} Pass one weight of 0 or more for each row of X.") from error
 
 
-def drop_weightless(
-    X: Any, codes: NDArray[np.int64], groups: Groups | None, weights: NDArray[np.float64]
-) -> tuple[Any, NDArray[np.int64], Groups | None, NDArray[np.float64]]:
-    """Leave out rows of weight 0: they must not even reach batch normalisation."""
-    kept = np.flatnonzero(weights)
-    if len(kept) == len(weights):
-        return X, codes, groups, weights
-    if len(kept) == 0:
+def training_rows(
+    X: Any,
+    codes: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+    weights: NDArray[np.float64] | None,
+    *,
+    dtype: torch.dtype,
+) -> Rows:
+    """The rows to train on: those of weight 0 must not even reach batch normalisation.
+
+    Weights are divided by their mean, so that a constant weight changes nothing.
+    """
+    if weights is None:
+        return Rows(X, codes, groups, dtype=dtype)
+    if not weights.any():
         raise InputError("sample_weight is 0 for every row. Give some rows a positive weight.")
-    if groups is not None:
-        groups = Groups(groups.names, groups.codes[kept], groups.categories)
-    return X[kept], codes[kept], groups, weights[kept]
+    kept = np.flatnonzero(weights)
+    weights = weights[kept] / weights[kept].mean()
+    if len(kept) < len(codes):
+        X, codes = X[kept], codes[kept]
+        groups = None if groups is None else groups[kept]
+    return Rows(X, codes, groups, weights, dtype=dtype)
 
 
 def hold_out(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows]:
     """Split rows for validation, stratified by class."""
     targets = rows.targets.numpy()
     try:
-        parts = train_test_split(
+        train, held_out = train_test_split(
             np.arange(len(rows)), test_size=fraction, stratify=targets, random_state=seed
         )
     except ValueError as error:
@@ -146,5 +191,4 @@ def hold_out(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows]:
             f"validation_fraction={fraction} cannot be held out of {len(rows)} rows "
             f"stratified by class: {error}"
         ) from error
-    train, held_out = (np.sort(part) for part in parts)
-    return rows.subset(train), rows.subset(held_out)
+    return rows.subset(np.sort(train)), rows.subset(np.sort(held_out))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,64 +16,43 @@ from sklearn.base import (
     TransformerMixin,
     clone,
 )
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from fairvision.base import (
-    Groups,
     all_or_nothing,
     check_groups,
     check_images,
-    fitted_attributes,
-    is_images,
-    take,
 )
 from fairvision.exceptions import InputError
-from fairvision.nn.acceleration import accelerated
-from fairvision.nn.backbones import Backbone, Unfetched, build_classifier
+from fairvision.nn.backbones import Backbone, build_classifier
 from fairvision.nn.checks import (
-    check_acceleration,
-    check_callbacks,
     check_parameters,
-    check_shape,
+    check_training_data,
     check_weights,
-    drop_weightless,
-    encode,
-    hold_out,
 )
+from fairvision.nn.device import choose_device
 from fairvision.nn.distributed import (
-    AcceleratedNet,
-    agree_on_rows,
     check_accelerator,
-    precision_of,
-    ranks_of,
 )
 from fairvision.nn.export import Probabilities
 from fairvision.nn.modules import with_features
-from fairvision.nn.net import ObjectiveNet, inference_size
-from fairvision.nn.objective import Objective
-from fairvision.nn.randomness import RandomState, as_seed, isolated_rng
-from fairvision.nn.reading import read_ahead
-from fairvision.nn.rows import Rows, Transform, scale
-from fairvision.nn.state import check_structure, get_tensors, put_tensors
+from fairvision.nn.objective import Objective, TrainingContext
+from fairvision.nn.randomness import RandomState
+from fairvision.nn.rows import Transform
+from fairvision.nn.storage import get_state, set_state
+from fairvision.nn.training import apply_module, train
 
 __all__ = ["TorchClassifier"]
-
-_OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": partial(torch.optim.SGD, momentum=0.9),  # type: ignore[dict-item]
-}
 
 
 class TorchClassifier(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator
 ):
-    """Train a torch model on images by empirical risk minimisation.
+    """Train a torch model on images.
 
-    The estimator holds a skorch net, made in `fit`, and gives it plain
-    parameters. Methods that train differently subclass it and override
-    `_make_objective` (what a step minimises) or `_make_module`.
+    The estimator holds a skorch net, made in `fit`, and gives it plain parameters. What
+    training minimises is a parameter: an `Objective`.
 
     Parameters
     ----------
@@ -85,6 +63,8 @@ class TorchClassifier(
         module (copied, never changed), or a factory, called with
         (n_channels, height, width) if it requires an argument. Two-dimensional X
         gets ``"mlp"`` in place of ``"small-cnn"``.
+    objective : Objective or None, default=None
+        What a step minimises. None is empirical risk minimisation: cross-entropy.
     weights : str or None, default=None
         For backbones of torchvision and timm: ``"DEFAULT"`` or another published
         name, downloaded by them, or the path of a state dict.
@@ -159,6 +139,7 @@ class TorchClassifier(
         self,
         backbone: Backbone = "small-cnn",
         *,
+        objective: Objective | None = None,
         weights: str | None = None,
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adamw",
         lr: float = 1e-3,
@@ -176,6 +157,7 @@ class TorchClassifier(
         verbose: int = 0,
     ) -> None:
         self.backbone = backbone
+        self.objective = objective
         self.weights = weights
         self.optimizer = optimizer
         self.lr = lr
@@ -224,154 +206,92 @@ class TorchClassifier(
         Raises
         ------
         InputError
-            Naming what does not fit, before anything runs. An estimator that was
-            fitted before is left as it was.
+            Before anything runs. An estimator that was fitted before is left as it was.
         """
-        X, codes = self._check_training_data(X, y)
-        groups = self._check_groups(sensitive_features, len(codes))
-        return self._train(X, codes, groups, sample_weight)
+        return self.fit_objective(
+            self.make_objective(),
+            X,
+            y,
+            sensitive_features=sensitive_features,
+            sample_weight=sample_weight,
+        )
 
-    def _check_training_data(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray[np.int64]]:
-        """Check X and y; set `classes_` and the input's shape; return X and class codes."""
-        if is_images(X):
-            X = check_images(X)
-            y = np.asarray(column_or_1d(y, warn=True))
-            if len(y) != len(X):
-                raise InputError(f"y has {len(y)} rows, X has {len(X)}. Pass one label per image.")
-            self.n_features_in_ = int(X.shape[1])
-            if hasattr(self, "feature_names_in_"):
-                del self.feature_names_in_
-        else:
-            X, y = validate_data(self, X, y, dtype=np.float64)
-        self.classes_, codes = encode(y)
-        self.input_shape_ = tuple(int(size) for size in X.shape[1:])
-        return X, codes
+    def make_objective(self) -> Objective:
+        """A new objective with the estimator's parameters: a clone of `objective`."""
+        if self.objective is None:
+            return Objective()
+        if not isinstance(self.objective, Objective):
+            raise InputError(
+                f"objective is {self.objective!r}; pass an instance of a subclass of "
+                "fairvision.nn.Objective, or None for plain training."
+            )
+        return clone(self.objective)
 
-    def _check_groups(self, sensitive_features: Any, n_samples: int) -> Groups | None:
-        """Read the groups. Methods that need them say so here."""
-        return check_groups(sensitive_features, n_samples)
+    @all_or_nothing
+    def fit_objective(
+        self,
+        objective: Objective,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Train with an objective from `make_objective` that was given further data.
 
-    def _make_objective(self) -> Objective:
-        """What a step minimises: plain cross-entropy unless overridden."""
-        return Objective()
+        Parameters
+        ----------
+        objective : Objective
+            Used as it is, and kept in ``net_``.
+        X, y, sensitive_features, sample_weight
+            As in `fit`.
 
-    def _make_module(self) -> nn.Module:
-        """A new module for `input_shape_` and `classes_`, on the CPU."""
+        Returns
+        -------
+        self
+        """
+        X, codes = check_training_data(self, X, y)
+        name = type(self).__name__ if objective.needs_groups else None
+        self.groups_ = check_groups(
+            sensitive_features, len(codes), required_by=name, min_groups=2 if name else 1
+        )
+        check_parameters(self)
+        check_accelerator(self.accelerator, self.device)
+        context = self._context(self._device())
+        objective.check(context)
+        weights = None if sample_weight is None else check_weights(sample_weight, codes)
+        group_codes = None if self.groups_ is None else self.groups_.codes
+        if self.groups_ is not None and weights is not None:
+            self.groups_ = self.groups_[np.flatnonzero(weights)]
+        net, attributes = train(self, objective, context, (X, codes, group_codes, weights))
+        self.net_, self.module_, self.history_ = net, net.module_.eval(), net.history
+        self.n_steps_ = sum(self.history_[:, "train_batch_count"]) if len(net.history) else 0
+        for name, value in attributes.items():
+            setattr(self, name, value)
+        return self
+
+    def _context(self, device: torch.device) -> TrainingContext:
+        groups, params = getattr(self, "groups_", None), self.get_params(deep=False)
+        shape = self.input_shape_
+        return TrainingContext(shape, self.classes_, groups, device, self._dtype, params)
+
+    def _build(self, weights: Any) -> nn.Module:
+        """A new classifier from the backbone, on the CPU."""
         backbone = self.backbone
         if isinstance(backbone, str) and backbone == "small-cnn" and len(self.input_shape_) == 1:
             backbone = "mlp"
-        return build_classifier(backbone, self.weights, self.input_shape_, len(self.classes_))
-
-    def _train(
-        self,
-        X: Any,
-        codes: NDArray[np.int64],
-        groups: Groups | None,
-        sample_weight: ArrayLike | None,
-    ) -> Self:
-        self._check_parameters()
-        weights = None
-        if sample_weight is not None:
-            weights = check_weights(sample_weight, codes)
-            X, codes, groups, weights = drop_weightless(X, codes, groups, weights)
-        ranks, device = ranks_of(self.accelerator), self._device()
-        agree_on_rows(ranks, codes, None if groups is None else groups.codes, weights)
-        seed = ranks.same(as_seed(self.random_state))
-        with isolated_rng(seed, device):
-            module = self._make_module().to(device, self._dtype)
-            net = self._make_net(module, device)
-            rows, held_out = self._rows(X, codes, groups, weights), None
-            rows.ranks = ranks
-            if self.validation_fraction:
-                rows, held_out = hold_out(rows, self.validation_fraction, seed)
-            precision = precision_of(self.accelerator, self.amp)
-            with (
-                accelerated(module, compile=self.compile, precision=precision),
-                ranks.together(module),
-            ):
-                net.train(rows, held_out, asked=self.get_params(deep=False))
-        self.net_, self.module_, self.history_ = net, net.module_.eval(), net.history
-        self.n_steps_ = sum(self.history_[:, "train_batch_count"]) if len(net.history) else 0
-        self._n_features_out = self.module_.head.in_features
-        self.groups_ = groups
-        return self
-
-    def _rows(
-        self,
-        X: Any,
-        codes: NDArray[np.int64],
-        groups: Groups | None,
-        weights: NDArray[np.float64] | None,
-    ) -> Rows:
-        if weights is not None:
-            weights = weights / weights.mean()
-        group_codes = None if groups is None else groups.codes
-        return Rows(X, codes, group_codes, weights, dtype=self._dtype)
-
-    def _make_net(self, module: nn.Module, device: torch.device) -> ObjectiveNet:
-        optimizer, accelerator = self.optimizer, self.accelerator
-        make_net: Callable[..., ObjectiveNet] = ObjectiveNet
-        if accelerator is not None:
-            make_net = partial(AcceleratedNet, accelerator=accelerator)
-        return make_net(
-            module,
-            objective=self._make_objective(),
-            train_transform=self.train_transform,
-            criterion=nn.CrossEntropyLoss,
-            optimizer=_OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer,
-            lr=self.lr,
-            optimizer__weight_decay=self.weight_decay,
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
-            train_split=None,
-            callbacks=clone(list(self.callbacks or ()), safe=False),
-            classes=np.arange(len(self.classes_)),
-            device=str(device),
-            verbose=0 if ranks_of(accelerator).rank else self.verbose,
-        )
-
-    def _check_parameters(self) -> None:
-        """Check the parameters of training. Methods add their own."""
-        check_parameters(self)
-        check_callbacks(self.callbacks, bool(self.validation_fraction))
-        check_acceleration(self.compile, self.amp)
-        check_accelerator(self.accelerator, self.device)
-        if not callable(self.optimizer) and self.optimizer not in list(_OPTIMIZERS):
-            raise InputError(
-                f"optimizer is {self.optimizer!r}; pass one of {sorted(_OPTIMIZERS)}, or anything "
-                "called as optimizer(params, lr=..., weight_decay=...)."
-            )
-        if self.train_transform is not None and not callable(self.train_transform):
-            raise InputError(
-                f"train_transform is {self.train_transform!r}; pass a callable from a batch of "
-                "images to another, or None."
-            )
+        return build_classifier(backbone, weights, self.input_shape_, len(self.classes_))
 
     def _device(self) -> torch.device:
         if self.accelerator is not None:
             return self.accelerator.device
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            device = torch.device(self.device)
-        except RuntimeError as error:
-            raise InputError(
-                f"device is {self.device!r}; pass 'auto', 'cpu', 'cuda', 'cuda:1', ... ({error})"
-            ) from error
-        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-            raise InputError(
-                f"device is {self.device!r}; torch sees {torch.cuda.device_count()} CUDA "
-                "device(s). Pass 'cpu' or 'auto'."
-            )
-        return device
+        return choose_device(self.device)
 
     @property
     def _dtype(self) -> torch.dtype:
         # Tables are small and often badly scaled: double costs nothing there.
         shape = getattr(self, "input_shape_", None)
         return torch.float64 if shape is not None and len(shape) == 1 else torch.float32
-
-    # -- models trained elsewhere -------------------------------------------------
 
     @classmethod
     def from_module(
@@ -415,83 +335,58 @@ class TorchClassifier(
                 f"{n_outputs} output(s). Pass one label per output, in their order."
             )
         model.module_ = copy.deepcopy(module).to(model._device()).eval()
-        model._n_features_out = int(module.head.in_features)  # type: ignore[union-attr, arg-type]
         if input_shape is not None:
             model.input_shape_ = tuple(input_shape)
             model.n_features_in_ = int(input_shape[0])
         return model
 
-    # -- saving -------------------------------------------------------------------
-
     def __fairvision_getstate__(self) -> dict[str, Any]:
         """What was learned, the module as its tensors; the skorch net is left out."""
-        state = fitted_attributes(self)
-        state.pop("net_", None)
-        if "module_" in state:
-            state["module_"] = get_tensors(self.module_)
-        return state
+        return get_state(self)
 
     def __fairvision_setstate__(self, state: Mapping[str, Any]) -> None:
         """Build the module again, fetching nothing, and give it its tensors."""
-        for name in state.keys() - {"module_"}:
-            setattr(self, name, state[name])
-        if "module_" not in state:
-            return
-        module = self._module_again(state["module_"])
-        put_tensors(module, state["module_"])
-        try:
-            device = self._device()
-        except InputError:  # it was saved on another machine
-            device = torch.device("cpu")
-        self.module_ = module.to(device).eval()
+        set_state(self, state)
 
     def __fairvision_module__(self) -> nn.Module:
         """Images to probabilities, for `as_module`."""
         check_is_fitted(self)
         return Probabilities(self.module_)
 
-    def _module_again(self, tensors: Mapping[str, Tensor]) -> nn.Module:
-        """A module of the structure that `module_` has, with weights of its own."""
-        if not hasattr(self, "history_"):  # by `from_module`
-            return copy.deepcopy(with_features(self.backbone))  # type: ignore[arg-type]
-        check_shape(self.input_shape_)
-        blank = copy.copy(self)
-        blank.weights = None if self.weights is None else Unfetched(self.weights)
-        with isolated_rng(0):
-            check_structure(blank._make_module, self.input_shape_, tensors)
-            return blank._make_module()
-
-    # -- use ----------------------------------------------------------------------
-
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probability of each class, float64 of shape (n_samples, n_classes)."""
         check_is_fitted(self)
-        return self._forward(X, Probabilities(self.module_))
+        return self.apply(X, Probabilities(self.module_))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The likeliest class, shape (n_samples,)."""
-        probabilities = self.predict_proba(X)
-        return self.classes_[probabilities.argmax(1)]
+        return self.classes_[self.predict_proba(X).argmax(1)]
 
     def transform(self, X: Any) -> NDArray[Any]:
         """The learned features: what enters the head, shape (n_samples, n_features)."""
-        return self._forward(X, lambda x: self.module_.features(x))
+        return self.apply(X, lambda x: self.module_.features(x))
 
-    def _forward(self, X: Any, function: Callable[[Tensor], Tensor]) -> NDArray[Any]:
-        """Apply a function to batches of scaled images in evaluation mode."""
+    @property
+    def _n_features_out(self) -> int:  # scikit-learn's name
+        return int(self.module_.head.in_features)
+
+    def apply(self, X: Any, function: Callable[[Tensor], Tensor]) -> NDArray[Any]:
+        """Apply a function of ``module_`` to images, batch by batch, in evaluation mode.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_channels, height, width)
+        function : callable
+            Takes floating images in 0..1 on the module's device, and returns a tensor
+            with a row for each.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, ...)
+        """
         check_is_fitted(self)
         X = self._check_input(X)
-        weight = next(self.module_.parameters())
-        size = inference_size(self.batch_size, weight.device)
-        outputs = []
-        self.module_.eval()
-        with torch.inference_mode():
-            # By index, which copies: a module may work in place, and X is not ours.
-            parts = np.array_split(np.arange(len(X)), range(size, len(X), size))
-            for batch in read_ahead(partial(take, X), parts, X):
-                images = scale(batch, weight.device, weight.dtype)
-                outputs.append(function(images).cpu().numpy())
-        return np.concatenate(outputs)
+        return apply_module(self.module_, function, X, self.batch_size)
 
     def _check_input(self, X: Any) -> Any:
         shape = getattr(self, "input_shape_", None)

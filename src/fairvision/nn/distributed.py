@@ -1,4 +1,4 @@
-"""Training by an `accelerate.Accelerator`: where, how precisely, and in how many processes."""
+"""Training with an `accelerate.Accelerator`: device, precision and processes."""
 
 from __future__ import annotations
 
@@ -6,24 +6,29 @@ import os
 import zlib
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from fairvision.exceptions import InputError
 from fairvision.nn.net import ObjectiveNet
-from fairvision.nn.ranks import ALONE, Ranks
+from fairvision.nn.process_group import SINGLE_PROCESS, ProcessGroup
+from fairvision.nn.rows import Rows
 
-__all__ = ["AcceleratedNet", "agree_on_rows", "check_accelerator", "precision_of", "ranks_of"]
+__all__ = [
+    "AcceleratedNet",
+    "check_accelerator",
+    "check_same_rows",
+    "precision_of",
+    "process_group_of",
+]
 
 _PRECISIONS = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-# A module in pieces, or in an engine of its own: nothing that a method could ask for features.
+# These split or wrap the module, so that objectives could not ask it for features.
 _REFUSED = ("DEEPSPEED", "FSDP", "MEGATRON_LM", "XLA")
 
 
 def check_accelerator(accelerator: Any, device: str) -> None:
-    """An `Accelerator` of a kind that we can train by, or None."""
+    """Refuse an `Accelerator` that we cannot train with. None is fine."""
     if accelerator is None:
         return
     if not hasattr(accelerator, "num_processes") or not hasattr(accelerator, "mixed_precision"):
@@ -33,26 +38,27 @@ def check_accelerator(accelerator: Any, device: str) -> None:
         )
     if device != "auto":
         raise InputError(
-            f"device is {device!r}, and the accelerator computes on {accelerator.device}. Leave "
-            "device='auto', and choose through accelerate."
+            f"device is {device!r}, but the accelerator computes on {accelerator.device}. Leave "
+            "device='auto', and choose the device with accelerate."
         )
     kind = getattr(accelerator.distributed_type, "value", "NO")
     if kind in _REFUSED or getattr(accelerator, "parallelism_config", None) is not None:
         raise InputError(
-            f"accelerator is of distributed type {kind}, which cuts the model in pieces. Pass one "
-            "that keeps it whole in every process (MULTI_GPU, MULTI_CPU or NO)."
+            f"accelerator has distributed type {kind}, which splits the model. Pass one that "
+            "keeps a full copy in every process (MULTI_GPU, MULTI_CPU or NO)."
         )
     started = int(os.environ.get("WORLD_SIZE", 1))
     if started > accelerator.num_processes:
         raise InputError(
-            f"accelerator knows of {accelerator.num_processes} process(es), and {started} were "
+            f"accelerator has {accelerator.num_processes} process(es), but {started} were "
             "started: each would train a model of its own. Without a GPU, pass "
             "Accelerator(cpu=True)."
         )
     if accelerator.gradient_accumulation_steps > 1:
         raise InputError(
-            "accelerator accumulates gradients, and statistics of a batch would be those of its "
-            "pieces. Leave gradient_accumulation_steps=1; with more processes a batch fits."
+            "accelerator accumulates gradients over smaller batches, which changes batch "
+            "statistics. Leave gradient_accumulation_steps=1, and use more processes for a "
+            "large batch."
         )
     if accelerator.mixed_precision not in _PRECISIONS:
         raise InputError(
@@ -61,42 +67,36 @@ def check_accelerator(accelerator: Any, device: str) -> None:
         )
 
 
-def ranks_of(accelerator: Any) -> Ranks:
-    """The processes of an `Accelerator`; `ALONE` for None."""
+def process_group_of(accelerator: Any) -> ProcessGroup:
+    """The processes of an `Accelerator`; a group of one for None."""
     if accelerator is None or accelerator.num_processes == 1:
-        return ALONE
-    return Ranks(accelerator.num_processes, accelerator.process_index, accelerator.device)
+        return SINGLE_PROCESS
+    return ProcessGroup(accelerator.num_processes, accelerator.process_index, accelerator.device)
 
 
 def precision_of(accelerator: Any, amp: bool) -> torch.dtype | None:
-    """What to compute features and logits in: the accelerator's word, then `amp`'s."""
-    named = "no" if accelerator is None else accelerator.mixed_precision
-    return _PRECISIONS[named] or (torch.bfloat16 if amp else None)
+    """The autocast dtype of features and logits: the accelerator's, else bfloat16 for `amp`."""
+    precision = None if accelerator is None else _PRECISIONS[accelerator.mixed_precision]
+    return precision or (torch.bfloat16 if amp else None)
 
 
-def agree_on_rows(ranks: Ranks, codes: NDArray[np.int64], *others: NDArray[Any] | None) -> None:
-    """Make sure that all processes train on the same rows, as far as can be told without images.
+def check_same_rows(group: ProcessGroup, rows: Rows) -> None:
+    """Check that all processes train on the same rows, by class codes, groups and weights.
 
-    Parameters
-    ----------
-    ranks : Ranks
-    codes : ndarray of shape (n_samples,)
-    *others : ndarray of shape (n_samples, ...), or None
-        Groups and weights.
+    Images are not compared, because each process reads only its shard of them.
     """
-    columns = [codes, *(other for other in others if other is not None)]
-    digests = [zlib.crc32(np.ascontiguousarray(column).tobytes()) for column in columns]
-    ranks.agree("The rows of X, y, sensitive_features and sample_weight", len(codes), sum(digests))
+    columns = [rows.targets, rows.groups, rows.weights]
+    digests = [None if c is None else zlib.crc32(c.numpy().tobytes()) for c in columns]
+    group.check_same("rows of X, y, sensitive_features or sample_weight", *digests)
 
 
 class AcceleratedNet(ObjectiveNet):
-    """An `ObjectiveNet` that steps by an `Accelerator`, in as many processes as it has.
+    """An `ObjectiveNet` that trains with an `Accelerator`, in as many processes as it has.
 
-    What skorch's own `AccelerateMixin` is for, with three differences. The
-    module stays unwrapped, because objectives ask it for features and for its
-    head (see `Ranks`). Batches are those of one process, cut in shares, so
-    that learning-rate schedules, too, step once a batch. Predictions come from
-    the module whole.
+    It replaces skorch's `AccelerateMixin`. The module stays unwrapped, because
+    objectives ask it for features and for its head (see `ProcessGroup`). `batch_size`
+    counts the rows of all processes, so schedules step once a batch. Each process
+    predicts all rows that it is given.
 
     Parameters
     ----------
@@ -115,8 +115,8 @@ class AcceleratedNet(ObjectiveNet):
         from accelerate.optimizer import AcceleratedOptimizer
 
         super().initialize_optimizer(triggered_directly)
-        # It scales gradients where the precision needs it. Not by `prepare`, after which the
-        # accelerator would remember every optimizer there ever was.
+        # It scales gradients for fp16. `Accelerator.prepare` would keep a reference to every
+        # optimizer it was ever given.
         self.optimizer_ = AcceleratedOptimizer(
             self.optimizer_, device_placement=False, scaler=self.accelerator.scaler
         )
@@ -124,11 +124,11 @@ class AcceleratedNet(ObjectiveNet):
 
     def backward(self, loss: Tensor) -> None:
         self.accelerator.backward(loss)
-        ranks_of(self.accelerator).average(self.module_.parameters())
+        process_group_of(self.accelerator).average_gradients(self.module_.parameters())
 
     def _step_optimizer(self, step_fn: Any) -> None:
-        step_fn()  # not as a closure, which a scaler cannot take
+        step_fn()  # a gradient scaler does not take closures
         self.optimizer_.step()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "accelerator": None}  # the process's, not the net's
+        return {**super().__getstate__(), "accelerator": None}  # it belongs to the process

@@ -1,4 +1,4 @@
-"""An estimator as a plain module, to be used and deployed without it."""
+"""A fitted estimator as a plain `nn.Module`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["Probabilities", "as_module"]
 
 
 class Probabilities(nn.Module):
-    """Images to probabilities, as `predict_proba` gives them.
+    """A module that maps images to the probabilities of `predict_proba`.
 
     Parameters
     ----------
     module : nn.Module
-        Images in 0..1 to logits.
+        Maps images in 0..1 to logits.
     threshold : float or None, default=None
-        For two classes: shift the odds so that this probability of the second
-        becomes 1/2, and the likelier class is the one beyond the threshold.
+        For two classes: rescale the odds so that this probability of the second
+        class becomes 1/2. The likelier class is then what the threshold predicts.
     """
 
     def __init__(self, module: nn.Module, *, threshold: float | None = None) -> None:
@@ -39,31 +39,31 @@ class Probabilities(nn.Module):
             return probabilities
         score, t = probabilities[:, 1], self.threshold
         above, below = score * (1 - t), (1 - score) * t
-        # A threshold of 0 or 1 and a score of the same: 0 / 0 is below it.
+        # If threshold and score are both 0 or both 1, 0 / 0 counts as below.
         positive = above / (above + below).clamp_min(torch.finfo(torch.float64).tiny)
         return torch.stack([1 - positive, positive], dim=1)
 
 
 def as_module(estimator: Any) -> nn.Module:
-    """The module that gives an estimator's probabilities, its threshold included.
+    """The module that computes the probabilities of an estimator, including its threshold.
 
     Parameters
     ----------
     estimator : estimator
-        Fitted: a `TorchClassifier` or what is built on it, alone or in
-        `FrozenEstimator` or `Resampled`. A class of your own says so by a method
+        Fitted: a `TorchClassifier` or a method built on it, alone or inside
+        `FrozenEstimator` or `Resampled`. Your own class can have a method
         ``__fairvision_module__(self)`` that returns the module.
 
     Returns
     -------
     module : nn.Module
-        Images in 0..1, on its device, to probabilities of shape (n, n_classes); the
-        likeliest is what `predict` gives. It shares its weights with the estimator.
+        Maps images in 0..1, on its device, to probabilities of shape (n, n_classes);
+        `predict` returns the likeliest class. It shares its weights with the estimator.
 
     Raises
     ------
     InputError
-        If the estimator's prediction is no single module.
+        If no single module computes the predictions of the estimator.
     """
     while isinstance(estimator, (FrozenEstimator, Resampled)):
         frozen = isinstance(estimator, FrozenEstimator)
@@ -71,7 +71,7 @@ def as_module(estimator: Any) -> nn.Module:
     own = getattr(type(estimator), "__fairvision_module__", None)
     if own is None:
         raise InputError(
-            f"{type(estimator).__name__} does not say which module gives its probabilities. Pass "
-            "the TorchClassifier, or the method built on it, that is inside."
+            f"{type(estimator).__name__} has no __fairvision_module__. Pass the TorchClassifier, "
+            "or the method built on it, that is inside."
         )
     return own(estimator).eval()

@@ -1,4 +1,4 @@
-"""What tells one training from another: a hash of all that decides its end."""
+"""A hash of everything that decides the result of a training."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from fairvision.nn.rows import Rows
 
 __all__ = ["fingerprint"]
 
-# Of images that are decoded on access, as many are looked at, spread over all.
-_LOOKED_AT = 64
+# Of images that are decoded on access, so many are hashed, evenly spaced.
+_N_HASHED = 64
 _PRINTABLE = (str, bytes, bool, int, float, complex, PurePath, torch.device, torch.dtype)
 
 
 def fingerprint(*values: Any) -> str:
-    """A hash that is the same in another process, for what is the same there.
+    """A hash that is the same in every process for equal values.
 
-    Numbers, text, arrays, tensors and containers count by content; modules by structure
-    and weights; `Rows` by labels, weights and images (all that are in memory, 64 and all
-    paths where they are read on access); functions and classes by name; objectives and callbacks
-    by their settings; anything else by its class.
+    Numbers, text, arrays, tensors and containers are hashed by content; modules by
+    structure and weights; `Rows` by labels, weights and images (of images that are read on
+    access, all paths and 64 images); functions and classes by name; objectives and
+    callbacks by their settings; anything else by its class.
     """
     digest = hashlib.sha256()
-    for part in _parts(values):
-        digest.update(part)
+    for chunk in _chunks(values):
+        digest.update(chunk)
         digest.update(b"\0")
     return digest.hexdigest()[:32]
 
@@ -46,39 +46,39 @@ def random_states() -> tuple[Any, ...]:
     return torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
 
 
-def _parts(value: Any) -> Iterator[Any]:
+def _chunks(value: Any) -> Iterator[Any]:
     yield type(value).__qualname__.encode()
     if value is None or isinstance(value, _PRINTABLE):
         yield repr(value).encode()
     elif isinstance(value, np.generic):
         yield repr(value.item()).encode()
     elif isinstance(value, Mapping):
-        yield from _parts([item for pair in value.items() for item in pair])
+        yield from _chunks([item for pair in value.items() for item in pair])
     elif isinstance(value, (set, frozenset)):
-        yield from _parts(sorted(value, key=repr))
+        yield from _chunks(sorted(value, key=repr))
     elif isinstance(value, (list, tuple)):
         yield str(len(value)).encode()
         for item in value:
-            yield from _parts(item)
+            yield from _chunks(item)
     elif isinstance(value, (Tensor, np.ndarray)):
         yield from _array(value)
     else:
-        yield from _thing(value)
+        yield from _object(value)
 
 
-def _thing(value: Any) -> Iterator[Any]:
+def _object(value: Any) -> Iterator[Any]:
     if isinstance(value, nn.Module):
         yield repr(value).encode()
-        yield from _parts(value.state_dict())
+        yield from _chunks(value.state_dict())
     elif isinstance(value, Rows):
-        yield from _parts([value.targets, value.groups, value.weights, value.dtype])
+        yield from _chunks([value.targets, value.groups, value.weights, value.dtype])
         yield from _images(value.images)
     elif isinstance(value, partial):
-        yield from _parts([value.func, value.args, value.keywords])
+        yield from _chunks([value.func, value.args, value.keywords])
     elif isinstance(value, (type, FunctionType, BuiltinFunctionType, MethodType)):
         yield f"{value.__module__}.{value.__qualname__}".encode()
     elif isinstance(value, (Objective, Callback)):
-        yield from _parts({k: v for k, v in vars(value).items() if not k.endswith("_")})
+        yield from _chunks({k: v for k, v in vars(value).items() if not k.endswith("_")})
 
 
 def _array(value: Tensor | np.ndarray[Any, Any]) -> Iterator[Any]:
@@ -87,7 +87,7 @@ def _array(value: Tensor | np.ndarray[Any, Any]) -> Iterator[Any]:
         flat = value.detach().cpu().contiguous().reshape(-1)
         yield flat.view(torch.uint8).numpy()
     elif value.dtype.hasobject:
-        yield from _parts(value.tolist())
+        yield from _chunks(value.tolist())
     else:
         for row in value if value.ndim > 1 else [value]:  # a row at a time: no copy of all
             yield np.ascontiguousarray(row).view(np.uint8)
@@ -95,8 +95,8 @@ def _array(value: Tensor | np.ndarray[Any, Any]) -> Iterator[Any]:
 
 def _images(images: Any) -> Iterator[Any]:
     if isinstance(images, (np.ndarray, Tensor)):
-        yield from _parts(images)
+        yield from _chunks(images)
     else:
-        some = np.unique(np.linspace(0, len(images) - 1, _LOOKED_AT).astype(np.int64))
+        some = np.unique(np.linspace(0, len(images) - 1, _N_HASHED).astype(np.int64))
         paths = list(map(str, getattr(images, "paths", ())))
-        yield from _parts([len(images), paths, np.asarray(take(images, some))])
+        yield from _chunks([len(images), paths, np.asarray(take(images, some))])

@@ -1,35 +1,44 @@
-"""Modules with `.features(x)` and `.head`: what every estimator here trains and audits."""
+"""Modules with `.features(x)` and `.head`, which every estimator here uses."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from fairvision.exceptions import InputError
+from fairvision.nn.rows import Batch
 
-__all__ = ["FeatureClassifier", "PretrainedClassifier", "last_linear", "with_features"]
+__all__ = [
+    "FeatureClassifier",
+    "PretrainedClassifier",
+    "evaluation_mode",
+    "features_and_logits",
+    "last_linear",
+    "with_features",
+]
 
 
 class FeatureClassifier(nn.Module):
-    """A trunk that gives features and a linear head that gives logits.
+    """A trunk that computes features, and a linear head that computes logits.
 
     Parameters
     ----------
     trunk : nn.Module
-        Images to features, any shape after the first dimension.
+        Maps images to features of any shape after the first dimension.
     n_features : int
         Features per image once flattened.
     n_classes : int
     mean, std : sequence of float, one per channel or one for all
-        What the trunk expects its 0..1 images normalised by.
+        The trunk gets ``(images - mean) / std``, for images in 0..1.
     n_channels : int or None
         Channels that the trunk takes; a grey image is repeated to fill them.
     """
 
-    # Registered as buffers below; torch does not say of what type.
+    # Buffers, whose type torch does not declare.
     mean: Tensor
     std: Tensor
 
@@ -64,10 +73,10 @@ class FeatureClassifier(nn.Module):
 
 
 class PretrainedClassifier(nn.Module):
-    """A model that somebody else built, given `.features(x)` and `.head` without a change.
+    """A wrapper that gives any model `.features(x)` and `.head`; the model stays as it is.
 
-    The features are what enters the model's last linear layer, read with a hook,
-    so the model's own `forward` still decides what comes out.
+    The features are the input of the model's last linear layer, read with a hook.
+    `forward` is the model's own.
 
     Parameters
     ----------
@@ -87,28 +96,73 @@ class PretrainedClassifier(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Images to what enters the last linear layer, shape (n, n_features)."""
-        seen: list[Tensor] = []
-        handle = self.head.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-        try:
-            self.model(x)
-        finally:
-            handle.remove()
-        return seen[-1].flatten(1)
+        return _head_input(self.head, self.model, x)[0]
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.model(x)
-        # Of the shape, not `len`: an exporter would take the example's length for a constant.
+        # x.shape[0], not len(x), which an exporter would make a constant.
         if logits.numel() == x.shape[0]:  # one logit: the positive class against 0
             logits = logits.reshape(-1, 1)
             return torch.cat([torch.zeros_like(logits), logits], dim=1)
         return logits
 
 
-def with_features(model: nn.Module) -> nn.Module:
-    """The model itself if it has a method `.features` and a linear `.head`, else wrapped.
+def _head_input(head: nn.Module, model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """What enters the head, shape (n, n_features), and what the model gives."""
+    inputs: list[Tensor] = []
+    handle = head.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+    try:
+        outputs = model(x)
+    finally:
+        handle.remove()
+    return inputs[-1].flatten(1), outputs
 
-    A *submodule* called features, as many of torchvision's models have, may stop
-    short of what enters the head.
+
+def features_and_logits(module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Both in one pass, the logits just as the module's own `forward` gives them.
+
+    Parameters
+    ----------
+    module : nn.Module
+        With a linear ``head``.
+    batch : Batch
+
+    Returns
+    -------
+    features : Tensor of shape (n, n_features)
+        What enters the head.
+    logits : Tensor of shape (n, n_classes)
+    """
+    features, logits = _head_input(cast(nn.Module, module.head), module, batch.images)
+    # The hook saw this process's images only; the logits are those of all processes already.
+    return batch.process_group.all_gather(features), logits
+
+
+@contextmanager
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Set a module to evaluation mode in this block.
+
+    Afterwards every submodule has its own mode again, so that a frozen one stays frozen.
+    Gradients are not touched: combine it with `torch.no_grad` where none are needed.
+
+    Parameters
+    ----------
+    module : nn.Module
+    """
+    training = [(submodule, submodule.training) for submodule in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for submodule, mode in training:
+            submodule.training = mode
+
+
+def with_features(model: nn.Module) -> nn.Module:
+    """The model, wrapped in `PretrainedClassifier` unless it has `.features` and `.head`.
+
+    `.features` must be a method: a *submodule* of that name, as many torchvision models
+    have, may not compute the input of the head.
     """
     features, head = getattr(model, "features", None), getattr(model, "head", None)
     own = callable(features) and not isinstance(features, nn.Module)
@@ -118,7 +172,7 @@ def with_features(model: nn.Module) -> nn.Module:
 
 
 def last_linear(model: nn.Module) -> tuple[str, nn.Linear]:
-    """Name and layer of the last linear layer, whatever the model calls it."""
+    """The last linear layer and its name."""
     linear = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear)]
     if not linear:
         raise InputError(

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from sklearn.base import clone
 from skorch import NeuralNetClassifier
 from skorch.callbacks import EarlyStopping, PassthroughScoring
-from torch import Tensor
+from torch import Tensor, nn
 
-from fairvision.nn.checkpoint import Slot, TrainingCheckpoint
-from fairvision.nn.objective import Objective, cross_entropy
+from fairvision.nn.checkpoint import CheckpointFile, TrainingCheckpoint
+from fairvision.nn.objective import Objective, TrainingContext, cross_entropy
 from fairvision.nn.rows import Batch, Batches, Rows, Transform
 
-__all__ = ["ObjectiveNet", "inference_size"]
+__all__ = ["OPTIMIZERS", "ObjectiveNet", "inference_size", "make_net"]
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": partial(torch.optim.SGD, momentum=0.9),
+}
 
 
 def inference_size(batch_size: int, device: torch.device | str) -> int:
@@ -57,8 +65,9 @@ class ObjectiveNet(NeuralNetClassifier):
 
     @property
     def _default_callbacks(self) -> list[Any]:
-        parts = [(p, PassthroughScoring(name=p, on_train=True)) for p in self.objective.parts]
-        return [*parts, *super()._default_callbacks]
+        names = self.objective.logged
+        logged = [(name, PassthroughScoring(name=name, on_train=True)) for name in names]
+        return [*logged, *super()._default_callbacks]
 
     def check_data(self, X: Any, y: Any = None) -> None:
         """Nothing: the estimator checked its input already."""
@@ -76,7 +85,7 @@ class ObjectiveNet(NeuralNetClassifier):
             dataset,
             self.batch_size,
             self.device,
-            lambda: dataset.ranks.same(self.objective.order(self.module_, dataset)),
+            lambda: dataset.process_group.broadcast(self.objective.order(self.module_, dataset)),
             self.train_transform,
         )
 
@@ -92,7 +101,7 @@ class ObjectiveNet(NeuralNetClassifier):
         self._set_training(True)
         step = self.objective.step(self.module_, batch[0])
         self.backward(step.loss)
-        for name, value in step.parts.items():
+        for name, value in step.logged.items():
             self.history.record_batch(name, value)
         return {"loss": step.loss, "y_pred": step.logits}
 
@@ -109,44 +118,79 @@ class ObjectiveNet(NeuralNetClassifier):
         if self.history:
             self.history[-1]["batches"] = []
 
-    def train(
-        self, rows: Rows, held_out: Rows | None = None, asked: Mapping[str, Any] | None = None
-    ) -> None:
-        """Train from the start, or from a checkpoint. Unlike skorch's `fit`, an interrupt goes on.
+    def train(self, rows: Rows, held_out: Rows | None, context: TrainingContext) -> None:
+        """Train from the start, or go on from a checkpoint.
 
-        A half-trained net that looks like a finished one would be worse than none.
-        `asked` are the estimator's parameters: a checkpoint belongs to them.
+        Unlike skorch's `fit`, an interrupt is raised: a half-trained net that looks
+        like a finished one would be worse than none.
+
+        Parameters
+        ----------
+        rows : Rows
+        held_out : Rows or None
+            For the validation loss.
+        context : TrainingContext
+            A checkpoint belongs to its parameters.
         """
         self.initialize()
         self.n_restored_ = 0  # epochs that a checkpoint held
-        self.objective.start(self.module_, rows, torch.device(self.device), self.max_epochs)
+        self.objective.start(self.module_, rows, context)
         self.notify("on_train_begin", X=rows, y=rows.targets)
-        # After all callbacks, so that their states are there to be restored.
-        keepers = [cb for _, cb in self.callbacks_ if isinstance(cb, TrainingCheckpoint)]
-        slot = keepers[0].slot(self, rows, held_out, asked or {}) if keepers else None
-        self._train_epochs(rows, held_out, slot)
+        # After all callbacks have begun, so that their states can be restored.
+        checkpoints = [cb for _, cb in self.callbacks_ if isinstance(cb, TrainingCheckpoint)]
+        file = checkpoints[0].open(self, rows, held_out, context.params) if checkpoints else None
+        self._train_epochs(rows, held_out, file)
         self.notify("on_train_end", X=rows, y=rows.targets)
-        self.objective.finish(self.module_)
         self._forget_batches()
-        if slot is not None:
-            slot.end()
+        if file is not None:
+            file.close()
 
-    def _train_epochs(self, rows: Rows, held_out: Rows | None, slot: Slot | None) -> None:
-        if slot is not None and slot.finished:
+    def _train_epochs(self, rows: Rows, held_out: Rows | None, file: CheckpointFile | None) -> None:
+        if file is not None and file.finished:
             return
-        every = self.max_epochs if slot is None else slot.every
+        every = self.max_epochs if file is None else file.every
         try:
             while (left := self.max_epochs - len(self.history)) > 0:
                 self.fit_loop((rows, held_out), epochs=min(every, left))
-                if slot is not None and left > every:
-                    slot.save()
+                if file is not None and left > every:
+                    file.save()
         except KeyboardInterrupt:
             if not self._stopped_early():
                 raise
-        if slot is not None and slot.keep:
-            slot.save(finished=True)
+        if file is not None and file.keep:
+            file.save(finished=True)
 
     def _stopped_early(self) -> bool:
         # skorch's EarlyStopping speaks by raising KeyboardInterrupt, as a keyboard does.
         stoppers = [cb for _, cb in self.callbacks_ if isinstance(cb, EarlyStopping)]
         return any(stopper.misses_ == stopper.patience for stopper in stoppers)
+
+
+def make_net(
+    estimator: Any, module: nn.Module, objective: Objective, context: TrainingContext
+) -> ObjectiveNet:
+    """The net that trains a module with the parameters of a `TorchClassifier`."""
+    make, rank = ObjectiveNet, 0
+    optimizer, accelerator = estimator.optimizer, estimator.accelerator
+    if accelerator is not None:
+        from fairvision.nn.distributed import AcceleratedNet
+
+        make = partial(AcceleratedNet, accelerator=accelerator)  # type: ignore[assignment]
+        rank = accelerator.process_index
+    callbacks = clone(list(estimator.callbacks or ()), safe=False)
+    return make(
+        module,
+        objective=objective,
+        train_transform=estimator.train_transform,
+        criterion=nn.CrossEntropyLoss,
+        optimizer=OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer,
+        lr=estimator.lr,
+        optimizer__weight_decay=estimator.weight_decay,
+        max_epochs=estimator.max_epochs,
+        batch_size=estimator.batch_size,
+        train_split=None,
+        callbacks=[*callbacks, *objective.callbacks(context)],
+        classes=np.arange(len(context.classes)),
+        device=str(context.device),
+        verbose=0 if rank else estimator.verbose,
+    )

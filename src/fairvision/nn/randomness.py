@@ -1,75 +1,58 @@
-"""Randomness from `random_state` alone, and the global generators left as they were."""
+"""Randomness from `random_state` alone; the global generators stay as they were."""
 
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
 
-from fairvision.exceptions import InputError
+from fairvision.base import RandomState, as_seed
 
-__all__ = ["as_seed", "isolated_rng"]
+__all__ = ["RandomState", "as_seed", "isolated_rng"]
 
-RandomState = int | np.integer[Any] | np.random.RandomState | np.random.Generator | None
-
-
-def as_seed(random_state: RandomState) -> int:
-    """Turn any form of `random_state` into one seed.
-
-    Parameters
-    ----------
-    random_state : int, RandomState, Generator or None
-        None takes fresh entropy from the operating system: numpy's global
-        generator is neither read nor advanced.
-    """
-    if random_state is None:
-        return int(np.random.default_rng().integers(2**32))
-    if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
-        if not 0 <= random_state < 2**32:
-            raise InputError(f"random_state is {random_state}; pass an int from 0 to 2**32 - 1.")
-        return int(random_state)
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**32, dtype=np.uint32))
-    if isinstance(random_state, np.random.Generator):
-        return int(random_state.integers(2**32))
-    raise InputError(
-        f"random_state is {random_state!r}; pass an int, a numpy RandomState or Generator, or None."
-    )
+# One lock for the process, because torch, numpy and random have one global generator each.
+_LOCK = threading.RLock()
 
 
 @contextmanager
 def isolated_rng(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
-    """Seed torch, numpy and random inside the block; restore all three after it.
+    """Seed torch, numpy and random inside the block; restore all three afterwards.
+
+    Only one thread at a time can be inside such a block; it may enter another one.
+    Do not wait in the block for a thread that needs one, too.
 
     Parameters
     ----------
     seed : int
     device : torch device
-        Where the block computes. CUDA's generators are left alone, and CUDA
-        asleep, if that is the CPU and nobody has used CUDA yet.
+        The device that the block computes on. CUDA's generators are left alone if
+        that is the CPU and nobody has used CUDA yet.
 
-    Weight initialisation, dropout and torchvision's transforms only know the
-    global generators, so they are seeded here and put back. cuDNN is held to
-    its deterministic kernels for the same bits on the same machine.
+    Notes
+    -----
+    Weight initialisation, dropout and torchvision's transforms draw from the
+    global generators. cuDNN uses deterministic algorithms inside the block, for the
+    same bits on the same machine.
     """
-    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
-    with_cuda = torch.device(device).type == "cuda" or torch.cuda.is_initialized()
-    devices = range(torch.cuda.device_count()) if with_cuda else ()
-    try:
-        with (
-            torch.random.fork_rng(devices=devices),
-            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
-        ):
-            torch.default_generator.manual_seed(seed)
-            if with_cuda:
-                torch.cuda.manual_seed_all(seed)
-            np.random.seed(seed)  # noqa: NPY002
-            random.seed(seed)
-            yield
-    finally:
-        np.random.set_state(numpy_state)  # noqa: NPY002
-        random.setstate(python_state)
+    with _LOCK:
+        numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
+        with_cuda = torch.device(device).type == "cuda" or torch.cuda.is_initialized()
+        devices = range(torch.cuda.device_count()) if with_cuda else ()
+        try:
+            with (
+                torch.random.fork_rng(devices=devices),
+                torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+            ):
+                torch.default_generator.manual_seed(seed)
+                if with_cuda:
+                    torch.cuda.manual_seed_all(seed)
+                np.random.seed(seed)  # noqa: NPY002
+                random.seed(seed)
+                yield
+        finally:
+            np.random.set_state(numpy_state)  # noqa: NPY002
+            random.setstate(python_state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,8 +15,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fairvision.base import take
-from fairvision.nn.ranks import ALONE, Ranks
-from fairvision.nn.reading import read_ahead
+from fairvision.nn.prefetch import prefetch
+from fairvision.nn.process_group import SINGLE_PROCESS, ProcessGroup
 
 __all__ = ["Batch", "Batches", "Rows", "scale"]
 
@@ -25,9 +26,9 @@ Transform = Callable[[Tensor], Tensor]
 def scale(values: NDArray[Any], device: torch.device | str, dtype: torch.dtype) -> Tensor:
     """Move values to the device, then make them floating: uint8 becomes 0..1.
 
-    The move comes first because a byte crosses the bus four times as fast as a float.
+    Moving uint8 transfers a quarter of the bytes of float32.
     """
-    # A copy only where torch needs one: it can wrap neither read-only nor reversed memory.
+    # Copies only what torch cannot wrap: read-only or reversed memory.
     tensor = torch.from_numpy(np.require(values, requirements=["C", "W"])).to(device)
     if tensor.dtype == torch.uint8:
         return tensor.to(dtype).div_(255)
@@ -41,8 +42,8 @@ class Batch:
     Attributes
     ----------
     images : Tensor of shape (n, n_channels, height, width) in 0..1, or (n, n_features)
-        Where several processes train one model, the share of this one,
-        ``ranks.own(n)``; everything else is whole.
+        If several processes train one model, only the rows of this one,
+        ``process_group.shard(n)``. All other attributes hold the full batch.
     targets : Tensor of shape (n,), int64
         Class codes.
     groups : Tensor of shape (n, n_sensitive), int64, or None
@@ -50,7 +51,7 @@ class Batch:
         Sample weights with mean 1 over the training rows.
     rows : Tensor of shape (n,), int64, on the CPU
         Row numbers in the training data.
-    ranks : Ranks
+    process_group : ProcessGroup
         The processes that train the model.
     """
 
@@ -59,14 +60,14 @@ class Batch:
     groups: Tensor | None
     weights: Tensor | None
     rows: Tensor
-    ranks: Ranks = ALONE
+    process_group: ProcessGroup = SINGLE_PROCESS
 
     def __len__(self) -> int:
         return len(self.targets)
 
 
 class Rows(Dataset[Batch]):
-    """Images and everything that belongs to them, decoded a batch at a time.
+    """Images with their targets, groups and weights, decoded a batch at a time.
 
     Parameters
     ----------
@@ -78,12 +79,12 @@ class Rows(Dataset[Batch]):
         Group codes.
     weights : ndarray of shape (n_samples,) or None
     dtype : torch.dtype
-        What the net computes in.
+        The dtype that the net computes in.
 
     Attributes
     ----------
-    ranks : Ranks
-        The processes that share the images of a batch.
+    process_group : ProcessGroup
+        The processes that train the model.
     """
 
     def __init__(
@@ -100,35 +101,34 @@ class Rows(Dataset[Batch]):
         self.groups = None if groups is None else torch.from_numpy(np.asarray(groups, np.int64))
         self.weights = None if weights is None else torch.from_numpy(np.array(weights)).to(dtype)
         self.dtype = dtype
-        self.ranks = ALONE
+        self.process_group = SINGLE_PROCESS
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def subset(self, rows: NDArray[Any]) -> Rows:
-        """Some of the rows, nothing decoded."""
-        part = object.__new__(Rows)
-        part.images, part.dtype, part.targets = self.images[rows], self.dtype, self.targets[rows]
-        part.ranks = self.ranks
-        part.groups = None if self.groups is None else self.groups[rows]
-        part.weights = None if self.weights is None else self.weights[rows]
-        return part
+        """Some of the rows; no image is decoded."""
+        subset = copy.copy(self)
+        subset.images, subset.targets = self.images[rows], self.targets[rows]
+        subset.groups = None if self.groups is None else self.groups[rows]
+        subset.weights = None if self.weights is None else self.weights[rows]
+        return subset
 
     def batch(self, rows: Tensor, device: torch.device | str) -> Batch:
-        """Cut the rows out of every column; of the images, this process's share of them."""
-        own = rows[self.ranks.own(len(rows))]
+        """The batch of some rows; of its images, only the shard of this process."""
+        own = rows[self.process_group.shard(len(rows))]
         return Batch(
             images=scale(take(self.images, own.numpy()), device, self.dtype),
             targets=self.targets[rows].to(device),
             groups=None if self.groups is None else self.groups[rows].to(device),
             weights=None if self.weights is None else self.weights[rows].to(device),
             rows=rows,
-            ranks=self.ranks,
+            process_group=self.process_group,
         )
 
 
 class Batches:
-    """The batches of one epoch after another; each iteration is an epoch.
+    """The batches of an epoch; each iteration is a new epoch.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ class Batches:
     batch_size : int
     device : torch device
     order : callable () -> Tensor of int64
-        The row numbers of the coming epoch.
+        Returns the row numbers of the next epoch.
     transform : callable or None
         Applied to each batch of scaled images.
     """
@@ -156,20 +156,20 @@ class Batches:
         self.transform = transform
 
     def __iter__(self) -> Iterator[tuple[Batch, Tensor]]:
-        parts = split(self.order(), self.batch_size)
+        batches = split(self.order(), self.batch_size)
         read = partial(self.rows.batch, device=self.device)
-        # The transform stays in this thread: it may draw random numbers, in order.
-        for batch in read_ahead(read, parts, self.rows.images):
+        # The transform runs in this thread, because it may draw random numbers.
+        for batch in prefetch(read, batches, self.rows.images):
             if self.transform is not None:
-                with batch.ranks.apart():
+                with batch.process_group.own_rng():
                     batch.images = self.transform(batch.images)
             yield batch, batch.targets
 
 
 def split(order: Tensor, batch_size: int) -> list[Tensor]:
-    """Cut an epoch into batches, never leaving a single row for the last one.
+    """Split an epoch into batches. A last batch of a single row joins the one before it.
 
-    Batch normalisation cannot train on one row, unless batches of one are what was asked for.
+    Batch normalisation cannot train on one row.
     """
     batches = list(order.split(batch_size))
     if batch_size > 1 < len(batches) and len(batches[-1]) == 1:

@@ -1,4 +1,4 @@
-"""A module's tensors, taken out and put back."""
+"""Read and set the tensors of a module."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor, nn
 
 __all__ = ["check_structure", "get_tensors", "put_tensors"]
 
-#: Values of an input for which any module is small. Drafts cost torch a second of imports, once.
+#: Inputs of up to so many values need no check. The meta device costs a second of imports.
 _SMALL = 2**18
 
 
 def get_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by name, with the buffers that a state dict leaves out."""
+    """Parameters and buffers by name, also the buffers that are not in the state dict."""
     return {**dict(module.named_buffers(remove_duplicate=False)), **module.state_dict()}
 
 
 def put_tensors(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give a module of the same structure the tensors of another, in their own precision.
+    """Set the tensors of a module of the same structure; their dtypes stay.
 
     Raises
     ------
@@ -28,9 +28,11 @@ def put_tensors(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         If names or shapes differ.
     """
     named = module.state_dict().keys()
-    loose = {name for name, _ in module.named_buffers(remove_duplicate=False)} - named
-    module.load_state_dict({k: v for k, v in tensors.items() if k not in loose}, assign=True)
-    for name in loose & tensors.keys():
+    non_persistent = {name for name, _ in module.named_buffers(remove_duplicate=False)} - named
+    module.load_state_dict(
+        {k: v for k, v in tensors.items() if k not in non_persistent}, assign=True
+    )
+    for name in non_persistent & tensors.keys():
         owner, _, leaf = name.rpartition(".")
         setattr(module.get_submodule(owner), leaf, tensors[name])
 
@@ -38,9 +40,10 @@ def put_tensors(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 def check_structure(
     make: Callable[[], nn.Module], input_shape: Sequence[int], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Compare tensors with the module that they are meant for, before it takes much memory.
+    """Check that tensors fit a module before it is built and takes memory.
 
-    A forged file may state a large input, whose module would be a thousand times the file.
+    A forged file may state a large input, whose module would be a thousand times as large
+    as the file.
 
     Raises
     ------
@@ -51,7 +54,7 @@ def check_structure(
         return
     try:
         with torch.device("meta"):
-            draft = make()
-    except Exception:  # it cannot be drawn up without values: its making says what is wrong
+            module = make()
+    except Exception:  # building it for real gives the error, or works without a meta device
         return
-    put_tensors(draft, tensors)
+    put_tensors(module, tensors)

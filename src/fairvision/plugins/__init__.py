@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fairvision.plugins._make import resolve
+from fairvision.plugins._make import QUICK, resolve
 from fairvision.plugins._registry import Registry, default_registry
 from fairvision.plugins._text import clean, closest, describe
 from fairvision.plugins._values import (
@@ -39,6 +39,7 @@ __all__ = [
     "make",
     "methods",
     "metrics",
+    "register",
     "report_sections",
     "resolve",
 ]
@@ -86,7 +87,48 @@ def report_sections(*, registry: Registry | None = None) -> tuple[Registered[Rep
     return (registry or default_registry()).report_sections()
 
 
-def make(name: str, /, preset: str | None = None, **params: Any) -> Any:
+def register(plugin: object, name: str | None = None) -> Plugin:
+    """Add a plugin to this process, without a distribution: in a notebook, or in a test.
+
+    It goes through the checks of an installed plugin. Registering the same name again
+    replaces it.
+
+    Parameters
+    ----------
+    plugin : module or object
+        It has ``FAIRVISION_API`` and hooks (`fairvision.hookspecs`).
+    name : str, default=None
+        Stands where the distribution's name would; None takes the name of the module.
+
+    Returns
+    -------
+    Plugin
+
+    Raises
+    ------
+    PluginError
+        The plugin is refused; the message says what to change.
+    InputError
+        An installed distribution has this name.
+
+    Examples
+    --------
+    >>> import fairvision as fv
+    >>> from fairvision.hookspecs import hookimpl
+    >>> from fairvision.types import Method
+    >>> class Mine:
+    ...     FAIRVISION_API = (1, 0)
+    ...
+    ...     @hookimpl
+    ...     def fairvision_inprocessing(self):
+    ...         yield Method("slow-erm", "fairvision.nn:TorchClassifier", "Plain training.")
+    >>> fv.register(Mine(), "mine")  # doctest: +SKIP
+    >>> fv.make("slow-erm", lr=1e-4)  # doctest: +SKIP
+    """
+    return default_registry().register(plugin, name)
+
+
+def make(name: str, /, preset: str | None = QUICK, **params: Any) -> Any:
     """Make an unfitted estimator, sampler or meta-estimator.
 
     Parameters
@@ -94,8 +136,10 @@ def make(name: str, /, preset: str | None = None, **params: Any) -> Any:
     name : str
         A method, as ``fairvision methods`` lists it; ``"distribution:name"`` where
         two distributions offer the same name.
-    preset : str, default=None
-        One of the method's named parameter sets, such as ``"quick"`` or ``"paper"``.
+    preset : str or None, default="quick"
+        One of the method's named parameter sets, such as ``"paper"``. ``"quick"``, the
+        default of `fairvision.compare` too, changes nothing for a method without it. None
+        takes the defaults of the class.
         A class that has a parameter of its own called ``preset`` is given it by a
         preset or by ``set_params``.
     **params
@@ -115,6 +159,6 @@ def make(name: str, /, preset: str | None = None, **params: Any) -> Any:
     Examples
     --------
     >>> import fairvision as fv
-    >>> model = fv.make("erm", preset="quick", random_state=0)  # doctest: +SKIP
+    >>> model = fv.make("erm", preset="paper", random_state=0)  # doctest: +SKIP
     """
     return default_registry().make(name, preset, **params)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import pluggy
@@ -77,31 +76,40 @@ def check_api(stated: object, origin: Origin) -> None:
     raise Refused("api", message, hint)
 
 
-def validated(module: ModuleType) -> pluggy.PluginManager:
-    """Return a manager that holds this plugin only, its hooks checked against the specs."""
+def new_manager() -> pluggy.PluginManager:
+    """Return a pluggy manager that knows the hook specs."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    manager.register(module)
-    for caller in manager.get_hookcallers(module) or ():
-        optional = all(impl.optionalhook for impl in caller.get_hookimpls())
-        if not caller.has_spec() and not optional:
-            raise _unknown_hook(caller.name)
-    for name in _unmarked(module):
-        if name not in HOOKS:
-            raise _unknown_hook(name)
-        hint = "Put @fairvision.hookspecs.hookimpl above it."
-        raise Refused("hooks", f"{name} is not marked as a hook", hint)
     return manager
 
 
-def _unmarked(module: ModuleType) -> list[str]:
+def add_plugin(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
+    """Register a module or an object, its hooks checked against the specs; or refuse it."""
+    try:
+        manager.register(plugin, name)
+        for caller in manager.get_hookcallers(plugin) or ():
+            optional = all(impl.optionalhook for impl in caller.get_hookimpls())
+            if not caller.has_spec() and not optional:
+                raise _unknown_hook(caller.name)
+        for hook in _unmarked(plugin):
+            if hook not in HOOKS:
+                raise _unknown_hook(hook)
+            hint = "Put @fairvision.hookspecs.hookimpl above it."
+            raise Refused("hooks", f"{hook} is not marked as a hook", hint)
+    except BaseException:
+        if manager.get_plugin(name) is plugin:
+            manager.unregister(plugin)
+        raise
+
+
+def _unmarked(plugin: object) -> list[str]:
     """Return the plugin's own functions that look like hooks but would never be called."""
+    module = getattr(plugin, "__name__", type(plugin).__module__)
     return [
         name
-        for name, value in vars(module).items()
+        for name, value in inspect.getmembers(plugin, inspect.isroutine)
         if name.startswith(f"{hookspecs.PROJECT}_")
-        and inspect.isfunction(value)
-        and value.__module__ == module.__name__
+        and getattr(value, "__module__", None) == module
         and not hasattr(value, f"{hookspecs.PROJECT}_impl")
     ]
 

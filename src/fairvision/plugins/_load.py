@@ -21,10 +21,10 @@ from fairvision.plugins._block import Policy
 from fairvision.plugins._check import (
     HOOKS,
     Refused,
+    add_plugin,
     check_api,
     check_descriptor,
     not_iterable,
-    validated,
 )
 from fairvision.plugins._text import clean, describe
 from fairvision.plugins._values import (
@@ -42,7 +42,9 @@ from fairvision.plugins._values import (
 HEAVY = frozenset({"numpy", "pandas", "scipy", "sklearn", "skorch", "torch", "torchvision"})
 
 
-def load_all(origins: Iterable[Origin], policy: Policy, *, strict: bool) -> tuple[Plugin, ...]:
+def load_all(
+    manager: pluggy.PluginManager, origins: Iterable[Origin], policy: Policy, *, strict: bool
+) -> tuple[Plugin, ...]:
     """Load the plugins one at a time, in the order given.
 
     Raises
@@ -57,16 +59,22 @@ def load_all(origins: Iterable[Origin], policy: Policy, *, strict: bool) -> tupl
         if blocked is not None:
             plugins.append(Plugin(origin, "blocked", notes=(blocked,)))
             continue
-        plugin = _load_one(origin, taken[origin.distribution], strict=strict)
+        plugin = _load_one(manager, origin, taken[origin.distribution], strict=strict)
         taken[origin.distribution].update((o.kind, o.name) for o in plugin.offers)
         plugins.append(plugin)
     return tuple(plugins)
 
 
-def _load_one(origin: Origin, taken: Collection[tuple[Kind, str]], *, strict: bool) -> Plugin:
+def _load_one(
+    manager: pluggy.PluginManager,
+    origin: Origin,
+    taken: Collection[tuple[Kind, str]],
+    *,
+    strict: bool,
+) -> Plugin:
     before = HEAVY & sys.modules.keys()
     try:
-        plugin = Plugin(origin, "loaded", _offers(origin, taken))
+        plugin = Plugin(origin, "loaded", offers_of(manager, _import(origin), origin, taken))
     except Refused as refused:
         failure = PluginFailure(origin, refused.phase, refused.message, refused.hint)
         if strict:
@@ -80,21 +88,32 @@ def _load_one(origin: Origin, taken: Collection[tuple[Kind, str]], *, strict: bo
     return Plugin(origin, plugin.status, plugin.offers, plugin.failure, notes=(note,))
 
 
-def _offers(origin: Origin, taken: Collection[tuple[Kind, str]]) -> tuple[Registered[Any], ...]:
-    """Return what a plugin offers; `taken` is what its distribution offers elsewhere."""
-    module = _import(origin)
+def offers_of(
+    manager: pluggy.PluginManager,
+    plugin: object,
+    origin: Origin,
+    taken: Collection[tuple[Kind, str]] = (),
+) -> tuple[Registered[Any], ...]:
+    """Return what a module or an object offers, or refuse it.
+
+    `taken` is what its distribution offers elsewhere.
+    """
     with _isolated("api", _report(origin)):
-        check_api(getattr(module, "FAIRVISION_API", None), origin)
+        check_api(getattr(plugin, "FAIRVISION_API", None), origin)
     with _isolated("hooks", _report(origin)):
-        manager = validated(module)
+        add_plugin(manager, plugin, f"{origin.distribution}:{origin.entry_point}")
     offers: dict[tuple[Kind, str], Registered[Any]] = {}
-    with _isolated("collect", _report(origin)):
-        for hook, offered in _answers(manager, origin):
-            key = (offered.kind, offered.name)
-            if key in offers or key in taken:
-                message = f"{hook} offers the {offered.kind} {offered.name!r} a second time"
-                raise Refused("collect", message, "Give each a name of its own.")
-            offers[key] = offered
+    try:
+        with _isolated("collect", _report(origin)):
+            for hook, offered in _answers(manager, plugin, origin):
+                key = (offered.kind, offered.name)
+                if key in offers or key in taken:
+                    message = f"{hook} offers the {offered.kind} {offered.name!r} a second time"
+                    raise Refused("collect", message, "Give each a name of its own.")
+                offers[key] = offered
+    except BaseException:
+        manager.unregister(plugin)
+        raise
     return tuple(offers.values())
 
 
@@ -140,11 +159,12 @@ def how_to_install(error: ModuleNotFoundError, origin: Origin) -> str:
 
 
 def _answers(
-    manager: pluggy.PluginManager, origin: Origin
+    manager: pluggy.PluginManager, plugin: object, origin: Origin
 ) -> Iterator[tuple[str, Registered[Any]]]:
-    """Call each hook that the plugin implements and yield what it answers, checked."""
+    """Call each hook that one plugin implements and yield what it answers, checked."""
+    others = manager.get_plugins() - {plugin}
     for name in HOOKS:
-        caller = getattr(manager.hook, name)
+        caller = manager.subset_hook_caller(name, others)
         if not caller.get_hookimpls():
             continue
         results = caller()

@@ -12,6 +12,8 @@ from fairvision.plugins._load import how_to_install
 from fairvision.plugins._text import clean, closest, describe
 from fairvision.plugins._values import Registered, RegisteredMethod
 
+#: The preset by default, of the methods that have it.
+QUICK = "quick"
 _KEYWORDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -71,7 +73,7 @@ def build(method: RegisteredMethod, preset: str | None, params: Mapping[str, Any
 
 
 def _preset(method: RegisteredMethod, preset: str | None) -> Mapping[str, Any]:
-    if preset is None:
+    if preset is None or (preset == QUICK and QUICK not in method.presets):
         return {}
     if preset in method.presets:
         return method.presets[preset]

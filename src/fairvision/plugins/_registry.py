@@ -14,11 +14,12 @@ from typing import Any, cast
 
 from fairvision.exceptions import AmbiguousNameError, InputError, PluginError, UnknownNameError
 from fairvision.plugins._block import Policy
+from fairvision.plugins._check import Refused, new_manager
 from fairvision.plugins._discover import discover
-from fairvision.plugins._load import load_all
-from fairvision.plugins._make import build
+from fairvision.plugins._load import load_all, offers_of
+from fairvision.plugins._make import QUICK, build
 from fairvision.plugins._text import clean, closest, normalise
-from fairvision.plugins._values import Kind, Plugin, Registered, RegisteredMethod
+from fairvision.plugins._values import Kind, Origin, Plugin, Registered, RegisteredMethod
 from fairvision.types import STAGES, Dataset, Metric, ReportSection, Stage
 
 _LOCK = threading.RLock()
@@ -26,7 +27,7 @@ _LOADING: ContextVar[bool] = ContextVar("fairvision plugins are being loaded", d
 
 
 class Registry:
-    """The plugins of one environment; loaded when it is made, then only read.
+    """The plugins of one environment, loaded when it is made, and those registered later.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ class Registry:
     Attributes
     ----------
     plugins : tuple of Plugin
-        Every entry point, in order: loaded, failed and blocked ones.
+        Every entry point, in order: loaded, failed and blocked ones; then what `register` added.
     failures : tuple of PluginFailure
     notes : tuple of PluginNote
         Slow or blocked plugins, and names in the environment that fit none.
@@ -60,17 +61,44 @@ class Registry:
         environ: Mapping[str, str] | None = None,
         strict: bool = False,
     ) -> None:
+        self._manager = new_manager()
         policy = Policy.from_environ(os.environ if environ is None else environ)
         origins, unreadable = discover(paths)
         if strict and unreadable:
             raise PluginError(f"{unreadable[0]} {unreadable[0].hint}")
         with _no_recursion():
-            loaded = load_all(origins, policy, strict=strict)
+            loaded = load_all(self._manager, origins, policy, strict=strict)
         broken = (Plugin(failure.origin, "failed", failure=failure) for failure in unreadable)
         self.plugins = (*loaded, *broken)
         self.failures = tuple(p.failure for p in self.plugins if p.failure is not None)
         notes = (note for plugin in self.plugins for note in plugin.notes)
         self.notes = (*notes, *policy.strays(origins))
+
+    def register(self, plugin: object, name: str | None = None) -> Plugin:
+        """Add a module or an object with hooks, without a distribution.
+
+        See :func:`fairvision.plugins.register`.
+        """
+        module = getattr(plugin, "__name__", None) or type(plugin).__module__
+        name = name or module.rpartition(".")[2].replace("_", "-").strip("-")
+        inline = Origin(name, "(not installed)", "(registered)", module)
+        with _LOCK:
+            others = [p for p in self.plugins if p.origin.distribution != name]
+            earlier = [p for p in self.plugins if p.origin.distribution == name]
+            if any(p.origin.entry_point != inline.entry_point for p in earlier):
+                raise InputError(f"{name!r} is an installed distribution. Pass another name.")
+            key = f"{name}:{inline.entry_point}"
+            previous = self._manager.unregister(name=key) if earlier else None
+            try:
+                with _no_recursion():
+                    offers = offers_of(self._manager, plugin, inline)
+            except Refused as refused:
+                if previous is not None:
+                    self._manager.register(previous, key)
+                raise PluginError(f"{name}: {refused.message}. {refused.hint}") from refused
+            added = Plugin(inline, "loaded", offers)
+            self.plugins = (*others, added)
+        return added
 
     def of_kind(self, kind: Kind) -> tuple[Registered[Any], ...]:
         """Return everything of one kind: "method", "metric", "dataset", "report section"."""
@@ -151,7 +179,7 @@ class Registry:
             message += f" Plugins that are {status}: {clean(these)}." if these else ""
         return message
 
-    def make(self, name: str, /, preset: str | None = None, **params: Any) -> Any:
+    def make(self, name: str, /, preset: str | None = QUICK, **params: Any) -> Any:
         """Return an unfitted object of the method `name`; see :func:`fairvision.plugins.make`."""
         return build(cast(RegisteredMethod, self.find("method", name)), preset, params)
 

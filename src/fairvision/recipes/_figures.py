@@ -1,10 +1,10 @@
-"""A recipe's figures: drawn of the finished runs of a block, and again only if those change."""
+"""A recipe's figures: drawn from the finished runs of a block, and redrawn when those change."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,27 +17,27 @@ from fairvision.comparison import Comparison, fit_run, split_rows
 from fairvision.datasets import subset
 from fairvision.exceptions import InputError
 from fairvision.plugins import describe
-from fairvision.recipes._plan import Block
-from fairvision.recipes._read import Drawing
+from fairvision.recipes._blocks import Block
+from fairvision.recipes._read import FigureSpec
 from fairvision.recipes._targets import find_target
 from fairvision.reports import read_note, write_figure
 
-__all__ = ["Drawn", "Shown", "draw_figures"]
+__all__ = ["BlockResult", "DrawnFigure", "draw_figures"]
 
-_RUNS = "fairvision-runs"
+_RUNS = "fairvision-runs"  # key of the PNG text that identifies the runs
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """What a figure's function is given: a block of a recipe that was run.
+class BlockResult:
+    """A finished block of a recipe: the argument of a figure's function.
 
     Attributes
     ----------
     block : Block
     comparison : Comparison
-        Its `summary`, `measure` and `runs` need no training.
+        Its `summary`, `measure` and `runs` are read from disk.
     load : callable
-        Gives the block's data set, for `train`, `test` and `fit`.
+        Returns the block's data set, for `train`, `test` and `fit`.
     """
 
     block: Block
@@ -47,29 +47,28 @@ class Shown:
 
     @property
     def seed(self) -> int:
-        """The first seed: that of `train`, `test` and `fit`."""
+        """The first seed, which `train`, `test` and `fit` use."""
         return self.comparison.plan.seeds[0]
 
     @cached_property
     def train(self) -> Bunch:
-        """The rows that the methods trained on (the control trained on others)."""
+        """The training rows of all methods but the balanced baseline."""
         return subset(self._data, self._rows[0])
 
     @cached_property
     def test(self) -> Bunch:
-        """The rows that all methods were tested on."""
+        """The test rows of all methods."""
         return subset(self._data, self._rows[1])
 
     def fit(self, label: str) -> Any:
-        """The estimator of a row of the table: as the comparison fitted it, bit for bit.
+        """Fit the estimator of a row of the table, bit for bit as the comparison did.
 
-        It is fitted anew, once for all figures of the block, since a comparison keeps no
-        estimator.
+        A comparison stores no estimator, so this trains it once for all figures of the block.
 
         Parameters
         ----------
         label : str
-            Of a row, or ``"erm-balanced"``, the control.
+            Of a row, or ``"erm-balanced"``, the balanced baseline.
 
         Raises
         ------
@@ -94,14 +93,14 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnFigure:
     """A figure, or why there is none.
 
     Attributes
     ----------
     block, name, title : str
     path : str
-        In the folder of results, with slashes.
+        Relative to the folder of results, with slashes.
     error : str or None
     """
 
@@ -112,42 +111,35 @@ class Drawn:
     error: str | None = None
 
 
-def draw_figures(shown: Shown, package: str, out: Path) -> tuple[Drawn, ...]:
+def draw_figures(result: BlockResult, package: str, out: Path) -> tuple[DrawnFigure, ...]:
     """Draw the figures of a block into ``OUT/BLOCK/figures``.
 
-    What fails costs its own figure only. What is there already, of the same runs, stays.
+    A figure that fails does not stop the others. A figure of the same runs is kept.
 
     Parameters
     ----------
-    shown : Shown
+    result : BlockResult
     package : str
-        Of the plugin, whose functions draw.
+        The plugin's package, which holds the drawing functions.
     out : Path
         Folder of the results of the whole recipe.
     """
-    return tuple(_draw(drawing, shown, package, out) for drawing in shown.block.figures)
+    return tuple(_draw(spec, result, package, out) for spec in result.block.figures)
 
 
-def _draw(drawing: Drawing, shown: Shown, package: str, out: Path) -> Drawn:
-    path = Path(shown.block.name) / "figures" / f"{drawing.name}.png"
-    known = {"block": shown.block.name, "name": drawing.name, "title": drawing.title}
+def _draw(spec: FigureSpec, result: BlockResult, package: str, out: Path) -> DrawnFigure:
+    block = result.block.name
+    path = Path(block) / "figures" / f"{spec.name}.png"
+    runs = [(run.method, run.seed, run.request) for run in result.comparison.runs]
+    text = json.dumps([spec.draw, spec.title, *runs], sort_keys=True)
+    notes = {_RUNS: hashlib.sha256(text.encode()).hexdigest()[:16], "Title": spec.title}
     error = None
-    runs = _of_runs(drawing, shown.comparison)
-    if read_note(out / path, _RUNS) != runs:
-        notes = {_RUNS: runs, "Title": drawing.title}
-        where = f"draw of the figure {drawing.name!r}"
+    if read_note(out / path, _RUNS) != notes[_RUNS]:
         try:
-            draw = find_target(drawing.draw, package, where)
-            write_figure(lambda: draw(shown), out / path, notes=notes)
+            draw = find_target(spec.draw, package, f"draw of the figure {spec.name!r}")
+            write_figure(lambda: draw(result), out / path, notes=notes)
         except Exception as failure:
-            with suppress(OSError):  # what is there is of other runs
+            with suppress(OSError):  # an old figure shows other runs
                 (out / path).unlink()
             error = describe(failure)
-    return Drawn(**known, path=path.as_posix(), error=error)
-
-
-def _of_runs(drawing: Drawing, comparison: Comparison) -> str:
-    """A hash of the runs that a figure shows."""
-    runs: Iterable[Any] = ((run.method, run.seed, run.identity) for run in comparison.runs)
-    text = json.dumps([drawing.draw, drawing.title, *runs])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return DrawnFigure(block, spec.name, spec.title, path.as_posix(), error)

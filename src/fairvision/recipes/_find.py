@@ -1,9 +1,8 @@
-"""The recipes that came with the plugins."""
+"""Find the recipes that plugins ship."""
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -14,38 +13,21 @@ from fairvision.recipes._read import Recipe, read_recipe
 __all__ = ["find_recipe", "find_recipes"]
 
 
-@dataclass(frozen=True)
-class _Shipped:
-    """A recipe's file, not read yet."""
-
-    name: str
-    distribution: str
-    package: str
-    file: Traversable
-
-    def read(self) -> Recipe:
-        text = self.file.read_bytes().decode("utf-8", "backslashreplace")
-        return read_recipe(
-            text, name=self.name, distribution=self.distribution, package=self.package
-        )
-
-
 def find_recipes() -> tuple[Recipe, ...]:
     """Every recipe of every loaded plugin, by name.
 
     Warns
     -----
     FairvisionWarning
-        For one that cannot be read, and for two of one name: they are left out, and
-        cost the others nothing.
+        For a recipe that cannot be read, or whose name two plugins use. It is left out.
     """
-    found = []
-    for name in sorted(shipped := _shipped()):
+    recipes = []
+    for name, shipped in sorted(_shipped().items()):
         try:
-            found.append(_only(shipped[name]).read())
+            recipes.append(_read(name, shipped))
         except FairvisionError as error:
             warnings.warn(f"{error} It is left out.", FairvisionWarning, stacklevel=2)
-    return tuple(found)
+    return tuple(recipes)
 
 
 def find_recipe(name: str) -> Recipe:
@@ -56,7 +38,7 @@ def find_recipe(name: str) -> Recipe:
     UnknownNameError
         With the closest names.
     InputError
-        If it cannot be read, or two plugins have one of that name.
+        If it cannot be read, or two plugins have a recipe of that name.
     """
     shipped = _shipped()
     if name not in shipped:
@@ -64,33 +46,35 @@ def find_recipe(name: str) -> Recipe:
             f"There is no recipe {name!r}.{closest(name, shipped)} "
             "`fairvision reproduce --list` lists all."
         )
-    return _only(shipped[name]).read()
+    return _read(name, shipped[name])
 
 
-def _shipped() -> dict[str, list[_Shipped]]:
-    """Name -> the files of that name."""
+def _shipped() -> dict[str, list[tuple[str, str, Traversable]]]:
+    """By name of the recipe: the distribution, package and file of each that ships it."""
     packages = {
         plugin.origin.module.rpartition(".")[0]: plugin.origin.distribution
         for plugin in default_registry().plugins
         if plugin.status == "loaded"
     }
-    found: dict[str, list[_Shipped]] = {}
+    shipped: dict[str, list[tuple[str, str, Traversable]]] = {}
     for package, distribution in packages.items():
         folder = files(package) / "recipes" if package else None
         if folder is None or not folder.is_dir():
             continue
         for file in folder.iterdir():
-            name, dot, ending = file.name.rpartition(".")
-            if dot and ending == "toml":
-                found.setdefault(name, []).append(_Shipped(name, distribution, package, file))
-    return found
+            name, dot, suffix = file.name.rpartition(".")
+            if dot and suffix == "toml":
+                shipped.setdefault(name, []).append((distribution, package, file))
+    return shipped
 
 
-def _only(files_of_one_name: list[_Shipped]) -> _Shipped:
-    if len(files_of_one_name) > 1:
-        owners = " and ".join(file.distribution for file in files_of_one_name)
+def _read(name: str, shipped: list[tuple[str, str, Traversable]]) -> Recipe:
+    if len(shipped) > 1:
+        owners = " and ".join(distribution for distribution, _, _ in shipped)
         raise InputError(
-            f"{owners} both have a recipe {files_of_one_name[0].name!r}. Uninstall one, or ask its "
-            "authors for another name."
+            f"{owners} both have a recipe {name!r}. Uninstall one, or ask its authors for another "
+            "name."
         )
-    return files_of_one_name[0]
+    ((distribution, package, file),) = shipped
+    text = file.read_bytes().decode("utf-8", "backslashreplace")
+    return read_recipe(text, name=name, distribution=distribution, package=package)

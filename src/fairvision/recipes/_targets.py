@@ -1,4 +1,4 @@
-"""The functions that a recipe names: only those of the package that it came with."""
+"""Functions that a recipe names; they must be in the package that ships the recipe."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["check_target", "find_target"]
 
 
 def check_target(target: Any, package: str, where: str) -> None:
-    """Refuse what is no ``"module:function"`` of the package.
+    """Require that the target is a ``"module:function"`` of the package.
 
     Raises
     ------
     InputError
-        Beginning with `where`.
+        The message begins with `where`.
     """
     module, colon, name = target.partition(":") if isinstance(target, str) else ("", "", "")
     if not (module and colon and name):
@@ -26,7 +26,7 @@ def check_target(target: Any, package: str, where: str) -> None:
 
 
 def find_target(target: str, package: str, where: str) -> Any:
-    """Import the function that ``"module:function"`` names, if it is of the package."""
+    """Import the function ``"module:function"`` of the package; errors as in `check_target`."""
     check_target(target, package, where)
     module, _, name = target.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -1,6 +1,6 @@
 """Reports to look at: one HTML file with everything in it, which loads nothing.
 
-The room takes plain data (`Comparison.facts`) or an `Evaluation` and gives back
+The room takes plain data (`Comparison.report_data`) or an `Evaluation` and gives back
 a page; who calls it, and where the page goes, is not its business.
 """
 

@@ -37,7 +37,7 @@ def comparison_page(facts: Mapping[str, Any]) -> str:
     Parameters
     ----------
     facts : mapping
-        Of `Comparison.facts` or `fairvision.comparison.read_facts`.
+        Of `Comparison.report_data` or `fairvision.comparison.read_report_data`.
 
     Returns
     -------

@@ -101,12 +101,12 @@ def methods_part(facts: Facts) -> dict[str, Any]:
 
 def models_part(facts: Facts, album: Album) -> dict[str, Any]:
     """What was kept of the fitted estimators, and their training curves."""
-    evidence, groups = facts["evidence"], group_names(facts)
+    artifacts, groups = facts["artifacts"], group_names(facts)
     labels = [m["label"] for m in facts["plan"]["methods"]]
-    kept = [(label, evidence[label]) for label in labels if label in evidence]
+    kept = [(label, artifacts[label]) for label in labels if label in artifacts]
     return {
         "least_in_bin": _draw.LEAST_IN_BIN,
-        "evidence_seed": next((own["seed"] for _, own in kept), None),
+        "artifacts_seed": next((own["seed"] for _, own in kept), None),
         "worst": [_worst(label, own["worst"], album) for label, own in kept if own["worst"]],
         "calibration": [
             {"method": label, "picture": _calibration(label, own["reliability"], groups)}
@@ -150,10 +150,10 @@ def _calibration(label: str, bins: Sequence[Mapping[str, Any]], groups: Sequence
 
 
 def _embedding(
-    facts: Facts, label: str, evidence: Mapping[str, Any], groups: Sequence[str]
+    facts: Facts, label: str, artifacts: Mapping[str, Any], groups: Sequence[str]
 ) -> dict[str, Any]:
-    embedding = evidence["embedding"]
-    probe = _probe(facts, label, evidence["seed"])
+    embedding = artifacts["embedding"]
+    probe = _probe(facts, label, artifacts["seed"])
     if "error" in embedding:
         return {"method": label, "picture": None, "error": embedding["error"], "probe": probe}
     alt = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -12,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from fairvision.base import atomic_write
 from fairvision.exceptions import RunError
 
 __all__ = ["LIMIT", "Album", "render", "write_page"]
@@ -80,19 +80,13 @@ def write_page(path: str | Path, page: str) -> Path:
         If it cannot be written.
     """
     path = Path(path)
-    scratch = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Anew, and never through a link that lies there: the folder may be a stranger's.
-        scratch.unlink(missing_ok=True)
-        with scratch.open("xb") as file:
+        with atomic_write(path) as file:
             # A label may hold half a character, which no encoding knows.
             file.write(page.encode("utf-8", "replace"))
-        os.replace(scratch, path)
     except OSError as error:
         raise RunError(
             f"cannot write {path}: {error.strerror or error}. Name another file."
         ) from error
-    finally:
-        scratch.unlink(missing_ok=True) if scratch.is_file() else None
     return path

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fairvision.base import atomic_write
 from fairvision.exceptions import InputError
 from fairvision.reports._svg import COLOURS, STYLE
 
@@ -64,9 +64,8 @@ def write_figure(
         picture = io.BytesIO()
         figure.savefig(picture, format="png", dpi=_DPI, metadata=dict(notes or {}))
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(picture.getvalue())
-    os.replace(partial, path)
+    with atomic_write(path) as file:
+        file.write(picture.getvalue())
     return path
 
 

@@ -1,4 +1,4 @@
-"""JSON and tensors as estimators again, made of nothing but what `Trust` knows."""
+"""From JSON and tensors to estimators, made only of the classes that `Trust` knows."""
 
 from __future__ import annotations
 
@@ -19,22 +19,19 @@ from fairvision.saving._trust import NAMED, Trust
 __all__ = ["Decoder"]
 
 _CONTAINERS: dict[str, Callable[..., Any]] = {
-    "dict": dict,
-    "frozenset": frozenset,
-    "set": set,
-    "tuple": tuple,
+    kind.__name__: kind for kind in (dict, frozenset, set, tuple)
 }
 
 
 class Decoder:
-    """The way back from `Encoder`.
+    """Reads what `Encoder` wrote.
 
     Parameters
     ----------
     trust : Trust
     tensors : dict of str to Tensor
     objects : mapping of str to object
-        What the file could not hold, by full name.
+        Parameters that the file could not hold, by full name.
     """
 
     def __init__(
@@ -58,7 +55,7 @@ class Decoder:
             "series": self._series,
             "tensor": lambda node: self.tensors[node["name"]],
         }
-        # In parameters only: what was learned is data.
+        # In parameters only: fitted state is plain data.
         self._parameter_kinds: dict[str, Callable[[dict[str, Any]], Any]] = {
             "name": lambda node: self.trust.find(node["path"]),
             "object": lambda node: self.objects[node["name"]],
@@ -67,32 +64,32 @@ class Decoder:
         }
 
     def estimator(self, node: dict[str, Any]) -> Any:
-        """Make an estimator with its parameters, and give it what it had learned."""
-        made = self._class(node)(
+        """Make an estimator from its parameters and restore its fitted state."""
+        estimator = self._class(node)(
             **{name: self.parameter(value) for name, value in node["params"].items()}
         )
-        self._estimators[node["id"]] = made
+        self._estimators[node["id"]] = estimator
         state = {name: self.value(value) for name, value in node["state"].items()}
-        restore = getattr(type(made), "__fairvision_setstate__", None)
+        restore = getattr(type(estimator), "__fairvision_setstate__", None)
         if restore is None:
-            vars(made).update(state)
+            vars(estimator).update(state)
         else:
-            restore(made, state)
-        return made
+            restore(estimator, state)
+        return estimator
 
     def _class(self, node: dict[str, Any]) -> Any:
         try:
-            if node.get("method"):  # wherever the plugin keeps its class by now
+            if node.get("method"):  # the plugin may have moved its class
                 return resolve(self.trust.registry.find("method", node["method"]))
-            found = self.trust.find(node["class"])
+            cls = self.trust.find(node["class"])
         except (PluginError, SavingError) as error:
             raise SavingError(_missing(node, error)) from error
-        if not isinstance(found, type) or not hasattr(found, "get_params"):
-            raise SavingError(f"it takes {clean(node['class'])!r} for an estimator")
-        return found
+        if not isinstance(cls, type) or not hasattr(cls, "get_params"):
+            raise SavingError(f"it names {clean(node['class'])!r}, which is not an estimator")
+        return cls
 
     def parameter(self, node: Any) -> Any:
-        """A parameter: it may be of a kind that only whoever saved it could choose."""
+        """Decode a parameter, which can be of more kinds than fitted state."""
         if isinstance(node, str) and NAMED.fullmatch(node):
             self.trust.find(node)
         if isinstance(node, dict) and node.get("$") in self._parameter_kinds:
@@ -100,7 +97,7 @@ class Decoder:
         return self._read(node, self.parameter)
 
     def value(self, node: Any) -> Any:
-        """Any other value."""
+        """Decode any other value."""
         return self._read(node, self.value)
 
     def _read(self, node: Any, inner: Callable[[Any], Any]) -> Any:
@@ -116,15 +113,14 @@ class Decoder:
 
     def _pretrained(self, node: dict[str, Any]) -> Any:
         model = self.parameter(node["model"])
-        if isinstance(model, PretrainedClassifier):  # wrapped already, by a `from_module`
-            return model
-        return PretrainedClassifier(model, node["head"])
+        wrapped = isinstance(model, PretrainedClassifier)
+        return model if wrapped else PretrainedClassifier(model, node["head"])
 
     def _data(self, node: dict[str, Any]) -> Any:
-        found = self.trust.find(node["class"])
-        if not isinstance(found, type) or not dataclasses.is_dataclass(found):
-            raise SavingError(f"it takes {clean(node['class'])!r} for a dataclass")
-        return found(**{name: self.value(value) for name, value in node["fields"].items()})
+        cls = self.trust.find(node["class"])
+        if not isinstance(cls, type) or not dataclasses.is_dataclass(cls):
+            raise SavingError(f"it names {clean(node['class'])!r}, which is not a dataclass")
+        return cls(**{name: self.value(value) for name, value in node["fields"].items()})
 
     def _labels(self, node: dict[str, Any]) -> Any:
         array = np.empty(len(node["items"]), dtype=np.dtype(node["dtype"]))
@@ -155,6 +151,6 @@ def _missing(node: dict[str, Any], error: Exception) -> str:
         return str(error)
     made = f"{clean(distribution)} {clean(node.get('version'))}"
     return (
-        f"it holds {clean(name)!r} of {made}, which is not to be had here ({clean(error)}) "
+        f"it holds {clean(name)!r} of {made}, which is not available here ({clean(error)}) "
         f"Install {clean(distribution)}"
     )

@@ -1,4 +1,4 @@
-"""Estimators as JSON and tensors."""
+"""From estimators to JSON and tensors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Unstorable(Exception):
 
 
 class Encoder:
-    """Turns values into what `json.dumps` takes; a dict with a ``"$"`` says what it was.
+    """Turn values into JSON's types; a dict with the key ``"$"`` says the original type.
 
     Parameters
     ----------
@@ -37,22 +37,22 @@ class Encoder:
     Attributes
     ----------
     tensors : dict of str to Tensor
-        Arrays and tensors met, by where they were found: ``"module_.head.weight"``.
+        Arrays and tensors by their place in the estimator: ``"module_.head.weight"``.
     objects : dict of str to str
-        Parameters that cannot be stored, by their name in ``get_params``, and
-        what they were.
+        Descriptions of the parameters that cannot be stored, by their name in
+        ``get_params``.
     """
 
     def __init__(self, trust: Trust) -> None:
         self.trust = trust
         self.tensors: dict[str, torch.Tensor] = {}
         self.objects: dict[str, str] = {}
-        # Each with the object itself, so that no later one can have its id.
+        # With the objects themselves: a freed object's id can be used again.
         self._estimators: dict[int, tuple[Any, int]] = {}
         self._named: dict[int, tuple[Any, str]] = {}
 
     def estimator(self, estimator: Any, path: Path = ()) -> dict[str, Any]:
-        """An estimator, its parameters and what it learned; a second time, a reference to it."""
+        """An estimator with its parameters and fitted state; the second time, a reference."""
         if id(estimator) in self._estimators:
             return {"$": "ref", "to": self._estimators[id(estimator)][1]}
         name = self.trust.name(type(estimator))
@@ -67,7 +67,7 @@ class Encoder:
             for key, value in estimator.get_params(deep=False).items()
             if key not in unsaved
         }
-        # Of the class, as Python's own: a FrozenEstimator answers with its estimator's attributes.
+        # Of the class: a FrozenEstimator returns the attributes of its inner estimator.
         describe = getattr(type(estimator), "__fairvision_getstate__", fitted_attributes)
         learned = describe(estimator)
         node["state"] = {
@@ -105,33 +105,33 @@ class Encoder:
             return self._object(value, path)
 
     def _object(self, value: Any, path: Path) -> dict[str, Any]:
-        """Something that whoever loads the file must bring along."""
+        """An object that the caller of `load` must give."""
         if isinstance(value, PretrainedClassifier):  # ours around theirs, by `from_module`
             return {
                 "$": "pretrained",
                 "model": self._object(value.model, path),
                 "head": value.head_name,
             }
-        # A fitted clone's are those of the original: classifier_ has what classifier has.
+        # classifier_, the fitted clone, has the parameters of classifier.
         name = "__".join(part.removesuffix("_") for part in path)
         if not isinstance(value, str):
             name = self._named.setdefault(id(value), (value, name))[1]
-        self.objects[name] = _what(value)
+        self.objects[name] = _described(value)
         return {"$": "object", "name": name}
 
     def value(self, value: Any, path: Path, *, parameter: bool = False) -> Any:
-        """Any value.
+        """Encode any value.
 
         Raises
         ------
         Unstorable
-            Saying what it is, if it is of no kind that can be stored.
+            If its type cannot be stored, with a description of it.
         """
         kind = type(value)
         if value is None or kind in (bool, int):
             return value
         if kind is str:
-            if parameter and NAMED.fullmatch(value) and not self._is_trusted(value):
+            if parameter and NAMED.fullmatch(value) and self.trust.get(value) is None:
                 raise Unstorable(repr(value))
             return value
         if kind is float:
@@ -141,29 +141,29 @@ class Encoder:
             return {"$": "scalar", "dtype": value.dtype.str, "value": item}
         if isinstance(value, (np.ndarray, torch.Tensor)):
             return self._array(value, path)
-        if kind is OrderedDict:  # as a module's state_dict is
-            return self._container(dict(value), path, parameter)
-        if kind in (list, tuple, set, frozenset, dict):
+        if kind in (list, tuple, set, frozenset, dict, OrderedDict):
             return self._container(value, path, parameter)
-        return self._object_of_a_kind(value, path, parameter)
-
-    def _is_trusted(self, name: str) -> bool:
-        try:
-            self.trust.find(name)
-        except SavingError:
-            return False
-        return True
+        if isinstance(value, History):
+            rows = [self.value(dict(row), (*path, str(i))) for i, row in enumerate(value)]
+            return {"$": "history", "rows": rows}
+        if isinstance(value, (pd.DataFrame, pd.Series, pd.Index)):
+            return self._table(value, path)
+        if isinstance(value, type) or not hasattr(value, "get_params"):
+            return self._by_name(value, path, parameter)
+        if parameter and self.trust.name(type(value)) is None and not _is_fitted(value):
+            raise Unstorable(_described(value))
+        return self.estimator(value, path)
 
     def _container(self, value: Any, path: Path, parameter: bool) -> Any:
-        kind = type(value)
-        if kind is dict and all(type(key) is str and key[:1] != "$" for key in value):
-            return {k: self.value(v, (*path, k), parameter=parameter) for k, v in value.items()}
-        if kind is dict:
+        kind = "dict" if isinstance(value, dict) else type(value).__name__
+        if kind == "dict":
+            if all(type(key) is str and key[:1] != "$" for key in value):
+                return {k: self.value(v, (*path, k), parameter=parameter) for k, v in value.items()}
             value = [list(item) for item in value.items()]
         items = [
             self.value(item, (*path, str(i)), parameter=parameter) for i, item in enumerate(value)
         ]
-        return items if kind is list else {"$": kind.__name__, "items": items}
+        return items if kind == "list" else {"$": kind, "items": items}
 
     def _array(self, value: Any, path: Path) -> dict[str, Any]:
         if isinstance(value, np.ndarray) and (value.dtype.kind not in "biuf" or not value.size):
@@ -188,28 +188,18 @@ class Encoder:
         self.tensors[name] = tensor
         return name
 
-    def _object_of_a_kind(self, value: Any, path: Path, parameter: bool) -> Any:
-        if isinstance(value, History):
-            rows = [self.value(dict(row), (*path, str(i))) for i, row in enumerate(value)]
-            return {"$": "history", "rows": rows}
-        if isinstance(value, (pd.DataFrame, pd.Series, pd.Index)):
-            return self._table(value, path)
-        if isinstance(value, type) or not hasattr(value, "get_params"):
-            return self._by_name(value, path, parameter)
-        if parameter and self.trust.name(type(value)) is None and not _learned(value):
-            raise Unstorable(_what(value))
-        return self.estimator(value, path)
-
-    def _by_name(self, value: Any, path: Path, parameter: bool) -> Any:
+    def _by_name(self, value: Any, path: Path, parameter: bool) -> dict[str, Any]:
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            name = self.trust.name(type(value))
-            if name is not None:
-                fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-                fields = {k: self.value(v, (*path, k)) for k, v in fields.items()}
+            if name := self.trust.name(type(value)):
+                fields = {
+                    field.name: self.value(getattr(value, field.name), (*path, field.name))
+                    for field in dataclasses.fields(value)
+                }
                 return {"$": "data", "class": name, "fields": fields}
+            raise Unstorable(_described(value))
         name = self.trust.name(value) if parameter and callable(value) else None
         if name is None or isinstance(value, nn.Module):
-            raise Unstorable(_what(value))
+            raise Unstorable(_described(value))
         return {"$": "name", "path": name}
 
     def _table(self, value: Any, path: Path) -> dict[str, Any]:
@@ -233,14 +223,14 @@ class Encoder:
         return {"dtype": str(column.dtype), "values": values}
 
 
-def _learned(estimator: Any) -> bool:
-    """Whether it was fitted; a callback, which has parameters too, never is."""
+def _is_fitted(estimator: Any) -> bool:
+    """Whether `fit` was called; never true of a callback, which has parameters too."""
     names = vars(estimator) if hasattr(estimator, "fit") else ()
     return any(name.endswith("_") and not name.startswith("_") for name in names)
 
 
-def _what(value: Any) -> str:
-    """A value in words, without what it may hold."""
+def _described(value: Any) -> str:
+    """The value of a text, the class of anything else."""
     if isinstance(value, str):
         return repr(value)
     kind = value if isinstance(value, type) or hasattr(value, "__qualname__") else type(value)
@@ -251,7 +241,7 @@ def _what(value: Any) -> str:
 def _unknown(estimator: Any, path: Path) -> SavingError:
     where = f"{'__'.join(path)} is" if path else "The estimator is"
     return SavingError(
-        f"{where} {_what(estimator)}, which no installed plugin offers. Only methods of "
+        f"{where} {_described(estimator)}, which no installed plugin offers. Only methods of "
         "`fairvision methods`, what their packages publish, Pipeline, FrozenEstimator and a few "
         "more of scikit-learn can be loaded again. Save the part that is one of these, or offer "
         "the class in a plugin."

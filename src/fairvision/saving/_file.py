@@ -1,34 +1,32 @@
-"""The file: a safetensors file whose header carries a manifest, and a checksum over all of it."""
+"""The format: a safetensors file whose header holds a manifest and a checksum of all bytes."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from fairvision.base import atomic_write
 from fairvision.exceptions import SavingError
 
 __all__ = ["FORMAT", "pack", "unpack", "write"]
 
-#: Raised when older versions could no longer read what is written.
+#: Increased when older versions cannot read new files.
 FORMAT = 1
 
 _KEY = "fairvision"
 _BLANK = "0" * 64
-_LONGEST_HEADER = 100_000_000
 
 
 def pack(manifest: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
-    """Everything as the bytes of a safetensors file, the same for the same content.
+    """The bytes of the file; the same content gives the same bytes.
 
-    The checksum is computed while its own 64 characters are zeros. It tells
-    damage, not forgery: whoever rewrites a file can compute it, too.
+    The checksum is computed while its own 64 characters are zeros. It detects
+    damage, not forgery: anyone who rewrites a file can compute it too.
     """
     from safetensors.torch import save
 
@@ -41,12 +39,12 @@ def pack(manifest: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
 
 
 def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The manifest and the tensors, once the checksum is right.
+    """Read the manifest and the tensors, after a check of the checksum.
 
     Raises
     ------
     SavingError
-        If these bytes are of another kind, of a newer format, damaged or cut short.
+        If the bytes are another kind of file, of a newer format, damaged or cut short.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load
@@ -60,10 +58,10 @@ def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
             f"it has format {version}, written by fairvision {manifest.get('fairvision')}; this "
             f"version reads up to format {FORMAT}. Upgrade fairvision"
         )
-    if not _whole(data, manifest.get("sha256")):
+    if not _is_intact(data, manifest.get("sha256")):
         raise SavingError("its checksum is wrong: it is damaged or cut short. Copy it again")
     try:
-        # Copies: what is loaded would be read-only, and lie in memory as it did in the file.
+        # Copies: the loaded tensors are read-only and keep the bytes of the file alive.
         return manifest, {name: tensor.clone() for name, tensor in load(data).items()}
     except SafetensorError as error:
         raise SavingError(f"its tensors cannot be read ({error})") from error
@@ -71,28 +69,18 @@ def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _manifest(data: bytes) -> dict[str, Any]:
     length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or length > min(_LONGEST_HEADER, len(data) - 8):
-        raise SavingError("it is no file of fairvision.save, or was cut short")
     try:
         header = json.loads(data[8 : 8 + length])
-        manifest = json.loads(header["__metadata__"][_KEY])
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        return {**json.loads(header["__metadata__"][_KEY])}
+    except (KeyError, TypeError, ValueError, RecursionError, OverflowError) as error:
         raise SavingError("it is no file of fairvision.save, or damaged") from error
-    if not isinstance(manifest, dict):
-        raise SavingError("it is no file of fairvision.save, or damaged")
-    return manifest
 
 
-def _whole(data: bytes, digest: Any) -> bool:
+def _is_intact(data: bytes, digest: Any) -> bool:
     if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
         return False
-    place = data.find(digest.encode())
-    if place < 0:
-        return False
-    found = hashlib.sha256(memoryview(data)[:place])
-    found.update(_BLANK.encode())
-    found.update(memoryview(data)[place + len(digest) :])
-    return found.hexdigest() == digest
+    blank = data.replace(digest.encode(), _BLANK.encode(), 1)
+    return hashlib.sha256(blank).hexdigest() == digest
 
 
 def write(data: bytes, path: Path, *, overwrite: bool) -> None:
@@ -106,26 +94,10 @@ def write(data: bytes, path: Path, *, overwrite: bool) -> None:
     if path.is_dir() or (path.exists() and not overwrite):
         hint = "" if path.is_dir() else ", or pass overwrite=True"
         raise SavingError(f"{path} exists. Choose another name{hint}.")
-    scratch = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-            scratch = Path(file.name)
+        with atomic_write(path, shared=True) as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.chmod(0o666 & ~_umask())
-        scratch.replace(path)
     except OSError as error:
         raise SavingError(
             f"{path} cannot be written: {error.strerror or error}. What was there is untouched."
         ) from error
-    finally:
-        if scratch is not None:
-            scratch.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """What the user's files lack by default; a temporary file lacks more."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

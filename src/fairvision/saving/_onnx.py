@@ -17,7 +17,7 @@ from fairvision.saving._file import write
 
 __all__ = ["export_onnx"]
 
-# Where an estimator keeps the one that saw the images.
+# Attributes in which an estimator keeps the one that takes the images.
 _INNER = ("classifier_", "debiased_", "estimator_")
 
 
@@ -38,7 +38,7 @@ def export_onnx(
         Anything that `fairvision.nn.as_module` takes.
     path : path-like
     input_shape : (n_channels, height, width), default=None
-        For a model by `from_module` that was told none.
+        Needed for a model by `from_module` without one.
     overwrite : bool, default=False
 
     Returns
@@ -51,8 +51,8 @@ def export_onnx(
     Raises
     ------
     InputError
-        If the estimator is no single module, its labels have no ONNX type, the
-        shape of its input is not known, or its module fixes how many images it takes.
+        If the estimator is not a single module, its labels have no ONNX type, the
+        shape of its input is unknown, or its module works for one batch size only.
     SavingError
         If the file exists or cannot be written.
     """
@@ -67,7 +67,7 @@ def export_onnx(
     # Two images: torch takes a dimension of one for a constant.
     images = torch.zeros(2, *_shape(estimator, input_shape), dtype=weight.dtype)
     with warnings.catch_warnings():
-        # torch's exporter uses parts of torch and Python that are about to go.
+        # torch's exporter uses deprecated parts of torch and Python.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             module,
@@ -82,8 +82,8 @@ def export_onnx(
     model = program.model_proto
     if not model.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
         raise InputError(
-            "The module computes with the number of its images as if it were fixed, so the export "
-            "would take two at a time. Write x.shape[0] for len(x), or -1 in a reshape."
+            "The module treats its batch size as a constant, so the exported model would take two "
+            "images at a time. Write x.shape[0] for len(x), or -1 in a reshape."
         )
     _add_labels(onnx, model, labels)
     onnx.checker.check_model(model)
@@ -115,7 +115,7 @@ def _labels(classes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _add_labels(onnx: Any, model: Any, labels: np.ndarray[Any, Any]) -> None:
-    """Let the graph end in the label of the likeliest class."""
+    """Add the label of the most probable class as an output."""
     graph, make = model.graph, onnx.helper
     graph.initializer.append(onnx.numpy_helper.from_array(labels, "classes"))
     graph.node.append(

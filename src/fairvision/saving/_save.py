@@ -1,4 +1,4 @@
-"""`save`: a fitted estimator into one file."""
+"""`save`: a fitted estimator to one file."""
 
 from __future__ import annotations
 
@@ -28,41 +28,39 @@ def save(
     evaluation: Evaluation | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Save a fitted estimator to one file, which `load` makes it from again.
+    """Save a fitted estimator to one file for `load`.
 
     The file is in the safetensors format: weights and arrays by name
-    (``module_.head.weight``), which any safetensors reader can see, and a manifest
-    in JSON with everything else. There is no pickle in it. What `load` gives predicts
-    the same, bit for bit on the same machine and versions.
+    (``module_.head.weight``), which any safetensors reader can read, and a JSON
+    manifest with everything else, without pickle. The loaded estimator predicts the
+    same, bit for bit on the same machine and versions.
 
-    Saved are parameters and what `fit` learned. Not saved are: the skorch net
-    ``net_`` (predict, predict_proba, transform and evaluation do without), the
-    fitted ``sampler_`` of a `Resampled`, an `accelerator`, and requests made with
+    The file holds the parameters and the fitted state, but not the skorch net
+    ``net_`` (predict, predict_proba, transform and evaluation do not need it), the
+    fitted ``sampler_`` of a `Resampled`, an `accelerator`, or requests made with
     ``set_fit_request``.
     Parameters that no file can hold (a module as backbone, a function of your own,
-    callbacks) are noted, and given back to `load`.
+    callbacks) are listed in the file; pass them to `load`.
 
-    A class of your own steers this by two methods: ``__fairvision_getstate__(self)``
-    returns a dict of what to store beside the parameters (by default
+    A class of your own can define two methods: ``__fairvision_getstate__(self)``
+    returns the fitted state to store as a dict (by default
     :func:`fairvision.base.fitted_attributes`), ``__fairvision_setstate__(self, state)``
-    takes it back. Values may be None, bool, int, float, str, lists, tuples, sets and
+    restores it. Values may be None, bool, int, float, str, lists, tuples, sets and
     dicts of such, numpy arrays, tensors, pandas tables, `Groups`, estimators, and
-    dataclasses that your plugin's package lists in ``__all__``. A file is a
-    stranger's word: ``__fairvision_setstate__`` must not import, open or run what
-    `state` names.
+    dataclasses that your plugin's package lists in ``__all__``. Do not trust a
+    file: ``__fairvision_setstate__`` must not import, open or run what `state` names.
 
     Parameters
     ----------
     estimator : estimator
-        A method of `fairvision.methods`, or several in one another; also in a
-        `Pipeline` or a `FrozenEstimator`.
+        A method of `fairvision.methods`, or several nested, also in a `Pipeline` or
+        a `FrozenEstimator`.
     path : path-like
-        Any name; ``.safetensors`` is customary.
+        Any name; the usual ending is ``.safetensors``.
     evaluation : Evaluation, default=None
         Its numbers go into the manifest, with their intervals.
     overwrite : bool, default=False
-        Whether to replace a file that is there. Either way a file is written whole or
-        not at all.
+        Whether to replace an existing file. A file is written whole or not at all.
 
     Returns
     -------
@@ -71,8 +69,8 @@ def save(
     Raises
     ------
     SavingError
-        If the class is not one that `load` would make, if it learned something
-        that cannot be stored, or if the file exists or cannot be written.
+        If `load` would refuse the class, if the fitted state cannot be stored, or if
+        the file exists or cannot be written.
 
     Examples
     --------

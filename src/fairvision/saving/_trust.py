@@ -1,4 +1,4 @@
-"""Which classes and functions a file may name. Everything else is refused, and not imported."""
+"""Classes and functions that a file may name; any other name is refused, not imported."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from fairvision.plugins import Registry, clean, default_registry, resolve
 
 __all__ = ["NAMED", "Trust"]
 
-#: What `TorchClassifier` would import: "package.module:name". A device, "cuda:0", is none.
+#: Text that `TorchClassifier` would import: "package.module:name", but no device ("cuda:0").
 NAMED = re.compile(r"(?!timm:)[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
-# Beside what plugins register: the host's own, and what stands around them in toolkits.
+# Besides the classes of plugins: the host's own, and those that are used around them.
 _LISTED = (
     "fairvision.base:Groups",
     "fairvision.base:Resampled",
@@ -31,7 +31,7 @@ _LISTED = (
 
 
 class Trust:
-    """Names that may stand in a file, in both directions.
+    """The names that a file may hold, and the objects that they stand for.
 
     Trusted are the targets of registered methods, what the package of an installed
     plugin lists in its ``__all__``, the short list above, the model builders of
@@ -56,35 +56,32 @@ class Trust:
         if not isinstance(name, str) or not root:
             return None
         listed = [path for path in (*self._targets, *_LISTED) if path.endswith(f":{name}")]
-        places = [*listed, *(f"{place}:{name}" for place in (root, "torchvision.models"))]
-        places.append(f"torch.optim:{name}")
-        for path in places:
-            if _package(path) == root and self._get(path) is thing:
-                return path
-        return None
+        places = (f"{place}:{name}" for place in (root, "torchvision.models", "torch.optim"))
+        paths = (path for path in (*listed, *places) if _package(path) == root)
+        return next((path for path in paths if self.get(path) is thing), None)
 
     def find(self, path: str) -> Any:
-        """What a trusted name stands for.
+        """The object of a trusted name.
 
         Raises
         ------
         SavingError
-            If the name is not trusted. Nothing of it was imported.
+            If the name is not trusted; it was not imported.
         """
-        found = self._get(path)
-        if found is None:
+        thing = self.get(path)
+        if thing is None:
             raise SavingError(
                 f"it names {clean(path)!r}, which no installed plugin offers and which is not on "
-                "the list of what a file may name"
+                "the list of names that a file may hold"
             )
-        return found
+        return thing
 
     def method(self, path: str) -> Method | None:
         """The method whose target this is, or another of the plugin that has it."""
         return self._targets.get(path) or self._packages.get(_package(path))
 
-    def _get(self, path: str) -> Any:
-        """The object of a trusted name, None for others."""
+    def get(self, path: str) -> Any:
+        """The object of a trusted name, None for any other name."""
         package, _, name = path.partition(":")
         if path in self._targets or path in _LISTED:
             try:
@@ -95,15 +92,14 @@ class Trust:
             module = importlib.import_module(package)
             return getattr(module, name, None) if name in getattr(module, "__all__", ()) else None
         if package == "torchvision.models":
-            import torchvision.models as zoo
+            from torchvision import models
 
-            return getattr(zoo, name) if name in zoo.list_models(module=zoo) else None
+            return getattr(models, name) if name in models.list_models(module=models) else None
         if package == "torch.optim":
-            import torch
+            from torch import optim
 
-            found = getattr(torch.optim, name, None)
-            is_class = isinstance(found, type) and issubclass(found, torch.optim.Optimizer)
-            return found if is_class else None
+            thing = getattr(optim, name, None)
+            return thing if isinstance(thing, type) and issubclass(thing, optim.Optimizer) else None
         return None
 
 

@@ -1,4 +1,4 @@
-"""A plugin to start from: a distribution that is complete, tested and conforms."""
+"""Write a new plugin: a complete distribution with tests, which passes the checks."""
 
 from fairvision.scaffold._write import new_plugin
 

@@ -1,7 +1,7 @@
-"""Writing a distribution from the templates beside this file.
+"""Write a distribution from the templates beside this file.
 
-``templates/common`` goes into every distribution; ``templates/pre``, ``in`` and ``post``
-hold what differs. Names ending in ``.in`` have their ``$names`` filled in.
+Every distribution gets ``templates/common`` and the folder of its stage, ``pre``, ``in`` or
+``post``. In files whose names end in ``.in``, each ``$name`` is replaced.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def new_plugin(name: str, stage: Stage, into: str | PathLike[str] = ".") -> Path
     Parameters
     ----------
     name : str
-        Of the method: lower case, digits and dashes. The distribution is called
+        The method's name: lower case, digits and dashes. The distribution is called
         ``fairvision-NAME``.
     stage : {"pre", "in", "post"}
     into : path-like, default="."
-        The folder in which ``fairvision-NAME`` is made.
+        The folder in which ``fairvision-NAME`` is created.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def new_plugin(name: str, stage: Stage, into: str | PathLike[str] = ".") -> Path
     Raises
     ------
     InputError
-        If the name cannot be one, the stage is none, or the folder exists.
+        If the name or the stage is invalid, or the folder exists.
 
     Examples
     --------
@@ -63,8 +63,8 @@ def new_plugin(name: str, stage: Stage, into: str | PathLike[str] = ".") -> Path
         raise InputError(f"{root} exists. Choose another name, or another folder with --into.")
     values = _values(name, stage)
     templates = files("fairvision.scaffold") / "templates"
-    for part in (templates / "common", templates / stage):
-        _write(part, root, values)
+    _write(templates / "common", root, values)
+    _write(templates / stage, root, values)
     return root
 
 

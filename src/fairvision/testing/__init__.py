@@ -4,32 +4,7 @@ For the authors of plugins. ``fairvision check NAME`` runs the same checks at a 
 A method states what the kit must know of it in its descriptor: `fairvision.types.Claims`.
 """
 
-from __future__ import annotations
+from lazy_loader import attach_stub
 
-import importlib
-from typing import Any
-
-# Public name -> module. Resolved at first use, so that importing the room costs nothing.
-_HOME = {
-    "CHECKS": "_checks",
-    "ConformanceError": "_run",
-    "Result": "_run",
-    "check_method": "_run",
-    "check_plugin": "_plugin",
-    "check_resumes": "_resumes",
-    "method_checks": "_run",
-    "parametrize_with_method_checks": "_parametrize",
-    "plugin_checks": "_plugin",
-}
-
-__all__ = [*_HOME]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+# The names are in __init__.pyi; each is imported when it is first used.
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

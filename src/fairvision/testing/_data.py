@@ -1,4 +1,4 @@
-"""Two small data sets: stripes to try a contract with, faces to see whether a method helps."""
+"""Two small data sets: stripes for the contract, drawn faces for the behaviour."""
 
 from __future__ import annotations
 
@@ -9,28 +9,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Rows", "faces", "stripes"]
-
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """Images, targets and groups of the same rows."""
+class Samples:
+    """Images, their targets and their groups."""
 
     X: NDArray[Any]
     y: NDArray[Any]
     groups: NDArray[Any]
 
-    def take(self, rows: Any) -> Rows:
-        """Some of the rows."""
-        return Rows(self.X[rows], self.y[rows], self.groups[rows])
+    def take(self, indices: Any) -> Samples:
+        """Some of the samples."""
+        return Samples(self.X[indices], self.y[indices], self.groups[indices])
 
 
 def stripes(
     n: int = 64, *, channels: int = 3, n_classes: int = 2, n_groups: int = 2, seed: int = 0
-) -> Rows:
-    """Noise of 16 x 16 with a bright row for the class and a bright column for the group.
+) -> Samples:
+    """Noise of 16 x 16 pixels with a bright row for the class and a bright column for the group.
 
-    Every class occurs in every group, three quarters of it in the one that goes with it.
+    Three quarters of a class are in one group; every class occurs in every group.
     """
     rng = np.random.default_rng(seed)
     y = np.arange(n) % n_classes
@@ -41,25 +39,25 @@ def stripes(
     X[np.arange(n), :, 2 + 4 * y] = 220
     X[np.arange(n), :, :, 1 + 4 * groups] = 180
     order = rng.permutation(n)
-    return Rows(X[order], y[order], np.array(["a", "b", "c"])[groups[order]])
+    return Samples(X[order], y[order], np.array(["a", "b", "c"])[groups[order]])
 
 
 @cache
-def _drawn() -> Rows:
+def _drawn() -> Samples:
     from fairvision.datasets import load_faces
 
     drawn = load_faces(3000, 32, target="eyeglasses", sensitive="hat", random_state=0)
-    # The eyeglasses are still there at half the size, and a net trains four times as fast.
+    # At half the size the eyeglasses are still visible, and training is four times as fast.
     small = np.asarray(drawn.images).reshape(3000, 3, 16, 2, 16, 2).mean((3, 5))
     groups = np.where(drawn.attributes["hat"], "hat", "bare head")
-    return Rows(small.round().astype(np.uint8), np.asarray(drawn.target), groups)
+    return Samples(small.round().astype(np.uint8), np.asarray(drawn.target), groups)
 
 
 @cache
-def faces(rate: float, seed: int) -> tuple[Rows, Rows]:
-    """600 drawn faces whose eyeglasses go with a hat at this rate, and 800 in which they do not.
+def faces(rate: float, seed: int) -> tuple[Samples, Samples]:
+    """600 training faces whose hats go with eyeglasses at this rate, and 800 unbiased test faces.
 
-    With a rate of 0.95, plain training learns the hat in place of the eyeglasses.
+    At a rate of 0.95, ERM training learns the hat instead of the eyeglasses.
     """
     from fairvision.datasets import biased_split
 
@@ -68,7 +66,7 @@ def faces(rate: float, seed: int) -> tuple[Rows, Rows]:
         {},
         target=drawn.y,
         confounder=drawn.groups,
-        rate=rate,
+        confounding=rate,
         n_train=600,
         n_test=800,
         random_state=seed,

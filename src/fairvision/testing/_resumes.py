@@ -1,4 +1,4 @@
-"""Does a training that was stopped end as it would have ended?"""
+"""Whether an interrupted training ends as an undisturbed one does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sklearn.base import clone
 from skorch.callbacks import Callback
 
 from fairvision.nn import TorchClassifier, TrainingCheckpoint
-from fairvision.testing._run import ConformanceError
+from fairvision.testing._result import ConformanceError
 
 __all__ = ["check_resumes"]
 
@@ -18,10 +18,9 @@ __all__ = ["check_resumes"]
 def check_resumes(
     model: TorchClassifier, X: Any, y: Any, *, every: int = 2, stop_after: int = 3, **metadata: Any
 ) -> int:
-    """Train undisturbed, train and stop, go on from the checkpoint: the ends must be the same.
+    """Interrupt a training, resume it from its checkpoint, and compare it to an undisturbed one.
 
-    For a method with an `Objective` of its own: it shows that `Objective.state_dict` holds
-    what it must.
+    It shows whether the `Objective` of a method keeps all its state in `state_dict`.
 
     Parameters
     ----------
@@ -37,38 +36,38 @@ def check_resumes(
     Returns
     -------
     int
-        Epochs that the second training did not do again.
+        Epochs that the resumed training read from the checkpoint.
 
     Raises
     ------
     ConformanceError
-        Naming what differs: a weight, the optimiser, the history, the steps.
+        Naming what differs: a weight, the optimizer's state, the history, the steps.
     """
-    whole = clone(model).fit(X, y, **metadata)
+    undisturbed = clone(model).fit(X, y, **metadata)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = TrainingCheckpoint(folder, every=every)
         try:
-            _with(model, checkpoint, _Stop(stop_after)).fit(X, y, **metadata)
+            _with(model, checkpoint, _Interrupt(stop_after)).fit(X, y, **metadata)
         except KeyboardInterrupt:
             pass
         else:
             raise ConformanceError(
-                f"the training was over before epoch {stop_after}; stop it earlier."
+                f"the training ended before epoch {stop_after}; pass a smaller stop_after."
             )
         resumed = _with(model, checkpoint).fit(X, y, **metadata)
-    _require(resumed.net_.n_restored_ > 0, "it did not go on from its checkpoint")
-    _same_tensors("weight", whole.module_.state_dict(), resumed.module_.state_dict())
-    one, two = (m.net_.optimizer_.state_dict()["state"] for m in (whole, resumed))
-    _require(one.keys() == two.keys(), "the optimiser knows other parameters")
-    for key in one:
-        _same_tensors(f"optimiser's state of parameter {key},", one[key], two[key])
-    _require(_timeless(whole) == _timeless(resumed), "the histories differ")
-    _require(whole.n_steps_ == resumed.n_steps_, "the numbers of steps differ")
-    return int(resumed.net_.n_restored_)
+    n_restored = int(resumed.net_.n_restored_)
+    if not n_restored:
+        raise ConformanceError("after an interrupt the training began anew.")
+    for name, expected in _state(undisturbed).items():
+        try:
+            torch.testing.assert_close(_state(resumed)[name], expected, rtol=0, atol=0)
+        except AssertionError as error:
+            raise ConformanceError(f"after an interrupt the {name} differ: {error}") from error
+    return n_restored
 
 
-class _Stop(Callback):
-    """An interrupt in the epoch after so many."""
+class _Interrupt(Callback):
+    """An interrupt in the epoch after `after` epochs."""
 
     only_watches = True
 
@@ -84,16 +83,10 @@ def _with(model: TorchClassifier, *callbacks: Callback) -> TorchClassifier:
     return clone(model).set_params(callbacks=[*callbacks, *(model.callbacks or ())])
 
 
-def _timeless(model: TorchClassifier) -> list[dict[str, Any]]:
-    return [{k: v for k, v in epoch.items() if k != "dur"} for epoch in model.history_]
-
-
-def _same_tensors(what: str, one: Any, two: Any) -> None:
-    for name, value in one.items():
-        same = torch.equal(value, two[name]) if torch.is_tensor(value) else value == two[name]
-        _require(same, f"the {what} {name} differs")
-
-
-def _require(holds: bool, message: str) -> None:
-    if not holds:
-        raise ConformanceError(f"after an interrupt {message}.")
+def _state(model: TorchClassifier) -> dict[str, Any]:
+    return {
+        "weights": dict(model.module_.state_dict()),
+        "optimizer's states": model.net_.optimizer_.state_dict()["state"],
+        "histories": [{k: v for k, v in epoch.items() if k != "dur"} for epoch in model.history_],
+        "numbers of steps": model.n_steps_,
+    }

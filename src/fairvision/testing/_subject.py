@@ -1,4 +1,4 @@
-"""The method under test: made small, put around plain training where it does not train itself."""
+"""The method under test, with parameters that make it small."""
 
 from __future__ import annotations
 
@@ -10,30 +10,28 @@ from typing import Any
 from fairvision.base import Resampled
 from fairvision.nn import TorchClassifier
 from fairvision.plugins import RegisteredMethod, resolve
-from fairvision.testing._data import Rows
+from fairvision.testing._data import Samples
 from fairvision.types import Claims
 
-__all__ = ["Subject"]
-
-# What plain training gets, and every method that has such a parameter.
+# For ERM training, and for every method that has a parameter of that name.
 _TRAINING: dict[str, Any] = {"lr": 3e-3, "batch_size": 32, "device": "cpu"}
 
 
 class Subject:
-    """A registered method, as the checks see it.
+    """The registered method that the checks test.
 
     Parameters
     ----------
     method : RegisteredMethod
     claims : Claims or None
-        In place of those in the method's descriptor.
+        Replaces the claims in the method's descriptor.
     """
 
     def __init__(self, method: RegisteredMethod, claims: Claims | None = None) -> None:
         self.method = method
         self.claims = method.descriptor.claims if claims is None else claims
-        #: What behaviour checks trained, so that each net is trained once.
-        self.trained: dict[Any, Any] = {}
+        #: Accuracies of the models that the behaviour checks trained; they share them.
+        self.accuracies: dict[Any, tuple[float, float]] = {}
 
     @property
     def name(self) -> str:
@@ -41,66 +39,78 @@ class Subject:
         return self.method.name
 
     @property
-    def shown_at_fit(self) -> bool:
+    def reads_groups_at_fit(self) -> bool:
         """Whether `fit` is given groups."""
         return self.method.needs.fit or self.method.needs.validation
 
     @cached_property
     def cls(self) -> Any:
-        """The class, imported."""
+        """The imported class."""
         return resolve(self.method)
 
     @cached_property
     def parameters(self) -> Mapping[str, inspect.Parameter]:
-        """What its constructor takes."""
+        """The parameters of its constructor."""
         return inspect.signature(self.cls).parameters
 
     @cached_property
     def small(self) -> Mapping[str, Any]:
-        """The parameters that it asks to be checked with."""
+        """The parameters of `Claims.params`."""
         params = self.claims.params
         return resolve(params)() if isinstance(params, str) else params
 
     def make(self, seed: int = 0, *, epochs: int = 1, **params: Any) -> Any:
         """An unfitted object of the method."""
-        common = {**_TRAINING, "max_epochs": epochs, "random_state": seed}
-        values = {k: v for k, v in {**common, **self.small}.items() if k in self.parameters}
+        common = {**_TRAINING, "max_epochs": epochs, "random_state": seed, **self.small}
+        values = {name: value for name, value in common.items() if name in self.parameters}
         if "estimator" in self.parameters:
-            values["estimator"] = self._inner(seed, epochs)
+            values["estimator"] = self._erm(seed, epochs)
         return self.cls(**{**values, **params})
 
     def model(self, seed: int = 0, *, epochs: int = 1, **params: Any) -> Any:
-        """An unfitted classifier: a sampler stands before plain training."""
-        made = self.make(seed, epochs=epochs, **params)
-        return Resampled(made, self._inner(seed, epochs)) if self.method.stage == "pre" else made
+        """An unfitted classifier. A sampler is combined with ERM training."""
+        method = self.make(seed, epochs=epochs, **params)
+        return Resampled(method, self._erm(seed, epochs)) if self.method.stage == "pre" else method
 
-    def plain(self, seed: int = 0, *, epochs: int = 1) -> TorchClassifier:
-        """Plain training, set as the method is in every parameter that both have."""
-        plain = self._inner(seed, epochs)
+    def erm(self, seed: int = 0, *, epochs: int = 1) -> TorchClassifier:
+        """The unfitted ERM baseline; parameters that the method has too have its values."""
+        baseline = self._erm(seed, epochs)
         if self.method.stage == "in":
-            theirs = self.make(seed, epochs=epochs).get_params(deep=False)
-            plain.set_params(**{k: theirs[k] for k in plain.get_params() if k in theirs})
-        return plain
+            params = self.make(seed, epochs=epochs).get_params(deep=False)
+            names = params.keys() & baseline.get_params(deep=False).keys() - {"objective"}
+            baseline.set_params(**{name: params[name] for name in names})
+        return baseline
 
-    def _inner(self, seed: int, epochs: int) -> TorchClassifier:
+    def _erm(self, seed: int, epochs: int) -> TorchClassifier:
         return TorchClassifier(max_epochs=epochs, random_state=seed, **_TRAINING)
 
-    def fit(self, model: Any, rows: Rows, groups: Any = None) -> Any:
-        """Fit, showing the groups if the method declares that it reads them."""
-        if not self.shown_at_fit:
-            return model.fit(rows.X, rows.y)
-        shown = rows.groups if groups is None else groups
-        return model.fit(rows.X, rows.y, sensitive_features=shown)
+    def fit_params(self, data: Samples, groups: Any = None) -> dict[str, Any]:
+        """The groups as a keyword, if the method declares that `fit` reads them."""
+        return _keyword(self.reads_groups_at_fit, data, groups)
 
-    def predict(self, model: Any, rows: Rows, groups: Any = None, *, scores: bool = False) -> Any:
-        """Labels, or probabilities where it has them, telling groups only if it declares that."""
-        method = (
-            model.predict_proba if scores and hasattr(model, "predict_proba") else model.predict
-        )
-        if not self.method.needs.predict:
-            return method(rows.X)
-        return method(rows.X, sensitive_features=rows.groups if groups is None else groups)
+    def predict_params(self, data: Samples, groups: Any = None) -> dict[str, Any]:
+        """The groups as a keyword, if the method declares that `predict` reads them."""
+        return _keyword(self.method.needs.predict, data, groups)
 
-    def fitted(self, rows: Rows, seed: int = 0, *, epochs: int = 1, **params: Any) -> Any:
-        """A model fitted on these rows."""
-        return self.fit(self.model(seed, epochs=epochs, **params), rows)
+    def fit(self, model: Any, data: Samples, groups: Any = None) -> Any:
+        """Fit the model, with groups if the method declares that it reads them."""
+        return model.fit(data.X, data.y, **self.fit_params(data, groups))
+
+    def fitted(self, data: Samples, seed: int = 0, *, epochs: int = 1, **params: Any) -> Any:
+        """A model fitted on these samples."""
+        return self.fit(self.model(seed, epochs=epochs, **params), data)
+
+    def predict(self, model: Any, data: Samples, groups: Any = None) -> Any:
+        """Predicted labels."""
+        return model.predict(data.X, **self.predict_params(data, groups))
+
+    def scores(self, model: Any, data: Samples, groups: Any = None) -> Any:
+        """Probabilities, or labels if the model has no `predict_proba`."""
+        predict = getattr(model, "predict_proba", model.predict)
+        return predict(data.X, **self.predict_params(data, groups))
+
+
+def _keyword(reads_groups: bool, data: Samples, groups: Any) -> dict[str, Any]:
+    if not reads_groups:
+        return {}
+    return {"sensitive_features": data.groups if groups is None else groups}

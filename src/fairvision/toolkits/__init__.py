@@ -1,4 +1,4 @@
-"""What the toolkits already offer, as methods among the papers': thin, on images, with groups."""
+"""Methods of fairlearn, aif360 and imbalanced-learn behind our contracts."""
 
 from fairvision.toolkits.reductions import ExponentiatedGradientClassifier
 from fairvision.toolkits.samplers import BalancedSampling, Reweighing

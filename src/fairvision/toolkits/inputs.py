@@ -1,4 +1,4 @@
-"""What every method here reads: targets and groups, one of each per image."""
+"""Check targets and groups, and draw labels, the same for all methods of this room."""
 
 from __future__ import annotations
 
@@ -10,28 +10,37 @@ from sklearn.utils.validation import column_or_1d
 
 from fairvision.base import Groups, check_groups
 from fairvision.exceptions import InputError
+from fairvision.nn import as_seed
 
-__all__ = ["read_binary", "read_rows"]
+__all__ = ["check_binary", "check_targets_and_groups", "draw_labels"]
 
 
-def read_rows(
+def check_targets_and_groups(
     owner: Any, X: Any, y: ArrayLike, sensitive_features: Any
 ) -> tuple[NDArray[Any], Groups]:
-    """Targets of shape (n_samples,), and groups, which are required."""
+    """The targets as an array of shape (n_samples,), and the groups, which are required."""
     targets = np.asarray(column_or_1d(y))
     if len(targets) != len(X):
         raise InputError(f"y has {len(targets)} rows, X has {len(X)}. Pass one label per image.")
     groups = check_groups(sensitive_features, len(X), required_by=type(owner).__name__)
-    assert groups is not None  # None raises where groups are required
+    assert groups is not None  # check_groups raises if required groups are None
     return targets, groups
 
 
-def read_binary(
+def check_binary(
     owner: Any, X: Any, y: ArrayLike, sensitive_features: Any
 ) -> tuple[NDArray[Any], NDArray[np.int64], Groups]:
-    """The two classes, the code of each row's class, and groups."""
-    targets, groups = read_rows(owner, X, y, sensitive_features)
+    """The two classes, the class code of each row, and the groups."""
+    targets, groups = check_targets_and_groups(owner, X, y, sensitive_features)
     classes, codes = np.unique(targets, return_inverse=True)
     if len(classes) != 2:
         raise InputError(f"{type(owner).__name__} takes two classes; y has {classes.tolist()}.")
     return classes, codes.astype(np.int64), groups
+
+
+def draw_labels(
+    classes: NDArray[Any], positive: NDArray[np.float64], random_state: Any
+) -> NDArray[Any]:
+    """Draw the second of two classes with the probability of each row."""
+    draws = np.random.default_rng(as_seed(random_state)).random(len(positive))
+    return classes[(positive > draws).astype(int)]

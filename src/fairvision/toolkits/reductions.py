@@ -1,4 +1,4 @@
-"""fairlearn's ExponentiatedGradient behind our contract."""
+"""fairlearn's ExponentiatedGradient on images."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 from fairvision.base import all_or_nothing, fitted_attributes, stratified
 from fairvision.exceptions import ConstraintMetWarning, InputError
 from fairvision.nn import TorchClassifier, as_seed
-from fairvision.toolkits.inputs import read_binary
-from fairvision.toolkits.oracle import OnRows, Trainings
+from fairvision.toolkits.inputs import check_binary, draw_labels
+from fairvision.toolkits.oracle import RowNumberClassifier, Trainer
 
 __all__ = ["ExponentiatedGradientClassifier"]
 
@@ -28,56 +28,56 @@ _CONSTRAINTS = {
 
 
 class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
-    """A draw among classifiers trained on reweighted rows (fairlearn's ExponentiatedGradient) [1]_.
+    """A mixture of classifiers trained on reweighted rows (fairlearn's ExponentiatedGradient) [1]_.
 
-    The groups are read at fit only. Plain training comes first. If it satisfies the
-    constraint on the training rows there is nothing to do: the result is plain training,
-    at the cost of one training, and a `ConstraintMetWarning` says so. A net that fits its
-    training rows does so whenever `constraints` compares rates within a class, however
-    large its gap on other rows; `validation_fraction` measures the constraint there.
+    `fit` reads the groups, `predict` does not. ERM training comes first. If it satisfies the
+    constraint, it is the result, and a `ConstraintMetWarning` says so. A net that predicts
+    all its training rows correctly satisfies every constraint on rates within a class there,
+    however large its gap on other rows; `constraint_fraction` measures the gap on other rows.
 
     Parameters
     ----------
     estimator : classifier or None, default=None
-        Whose ``fit`` takes ``sample_weight``. None is a `TorchClassifier`.
+        Its ``fit`` must take ``sample_weight``. None is a `TorchClassifier`.
     constraints : str or fairlearn Moment, default="equalized_odds"
         ``"demographic_parity"``, ``"equalized_odds"``, ``"error_rate_parity"``,
         ``"false_positive_rate_parity"`` or ``"true_positive_rate_parity"``.
     difference_bound : float, default=0.02
-        How far a group's rate may be from everybody's, where constraints is a str.
+        Largest allowed difference between a group's rate and the rate of all rows; used if
+        `constraints` is a str.
     eps : float, default=0.01
-        The violation that is let pass; fairlearn's.
+        Violation of the constraint that ends the search, as in fairlearn.
     max_iter : int, default=3
-        Iterations: 7 to 13 trainings in three of them. fairlearn's own default, 50, is meant
-        for faster learners than nets.
+        Iterations; three of them take 7 to 13 trainings. fairlearn's default of 50 is for
+        estimators that train faster than nets.
     nu, eta0
         As in fairlearn.
     run_linprog_step : bool, default=True
-        Find the best shares of the classifiers so far after each iteration. Without it an
-        iteration costs two trainings, and the gap takes longer to close.
-    validation_fraction : float, default=0.0
-        Share of the rows that the constraint is measured on and no net is trained on: there
-        a net has a gap also where it fits its training rows. 0 measures it on the training
-        rows, as published. With a Moment, one that depends on target and group alone.
+        Optimize the shares of the classifiers after each iteration. Without it an iteration
+        takes two trainings, and more iterations are needed.
+    constraint_fraction : float, default=0.0
+        Share of the rows on which the constraint is measured, and on which no net is trained.
+        0 measures it on the training rows, as published. A Moment must then depend on target
+        and group alone.
     random_state : int, RandomState or None, default=None
-        Of the draw in `predict`, of the held-out rows, and of the default estimator.
+        For the draw in `predict`, the choice of the held-out rows, and the default estimator.
 
     Attributes
     ----------
     exponentiated_gradient_ : fairlearn.reductions.ExponentiatedGradient or None
-        Fitted on row numbers; None where plain training was enough.
+        Fitted on row numbers; None if ERM training satisfies the constraint.
     estimators_ : list
-        The classifiers with a share in the mixture.
+        The classifiers of the mixture.
     shares_ : ndarray
         Their shares, summing to 1.
     classes_ : ndarray of shape (2,)
     n_trainings_ : int
-        Plain training counts once, however often fairlearn asked for it.
+        Number of trainings; ERM training counts once.
 
     Warns
     -----
     ConstraintMetWarning
-        If plain training is the result.
+        If ERM training is the result.
 
     References
     ----------
@@ -98,7 +98,7 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
         nu: float | None = None,
         eta0: float = 2.0,
         run_linprog_step: bool = True,
-        validation_fraction: float = 0.0,
+        constraint_fraction: float = 0.0,
         random_state: Any = None,
     ) -> None:
         self.estimator = estimator
@@ -109,7 +109,7 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
         self.nu = nu
         self.eta0 = eta0
         self.run_linprog_step = run_linprog_step
-        self.validation_fraction = validation_fraction
+        self.constraint_fraction = constraint_fraction
         self.random_state = random_state
 
     @all_or_nothing
@@ -122,74 +122,73 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
         y : array-like of shape (n_samples,)
             Two classes.
         sensitive_features : array-like of shape (n_samples,) or (n_samples, n_sensitive)
-            Several columns are crossed.
+            Several columns mean their intersection.
 
         Raises
         ------
         GroupsRequiredError
             Without group labels.
         InputError
-            If the target is not binary, `constraints` is unknown, or `validation_fraction`
-            is no share.
+            If the target is not binary, `constraints` is unknown, or `constraint_fraction`
+            is not in [0, 1).
         """
-        classes, codes, groups = read_binary(self, X, y, sensitive_features)
+        classes, codes, groups = check_binary(self, X, y, sensitive_features)
         estimator = self.estimator
         if estimator is None:
             estimator = TorchClassifier(random_state=as_seed(self.random_state))
         codes_of_groups, labels = groups.intersection()
         cells = codes * len(labels) + codes_of_groups
-        trained, measured = self._parts(cells)
-        trainings = Trainings(X, codes, cells, trained)
+        train_rows, constraint_rows = self._split(cells)
+        trainer = Trainer(X, codes, cells, train_rows)
         with warnings.catch_warnings():
-            # fairlearn fills its tables in a way that pandas is about to forbid.
+            # fairlearn assigns to pandas tables in a deprecated way.
             warnings.filterwarnings("ignore", category=FutureWarning, module="fairlearn")
             warnings.filterwarnings("ignore", category=DeprecationWarning, module="fairlearn")
             mixture, shares, reduction = self._search(
-                OnRows(estimator, trainings),
-                (measured[:, None], codes[measured]),
-                codes_of_groups[measured],
+                RowNumberClassifier(estimator, trainer),
+                (constraint_rows[:, None], codes[constraint_rows]),
+                codes_of_groups[constraint_rows],
             )
         if reduction is None:
-            self._warn_of_plain_training()
+            self._warn_of_erm()
         self.classes_, self.groups_ = classes, groups
-        self.estimators_ = [_inner(predictor) for predictor in mixture]
+        self.estimators_ = [getattr(member, "estimator_", member) for member in mixture]
         self.shares_ = shares / shares.sum()
-        self.n_trainings_ = trainings.count
-        # Every training takes as many steps; fairlearn keeps only some of the trained.
+        self.n_trainings_ = trainer.n_trainings
+        # All trainings take as many steps, and fairlearn keeps only some of the classifiers.
         steps = max(getattr(estimator, "n_steps_", 0) for estimator in self.estimators_)
         if steps:
             self.n_steps_ = self.n_trainings_ * steps
-        trainings.images = trainings.plain = None  # the training images are not ours to keep
+        trainer.images = trainer.erm = None  # a fitted estimator keeps no training images
         self.exponentiated_gradient_ = reduction
         return self
 
-    def _parts(self, cells: NDArray[np.int64]) -> tuple[Any, NDArray[np.intp]]:
-        """Rows to train on, None for the same, and rows to measure the constraint on."""
-        if not 0 <= self.validation_fraction < 1:
+    def _split(self, cells: NDArray[np.int64]) -> tuple[Any, NDArray[np.intp]]:
+        """Rows to train on (None: the same) and rows to measure the constraint on."""
+        if not 0 <= self.constraint_fraction < 1:
             raise InputError(
-                f"validation_fraction is {self.validation_fraction!r}; pass a share from 0 to "
-                "below 1."
+                f"constraint_fraction is {self.constraint_fraction!r}; pass a share in [0, 1)."
             )
-        if self.validation_fraction == 0:
+        if self.constraint_fraction == 0:
             return None, np.arange(len(cells))
         rng = np.random.default_rng(as_seed(self.random_state))
-        return stratified(cells, self.validation_fraction, rng)
+        return stratified(cells, self.constraint_fraction, rng)
 
     def _search(
-        self, estimator: OnRows, data: tuple[Any, Any], groups: Any
+        self, estimator: RowNumberClassifier, data: tuple[Any, Any], groups: Any
     ) -> tuple[list[Any], NDArray[np.float64], Any]:
-        """The mixture's classifiers, their shares, and fairlearn's search for them.
+        """The mixture's classifiers, their shares, and fairlearn's fitted reduction.
 
-        The search is None if plain training is within the constraint: then it has
-        the least error of all, and fairlearn would train it again and again.
+        The reduction is None if ERM training satisfies the constraint: it then has the
+        smallest error of all, and fairlearn would only repeat it.
         """
         from fairlearn.reductions import ExponentiatedGradient
 
         moment = self._moment()
         moment.load_data(*data, sensitive_features=groups)
-        plain = clone(estimator).fit(*data, sample_weight=np.ones(len(groups)))
-        if (moment.gamma(plain.predict) - moment.bound()).max() <= 0:
-            return [plain], np.ones(1), None
+        erm = clone(estimator).fit(*data, sample_weight=np.ones(len(groups)))
+        if (moment.gamma(erm.predict) - moment.bound()).max() <= 0:
+            return [erm], np.ones(1), None
         reduction = ExponentiatedGradient(
             estimator,
             self._moment(),
@@ -201,16 +200,15 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
         )
         reduction.fit(*data, sensitive_features=groups)
         shares = reduction.weights_[reduction.weights_ > 0]
-        # fairlearn lists the shares in the order in which it gave them: names, not places.
+        # The index of weights_ names the predictors; its order is not theirs.
         return [reduction.predictors_[i] for i in shares.index], shares.to_numpy(), reduction
 
-    def _warn_of_plain_training(self) -> None:
+    def _warn_of_erm(self) -> None:
         name = self.constraints if isinstance(self.constraints, str) else "the constraint"
         warnings.warn(
-            f"plain training already satisfies {name} on the rows where it is measured, so there "
-            "is nothing to reweight and this is plain training. Its gap on others may be large: "
-            "a net that fits its training rows leaves none there to close. Measure the constraint "
-            "on rows held out (validation_fraction=0.3), or train the net less.",
+            f"ERM training already satisfies {name} on the rows where it is measured, so the "
+            "result is ERM training. Its gap on other rows may be large. Measure the constraint "
+            "on held-out rows (constraint_fraction=0.3), or train the net for fewer epochs.",
             ConstraintMetWarning,
             stacklevel=4,
         )
@@ -229,7 +227,7 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
         return moment(difference_bound=self.difference_bound)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """How likely `predict` is to draw each class, shape (n_samples, 2)."""
+        """Probability that `predict` draws each class, shape (n_samples, 2)."""
         check_is_fitted(self)
         votes = np.stack([np.asarray(estimator.predict(X)) for estimator in self.estimators_])
         positive = self.shares_ @ votes
@@ -238,17 +236,12 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
     def predict(self, X: Any) -> NDArray[Any]:
         """Labels, drawn by the classifiers' shares.
 
-        The same `random_state` draws the same; with None every call draws anew.
+        An int as `random_state` draws the same in every call; None draws anew.
         """
-        positive = self.predict_proba(X)[:, 1]
-        draws = np.random.default_rng(as_seed(self.random_state)).random(len(positive))
-        return self.classes_[(positive > draws).astype(int)]
+        return draw_labels(self.classes_, self.predict_proba(X)[:, 1], self.random_state)
 
     def __fairvision_getstate__(self) -> dict[str, Any]:
-        # What predicts is in `estimators_`.
-        left_out = "exponentiated_gradient_"
-        return {k: v for k, v in fitted_attributes(self).items() if k != left_out}
-
-
-def _inner(predictor: Any) -> Any:
-    return predictor.estimator_ if isinstance(predictor, OnRows) else predictor
+        # `predict` needs the estimators alone.
+        state = fitted_attributes(self)
+        state.pop("exponentiated_gradient_", None)
+        return state

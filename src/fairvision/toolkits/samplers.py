@@ -1,4 +1,4 @@
-"""Samplers of aif360 and imbalanced-learn that see targets and groups, never pixels."""
+"""Samplers of aif360 and imbalanced-learn; they read targets and groups, no pixels."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import column_or_1d
 
-from fairvision.base import quiet_import, take_groups
+from fairvision.base import silence_import, take_groups
 from fairvision.exceptions import InputError
-from fairvision.toolkits.inputs import read_rows
+from fairvision.toolkits.inputs import check_targets_and_groups
 
 __all__ = ["BalancedSampling", "Reweighing"]
 
@@ -21,15 +21,15 @@ __all__ = ["BalancedSampling", "Reweighing"]
 class Reweighing(BaseEstimator):
     """Weights that make the target and the group independent (aif360's Reweighing).
 
-    Rows of target y and group a weigh ``P(y) P(a) / P(y, a)`` [1]_. All rows stay;
-    `Resampled` hands the weights to the classifier.
+    The weight of a row with target y and group a is ``P(y) P(a) / P(y, a)`` [1]_. All rows
+    stay; `Resampled` passes the weights to the classifier.
 
     Attributes
     ----------
     sample_weight_ : ndarray of shape (n_samples,)
     sensitive_features_ : as given
     factors_ : DataFrame
-        The weight by group (rows) and class (columns); NaN where none occurs.
+        The weight by group (rows) and class (columns); NaN for a combination without rows.
 
     References
     ----------
@@ -52,12 +52,12 @@ class Reweighing(BaseEstimator):
 
     def fit(self, X: Any, y: ArrayLike, *, sensitive_features: Any = None) -> Self:
         """Compute the weights."""
-        with quiet_import():
+        with silence_import():
             from aif360.sklearn.preprocessing import Reweighing as Toolkit
 
-        targets, groups = read_rows(self, X, y, sensitive_features)
+        targets, groups = check_targets_and_groups(self, X, y, sensitive_features)
         codes, labels = groups.intersection()
-        # aif360 reads the group from the index of a table, and needs no other column.
+        # aif360 reads the group from the index; the column is only there to make a table.
         index = pd.Index(codes, name="group")
         toolkit = Toolkit("group")
         _, weights = toolkit.fit_transform(
@@ -76,26 +76,26 @@ class Reweighing(BaseEstimator):
     def fit_resample(
         self, X: Any, y: ArrayLike, *, sensitive_features: Any = None
     ) -> tuple[Any, NDArray[Any]]:
-        """Return X and y as they came; the weights are in ``sample_weight_``."""
+        """Return X and y unchanged; the weights are in ``sample_weight_``."""
         self.fit(X, y, sensitive_features=sensitive_features)
         return X, np.asarray(column_or_1d(y))
 
 
 class BalancedSampling(BaseEstimator):
-    """Draw rows until every cell has as many (imbalanced-learn's random samplers).
+    """Draw rows so that all cells have as many (imbalanced-learn's random samplers).
 
     Parameters
     ----------
     cells : {"target and group", "group", "target"}, default="target and group"
-        What is balanced.
+        The cells to balance.
     strategy : {"over", "under"}, default="over"
-        Repeat rows of small cells, or leave out rows of large ones.
+        Repeat rows of small cells, or drop rows of large ones.
     random_state : int, RandomState or None
 
     Attributes
     ----------
     sample_indices_ : ndarray
-        The rows drawn.
+        The numbers of the drawn rows.
     sensitive_features_ : their groups
     """
 
@@ -121,18 +121,19 @@ class BalancedSampling(BaseEstimator):
         samplers = {"over": RandomOverSampler, "under": RandomUnderSampler}
         if self.strategy not in samplers:
             raise InputError(f"strategy is {self.strategy!r}; pass 'over' or 'under'.")
-        targets, groups = read_rows(self, X, y, sensitive_features)
-        columns = {
-            "target": [np.unique(targets, return_inverse=True)[1]],
-            "group": [groups.intersection()[0]],
+        targets, groups = check_targets_and_groups(self, X, y, sensitive_features)
+        codes = np.unique(targets, return_inverse=True)[1]
+        group_codes, labels = groups.intersection()
+        cells = {
+            "target and group": codes * len(labels) + group_codes,
+            "group": group_codes,
+            "target": codes,
         }
-        parts = self.cells.split(" and ") if isinstance(self.cells, str) else []
-        if not parts or not set(parts) <= set(columns):
+        if not isinstance(self.cells, str) or self.cells not in cells:
             raise InputError(
                 f"cells is {self.cells!r}; pass 'target and group', 'group' or 'target'."
             )
-        together = np.stack([column for part in parts for column in columns[part]], axis=1)
-        cell = np.unique(together, axis=0, return_inverse=True)[1].reshape(-1)
+        cell = cells[self.cells]
         self.sample_indices_ = np.arange(len(cell))
         if len(np.unique(cell)) > 1:  # a single cell is balanced
             sampler = samplers[self.strategy](random_state=self.random_state)
@@ -144,7 +145,7 @@ class BalancedSampling(BaseEstimator):
     def fit_resample(
         self, X: Any, y: ArrayLike, *, sensitive_features: Any = None
     ) -> tuple[Any, NDArray[Any]]:
-        """The rows drawn of X and y."""
+        """The drawn rows of X and y."""
         self.fit(X, y, sensitive_features=sensitive_features)
         rows = self.sample_indices_
         return _safe_indexing(X, rows), np.asarray(column_or_1d(y))[rows]

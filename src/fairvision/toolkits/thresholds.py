@@ -1,4 +1,4 @@
-"""fairlearn's ThresholdOptimizer behind our contract."""
+"""fairlearn's ThresholdOptimizer on images."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from fairvision.base import (
 )
 from fairvision.exceptions import InputError
 from fairvision.nn import TorchClassifier, as_seed
-from fairvision.toolkits.inputs import read_binary
+from fairvision.toolkits.inputs import check_binary, draw_labels
 
 __all__ = ["ThresholdOptimizedClassifier"]
 
 
 class _Scores(ClassifierMixin, BaseEstimator):
-    """Hands fairlearn the scores that it is given: pixels are run through the net once."""
+    """The estimator that fairlearn sees: X already holds the scores of the real one."""
 
     def fit(self, X: Any, y: Any) -> Self:
         return self
@@ -45,32 +45,33 @@ def _has_transform(self: Any) -> bool:
 
 
 class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
-    """A threshold for each group, some of them drawn (fairlearn's ThresholdOptimizer) [1]_.
+    """A threshold for each group, randomized if needed (fairlearn's ThresholdOptimizer) [1]_.
 
-    It must be told the group of every row that it predicts.
+    `predict` needs the group of every row.
 
     Parameters
     ----------
     estimator : classifier or None, default=None
-        With ``predict_proba``. In `FrozenEstimator` it is used as it is, and all
-        rows are used to find thresholds; else it is cloned and fitted on a part
-        of them. None is a `TorchClassifier`.
+        It must have ``predict_proba``. A `FrozenEstimator` is used as it is, and all rows
+        serve to find thresholds; any other is cloned and fitted on the rest of the rows.
+        None is a `TorchClassifier`.
     constraints : str, default="equalized_odds"
         As fairlearn names them: ``"demographic_parity"``,
         ``"true_positive_rate_parity"``, ``"false_positive_rate_parity"``, ...
     objective : str, default="balanced_accuracy_score"
-        As fairlearn names it; not every constraint goes with every objective.
+        The score to maximize, as fairlearn names it; each constraint allows certain ones.
     grid_size : int, default=1000
-    validation_fraction : float, default=0.4
-        Share of the rows that thresholds are found on.
+        Number of points at which fairlearn compares the groups' rates.
+    debias_fraction : float, default=0.4
+        Share of the rows on which the thresholds are found; the estimator is fitted on the rest.
     random_state : int, RandomState or None, default=None
-        Of the split, and of the draws in `predict`.
+        For the split of the rows, and the draws in `predict`.
 
     Attributes
     ----------
     estimator_ : the fitted estimator
     threshold_optimizer_ : fairlearn.postprocessing.ThresholdOptimizer
-        Over the estimator's scores.
+        Fitted on the estimator's scores.
     classes_ : ndarray of shape (2,)
     groups_ : Groups
 
@@ -92,14 +93,14 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         constraints: str = "equalized_odds",
         objective: str = "balanced_accuracy_score",
         grid_size: int = 1000,
-        validation_fraction: float = 0.4,
+        debias_fraction: float = 0.4,
         random_state: Any = None,
     ) -> None:
         self.estimator = estimator
         self.constraints = constraints
         self.objective = objective
         self.grid_size = grid_size
-        self.validation_fraction = validation_fraction
+        self.debias_fraction = debias_fraction
         self.random_state = random_state
 
     @all_or_nothing
@@ -112,7 +113,7 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         y : array-like of shape (n_samples,)
             Two classes.
         sensitive_features : array-like of shape (n_samples,) or (n_samples, n_sensitive)
-            Several columns are crossed.
+            Several columns mean their intersection.
 
         Raises
         ------
@@ -121,24 +122,26 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         InputError
             If the target is not binary, or a group has rows of one class only.
         """
-        classes, codes, groups = read_binary(self, X, y, sensitive_features)
+        classes, codes, groups = check_binary(self, X, y, sensitive_features)
         self._check_estimator()
-        cells, labels = groups.intersection()
+        group_codes, labels = groups.intersection()
         seed = as_seed(self.random_state)
         self.estimator_, rows = fit_or_frozen(
             TorchClassifier(random_state=seed) if self.estimator is None else self.estimator,
             X,
             classes[codes],
             sensitive_features,
-            cells=codes * len(labels) + cells,
-            validation_fraction=self.validation_fraction,
+            cells=codes * len(labels) + group_codes,
+            validation_fraction=self.debias_fraction,
             rng=np.random.default_rng(seed),
         )
         self.classes_, self.groups_ = classes, groups
-        self._check_support(codes[rows], cells[rows], labels)
+        self._check_support(codes[rows], group_codes[rows], labels)
         self.threshold_optimizer_ = self._optimizer()
         self.threshold_optimizer_.fit(
-            self._scores(_rows(X, rows)), codes[rows], sensitive_features=cells[rows]
+            self._scores(X if len(rows) == len(X) else _safe_indexing(X, rows)),
+            codes[rows],
+            sensitive_features=group_codes[rows],
         )
         return self
 
@@ -156,22 +159,22 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         )
 
     def __fairvision_getstate__(self) -> dict[str, Any]:
-        """fairlearn's rules of each group as numbers, in place of its objects."""
+        """The fitted attributes, with fairlearn's rule of each group as numbers."""
         state = fitted_attributes(self)
         optimizer = state.pop("threshold_optimizer_", None)
         if optimizer is not None:
             rules = optimizer.interpolated_thresholder_.interpolation_dict
-            state["rules"] = {cell: _as_numbers(rule) for cell, rule in rules.items()}
+            state["rules"] = {group: _as_numbers(rule) for group, rule in rules.items()}
         return state
 
     def __fairvision_setstate__(self, state: Mapping[str, Any]) -> None:
-        # fairlearn offers no other way to make these than its own search.
+        # fairlearn has no public way to restore a fitted ThresholdOptimizer.
         from fairlearn.postprocessing._interpolated_thresholder import InterpolatedThresholder
 
         for name in state.keys() - {"rules"}:
             setattr(self, name, state[name])
         if "rules" in state:
-            rules = {cell: _from_numbers(rule) for cell, rule in state["rules"].items()}
+            rules = {group: _from_numbers(rule) for group, rule in state["rules"].items()}
             optimizer = self._optimizer()
             optimizer.estimator_ = optimizer.estimator
             optimizer.interpolated_thresholder_ = InterpolatedThresholder(
@@ -184,22 +187,21 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
             return
         if not hasattr(self.estimator, "predict_proba"):
             raise InputError(
-                f"{type(self.estimator).__name__} has no predict_proba, so no scores to put "
-                "thresholds on."
+                f"{type(self.estimator).__name__} has no predict_proba; thresholds need its scores."
             )
         name = groups_at_predict(self.estimator)
         if name is not None:
             raise InputError(
-                f"{name} reads the group of each row that it predicts itself; "
-                f"{type(self).__name__} needs scores that are the same for every group."
+                f"{name} reads groups at predict; {type(self).__name__} needs an estimator whose "
+                "scores are the same for every group."
             )
 
-    def _check_support(self, codes: Any, cells: Any, labels: list[Any]) -> None:
-        for cell, label in enumerate(labels):
-            if len(np.unique(codes[cells == cell])) < 2:
+    def _check_support(self, codes: Any, group_codes: Any, labels: list[Any]) -> None:
+        for group, label in enumerate(labels):
+            if len(np.unique(codes[group_codes == group])) < 2:
                 raise InputError(
                     f"group {label!r} has no rows of one of the classes {self.classes_.tolist()} "
-                    "among those that thresholds are found on. Merge small groups."
+                    "among the rows for the thresholds. Merge small groups."
                 )
 
     def _scores(self, X: Any) -> NDArray[np.float64]:
@@ -208,33 +210,33 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         return scores[:, column : column + 1]
 
     def _positive(self, X: Any, sensitive_features: Any) -> NDArray[np.float64]:
-        """Probability that the randomised thresholds give the second class."""
+        """Probability that `predict` gives the second class."""
         check_is_fitted(self)
         groups = check_groups(sensitive_features, len(X), required_by=type(self).__name__)
-        # fairlearn calls rows of groups that it never saw negative, without a word.
-        cells = self.groups_.cells_of(groups)  # type: ignore[arg-type]
-        # fairlearn offers drawn labels only; what they are drawn by is behind an underscore.
-        pmf = self.threshold_optimizer_._pmf_predict(self._scores(X), sensitive_features=cells)
+        # cells_of raises for an unknown group; fairlearn would predict the first class.
+        group_codes = self.groups_.cells_of(groups)  # type: ignore[arg-type]
+        # fairlearn's public predict returns drawn labels only.
+        optimizer = self.threshold_optimizer_
+        pmf = optimizer._pmf_predict(self._scores(X), sensitive_features=group_codes)
         return np.asarray(pmf, dtype=np.float64)[:, 1]
 
     def predict(self, X: Any, *, sensitive_features: Any = None) -> NDArray[Any]:
-        """Labels, drawn where a group's threshold is a mixture of two.
+        """Labels, drawn if a group's threshold is a mixture of two.
 
-        The same `random_state` draws the same; with None every call draws anew.
+        An int as `random_state` draws the same in every call; None draws anew.
 
         Raises
         ------
         GroupsRequiredError
             Without group labels.
         InputError
-            If a group was not there at fit.
+            If a group does not occur in `fit`.
         """
         positive = self._positive(X, sensitive_features)
-        draws = np.random.default_rng(as_seed(self.random_state)).random(len(positive))
-        return self.classes_[(positive > draws).astype(int)]
+        return draw_labels(self.classes_, positive, self.random_state)
 
     def predict_proba(self, X: Any, *, sensitive_features: Any = None) -> NDArray[np.float64]:
-        """How likely `predict` is to draw each class, shape (n_samples, 2)."""
+        """Probability that `predict` draws each class, shape (n_samples, 2)."""
         positive = self._positive(X, sensitive_features)
         return np.column_stack([1 - positive, positive])
 
@@ -249,7 +251,7 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.transformer_tags = TransformerTags()  # it has `transform`, where the estimator has
+        tags.transformer_tags = TransformerTags()  # `transform` exists if the estimator has it
         tags.classifier_tags.multi_class = False
         return tags
 
@@ -274,7 +276,3 @@ def _from_numbers(rule: Mapping[str, Any]) -> Bunch:
     return Bunch(
         **{k: ThresholdOperation(*v) if isinstance(v, tuple) else v for k, v in rule.items()}
     )
-
-
-def _rows(X: Any, rows: NDArray[np.intp]) -> Any:
-    return X if len(rows) == len(X) else _safe_indexing(X, rows)

@@ -15,7 +15,6 @@ from torch import Tensor
 __all__ = [
     "CONFIDENCES",
     "Confidence",
-    "balancing_weights",
     "confidence",
     "coverage",
     "interpolation",
@@ -148,27 +147,6 @@ def top_mask(maps: NDArray[Any], quantile: float) -> NDArray[np.bool_]:
     mask = np.zeros(flat.shape, dtype=bool)
     np.put_along_axis(mask, order, True, axis=-1)
     return mask.reshape(maps.shape)
-
-
-def balancing_weights(targets: NDArray[np.int64], levels: NDArray[np.int64]) -> NDArray[Any] | None:
-    """Weights under which the target says nothing about the attribute, or None if none exist.
-
-    Within a class each level that it shows weighs the same. A class that shows
-    one level only gets weight 0: in it, whatever tells the class tells the
-    attribute.
-
-    Parameters
-    ----------
-    targets, levels : ndarray of shape (n,)
-        Codes.
-    """
-    counts = np.zeros((targets.max() + 1, levels.max() + 1))
-    np.add.at(counts, (targets, levels), 1)
-    shown = (counts > 0).sum(1)
-    if (shown < 2).all():
-        return None
-    weights = counts.sum(1)[targets] / (shown[targets] * counts[targets, levels])
-    return np.where(shown[targets] > 1, weights, 0.0)
 
 
 def class_accuracy_gap(

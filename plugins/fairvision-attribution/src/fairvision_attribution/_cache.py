@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
+from fairvision.base import atomic_write
 from fairvision.exceptions import InputError
+from fairvision.nn import fingerprint
 
-__all__ = ["MapCache", "fingerprint"]
-
-
-def fingerprint(module: nn.Module, *settings: Any) -> bytes:
-    """A hash of a net's weights and of the settings it is used with."""
-    key = hashlib.sha256(repr(settings).encode())
-    for name, tensor in module.state_dict().items():
-        key.update(name.encode())
-        key.update(tensor.detach().cpu().numpy().tobytes())
-    return key.digest()
+__all__ = ["MapCache"]
 
 
 class MapCache:
@@ -33,14 +23,14 @@ class MapCache:
 
     So a changed picture, net or setting is never answered with an old map, a
     scan that was cut off goes on where it stopped, and several processes may
-    share a folder: files are written beside and moved into place.
+    share a folder.
 
     Parameters
     ----------
     folder : path
         Made if it is not there.
-    net : bytes
-        From `fingerprint`.
+    net : str
+        `fairvision.nn.fingerprint` of the net and its settings.
     compute : callable
         Makes maps of pictures.
     """
@@ -48,7 +38,7 @@ class MapCache:
     def __init__(
         self,
         folder: str | os.PathLike[str],
-        net: bytes,
+        net: str,
         compute: Callable[[NDArray[Any]], NDArray[Any]],
     ) -> None:
         self.folder = Path(folder)
@@ -68,21 +58,14 @@ class MapCache:
         return maps
 
     def _path(self, images: NDArray[Any]) -> Path:
-        key = hashlib.sha256(self.net + repr((images.shape, images.dtype.str)).encode())
-        key.update(np.ascontiguousarray(images).tobytes())
-        return self.folder / f"{key.hexdigest()[:32]}.npy"
+        return self.folder / f"{fingerprint(self.net, images)}.npy"
 
     def _write(self, path: Path, maps: NDArray[Any]) -> None:
-        temporary = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(suffix=".part", dir=self.folder)
-            with os.fdopen(handle, "wb") as file:
+            with atomic_write(path, shared=True) as file:
                 np.save(file, maps)
-            os.replace(temporary, path)
         except OSError as error:
-            if temporary is not None:
-                Path(temporary).unlink(missing_ok=True)
             raise InputError(
                 f"cache folder {str(self.folder)!r} cannot be written: "
                 f"{error.strerror or error}. Name another folder, or pass cache=None."

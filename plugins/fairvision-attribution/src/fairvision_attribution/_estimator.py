@@ -11,9 +11,9 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from fairvision.base import Groups, all_or_nothing, check_groups, check_images
+from fairvision.base import Groups, all_or_nothing, check_groups, check_images, independence_weights
 from fairvision.exceptions import InputError
-from fairvision_attribution._algorithm import balancing_weights, top_mask
+from fairvision_attribution._algorithm import top_mask
 from fairvision_attribution._noise import NOISES, Noise, NoisyImages
 from fairvision_attribution._regions import RegionClassifier, as_labels
 
@@ -233,9 +233,8 @@ class AttributionNoise(TransformerMixin, BaseEstimator):
     def _weights(self, targets: NDArray[Any], groups: Groups) -> NDArray[np.float64] | None:
         if not self.decorrelate:
             return None
-        classes = np.unique(targets, return_inverse=True)[1]
-        weights = balancing_weights(classes, groups.intersection()[0])
-        if weights is None:
+        weights = independence_weights(targets, groups.codes, equal_groups=True)
+        if not weights.any():
             raise InputError(
                 "every class of y shows one level of sensitive_features only: what tells the class "
                 "tells the attribute, and no map can keep them apart. Fit a RegionClassifier on "

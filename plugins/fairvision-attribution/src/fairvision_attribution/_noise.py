@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from fairvision.base import check_images, take
+from fairvision.base import LazyImages, check_images, take
 from fairvision.exceptions import InputError
 from fairvision.nn import as_seed
 
@@ -19,7 +19,7 @@ NOISES = ("mask", "gaussian", "swap")
 _GREY = 0.5
 
 
-class NoisyImages:
+class NoisyImages(LazyImages):
     """Images with a region of each hidden, as a lazy array that draws its noise when read.
 
     The noise sits in the images and not in the classifier's `train_transform`. A
@@ -53,8 +53,6 @@ class NoisyImages:
     [4.0, 4.0, 4.0]
     """
 
-    ndim = 4
-
     def __init__(
         self,
         images: Any,
@@ -83,52 +81,23 @@ class NoisyImages:
         self._bits = np.packbits(region.reshape(-1, region[0].size) if region.ndim == 3
                                  else region.reshape(1, -1), axis=1)  # fmt: skip
         self._rng = np.random.default_rng(as_seed(random_state))
-        self._rows: NDArray[np.intp] = np.arange(len(images))
-        self.dtype = np.dtype(str(images.dtype).removeprefix("torch."))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (len(self._rows), *map(int, self._images.shape[1:]))
+        dtype = str(images.dtype).removeprefix("torch.")
+        super().__init__(len(images), images.shape[1:], dtype)
 
     @property
     def masks(self) -> NDArray[np.bool_]:
         """Which pixels are hidden, shape (n_samples, height, width)."""
-        height, width = self.shape[2:]
-        bits = self._bits[self._rows if len(self._bits) > 1 else np.zeros_like(self._rows)]
+        return self._masks(self.rows)
+
+    def _masks(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        height, width = self.image_shape[1:]
+        bits = self._bits[rows if len(self._bits) > 1 else np.zeros_like(rows)]
         flat = np.unpackbits(bits, axis=1, count=height * width)
         return flat.reshape(-1, height, width).astype(bool)
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __repr__(self) -> str:
-        return f"NoisyImages(shape={self.shape}, dtype={self.dtype}, noise={self._noise!r})"
-
-    def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, tuple):  # scikit-learn asks for array[rows, ...]
-            if any(not (part is Ellipsis or part == slice(None)) for part in key[1:]):
-                raise IndexError(
-                    "NoisyImages is indexed by rows only. For pixels read first: "
-                    "numpy.asarray(images[rows])[:, ...]."
-                )
-            key = key[0] if key else Ellipsis
-        rows = self._rows[np.asarray(key) if isinstance(key, list) else key]
-        part = object.__new__(NoisyImages)
-        part.__dict__.update(self.__dict__)  # the generator too: parts draw from one stream
-        part._rows = np.atleast_1d(rows)
-        return part if rows.ndim else np.asarray(part)[0]
-
-    def __iter__(self) -> Any:
-        return (self[i] for i in range(len(self)))
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        if copy is False:
-            raise ValueError("NoisyImages are made when they are read, which needs a copy.")
-        pixels = self._hidden(take(self._images, self._rows).copy())
-        return pixels if dtype is None else pixels.astype(dtype)
-
-    def _hidden(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        masks = np.broadcast_to(self.masks[:, None], pixels.shape)
+    def read(self, rows: NDArray[np.intp]) -> NDArray[Any]:
+        pixels = take(self._images, rows).copy()
+        masks = np.broadcast_to(self._masks(rows)[:, None], pixels.shape)
         top = 255 if pixels.dtype == np.uint8 else 1
         if self._noise == "mask":
             pixels[masks] = round(_GREY * top) if top == 255 else _GREY

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, Self
+from collections.abc import Iterator
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
-from torch import nn
 
-from fairvision.base import Groups, all_or_nothing, check_groups, check_images, is_images, take
+from fairvision.base import (
+    Groups,
+    all_or_nothing,
+    check_groups,
+    check_images,
+    is_images,
+    progress_bar,
+    take,
+)
 from fairvision.exceptions import InputError
-from fairvision.nn import TorchClassifier, TrainingCheckpoint, as_seed
+from fairvision.nn import ObjectiveClassifier, as_seed, fingerprint
 from fairvision_attribution._algorithm import CONFIDENCES, Confidence, min_max, pixel_map
-from fairvision_attribution._cache import MapCache, fingerprint
+from fairvision_attribution._cache import MapCache
 from fairvision_attribution._calibration import Calibration, Reliability
-from fairvision_attribution._grid import PatchGrid
-from fairvision_attribution._net import RegionNet, cifar_resnet18, patch_cnn
 from fairvision_attribution._objective import RegionObjective
-from fairvision_attribution._progress import progress
 from fairvision_attribution._scan import Scanner
 
 __all__ = ["RegionClassifier", "as_labels"]
 
-_OWN = {"patch-cnn": patch_cnn, "cifar-resnet18": cifar_resnet18}
 _PIXELS = 2**18  # of the pictures that are scanned at a time
 
 Floats = NDArray[Any]  # float32; numpy types a product of them as float64
 
 
-class RegionClassifier(TorchClassifier):
+class RegionClassifier(ObjectiveClassifier):
     """Tell an attribute from single patches, and so see where in the pictures it is.
 
     A net learns the attribute from random patches of each picture, told where the
@@ -74,11 +76,9 @@ class RegionClassifier(TorchClassifier):
     cache : path or None, default=None
         Folder for what takes time, found again by content: region maps, and, where
         `random_state` is an int, the trained net.
-    optimizer, lr, weight_decay, max_epochs, batch_size, validation_fraction, device, \
-train_transform, callbacks, random_state
-        As in `TorchClassifier`.
-    verbose : int, default=0
-        1 prints a line an epoch, and shows a bar while maps are made.
+    lr, weight_decay, max_epochs : default=3e-3, 0.01, 20
+        As in `TorchClassifier`, like all other parameters; ``verbose=1`` also shows a
+        bar while maps are made.
 
     Attributes
     ----------
@@ -104,59 +104,28 @@ train_transform, callbacks, random_state
     (4, 32, 32)
     """
 
+    objective_class: ClassVar = RegionObjective
+
     def __init__(
         self,
         backbone: Any = "patch-cnn",
         *,
-        patch_size: int | None = None,
-        grid: Any = None,
         confidence: Confidence = "neg_entropy",
-        patches_per_image: int = 8,
-        label_smoothing: float = 0.1,
-        lr_drop: int | None = None,
-        scan_grid: int | None = 13,
         coarse_to_fine: float = 0.0,
         map_rows: int = 400,
         mixed_precision: bool = False,
-        cache: str | os.PathLike[str] | None = None,
-        optimizer: str | Callable[..., torch.optim.Optimizer] = "adamw",
         lr: float = 3e-3,
         weight_decay: float = 0.01,
         max_epochs: int = 20,
-        batch_size: int = 64,
-        validation_fraction: float = 0.0,
-        device: str = "auto",
-        train_transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
-        callbacks: Sequence[Any] | None = None,
-        random_state: Any = None,
-        verbose: int = 0,
+        **params: Any,
     ) -> None:
         super().__init__(
-            backbone,
-            optimizer=optimizer,
-            lr=lr,
-            weight_decay=weight_decay,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            validation_fraction=validation_fraction,
-            device=device,
-            train_transform=train_transform,
-            callbacks=callbacks,
-            random_state=random_state,
-            verbose=verbose,
+            backbone, lr=lr, weight_decay=weight_decay, max_epochs=max_epochs, **params
         )
-        del self.weights  # of torchvision's classifiers, which see whole pictures
-        self.patch_size = patch_size
-        self.grid = grid
         self.confidence = confidence
-        self.patches_per_image = patches_per_image
-        self.label_smoothing = label_smoothing
-        self.lr_drop = lr_drop
-        self.scan_grid = scan_grid
         self.coarse_to_fine = coarse_to_fine
         self.map_rows = map_rows
         self.mixed_precision = mixed_precision
-        self.cache = cache
 
     # -- training -----------------------------------------------------------------
 
@@ -184,76 +153,47 @@ train_transform, callbacks, random_state
         -------
         self
         """
+        self._check_scan()
         several = np.ndim(y) == 2 and np.shape(y)[1] > 1
         if not is_images(X):
             raise InputError("A RegionClassifier needs pictures; X is a table.")
         check_groups(sensitive_features, len(X))
-        X, attributes = self._read(X, y, several)
-        shape = self.input_shape_
-        self.grid_ = PatchGrid.fit((shape[1], shape[2]), self.patch_size, self.grid)
-        self.attribute_names_ = attributes.names
-        self._sizes = tuple(len(levels) for levels in attributes.categories)
-        self.classes_ = attributes.categories[0]
-        self._train(X, attributes.codes[:, 0], attributes, sample_weight)
-        self.groups_ = None  # in training they were the attributes, which are the target here
         if several:
-            self.classes_: Any = list(attributes.categories)
-        self.mean_map_ = self._mean_map(X)
+            attributes = check_groups(y, len(X), required_by="RegionClassifier", min_groups=2)
+            assert attributes is not None
+            first, labels = attributes.column(0), as_labels(attributes)
+        else:
+            name = getattr(y, "name", None)
+            first = np.asarray(y)
+            labels = pd.Series(np.asarray(y).ravel(), name="attribute" if name is None else name)
+        self.fit_objective(
+            self.make_objective(),
+            X,
+            first,
+            sensitive_features=labels,
+            sample_weight=sample_weight,
+        )
+        # In training they were the attributes, which are the target here.
+        attributes, self.groups_ = self.groups_, None
+        assert attributes is not None
+        self.attribute_names_ = attributes.names
+        self.classes_: Any = list(attributes.categories) if several else attributes.categories[0]
+        self.mean_map_ = self._mean_map(check_images(X))
         return self
 
-    def _read(self, X: Any, y: Any, several: bool) -> tuple[Any, Groups]:
-        if not several:
-            name = getattr(y, "name", None)
-            X, codes = self._check_training_data(X, y)
-            names = ("attribute" if name is None else str(name),)
-            return X, Groups(names, codes[:, None], (self.classes_,))
-        X = check_images(X)
-        if len(X) != len(y):
-            raise InputError(f"y has {len(y)} rows, X has {len(X)}. Pass one row per image.")
-        self.input_shape_ = tuple(int(size) for size in X.shape[1:])
-        self.n_features_in_ = self.input_shape_[0]
-        attributes = check_groups(y, len(y), required_by="RegionClassifier", min_groups=2)
-        assert attributes is not None
-        return X, attributes
-
-    def _make_module(self) -> nn.Module:
-        factory: Any = self.backbone if callable(self.backbone) else _OWN.get(str(self.backbone))
-        if factory is None:
-            raise InputError(
-                f"backbone is {self.backbone!r}; pass one of {list(_OWN)}, or a callable."
-            )
-        return RegionNet(factory, self.input_shape_[0], self.grid_, self._sizes, self.scan_grid)
-
-    def _make_objective(self) -> RegionObjective:
-        return RegionObjective(self._sizes, self.patches_per_image, self.label_smoothing)
-
-    def _make_net(self, module: nn.Module, device: torch.device) -> Any:
-        net = super()._make_net(module, device)
-        if self.lr_drop is not None:
-            from skorch.callbacks import LRScheduler
-
-            net.callbacks = [*net.callbacks, LRScheduler("StepLR", step_size=self.lr_drop)]
-        if self.cache is not None and isinstance(self.random_state, (int, np.integer)):
-            kept = TrainingCheckpoint(
-                Path(self.cache) / "trained", every=max(1, self.max_epochs), keep=True, strict=False
-            )
-            net.callbacks = [*net.callbacks, kept]
-        return net
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
+    def _check_scan(self) -> None:
         if self.confidence not in CONFIDENCES:
             raise InputError(f"confidence is {self.confidence!r}; pass one of {CONFIDENCES}.")
-        for name, low in (
-            ("patches_per_image", 1), ("lr_drop", 1), ("scan_grid", 2), ("map_rows", 1),
-        ):  # fmt: skip
-            value = getattr(self, name)
-            optional = value is None and name in ("lr_drop", "scan_grid")
-            if not optional and not (isinstance(value, (int, np.integer)) and value >= low):
-                raise InputError(f"{name} is {value!r}; pass an int of {low} or more.")
-        for name in ("label_smoothing", "coarse_to_fine"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name)!r}; pass a number from 0 to 1.")
+        if not (isinstance(self.map_rows, (int, np.integer)) and self.map_rows >= 1):
+            raise InputError(f"map_rows is {self.map_rows!r}; pass an int of 1 or more.")
+        if not 0 <= self.coarse_to_fine <= 1:
+            raise InputError(
+                f"coarse_to_fine is {self.coarse_to_fine!r}; pass a number from 0 to 1."
+            )
+
+    @property
+    def _sizes(self) -> tuple[int, ...]:
+        return self.module_.sizes
 
     def _mean_map(self, X: Any) -> Floats:
         rows = np.arange(len(X))
@@ -307,15 +247,16 @@ train_transform, callbacks, random_state
 
     def _batches(self, X: Any) -> Iterator[tuple[NDArray[np.int64], Floats]]:
         check_is_fitted(self)
-        return self._region_batches(self._check_input(X))
+        return self._region_batches(check_images(X, fitted_shape=self.input_shape_))
 
     def _region_batches(self, X: Any) -> Iterator[tuple[NDArray[np.int64], Floats]]:
         """Region maps of all attributes, (n, A, n_rows, n_columns), some pictures at a time."""
         scan = self._scanner.regions
         if self.cache is not None:
             how = (self.scan_grid, self.coarse_to_fine, self.confidence, self.mixed_precision)
-            scan = MapCache(self.cache, fingerprint(self.module_, self.grid_, *how), scan).get
-        for rows in progress(self._parts(len(X)), "maps", show=bool(self.verbose)):
+            key = fingerprint(self.module_, repr((self.grid_, *how)))
+            scan = MapCache(self.cache, key, scan).get
+        for rows in progress_bar(self._parts(len(X)), "maps", show=bool(self.verbose)):
             yield rows, scan(take(X, rows))
 
     def _parts(self, n: int) -> list[NDArray[np.int64]]:
@@ -358,10 +299,10 @@ train_transform, callbacks, random_state
         Calibration, or a list of them, one an attribute
         """
         check_is_fitted(self)
-        X, codes = self._check_input(X), self._codes(y, len(X))
+        X, codes = check_images(X, fitted_shape=self.input_shape_), self._codes(y, len(X))
         curves = [Reliability(n_bins) for _ in self._sizes]
         every = np.arange(len(self.grid_))
-        for rows in progress(self._parts(len(X)), "patches", show=bool(self.verbose)):
+        for rows in progress_bar(self._parts(len(X)), "patches", show=bool(self.verbose)):
             found = self._scanner.probabilities(take(X, rows), every)
             for curve, p, column in zip(curves, found, codes[rows].T, strict=True):
                 curve.add(p.cpu().numpy(), column)
@@ -380,9 +321,8 @@ train_transform, callbacks, random_state
 
     def predict_proba(self, X: Any) -> Any:
         """Probabilities for whole pictures: (n_samples, n_classes), or a list, one an attribute."""
-        sizes = self._sizes if hasattr(self, "_sizes") else ()
-        joined = self._forward(X, lambda x: torch.cat(self.module_.probabilities(x), 1))
-        parts = np.split(joined, np.cumsum(sizes)[:-1], axis=1)
+        joined = self.apply(X, lambda x: torch.cat(self.module_.probabilities(x), 1))
+        parts = np.split(joined, np.cumsum(self._sizes)[:-1], axis=1)
         return parts if len(parts) > 1 else parts[0]
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -404,8 +344,6 @@ train_transform, callbacks, random_state
 
 def as_labels(groups: Groups) -> Any:
     """Groups in the form that `RegionClassifier.fit` takes, with their names."""
-    import pandas as pd
-
     columns = [groups.column(i) for i in range(len(groups.names))]
     if len(columns) == 1:
         return pd.Series(columns[0], name=groups.names[0])

@@ -44,7 +44,7 @@ def fairvision_preprocessing() -> Iterable[Method]:
         "Hides where a bias attribute can be seen, in training pictures only.",
         reference=DE_CONINCK_2024,
         needs=Needs(fit=True),
-        claims=Claims(params=QUICK, off={"quantile": 1.0}),
+        claims=Claims(params=QUICK, disabled_params={"quantile": 1.0}),
         presets={"quick": QUICK, "paper": PAPER},
     )
 

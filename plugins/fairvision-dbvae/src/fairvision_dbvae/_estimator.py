@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from fairvision.base import Groups, is_images, take
 from fairvision.exceptions import InputError
-from fairvision.nn import Rows, TorchClassifier, inference_size
-from fairvision_dbvae._algorithm import Aggregate
+from fairvision.nn import Objective, ObjectiveClassifier
 from fairvision_dbvae._module import DBVAEModule
-from fairvision_dbvae._objective import DBVAEObjective
-from fairvision_dbvae._sample import describe_sample
+from fairvision_dbvae._objective import DBVAEObjective, debiased_classes
 from fairvision_dbvae._windows import check_windows, window_scores
 
 __all__ = ["DBVAEClassifier"]
 
-_CHOICES = {"aggregate": ("product", "max"), "class_shares": ("equal", "data")}
-_SMALLEST = 8
 
-
-class DBVAEClassifier(TorchClassifier):
+class DBVAEClassifier(ObjectiveClassifier):
     """Classify images, and show those with rare latent features more often (DB-VAE).
 
     A variational autoencoder [1]_ shares the classifier's encoder and learns
@@ -116,186 +110,32 @@ default=1.0, 1.0, 3e-3
     (5, 3, 32, 32)
     """
 
+    objective_class: ClassVar = DBVAEObjective
+
     def __init__(
         self,
         backbone: Any = "small-cnn",
         *,
-        n_latents: int = 16,
-        alpha: float | None = 0.05,
-        bins: int = 10,
-        aggregate: Aggregate = "product",
-        min_effective: float = 0.25,
-        debias_classes: Any = None,
-        class_shares: str = "equal",
-        classification_weight: float = 1.0,
-        reconstruction_weight: float = 1.0,
-        kl_weight: float = 3e-3,
-        decoder_filters: Sequence[int] = (64, 32, 16),
-        keep_images: int = 8,
         windows: Sequence[float] | None = None,
         window_stride: float = 0.25,
         window_threshold: float = 0.5,
-        weights: str | None = None,
-        optimizer: str | Callable[..., torch.optim.Optimizer] = "adamw",
-        lr: float = 1e-3,
-        weight_decay: float = 0.0,
-        max_epochs: int = 10,
-        batch_size: int = 64,
-        validation_fraction: float = 0.0,
-        device: str = "auto",
-        train_transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
-        callbacks: Sequence[Any] | None = None,
-        compile: bool | str | Callable[..., Any] = False,
-        amp: bool = False,
-        accelerator: Any = None,
-        random_state: Any = None,
-        verbose: int = 0,
+        **params: Any,
     ) -> None:
-        super().__init__(
-            backbone,
-            weights=weights,
-            optimizer=optimizer,
-            lr=lr,
-            weight_decay=weight_decay,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            validation_fraction=validation_fraction,
-            device=device,
-            train_transform=train_transform,
-            callbacks=callbacks,
-            compile=compile,
-            amp=amp,
-            accelerator=accelerator,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.n_latents = n_latents
-        self.alpha = alpha
-        self.bins = bins
-        self.aggregate = aggregate
-        self.min_effective = min_effective
-        self.debias_classes = debias_classes
-        self.class_shares = class_shares
-        self.classification_weight = classification_weight
-        self.reconstruction_weight = reconstruction_weight
-        self.kl_weight = kl_weight
-        self.decoder_filters = decoder_filters
-        self.keep_images = keep_images
+        super().__init__(backbone, **params)
         self.windows = windows
         self.window_stride = window_stride
         self.window_threshold = window_threshold
 
-    def _check_training_data(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray[np.int64]]:
-        if not is_images(X):
-            raise InputError(
-                f"X has shape {np.shape(X)}; {type(self).__name__} reconstructs images and needs "
-                "(n_samples, n_channels, height, width). For tables use another method."
-            )
-        X, codes = super()._check_training_data(X, y)
-        if min(self.input_shape_[1:]) < _SMALLEST:
-            raise InputError(
-                f"X has images of {self.input_shape_[1]} x {self.input_shape_[2]} pixels; the "
-                f"decoder draws {_SMALLEST} x {_SMALLEST} at least. Enlarge the images."
-            )
-        self.debiased_classes_ = self._debiased_classes()
-        if self.windows is not None:
-            self._found()
-        return X, codes
-
-    def _debiased_classes(self) -> NDArray[Any]:
-        chosen = self.debias_classes
-        if chosen is None:
-            return self.classes_[1:] if len(self.classes_) == 2 else self.classes_
-        if isinstance(chosen, str) and chosen == "all":
-            return self.classes_
-        wanted = np.unique(np.atleast_1d(np.asarray(chosen)))
-        missing = [label for label in wanted.tolist() if label not in self.classes_.tolist()]
-        if missing or not len(wanted):
-            raise InputError(
-                f"debias_classes is {chosen!r}, y has the classes {self.classes_.tolist()}. "
-                "Pass some of these, 'all', or None."
-            )
-        return self.classes_[np.isin(self.classes_, wanted)]
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        for name, low in (("n_latents", 1), ("bins", 1), ("keep_images", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, (int, np.integer)) or value < low:
-                raise InputError(f"{name} is {value!r}; pass an int of {low} or more.")
-        for name in ("alpha", "classification_weight", "reconstruction_weight", "kl_weight"):
-            value = getattr(self, name)
-            if not (name == "alpha" and value is None) and not value >= 0:
-                raise InputError(f"{name} is {value!r}; pass 0 or more.")
-        if not 0 <= self.min_effective < 1:
-            raise InputError(f"min_effective is {self.min_effective!r}; pass 0 up to below 1.")
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise InputError(f"{name} is {getattr(self, name)!r}; pass one of {choices}.")
-        if not len(self.decoder_filters) or min(self.decoder_filters) < 1:
-            raise InputError(
-                f"decoder_filters is {self.decoder_filters!r}; pass a few positive ints, "
-                "such as (64, 32, 16)."
-            )
+    def fit_objective(self, objective: Objective, X: Any, y: ArrayLike, **metadata: Any) -> Self:
+        """As `TorchClassifier.fit_objective`; checks the windows first."""
         if self.windows is not None:
             check_windows(self.windows, self.window_stride, self.window_threshold)
+            _check_two_classes(len(set(np.asarray(y).tolist())))
+        return super().fit_objective(objective, X, y, **metadata)
 
-    def _found(self) -> int:
-        """The code of the class that windows look for."""
-        if len(self.classes_) != 2:
-            raise InputError(
-                f"windows look for one of two classes; y has {len(self.classes_)}. Pass "
-                "windows=None."
-            )
-        return int(np.searchsorted(self.classes_, self._debiased_classes()[-1]))
-
-    def _make_module(self) -> DBVAEModule:
-        encoder = super()._make_module()
-        if isinstance(encoder, DBVAEModule) and encoder.n_latents == self.n_latents:
-            return encoder  # trained before: go on from there
-        return DBVAEModule(encoder, self.n_latents, self.input_shape_, self.decoder_filters)
-
-    def _make_objective(self) -> DBVAEObjective:
-        return DBVAEObjective(
-            n_classes=len(self.classes_),
-            debiased=np.searchsorted(self.classes_, self.debiased_classes_).tolist(),
-            alpha=self.alpha,
-            n_bins=self.bins,
-            aggregate=self.aggregate,
-            min_effective=self.min_effective,
-            class_shares=self.class_shares,
-            classification_weight=self.classification_weight,
-            reconstruction_weight=self.reconstruction_weight,
-            kl_weight=self.kl_weight,
-            encode_batch_size=inference_size(self.batch_size, self._device()),
-        )
-
-    def _train(
-        self,
-        X: Any,
-        codes: NDArray[np.int64],
-        groups: Groups | None,
-        sample_weight: ArrayLike | None,
-    ) -> Self:
-        super()._train(X, codes, groups, sample_weight)
-        self._n_features_out = self.n_latents
-        objective = self.net_.objective
-        assert isinstance(objective, DBVAEObjective)
-        weights = np.ones(len(codes))
-        if sample_weight is not None:
-            weights = weights * np.asarray(sample_weight)
-        rows = Rows(X, codes, weights=weights, dtype=self._dtype)
-        sample = describe_sample(objective, self.module_, rows)
-        self.sample_odds_ = sample.odds
-        self.sample_probabilities_ = sample.probabilities
-        labels = self.classes_.tolist()
-        self.latent_densities_ = {labels[code]: found for code, found in sample.densities.items()}
-        self.n_debiased_ = len(sample.ranked)
-        ends = sample.ranked, sample.ranked[::-1]
-        # Copies: torch can be indexed neither by nor through reversed memory.
-        self.extreme_rows_ = tuple(end[: self.keep_images].copy() for end in ends)
-        self.extreme_images_ = tuple(take(X, rows) for rows in self.extreme_rows_)
-        return self
+    @property
+    def _n_features_out(self) -> int:
+        return self.module_.n_latents
 
     def __fairvision_getstate__(self) -> dict[str, Any]:
         state = super().__fairvision_getstate__()
@@ -317,23 +157,29 @@ default=1.0, 1.0, 3e-3
         check_windows(self.windows, self.window_stride, self.window_threshold)
         if not hasattr(self, "input_shape_"):
             raise InputError("windows need the size of the net's images: pass input_shape.")
-        found, look = self._found(), super().predict_proba
+        code, score = self._window_class(), super().predict_proba
         highest = window_scores(
-            lambda crops: look(crops)[:, found],
+            lambda crops: score(crops)[:, code],
             X,
             shape=self.input_shape_[1:],
             windows=self.windows,
             stride=self.window_stride,
         )
-        return np.stack([1 - highest, highest][:: 1 if found else -1], axis=1)
+        return np.stack([1 - highest, highest][:: 1 if code else -1], axis=1)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The likeliest class, or the one that some window found, shape (n_samples,)."""
         if self.windows is None:
             return super().predict(X)
-        found = self._found()
-        seen = self.predict_proba(X)[:, found] >= self.window_threshold
-        return self.classes_[np.where(seen, found, 1 - found)]
+        code = self._window_class()
+        detected = self.predict_proba(X)[:, code] >= self.window_threshold
+        return self.classes_[np.where(detected, code, 1 - code)]
+
+    def _window_class(self) -> int:
+        """The code of the class that windows look for."""
+        _check_two_classes(len(self.classes_))
+        debiased = debiased_classes(self.debias_classes, self.classes_)
+        return int(np.searchsorted(self.classes_, debiased[-1]))
 
     def __fairvision_module__(self) -> torch.nn.Module:
         if self.windows is not None:
@@ -345,7 +191,7 @@ default=1.0, 1.0, 3e-3
 
     def transform(self, X: Any) -> NDArray[np.float32]:
         """The latents' means mu, shape (n_samples, n_latents)."""
-        return self._forward(X, lambda x: self.module_.mu(x))
+        return self.apply(X, lambda x: self.module_.mu(x))
 
     def reconstruct(self, X: Any) -> NDArray[np.float32]:
         """Images drawn from their latents' means, in 0..1, of the shape of X.
@@ -353,7 +199,7 @@ default=1.0, 1.0, 3e-3
         Only the debiased classes were ever reconstructed in training; others
         come out as the nearest that these can do.
         """
-        return self._forward(X, lambda x: self.module_.decode(self.module_.mu(x)))
+        return self.apply(X, lambda x: self.module_.decode(self.module_.mu(x)))
 
     def traverse(self, x: Any, latent: int, values: ArrayLike) -> NDArray[np.float32]:
         """One image drawn again and again with one latent set to other values.
@@ -412,6 +258,11 @@ default=1.0, 1.0, 3e-3
                 "TorchClassifier.from_module, or pass it as the backbone and fit."
             )
         params = {"n_latents": module.n_latents, **params}
-        model = super().from_module(module, classes=classes, input_shape=input_shape, **params)
-        model._n_features_out = module.n_latents
-        return model
+        return super().from_module(module, classes=classes, input_shape=input_shape, **params)
+
+
+def _check_two_classes(n_classes: int) -> None:
+    if n_classes != 2:
+        raise InputError(
+            f"windows look for one of two classes; y has {n_classes}. Pass windows=None."
+        )

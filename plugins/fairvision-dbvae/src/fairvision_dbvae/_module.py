@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["DBVAEModule", "Decoder", "evaluating", "lab_encoder"]
+__all__ = ["DBVAEModule", "Decoder", "lab_encoder"]
 
 
 class Decoder(nn.Module):
@@ -116,16 +115,3 @@ def lab_encoder(input_shape: tuple[int, ...]) -> nn.Module:
     return nn.Sequential(
         *layers, nn.Flatten(), nn.Linear(72 * height * width, 512), nn.ReLU(inplace=True)
     )
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; each part's own mode again afterwards."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        for part, mode in modes:
-            part.training = mode

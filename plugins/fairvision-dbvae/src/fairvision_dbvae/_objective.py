@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fairvision.nn import Batch, Objective, Rows, Step, cross_entropy
+from fairvision.base import take
+from fairvision.exceptions import InputError
+from fairvision.nn import (
+    Batch,
+    Objective,
+    Rows,
+    Step,
+    TrainingContext,
+    cross_entropy,
+    evaluation_mode,
+    inference_size,
+)
 from fairvision_dbvae._algorithm import (
     Aggregate,
     LatentDensities,
@@ -19,9 +33,28 @@ from fairvision_dbvae._algorithm import (
     spread,
     systematic_draw,
 )
-from fairvision_dbvae._module import DBVAEModule, evaluating
+from fairvision_dbvae._module import DBVAEModule
 
-__all__ = ["DBVAEObjective"]
+__all__ = ["DBVAEObjective", "debiased_classes"]
+
+_CHOICES = {"aggregate": ("product", "max"), "class_shares": ("equal", "data")}
+_SMALLEST = 8
+
+
+def debiased_classes(chosen: Any, classes: NDArray[Any]) -> NDArray[Any]:
+    """The classes that ``debias_classes`` names, in their order."""
+    if chosen is None:
+        return classes[1:] if len(classes) == 2 else classes
+    if isinstance(chosen, str) and chosen == "all":
+        return classes
+    wanted = np.unique(np.atleast_1d(np.asarray(chosen)))
+    missing = [label for label in wanted.tolist() if label not in classes.tolist()]
+    if missing or not len(wanted):
+        raise InputError(
+            f"debias_classes is {chosen!r}, y has the classes {classes.tolist()}. "
+            "Pass some of these, 'all', or None."
+        )
+    return classes[np.isin(classes, wanted)]
 
 
 class DBVAEObjective(Objective):
@@ -29,75 +62,111 @@ class DBVAEObjective(Objective):
 
     Parameters
     ----------
-    n_classes : int
-    debiased : sequence of int
-        Codes of the debiased classes.
-    alpha : float or None
-        Smoothing of the latents' histograms; None draws uniformly.
-    n_bins : int
-    aggregate : {"product", "max"}
-    min_effective : float
-        Least effective sample size, as a share of the class.
-    class_shares : {"equal", "data"}
-    classification_weight, reconstruction_weight, kl_weight : float
-        c1, c2 and c3 of the paper.
-    encode_batch_size : int
-        Images encoded at a time for the densities.
+    n_latents, alpha, bins, aggregate, min_effective, debias_classes, class_shares, \
+classification_weight, reconstruction_weight, kl_weight, decoder_filters, keep_images
+        As in `DBVAEClassifier`.
     """
 
-    parts = ("class_loss", "reconstruction_loss", "kl", "effective_sample_size")
+    logged: ClassVar = ("class_loss", "reconstruction_loss", "kl", "effective_sample_size")
 
     def __init__(
         self,
-        *,
-        n_classes: int,
-        debiased: Sequence[int],
-        alpha: float | None,
-        n_bins: int,
-        aggregate: Aggregate,
-        min_effective: float,
-        class_shares: str,
-        classification_weight: float,
-        reconstruction_weight: float,
-        kl_weight: float,
-        encode_batch_size: int,
+        n_latents: int = 16,
+        alpha: float | None = 0.05,
+        bins: int = 10,
+        aggregate: Aggregate = "product",
+        min_effective: float = 0.25,
+        debias_classes: Any = None,
+        class_shares: str = "equal",
+        classification_weight: float = 1.0,
+        reconstruction_weight: float = 1.0,
+        kl_weight: float = 3e-3,
+        decoder_filters: Sequence[int] = (64, 32, 16),
+        keep_images: int = 8,
     ) -> None:
-        self.n_classes = n_classes
-        self.debiased = tuple(debiased)
+        self.n_latents = n_latents
         self.alpha = alpha
-        self.n_bins = n_bins
+        self.bins = bins
         self.aggregate = aggregate
         self.min_effective = min_effective
+        self.debias_classes = debias_classes
         self.class_shares = class_shares
         self.classification_weight = classification_weight
         self.reconstruction_weight = reconstruction_weight
         self.kl_weight = kl_weight
-        self.encode_batch_size = encode_batch_size
+        self.decoder_filters = decoder_filters
+        self.keep_images = keep_images
 
-    def start(self, module: nn.Module, rows: Rows, device: torch.device, max_epochs: int) -> None:
-        self.device = device
-        self.is_debiased = torch.zeros(self.n_classes, dtype=torch.bool, device=device)
-        self.is_debiased[list(self.debiased)] = True
+    def check(self, context: TrainingContext) -> None:
+        """Check the parameters, the images and the classes."""
+        self._check_images(context.input_shape)
+        self.debiased_ = debiased_classes(self.debias_classes, context.classes)
+        for name, low in (("n_latents", 1), ("bins", 1), ("keep_images", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, (int, np.integer)) or value < low:
+                raise InputError(f"{name} is {value!r}; pass an int of {low} or more.")
+        for name in ("alpha", "classification_weight", "reconstruction_weight", "kl_weight"):
+            value = getattr(self, name)
+            if not (name == "alpha" and value is None) and not value >= 0:
+                raise InputError(f"{name} is {value!r}; pass 0 or more.")
+        if not 0 <= self.min_effective < 1:
+            raise InputError(f"min_effective is {self.min_effective!r}; pass 0 up to below 1.")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise InputError(f"{name} is {getattr(self, name)!r}; pass one of {choices}.")
+        if not len(self.decoder_filters) or min(self.decoder_filters) < 1:
+            raise InputError(
+                f"decoder_filters is {self.decoder_filters!r}; pass a few positive ints, "
+                "such as (64, 32, 16)."
+            )
+
+    def _check_images(self, shape: tuple[int, ...]) -> None:
+        if len(shape) != 3:
+            raise InputError(
+                f"X has rows of shape {shape}; DB-VAE reconstructs images and needs "
+                "(n_samples, n_channels, height, width). For tables use another method."
+            )
+        if min(shape[1:]) < _SMALLEST:
+            raise InputError(
+                f"X has images of {shape[1]} x {shape[2]} pixels; the decoder draws "
+                f"{_SMALLEST} x {_SMALLEST} at least. Enlarge the images."
+            )
+
+    def make_module(self, build: Callable[[], nn.Module], context: TrainingContext) -> nn.Module:
+        """The backbone with latents and a decoder; one trained before is trained on."""
+        encoder = build()
+        if isinstance(encoder, DBVAEModule) and encoder.n_latents == self.n_latents:
+            return encoder
+        return DBVAEModule(encoder, self.n_latents, context.input_shape, self.decoder_filters)
+
+    def start(self, module: nn.Module, rows: Rows, context: TrainingContext) -> None:
+        """Note which classes are debiased."""
+        self.classes_, self.device_ = context.classes, context.device
+        self.codes_ = np.searchsorted(self.classes_, self.debiased_).tolist()
+        self.encode_batch_size_ = inference_size(context.batch_size, context.device)
+        self.is_debiased_ = torch.zeros(len(self.classes_), dtype=torch.bool, device=self.device_)
+        self.is_debiased_[self.codes_] = True
+        self.ess_ = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        return {}  # whom an epoch shows follows from the module at its start
+        return {}  # the module at the start of an epoch decides which rows it shows
 
     # -- which rows an epoch shows ------------------------------------------------
 
     def order(self, module: nn.Module, rows: Rows) -> Tensor:
         assert isinstance(module, DBVAEModule)
-        members = [torch.nonzero(rows.targets == c).flatten() for c in range(self.n_classes)]
+        members = [torch.nonzero(rows.targets == c).flatten() for c in range(len(self.classes_))]
         sizes = self.draws([len(part) for part in members])
-        self.ess = 0.0
+        self.ess_ = 0.0
         drawn = []
         for code, (part, size) in enumerate(zip(members, sizes, strict=True)):
             if not len(part):  # every row of a class was held out or weighs nothing
                 continue
             probabilities = torch.full((len(part),), 1 / len(part), dtype=torch.float64)
-            if code in self.debiased:
+            if code in self.codes_:
                 if self.alpha is not None:
                     probabilities = self.resample(module, rows, part)[1]
-                self.ess += effective_sample_size(probabilities)
+                self.ess_ += effective_sample_size(probabilities)
             drawn.append(part[systematic_draw(probabilities, size)])
         return spread([part for part in drawn if len(part)])
 
@@ -118,7 +187,7 @@ class DBVAEObjective(Objective):
         """Densities of the latents over some rows, and each row's probability among them."""
         mu = self.encode(module, rows, part)
         weights = None if rows.weights is None else rows.weights[part]
-        densities = LatentDensities.fit(mu, self.n_bins, weights)
+        densities = LatentDensities.fit(mu, self.bins, weights)
         alpha = torch.inf if self.alpha is None else self.alpha
         return densities, sampling_probabilities(
             mu, densities, alpha, self.aggregate, self.min_effective
@@ -132,12 +201,30 @@ class DBVAEObjective(Objective):
         """
         mu = torch.empty(len(part), module.n_latents)
         done = 0
-        with evaluating(module):
-            for some in part.split(self.encode_batch_size):
-                images = rows.batch(some, self.device).images
+        with evaluation_mode(module), torch.inference_mode():
+            for some in part.split(self.encode_batch_size_):
+                images = rows.batch(some, self.device_).images
                 mu[done : done + len(some)] = module.mu(images)
                 done += len(some)
         return mu
+
+    def fitted_attributes(self, module: nn.Module, rows: Rows) -> dict[str, Any]:
+        """What one more epoch would show: each row's probability, and the extreme rows."""
+        assert isinstance(module, DBVAEModule)
+        sample = describe_sample(self, module, rows)
+        ends = sample.ranked, sample.ranked[::-1]
+        # Copies: torch can be indexed neither by nor through reversed memory.
+        extremes = tuple(end[: self.keep_images].copy() for end in ends)
+        labels = self.classes_.tolist()
+        return {
+            "debiased_classes_": self.debiased_,
+            "sample_odds_": sample.odds,
+            "sample_probabilities_": sample.probabilities,
+            "latent_densities_": {labels[code]: d for code, d in sample.densities.items()},
+            "n_debiased_": len(sample.ranked),
+            "extreme_rows_": extremes,
+            "extreme_images_": tuple(take(rows.images, end) for end in extremes),
+        }
 
     # -- what a step minimises ----------------------------------------------------
 
@@ -153,13 +240,13 @@ class DBVAEObjective(Objective):
             + self.kl_weight * kl
         )
         values = torch.stack([class_loss, reconstruction, kl]).tolist()
-        return Step(loss, logits, dict(zip(self.parts, [*values, self.ess], strict=True)))
+        return Step(loss, logits, dict(zip(self.logged, [*values, self.ess_], strict=True)))
 
     def _vae_terms(
         self, module: DBVAEModule, batch: Batch, features: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Reconstruction and KL terms, 0 for rows of other classes, as means over the batch."""
-        kept = self.is_debiased[batch.targets]
+        kept = self.is_debiased_[batch.targets]
         mu, log_var = module.distribution(features[kept])
         error = self._errors(module, batch, kept, reparameterize(mu, log_var))
         terms = torch.stack([error, kl_divergence(mu, log_var)])
@@ -170,7 +257,48 @@ class DBVAEObjective(Objective):
 
     def _errors(self, module: DBVAEModule, batch: Batch, kept: Tensor, z: Tensor) -> Tensor:
         """Error a pixel of each kept row; a process draws the rows that it has the images of."""
-        own, rows = batch.ranks.own(len(batch)), kept.nonzero().flatten()
+        own, rows = batch.process_group.shard(len(batch)), kept.nonzero().flatten()
         mine = (rows >= own.start) & (rows < own.stop)
         errors = (module.decode(z[mine]) - batch.images[rows[mine] - own.start]).abs()
-        return batch.ranks.gather(errors.mean((1, 2, 3)))
+        return batch.process_group.all_gather(errors.mean((1, 2, 3)))
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """How likely each training row is drawn.
+
+    Attributes
+    ----------
+    odds : ndarray of shape (n_samples,)
+        Against a uniform draw from the row's class; 0 for rows of weight 0.
+    probabilities : ndarray of shape (n_samples,)
+    densities : dict of int to LatentDensities
+        Of each debiased class, by its code.
+    ranked : ndarray of shape (n_debiased,)
+        Rows of the debiased classes, the likeliest against its class first.
+    """
+
+    odds: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
+    densities: dict[int, LatentDensities]
+    ranked: NDArray[np.intp]
+
+
+def describe_sample(objective: DBVAEObjective, module: DBVAEModule, rows: Rows) -> Sample:
+    """Encode the debiased classes once more, and rank their rows."""
+    codes = rows.targets.numpy()
+    present = np.ones(len(rows), dtype=bool) if rows.weights is None else rows.weights.numpy() > 0
+    odds = present.astype(np.float64)
+    densities = {}
+    for code in objective.codes_:
+        members = np.flatnonzero(present & (codes == code))
+        if not len(members):  # every row of the class has weight 0
+            continue
+        densities[code], p = objective.resample(module, rows, torch.from_numpy(members))
+        odds[members] = p.numpy() * len(members)
+    counts = np.bincount(codes[present], minlength=len(objective.classes_))
+    draws = np.array(objective.draws(counts.tolist()))
+    per_row = draws / np.maximum(counts, 1) / draws.sum()
+    debiased = np.flatnonzero(present & np.isin(codes, objective.codes_))
+    ranked = debiased[np.argsort(-odds[debiased], kind="stable")]
+    return Sample(odds, odds * per_row[codes], densities, ranked)

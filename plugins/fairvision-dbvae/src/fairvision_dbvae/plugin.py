@@ -48,8 +48,8 @@ def fairvision_inprocessing() -> Iterable[Method]:
         reference=AMINI_2019,
         needs=Needs(),
         claims=Claims(
-            no_gain="it shows what is rare among the latents of some thousand images more often; "
-            "600 images and seconds of training do not reach that"
+            no_gain_reason="it shows what is rare among the latents of some thousand images more "
+            "often; 600 images and seconds of training do not reach that"
         ),
         presets={"quick": QUICK, "paper": PAPER},
     )

@@ -1,25 +1,28 @@
 """Equations of intra-processing (Savani et al. 2020, section 4).
 
-Notation: p are probabilities of the second class, of shape (n,); y and g codes
-of class (0, 1) and group; h are penultimate activations of shape (n, d).
+Notation: p are probabilities of the second class, of shape (n,); y and g are
+codes of class (0, 1) and group; h are penultimate activations of shape (n, d).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["SOFT_BIASES", "Critic", "Subspace", "actor_loss", "perturbed", "soft_bias"]
+from fairvision_intra._rates import BIASES, Rates
+
+__all__ = ["BiasCritic", "Subspace", "actor_loss", "perturbed", "soft_bias"]
 
 
 def perturbed(
     weights: Mapping[str, Tensor], scale: float, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """Each weight times a draw of N(1, scale^2); always from the weights as given.
+    """Multiply each weight by a draw from N(1, scale^2).
 
-    The draws are made on the CPU, so that a seed means the same on every device.
+    The draws are made on the CPU, so that a seed gives the same draws on every device.
     """
     return {
         name: _normal(value, generator).mul_(scale).add_(1).mul_(value)
@@ -32,11 +35,11 @@ def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
 
 
 class Subspace:
-    """A few directions in the weights of one layer, each step measured in their std.
+    """Directions in which the weight of one layer is moved.
 
-    A layer of no more weights than `n_dims` is searched weight by weight. A
-    wider one along `n_dims` random directions, whose joint step of length 1
-    moves the weights by their std in root mean square.
+    A layer with at most `n_dims` weights has one direction for each weight. A
+    wider layer has `n_dims` random directions. A step of length 1 moves the
+    weights by their standard deviation, in root mean square.
 
     Parameters
     ----------
@@ -50,10 +53,8 @@ class Subspace:
         n_weights = weight.numel()
         if n_weights <= n_dims:
             self.directions = torch.eye(n_weights).to(weight)
-        else:
-            like = weight.reshape(-1).expand(n_dims, -1)
-            # In high dimension these are orthogonal but for a little.
-            self.directions = _normal(like, generator)
+        else:  # random directions in a high dimension are nearly orthogonal
+            self.directions = _normal(weight.reshape(-1).expand(n_dims, -1), generator)
         self.directions *= weight.std(correction=0)
 
     @property
@@ -61,38 +62,19 @@ class Subspace:
         return len(self.directions)
 
     def __call__(self, steps: Tensor) -> Tensor:
-        """The layer's weight after `steps`, of shape (n_dims,); all 0 is where it started."""
+        """The layer's weight after `steps`, of shape (n_dims,); zeros give the given weight."""
         move = steps.to(self.weight) @ self.directions
         return self.weight + move.reshape(self.weight.shape)
 
 
-def _cell_means(p: Tensor, y: Tensor, g: Tensor, n_groups: int) -> tuple[Tensor, Tensor]:
-    """Sums of p and numbers of rows, both of shape (n_groups, 2 classes)."""
-    cell = g * 2 + y
-    sums = torch.zeros(2 * n_groups, dtype=p.dtype, device=p.device).index_add(0, cell, p)
-    counts = torch.bincount(cell, minlength=2 * n_groups).to(p.dtype)
-    return sums.reshape(n_groups, 2), counts.reshape(n_groups, 2)
+class _SoftRates(Rates):
+    """Rates with sums of probabilities in place of counts: tensors of shape (n_groups,)."""
 
+    maximum: ClassVar[Any] = staticmethod(torch.maximum)
 
-def _gap(rates: Tensor) -> Tensor:
-    """The first of two groups minus the second; of several the largest pairwise gap."""
-    return rates[0] - rates[1] if len(rates) == 2 else rates.max() - rates.min()
-
-
-SOFT_BIASES = {
-    "demographic_parity_difference": lambda sums, counts: _gap(sums.sum(1) / counts.sum(1)),
-    "equal_opportunity_difference": lambda sums, counts: _gap((sums / counts)[:, 1]),
-    "average_odds_difference": lambda sums, counts: _gap((sums / counts).mean(1)),
-    "average_abs_odds_difference": lambda sums, counts: (
-        (_gap((sums / counts)[:, 1]).abs() + _gap((sums / counts)[:, 0]).abs()) / 2
-    ),
-    "equalized_odds_difference": lambda sums, counts: torch.maximum(
-        _gap((sums / counts)[:, 1]).abs(), _gap((sums / counts)[:, 0]).abs()
-    ),
-    "accuracy_gap": lambda sums, counts: _gap(
-        (sums[:, 1] + counts[:, 0] - sums[:, 0]) / counts.sum(1)
-    ),
-}
+    def gap(self, rate: Tensor) -> Tensor:
+        """Of two groups, the first minus the second; of more, the largest pairwise gap."""
+        return rate[0] - rate[1] if len(rate) == 2 else rate.max() - rate.min()
 
 
 def soft_bias(p: Tensor, y: Tensor, g: Tensor, n_groups: int, name: str) -> Tensor:
@@ -105,22 +87,25 @@ def soft_bias(p: Tensor, y: Tensor, g: Tensor, n_groups: int, name: str) -> Tens
         Every class must occur in every group.
     n_groups : int
     name : str
-        One of `SOFT_BIASES`.
+        A key of `BIASES`.
     """
-    return SOFT_BIASES[name](*_cell_means(p, y, g, n_groups))
+    cell = g * 2 + y
+    sums = torch.zeros(2 * n_groups, dtype=p.dtype, device=p.device).index_add(0, cell, p)
+    counts = torch.bincount(cell, minlength=2 * n_groups).to(p.dtype)
+    return BIASES[name](_SoftRates(tp=sums[1::2], fp=sums[::2], p=counts[1::2], n=counts[::2]))
 
 
-class Critic(nn.Module):
+class BiasCritic(nn.Module):
     """Predicts the bias of a batch from penultimate activations (section 4.3).
 
-    Three hidden layers of 32 units: two for each row, one for their mean, so
-    that a batch may have any size.
+    Three hidden layers of 32 units. The first two act on each row, the third on
+    the mean over the rows, so that a batch may have any size.
 
     Parameters
     ----------
     n_features : int
     n_codes : int
-        Further columns beside the activations, of known scale.
+        Further columns beside the activations, which are not standardised.
     dropout : float
     """
 
@@ -135,12 +120,12 @@ class Critic(nn.Module):
         self.batch = nn.Sequential(*_hidden(32, dropout), nn.Linear(32, 1))
 
     def standardize(self, h: Tensor) -> None:
-        """Take the activations' mean and spread from the rows h."""
+        """Set the mean and spread that activations are standardised by to those of h."""
         self.shift.copy_(h.mean(0))
         self.size.copy_(h.std(0, correction=0) + 1e-3)
 
     def forward(self, h: Tensor, codes: Tensor | None = None) -> Tensor:
-        """Activations of a batch, shape (n, n_features), to its bias, a scalar."""
+        """Bias of a batch, a scalar, from its activations of shape (n, n_features)."""
         rows = (h - self.shift) / self.size
         if codes is not None:
             rows = torch.cat([rows, codes.to(rows)], dim=1)

@@ -1,9 +1,11 @@
-"""What the three methods share: a meta-estimator around a trained net."""
+"""Shared by the three methods: a meta-estimator around a trained net."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -33,12 +35,50 @@ from fairvision.nn import (
     inference_size,
     isolated_rng,
 )
+from fairvision_intra._bounded_performance import BoundedPerformance, Metric
 from fairvision_intra._forward import Forward
-from fairvision_intra._net import Inner, find_net
-from fairvision_intra._objective import Metric, Objective
+from fairvision_intra._net import FittedNet, find_net
 from fairvision_intra._search import Trials, search
 
-__all__ = ["IntraProcessor", "Rows"]
+__all__ = ["DebiasRows", "IntraProcessor", "check_at_least", "check_one_of"]
+
+
+@dataclass(eq=False)
+class DebiasRows:
+    """Rows to debias on, and the net that scores them.
+
+    Parameters
+    ----------
+    net : FittedNet
+    X : array-like of shape (n_samples, ...)
+    index : ndarray of shape (n,)
+        Row numbers in X.
+    targets, groups : ndarray of shape (n,)
+        Codes of class and group.
+    """
+
+    net: FittedNet
+    X: Any
+    index: NDArray[np.intp]
+    targets: NDArray[np.int64]
+    groups: NDArray[np.int64]
+
+    def take(self, rows: NDArray[np.intp]) -> DebiasRows:
+        """Some of the rows."""
+        index, targets, groups = self.index[rows], self.targets[rows], self.groups[rows]
+        return replace(self, index=index, targets=targets, groups=groups)
+
+    @cached_property
+    def forward(self) -> Forward:
+        """The net and these images; read at the first use."""
+        X, holder = self.net.prepare(_safe_indexing(self.X, self.index)), self.net.holder
+        if is_images(X):
+            X = check_images(X, fitted_shape=getattr(holder, "input_shape_", None))
+        else:
+            X = np.asarray(X, dtype=np.float64)
+        device = next(self.net.module.parameters()).device
+        size = inference_size(getattr(holder, "batch_size", 64), device)
+        return Forward(self.net.module, X, batch_size=size)
 
 
 def _has_features(self: Any) -> bool:
@@ -46,36 +86,56 @@ def _has_features(self: Any) -> bool:
     return True
 
 
+def check_at_least(owner: Any, low: float, *names: str) -> None:
+    """Refuse parameters below `low`; None passes."""
+    for name in names:
+        value = getattr(owner, name)
+        if value is not None and value < low:
+            raise InputError(f"{name} is {value!r}; pass {low} or more.")
+
+
+def check_one_of(owner: Any, name: str, *choices: Any) -> None:
+    """Refuse a parameter that is none of the choices."""
+    if getattr(owner, name) not in choices:
+        known = ", ".join(map(repr, choices))
+        raise InputError(f"{name} is {getattr(owner, name)!r}; pass one of {known}.")
+
+
+# A dataclass writes each parameter once; its `__init__` stores them and does nothing else.
+@dataclass(eq=False, repr=False)
 class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     """Base of the methods; see `RandomPerturbation` for parameters and attributes."""
 
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
 
-    estimator: Any
-    bias: Metric
-    performance: Metric
-    epsilon: float
-    margin: float
-    min_performance: float | None
-    n_thresholds: int
-    n_bootstrap: int
-    validation_fraction: float
-    random_state: Any
-    progress: bool | None
-    callback: Callable[[dict[str, Any]], Any] | None
+    estimator: Any = None
+    _: KW_ONLY
+    bias: Metric = "average_odds_difference"
+    performance: Metric = "group_balanced_accuracy"
+    epsilon: float = 0.05
+    margin: float = 0.01
+    min_performance: float | None = None
+    n_thresholds: int = 501
+    n_bootstrap: int = 5
+    debias_fraction: float = 0.4
+    callbacks: Sequence[Callable[[dict[str, Any]], Any]] | None = None
+    random_state: Any = None
+    verbose: int = 0
 
-    # -- what a method says -------------------------------------------------------
+    # -- for subclasses -----------------------------------------------------------
 
-    def _trials(self, tuning: Rows, judging: Rows, objective: Objective, seed: int) -> Trials:
-        """Trials, the net as given first."""
+    def _trials(
+        self, tuning: DebiasRows, judging: DebiasRows, objective: BoundedPerformance, seed: int
+    ) -> Trials:
+        """Yield the trials, first the net as given.
+
+        Trials are scored on `judging`. A method with a parameter `selection_fraction`
+        trains on `tuning`, which are then other rows.
+        """
         raise NotImplementedError
 
-    def _n_trials(self, judging: Rows) -> int:
+    def _n_trials(self, judging: DebiasRows) -> int:
         raise NotImplementedError
-
-    def _selection_fraction(self) -> float:
-        """Share of the rows that only judge; 0 judges on all, tunes on all."""
-        return 0.0
 
     # -- fitting ------------------------------------------------------------------
 
@@ -86,12 +146,12 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_channels, height, width)
-            What the estimator takes. Rows that the net was not trained on, if
-            it is frozen.
+            What the estimator takes. If the estimator is frozen, rows that the net
+            was not trained on.
         y : array-like of shape (n_samples,)
             Two classes.
         sensitive_features : array-like of shape (n_samples,) or (n_samples, n_sensitive)
-            Several columns are crossed.
+            Several columns mean their intersection.
 
         Returns
         -------
@@ -107,7 +167,7 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         """
         self._check_parameters()
         name = type(self).__name__
-        groups = check_groups(sensitive_features, len(X), required_by=name, min_groups=1)
+        groups = check_groups(sensitive_features, len(X), required_by=name)
         assert groups is not None
         codes, labels = groups.intersection()
         if len(labels) < 2:
@@ -117,54 +177,35 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             raise InputError(f"y has {len(y)} rows, X has {len(X)}. Pass one label per image.")
         seed = as_seed(self.random_state)
         rng = np.random.default_rng(seed)
-        inner, rows = self._inner(X, y, sensitive_features, codes, rng, seed)
-        inner.ranks.agree(f"random_state of {name}", seed, len(rows))
-        targets = _encode(y[rows], inner.classes, name)
-        self._debias(inner, X, rows, targets, codes[rows], labels, rng)
-        return self
-
-    def _inner(
-        self,
-        X: Any,
-        y: NDArray[Any],
-        sensitive_features: Any,
-        codes: NDArray[np.int64],
-        rng: np.random.Generator,
-        seed: int,
-    ) -> tuple[Inner, NDArray[np.intp]]:
-        """The fitted estimator, and the rows that it has not seen."""
         estimator = self.estimator
-        fitted, rows = fit_or_frozen(
+        fitted, index = fit_or_frozen(
             TorchClassifier(random_state=seed) if estimator is None else estimator,
             X,
             y,
             sensitive_features,
             cells=np.unique(y, return_inverse=True)[1] * (codes.max() + 1) + codes,
-            validation_fraction=self.validation_fraction,
+            validation_fraction=self.debias_fraction,
             rng=rng,
         )
-        return find_net(fitted, type(self).__name__), rows
+        net = find_net(fitted, name)
+        net.process_group.check_same(f"random_state of {name}, or rows", seed, len(index))
+        # Codes without gaps, of the groups that these rows have.
+        present, codes = np.unique(codes[index], return_inverse=True)
+        targets = _encode(y[index], net.classes, name)
+        rows = DebiasRows(net, X, index, targets, codes.reshape(-1).astype(np.int64))
+        self._debias(rows, [labels[i] for i in present], rng)
+        return self
 
-    def _debias(
-        self,
-        inner: Inner,
-        X: Any,
-        rows: NDArray[np.intp],
-        targets: NDArray[np.int64],
-        groups: NDArray[np.int64],
-        labels: list[Any],
-        rng: np.random.Generator,
-    ) -> None:
-        groups, labels = _occurring(groups, labels)
-        whole = Rows(inner, X, rows, targets, groups)
-        tuning, judging = whole, whole
-        if self._selection_fraction():
-            parts = stratified(targets + 2 * groups, self._selection_fraction(), rng)
-            tuning, judging = (whole.part(part) for part in parts)
-        objective = Objective(
+    def _debias(self, rows: DebiasRows, labels: list[Any], rng: np.random.Generator) -> None:
+        net, tuning, judging = rows.net, rows, rows
+        if fraction := getattr(self, "selection_fraction", 0.0):
+            split = stratified(rows.targets + 2 * rows.groups, fraction, rng)
+            tuning, judging = (rows.take(chosen) for chosen in split)
+        objective = BoundedPerformance(
             judging.targets,
             judging.groups,
-            classes=inner.classes,
+            rng,
+            classes=net.classes,
             labels=labels,
             bias=self.bias,
             performance=self.performance,
@@ -173,28 +214,26 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             n_thresholds=self.n_thresholds,
             n_bootstrap=self.n_bootstrap,
             floor=self.min_performance,
-            rng=rng,
         )
         if self.min_performance is None:
             objective.set_floor(judging.forward.scores())
         seed = int(rng.integers(2**32))
         with isolated_rng(seed, judging.forward.device):
-            found = search(
+            best = search(
                 self._trials(tuning, judging, objective, seed),
                 objective,
                 total=self._n_trials(judging),
                 owner=type(self).__name__,
-                progress=self.progress,
-                callback=self.callback,
+                verbose=self.verbose,
+                callbacks=self.callbacks or (),
             )
-        self.module_ = _with_weights(inner.module, found.changed)
-        self.estimator_, self.debiased_ = inner.outer, inner.around(self.module_)
-        self.threshold_, self.feasible_ = found.outcome.threshold, found.outcome.feasible
-        self.bias_, self.performance_ = found.outcome.bias, found.outcome.performance
-        self.min_performance_, self.interrupted_ = objective.floor, found.interrupted
-        self.objective_path_ = pd.DataFrame(found.path)
-        self.classes_ = inner.classes
-        self.sensitive_labels_ = labels
+        self.module_ = _with_weights(net.module, best.changed)
+        self.estimator_, self.debiased_ = net.outer, net.with_module(self.module_)
+        self.threshold_, self.feasible_ = best.outcome.threshold, best.outcome.feasible
+        self.bias_, self.performance_ = best.outcome.bias, best.outcome.performance
+        self.min_performance_, self.interrupted_ = objective.floor, best.interrupted
+        self.objective_path_ = pd.DataFrame(best.path)
+        self.classes_, self.sensitive_labels_ = net.classes, labels
 
     def _check_parameters(self) -> None:
         if not 0 <= self.margin < self.epsilon:
@@ -202,14 +241,13 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
                 f"epsilon={self.epsilon!r}, margin={self.margin!r}: the search holds the bias "
                 "below epsilon - margin, which must be above 0."
             )
-        if not 0 < self.validation_fraction < 1:
+        if not 0 < self.debias_fraction < 1:
             raise InputError(
-                f"validation_fraction is {self.validation_fraction!r}; pass a share between 0 "
-                "and 1, or a FrozenEstimator, to which all rows are validation data."
+                f"debias_fraction is {self.debias_fraction!r}; pass a share between 0 and 1, or a "
+                "FrozenEstimator, which is debiased on all rows."
             )
-        for name, low in (("n_thresholds", 3), ("n_bootstrap", 0)):
-            if getattr(self, name) < low:
-                raise InputError(f"{name} is {getattr(self, name)!r}; pass {low} or more.")
+        check_at_least(self, 3, "n_thresholds")
+        check_at_least(self, 0, "n_bootstrap")
 
     # -- saving -------------------------------------------------------------------
 
@@ -225,11 +263,11 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def __fairvision_module__(self) -> torch.nn.Module:
         check_is_fitted(self, "module_")
-        around = as_module(self.debiased_)
-        assert isinstance(around, Probabilities)
-        return Probabilities(around.module, threshold=self.threshold_)
+        debiased = as_module(self.debiased_)
+        assert isinstance(debiased, Probabilities)
+        return Probabilities(debiased.module, threshold=self.threshold_)
 
-    # -- use ----------------------------------------------------------------------
+    # -- prediction ---------------------------------------------------------------
 
     def _scores(self, X: Any) -> NDArray[np.float64]:
         check_is_fitted(self, "module_")
@@ -237,20 +275,19 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The second class where the net's probability of it is above `threshold_`."""
-        scores = self._scores(X)  # raises where nothing was fitted
+        scores = self._scores(X)  # raises before fit
         return self.classes_[(scores > self.threshold_).astype(np.intp)]
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities of shape (n_samples, 2): the net's, shifted so that 1/2 is the threshold.
 
-        They rise with the net's scores. The shift multiplies the odds by
-        (1 - threshold) / threshold.
+        The shift multiplies the odds by (1 - threshold) / threshold, which keeps
+        the order of the rows.
         """
-        score = self._scores(X)
-        t = self.threshold_
+        score, t = self._scores(X), self.threshold_
         above, below = score * (1 - t), (1 - score) * t
         total = above + below
-        # A threshold of 0 or 1 and a score of the same: 0 / 0 is below it.
+        # 0 / 0, where threshold and score are both 0 or both 1, is below the threshold.
         positive = np.divide(above, total, out=np.zeros_like(score), where=total > 0)
         return np.column_stack([1 - positive, positive])
 
@@ -259,46 +296,6 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         """The debiased net's features."""
         check_is_fitted(self, "module_")
         return self.debiased_.transform(X)
-
-
-class Rows:
-    """Validation rows and the net that scores them, computed when first asked for."""
-
-    def __init__(
-        self,
-        inner: Inner,
-        X: Any,
-        rows: NDArray[np.intp],
-        targets: NDArray[np.int64],
-        groups: NDArray[np.int64],
-    ) -> None:
-        self.inner, self.targets, self.groups = inner, targets, groups
-        self._X, self._rows = X, rows
-        self._forward: Forward | None = None
-
-    def part(self, chosen: NDArray[np.intp]) -> Rows:
-        rows, targets, groups = self._rows[chosen], self.targets[chosen], self.groups[chosen]
-        return Rows(self.inner, self._X, rows, targets, groups)
-
-    @property
-    def forward(self) -> Forward:
-        if self._forward is None:
-            X = self.inner.prepare(_safe_indexing(self._X, self._rows))
-            if is_images(X):
-                X = check_images(X, fitted_shape=getattr(self.inner.holder, "input_shape_", None))
-            else:
-                X = np.asarray(X, dtype=np.float64)
-            batch_size = getattr(self.inner.holder, "batch_size", 64)
-            device = next(self.inner.module.parameters()).device
-            size = inference_size(batch_size, device)
-            self._forward = Forward(self.inner.module, X, batch_size=size)
-        return self._forward
-
-
-def _occurring(groups: NDArray[np.int64], labels: list[Any]) -> tuple[NDArray[np.int64], list[Any]]:
-    """Codes without gaps, for the groups that these rows have."""
-    present, codes = np.unique(groups, return_inverse=True)
-    return codes.reshape(-1).astype(np.int64), [labels[i] for i in present]
 
 
 def _encode(y: NDArray[Any], classes: NDArray[Any], owner: str) -> NDArray[np.int64]:
@@ -314,9 +311,6 @@ def _encode(y: NDArray[Any], classes: NDArray[Any], owner: str) -> NDArray[np.in
 
 
 def _with_weights(module: torch.nn.Module, changed: dict[str, torch.Tensor]) -> torch.nn.Module:
-    own = copy.deepcopy(module).eval()
-    parameters = dict(own.named_parameters())
-    with torch.no_grad():
-        for name, value in changed.items():
-            parameters[name].copy_(value)
-    return own
+    copied = copy.deepcopy(module).eval()
+    copied.load_state_dict(changed, strict=False)
+    return copied

@@ -1,4 +1,4 @@
-"""Scores of one set of images under many sets of weights, computing only what changes."""
+"""Scores of one set of images under many sets of weights, without repeated computation."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ __all__ = ["Forward", "layers_of"]
 
 @dataclass
 class _Call:
-    """When a module ran, on what, and what came out."""
+    """When a module ran, with its inputs and its output."""
 
     start: int
     end: int
-    entered: Any
-    left: Any
+    inputs: Any
+    output: Any
 
 
 def _trace(module: nn.Module, x: Tensor) -> dict[str, list[_Call]]:
@@ -35,22 +35,22 @@ def _trace(module: nn.Module, x: Tensor) -> dict[str, list[_Call]]:
     clock, handles = count(), []
     calls: dict[str, list[_Call]] = {}
 
-    def watch(name: str, part: nn.Module) -> None:
+    def watch(name: str, submodule: nn.Module) -> None:
         running: list[_Call] = []
 
-        def before(_: nn.Module, args: Any) -> None:
-            running.append(_Call(next(clock), -1, args, None))
+        def before(_: nn.Module, inputs: Any) -> None:
+            running.append(_Call(next(clock), -1, inputs, None))
 
-        def after(_: nn.Module, args: Any, output: Any) -> None:
+        def after(_: nn.Module, inputs: Any, output: Any) -> None:
             call = running.pop()
-            call.end, call.left = next(clock), output
+            call.end, call.output = next(clock), output
             calls.setdefault(name, []).append(call)
 
-        handles.append(part.register_forward_pre_hook(before))
-        handles.append(part.register_forward_hook(after))
+        handles.append(submodule.register_forward_pre_hook(before))
+        handles.append(submodule.register_forward_hook(after))
 
-    for name, part in module.named_modules():
-        watch(name, part)
+    for name, submodule in module.named_modules():
+        watch(name, submodule)
     try:
         with torch.no_grad():
             module(x)
@@ -65,14 +65,14 @@ def layers_of(module: nn.Module, x: Tensor) -> list[str]:
     calls = _trace(module, x)
     layers = [
         (calls[name][0].start, name)
-        for name, part in module.named_modules()
-        if name in calls and isinstance(getattr(part, "weight", None), Tensor)
-        if part.weight.dim() > 1
+        for name, layer in module.named_modules()
+        if name in calls and isinstance(getattr(layer, "weight", None), Tensor)
+        if layer.weight.dim() > 1
     ]
     return [name for _, name in sorted(layers)]
 
 
-class _Sweep(nn.Module):
+class _AllBatches(nn.Module):
     """A module applied to batch after batch."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -84,13 +84,13 @@ class _Sweep(nn.Module):
 
 
 class Forward:
-    """A private copy of a net in evaluation mode, and the images that it scores.
+    """A copy of a net in evaluation mode, and the images that it scores.
 
     Parameters
     ----------
     module : nn.Module
     images : array-like of shape (n, ...)
-        Decoded once, kept as they are stored.
+        Decoded once, kept in their own dtype.
     batch_size : int
     """
 
@@ -100,10 +100,9 @@ class Forward:
         self.batch_size = batch_size
         weight = next(self.module.parameters())
         self.device, self.dtype = weight.device, weight.dtype
-        #: Unless empty, what stands in for each batch of images.
-        self._inputs: list[Tensor] = []
-        self._entered = torch.empty(0)
-        self._resume: nn.Module | None = None
+        #: Where computing starts late: the stored inputs of that module, a tensor a batch.
+        self._stored: list[Tensor] | None = None
+        self._current = torch.empty(0)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -117,7 +116,7 @@ class Forward:
             yield self.batch(np.arange(start, min(start + self.batch_size, len(self))))
 
     def weights(self) -> dict[str, Tensor]:
-        """The net's parameters by name, detached; not to be written to."""
+        """The net's own parameters by name, detached. Do not write to them."""
         return {name: value.detach() for name, value in self.module.named_parameters()}
 
     def scores(self, changed: Mapping[str, Tensor] | None = None) -> NDArray[np.float64]:
@@ -134,89 +133,90 @@ class Forward:
         with torch.inference_mode():
             weights = {f"module.{name}": value for name, value in (changed or {}).items()}
             # Weights are swapped once for all batches: swapping takes as long as a small layer.
-            logits = functional_call(_Sweep(self.module), weights, (self._feed(),))
+            logits = functional_call(_AllBatches(self.module), weights, (self._inputs(),))
             # In double precision, as the classifier itself computes its probabilities.
             return logits.double().softmax(1)[:, 1].cpu().numpy()
 
-    def _feed(self) -> Iterator[Tensor]:
-        if self._resume is None:
+    def _inputs(self) -> Iterator[Tensor]:
+        """The images; NaN in their place where computing starts at a later module."""
+        if self._stored is None:
             yield from self.batches()
             return
         blank = self.batch(slice(0, 1))[:1] * torch.nan
-        for entered in self._inputs:
-            self._entered = entered
-            yield blank.expand(len(entered), *blank.shape[1:])
+        for stored in self._stored:
+            self._current = stored
+            yield blank.expand(len(stored), *blank.shape[1:])
 
     def resuming_at(self, layer: str) -> Forward:
-        """The same scores, computed from a layer on; what enters it is remembered.
+        """A copy with the same scores that computes from a layer on, from the layer's stored input.
 
-        Everything that ran before is replaced by NaN. Where NaN shows in the
-        result (a skip connection went around the layer), the module around it is
-        tried; where none will do, every pass stays a whole one.
+        Modules that ran before the layer return NaN. If NaN reaches the scores
+        (a skip connection goes around the layer), the module around the layer is
+        tried next. If every module fails, this object itself is returned.
         """
         calls = _trace(self.module, self.batch(slice(0, 2)))
-        parts = layer.split(".")
-        for depth in range(len(parts), 0, -1):
-            cut = ".".join(parts[:depth])
-            if cut in calls and _single_tensor(calls[cut]):
+        path = layer.split(".")
+        for depth in range(len(path), 0, -1):
+            cut = ".".join(path[:depth])
+            if cut in calls and _has_one_input(calls[cut]):
                 resumed = self._cut_at(cut, calls)
-                if resumed._computes(self.scores()):
+                if resumed._scores_equal(self.scores()):
                     return resumed
         return self
 
-    def _computes(self, expected: NDArray[np.float64]) -> bool:
+    def _scores_equal(self, expected: NDArray[np.float64]) -> bool:
         try:
             return np.array_equal(self.scores(), expected)
-        except RuntimeError:  # something works in place on a blank, which has no memory
+        except RuntimeError:  # a module works in place on an expanded tensor
             return False
 
     def _cut_at(self, cut: str, calls: dict[str, list[_Call]]) -> Forward:
         resumed = Forward(self.module, self.images, batch_size=self.batch_size)
-        resumed._inputs = self._entering(cut)
+        resumed._stored = self._inputs_of(cut)
         begin = calls[cut][0].start
-        for name, part in list(resumed.module.named_modules()):
+        for name, module in list(resumed.module.named_modules()):
             parent = name.rpartition(".")[0]
             around = name == "" or cut == name or cut.startswith(f"{name}.")
             beside = parent == "" or cut.startswith(f"{parent}.")
             if around or not beside or name not in calls:
                 continue
-            if all(call.end < begin for call in calls[name]) and _tensors(calls[name]):
-                part.forward = _Blank(calls[name])
-        resumed._resume = resumed.module.get_submodule(cut)
-        resumed._resume.register_forward_pre_hook(
-            lambda *_: (resumed._entered.clone(),)  # the module may work in place
+            if all(call.end < begin for call in calls[name]) and _are_floating(calls[name]):
+                module.forward = _Blank(calls[name])
+        resumed.module.get_submodule(cut).register_forward_pre_hook(
+            lambda *_: (resumed._current.clone(),)  # the module may work in place
         )
         return resumed
 
-    def _entering(self, cut: str) -> list[Tensor]:
-        """What enters a module, batch by batch."""
-        seen: list[Tensor] = []
-        part = self.module.get_submodule(cut)
-        handle = part.register_forward_pre_hook(lambda _, args: seen.append(args[0].clone()))
+    def _inputs_of(self, cut: str) -> list[Tensor]:
+        """The input of a module for each batch."""
+        inputs: list[Tensor] = []
+        module = self.module.get_submodule(cut)
+        handle = module.register_forward_pre_hook(lambda _, args: inputs.append(args[0].clone()))
         try:
             with torch.inference_mode():
                 for x in self.batches():
                     self.module(x)
         finally:
             handle.remove()
-        return seen
+        return inputs
 
 
-def _single_tensor(calls: list[_Call]) -> bool:
-    return (
-        len(calls) == 1 and len(calls[0].entered) == 1 and isinstance(calls[0].entered[0], Tensor)
+def _has_one_input(calls: list[_Call]) -> bool:
+    return len(calls) == 1 == len(calls[0].inputs) and isinstance(calls[0].inputs[0], Tensor)
+
+
+def _are_floating(calls: list[_Call]) -> bool:
+    return all(
+        isinstance(call.output, Tensor) and call.output.is_floating_point() for call in calls
     )
 
 
-def _tensors(calls: list[_Call]) -> bool:
-    return all(isinstance(call.left, Tensor) and call.left.is_floating_point() for call in calls)
-
-
 class _Blank:
-    """A forward that gives NaN of the right shape, without memory or arithmetic."""
+    """A forward that returns NaN of the right shape, without memory or arithmetic."""
 
     def __init__(self, calls: list[_Call]) -> None:
-        self.outputs = [(call.left.shape[1:], call.left.dtype, call.left.device) for call in calls]
+        outputs = [call.output for call in calls]
+        self.outputs = [(output.shape[1:], output.dtype, output.device) for output in outputs]
         self.count = 0
 
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:

@@ -1,4 +1,4 @@
-"""The net inside a fitted estimator, and the same estimator around another net."""
+"""The net inside a fitted estimator, and the same estimator with another net."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from sklearn.pipeline import Pipeline
 from torch import nn
 
 from fairvision.exceptions import InputError
-from fairvision.nn import Ranks, ranks_of
+from fairvision.nn import ProcessGroup, process_group_of
 
-__all__ = ["Inner", "find_net"]
+__all__ = ["FittedNet", "find_net"]
 
-# Wrappers that hand X on unchanged, and where they keep what they fitted.
-_KEEPS = ("best_estimator_", "classifier_", "final_estimator_", "estimator_")
+# Attributes in which wrappers that pass X on unchanged keep their fitted estimator.
+_FITTED = ("best_estimator_", "classifier_", "final_estimator_", "estimator_")
 
 
 @dataclass(frozen=True, eq=False)
-class Inner:
-    """A fitted estimator with a torch net somewhere inside.
+class FittedNet:
+    """A fitted estimator that holds a torch net.
 
     Attributes
     ----------
     outer : estimator
-        As it was found; never changed.
+        As the user gave it; never changed.
     holder : estimator
-        The one within that has the net as ``module_``.
+        `outer`, or the estimator inside it that has the net as ``module_``.
     """
 
     outer: Any
@@ -45,70 +45,68 @@ class Inner:
         return np.asarray(self.holder.classes_)
 
     @property
-    def ranks(self) -> Ranks:
-        """The processes that the holder was told to train in."""
-        return ranks_of(getattr(self.holder, "accelerator", None))
+    def process_group(self) -> ProcessGroup:
+        """The processes that the holder trains in."""
+        return process_group_of(getattr(self.holder, "accelerator", None))
 
     def prepare(self, X: Any) -> Any:
-        """X as the holder gets it: through the transformers of every Pipeline on the way."""
+        """X as the holder receives it: after the transformers of every Pipeline around it."""
         step = self.outer
         while step is not self.holder:
             if isinstance(step, Pipeline):
                 X = step[:-1].transform(X) if len(step) > 1 else X
-            step = _into(step)
+            step = _inner(step)
         return X
 
-    def around(self, module: nn.Module) -> Any:
-        """A copy of the outer estimator that computes with another net."""
-        return _around(self.outer, module)
+    def with_module(self, module: nn.Module) -> Any:
+        """A copy of `outer` that computes with another net."""
+        return _with_module(self.outer, module)
 
 
-def find_net(estimator: Any, owner: str) -> Inner:
+def find_net(estimator: Any, owner: str) -> FittedNet:
     """Find the net in a fitted estimator.
 
     Looks through `FrozenEstimator`, the last step of a `Pipeline`, `Resampled`
-    and searches, down to whatever has ``module_`` with ``features`` and ``head``.
+    and searches, for an estimator with ``module_`` and ``classes_``.
 
     Raises
     ------
     InputError
         If there is none.
     """
-    step, seen = estimator, []
+    step, names = estimator, []
     while step is not None:
-        module = getattr(step, "module_", None)
-        if isinstance(module, nn.Module) and hasattr(step, "classes_"):
-            return Inner(estimator, step)
-        seen.append(type(step).__name__)
-        step = _into(step)
+        if isinstance(getattr(step, "module_", None), nn.Module) and hasattr(step, "classes_"):
+            return FittedNet(estimator, step)
+        names.append(type(step).__name__)
+        step = _inner(step)
     raise InputError(
-        f"{owner} needs a fitted torch net and found none in {' > '.join(seen)}. Pass a "
+        f"{owner} needs a fitted torch net, and there is none in {' > '.join(names)}. Pass a "
         "TorchClassifier or a method built on it; for a bare module, "
         "FrozenEstimator(TorchClassifier.from_module(module, classes=...))."
     )
 
 
-def _into(step: Any) -> Any:
-    """What a wrapper holds, None if it is no wrapper."""
+def _inner(step: Any) -> Any:
+    """The estimator inside a wrapper, None if `step` is no wrapper."""
     if isinstance(step, FrozenEstimator):
         return step.estimator
     if isinstance(step, Pipeline):
         return step[-1]
-    return next((getattr(step, name) for name in _KEEPS if hasattr(step, name)), None)
+    return next((getattr(step, name) for name in _FITTED if hasattr(step, name)), None)
 
 
-def _around(step: Any, module: nn.Module) -> Any:
-    rebuilt = copy.copy(step)
+def _with_module(step: Any, module: nn.Module) -> Any:
     if isinstance(step, FrozenEstimator):
-        return _around(step.estimator, module)
+        return _with_module(step.estimator, module)
+    rebuilt = copy.copy(step)
     if isinstance(step, Pipeline):
         name, last = step.steps[-1]
-        rebuilt.steps = [*step.steps[:-1], (name, _around(last, module))]
-        return rebuilt
-    if hasattr(step, "module_"):
+        rebuilt.steps = [*step.steps[:-1], (name, _with_module(last, module))]
+    elif hasattr(step, "module_"):
         rebuilt.module_ = module
-        vars(rebuilt).pop("net_", None)  # it would still hold the weights of before
-        return rebuilt
-    name = next(name for name in _KEEPS if hasattr(step, name))
-    setattr(rebuilt, name, _around(getattr(step, name), module))
+        vars(rebuilt).pop("net_", None)  # it holds the old weights
+    else:
+        name = next(name for name in _FITTED if hasattr(step, name))
+        setattr(rebuilt, name, _with_module(getattr(step, name), module))
     return rebuilt

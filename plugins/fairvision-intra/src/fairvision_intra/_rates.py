@@ -1,9 +1,10 @@
-"""Gaps and performance from counts, every threshold and every resample at once."""
+"""Gaps and performance from counts, for every threshold and every resample at once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Rates:
-    """Counts by group, in arrays of shape (n_groups, n_thresholds) or more in front.
+    """Counts by group, in arrays of shape (..., n_groups, n_thresholds).
 
     Attributes
     ----------
@@ -25,45 +26,47 @@ class Rates:
         All positives, all negatives.
     """
 
-    tp: Floats
-    fp: Floats
-    p: Floats
-    n: Floats
+    tp: Any
+    fp: Any
+    p: Any
+    n: Any
+
+    maximum: ClassVar[Any] = staticmethod(np.maximum)
 
     @property
-    def tpr(self) -> Floats:
+    def tpr(self) -> Any:
         return self.tp / self.p
 
     @property
-    def fpr(self) -> Floats:
+    def fpr(self) -> Any:
         return self.fp / self.n
 
     @property
-    def selection(self) -> Floats:
+    def selection(self) -> Any:
         return (self.tp + self.fp) / (self.p + self.n)
 
     @property
-    def accuracy(self) -> Floats:
-        return (self.tp + (self.n - self.fp)) / (self.p + self.n)
+    def accuracy(self) -> Any:
+        return (self.tp + self.n - self.fp) / (self.p + self.n)
+
+    def gap(self, rate: Any) -> Any:
+        """The largest pairwise gap between groups; NaN if a group has no rate."""
+        return rate.max(-2) - rate.min(-2)
 
     def pooled(self) -> Rates:
         """All groups as one."""
-        return Rates(*(part.sum(-2, keepdims=True) for part in (self.tp, self.fp, self.p, self.n)))
-
-
-def _span(values: Floats) -> Floats:
-    """The largest pairwise gap between groups; NaN if a group has no rate."""
-    return values.max(-2) - values.min(-2)
+        counts = (self.tp, self.fp, self.p, self.n)
+        return Rates(*(count.sum(-2, keepdims=True) for count in counts))
 
 
 #: Named as in :func:`fairvision.metrics.available_metrics`.
-BIASES: dict[str, Callable[[Rates], Floats]] = {
-    "demographic_parity_difference": lambda r: _span(r.selection),
-    "equal_opportunity_difference": lambda r: _span(r.tpr),
-    "average_odds_difference": lambda r: _span((r.tpr + r.fpr) / 2),
-    "average_abs_odds_difference": lambda r: (_span(r.tpr) + _span(r.fpr)) / 2,
-    "equalized_odds_difference": lambda r: np.maximum(_span(r.tpr), _span(r.fpr)),
-    "accuracy_gap": lambda r: _span(r.accuracy),
+BIASES: dict[str, Callable[[Rates], Any]] = {
+    "demographic_parity_difference": lambda r: r.gap(r.selection),
+    "equal_opportunity_difference": lambda r: r.gap(r.tpr),
+    "average_odds_difference": lambda r: r.gap((r.tpr + r.fpr) / 2),
+    "average_abs_odds_difference": lambda r: (abs(r.gap(r.tpr)) + abs(r.gap(r.fpr))) / 2,
+    "equalized_odds_difference": lambda r: r.maximum(abs(r.gap(r.tpr)), abs(r.gap(r.fpr))),
+    "accuracy_gap": lambda r: r.gap(r.accuracy),
 }
 PERFORMANCES: dict[str, Callable[[Rates], Floats]] = {
     "balanced_accuracy": lambda r: ((r.pooled().tpr + (1 - r.pooled().fpr)) / 2)[..., 0, :],
@@ -87,9 +90,9 @@ def rates_at(
     groups: NDArray[np.int64],
     weights: Floats,
 ) -> Rates:
-    """Count what every threshold selects, in one pass over the rows.
+    """Count the rows that every threshold selects, in one pass over the rows.
 
-    A row is selected where its score is above the threshold. Rows are sorted
+    A row is selected if its score is above the threshold. Rows are sorted
     into the intervals between thresholds, counted by (group, class, interval)
     and summed from the top.
 

@@ -1,4 +1,4 @@
-"""The picture for the report: every trial's performance against its bias."""
+"""The figure for the report: every trial's performance against its bias."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fairvision.base import check_groups
 from fairvision.exceptions import InputError
 from fairvision_intra._base import IntraProcessor
-from fairvision_intra._objective import Objective
+from fairvision_intra._bounded_performance import BoundedPerformance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ __all__ = ["pareto_figure"]
 
 
 def pareto_figure(estimator: Any, X: Any, y: Any, *, sensitive_features: Any) -> Figure:
-    """Draw the trials on validation rows, and the nets before and after on the given rows.
+    """Draw the trials on the debiasing rows, and the nets before and after on the given rows.
 
     Parameters
     ----------
@@ -39,16 +39,15 @@ def pareto_figure(estimator: Any, X: Any, y: Any, *, sensitive_features: Any) ->
         raise InputError(
             f"pareto_figure draws the trials of intra-processing; got {type(estimator).__name__}."
         )
-    # A Figure of its own: pyplot would keep it, and pick a backend for everyone.
+    # Without pyplot, which would keep the figure and choose a backend for the whole process.
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     path = estimator.objective_path_
     _draw_trials(left, path, estimator)
     _draw_test(right, estimator, X, y, sensitive_features)
-    name = estimator.bias if isinstance(estimator.bias, str) else "bias"
-    performance = estimator.performance if isinstance(estimator.performance, str) else "performance"
+    bias, performance = _title(estimator, "bias"), _title(estimator, "performance")
     for axes in (left, right):
-        axes.set(xlabel=f"size of {_words(name)}", ylabel=_words(performance))
+        axes.set(xlabel=f"size of {bias}", ylabel=performance)
         axes.set_xlim(0, max(axes.get_xlim()[1], 1.2 * estimator.epsilon))
         axes.axvline(estimator.epsilon, color="0.5", linestyle="--", linewidth=1)
         axes.annotate(
@@ -64,8 +63,10 @@ def pareto_figure(estimator: Any, X: Any, y: Any, *, sensitive_features: Any) ->
     return figure
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ")
+def _title(estimator: IntraProcessor, parameter: str) -> str:
+    """The metric's name in words; the parameter's where it is a scorer."""
+    metric = getattr(estimator, parameter)
+    return metric.replace("_", " ") if isinstance(metric, str) else parameter
 
 
 def _front(path: pd.DataFrame) -> pd.DataFrame:
@@ -90,7 +91,7 @@ def _draw_trials(axes: Axes, path: pd.DataFrame, estimator: IntraProcessor) -> N
         estimator.bias_, estimator.performance_, marker="*", s=140, color="C3", zorder=4,
         label="kept",
     )  # fmt: skip
-    axes.set_title(f"{len(path)} trials, on the validation rows", fontsize=10)
+    axes.set_title(f"{len(path)} trials, on the debiasing rows", fontsize=10)
     axes.legend(fontsize=8, frameon=False)
 
 
@@ -112,18 +113,18 @@ def _measured(
     estimator: IntraProcessor, predicted: NDArray[Any], y: Any, groups: Any
 ) -> tuple[float, float]:
     """Bias and performance of predictions, as the search measures them."""
-    found = check_groups(groups, len(predicted), required_by="pareto_figure")
-    assert found is not None
-    codes, labels = found.intersection()
-    objective = Objective(
+    grouping = check_groups(groups, len(predicted), required_by="pareto_figure")
+    assert grouping is not None
+    codes, labels = grouping.intersection()
+    objective = BoundedPerformance(
         (np.asarray(y) == estimator.classes_[1]).astype(np.int64),
         codes,
+        np.random.default_rng(0),
         classes=estimator.classes_,
         labels=labels,
         bias=estimator.bias,
         performance=estimator.performance,
         n_bootstrap=0,
-        rng=np.random.default_rng(0),
     )
     positive = (predicted == estimator.classes_[1]).astype(np.float64)
     performance, bias = objective.measure(positive, np.array([0.5]))

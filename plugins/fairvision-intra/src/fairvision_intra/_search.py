@@ -1,47 +1,48 @@
-"""The loop that all three methods share: judge a trial, keep the best, show it, stop on Ctrl-C."""
+"""The loop that all three methods share: measure each trial and keep the best."""
 
 from __future__ import annotations
 
-import sys
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fairvision.base import ProgressBar
 from fairvision.exceptions import FairvisionWarning
-from fairvision_intra._objective import Objective, Outcome
+from fairvision_intra._bounded_performance import BoundedPerformance, Outcome
 
-__all__ = ["Found", "Trial", "Trials", "search"]
+__all__ = ["SearchResult", "Trial", "Trials", "search"]
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One net to judge.
+    """One candidate net.
 
     Attributes
     ----------
     scores : ndarray of shape (n,)
     changed : mapping of parameter name to Tensor
-        What differs from the given net. May be written to once judged.
-    where : dict
-        What tells the trial from others, for the path.
+        The parameters that differ from the given net. The method may write to
+        these tensors again after the trial.
+    columns : dict
+        Further columns of the trial's row in `objective_path_`.
     """
 
     scores: NDArray[Any]
     changed: Mapping[str, Tensor] = field(default_factory=dict)
-    where: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, Any] = field(default_factory=dict)
 
 
-#: A method yields its trials, and is told how each one did.
+#: A method yields its trials and receives the outcome of each.
 Trials = Generator[Trial, Outcome, None]
 
 
 @dataclass(eq=False)
-class Found:
-    """The best trial, and the path to it."""
+class SearchResult:
+    """The best trial, and the rows of all trials so far."""
 
     outcome: Outcome
     changed: dict[str, Tensor]
@@ -51,104 +52,64 @@ class Found:
 
 def search(
     trials: Trials,
-    objective: Objective,
+    objective: BoundedPerformance,
     *,
     total: int,
     owner: str,
-    progress: bool | None = None,
-    callback: Callable[[dict[str, Any]], Any] | None = None,
-) -> Found:
-    """Judge trials until there are no more, or somebody interrupts.
+    verbose: int = 0,
+    callbacks: Sequence[Callable[[dict[str, Any]], Any]] = (),
+) -> SearchResult:
+    """Measure trials until there are no more, or until an interrupt.
 
     Raises
     ------
     KeyboardInterrupt
-        Only if it came before the first trial, the net as given, was judged.
+        Only before the first trial, the net as given, was measured.
     """
-    found: Found | None = None
-    with _Bar(owner, total, progress) as bar:
+    best: SearchResult | None = None
+    path: list[dict[str, Any]] = []
+    with ProgressBar(total, owner, show=verbose > 0) as bar:
         try:
             trial = next(trials)
             while True:
-                outcome = objective.search(trial.scores)
-                row = {"trial": len(found.path) if found else 0, **trial.where, **vars(outcome)}
-                found = _better(found, trial, outcome)
-                found.path.append(row)
-                bar.advance(found.outcome)
-                if callback is not None:
-                    callback(row)
+                outcome = objective.best_threshold(trial.scores)
+                path.append({"trial": len(path), **trial.columns, **vars(outcome)})
+                if best is None or outcome.value > best.outcome.value:
+                    changed = {name: w.detach().clone() for name, w in trial.changed.items()}
+                    best = SearchResult(outcome, changed, path)
+                value, bias = best.outcome.performance, best.outcome.bias
+                bar.advance(f"{owner}: best {value:.3f}, bias {bias:.3f}")
+                for callback in callbacks:
+                    callback(path[-1])
                 trial = trials.send(outcome)
         except StopIteration:
             pass
         except KeyboardInterrupt:
-            if found is None:
+            if best is None:
                 raise
-            found.interrupted = True
+            best.interrupted = True
         finally:
             trials.close()
-    assert found is not None  # the first trial is the net as given
-    _tell(found, objective, owner, total)
-    return found
+    assert best is not None  # the first trial is the net as given
+    _warn(best, objective, owner, total)
+    return best
 
 
-def _better(found: Found | None, trial: Trial, outcome: Outcome) -> Found:
-    if found is None or outcome.value > found.outcome.value:
-        # A copy: a method may go on writing to the very tensors that it showed.
-        changed = {name: value.detach().clone() for name, value in trial.changed.items()}
-        return Found(outcome, changed, found.path if found else [])
-    return found
-
-
-def _tell(found: Found, objective: Objective, owner: str, total: int) -> None:
-    best = found.outcome
-    if found.interrupted:
+def _warn(best: SearchResult, objective: BoundedPerformance, owner: str, total: int) -> None:
+    outcome = best.outcome
+    kept = f"performance {outcome.performance:.3f}, bias {outcome.bias:.3f}"
+    if best.interrupted:
         warnings.warn(
-            f"{owner} was interrupted after {len(found.path)} of {total} trials and keeps the "
-            f"best so far: performance {best.performance:.3f}, bias {best.bias:.3f}.",
+            f"{owner} was interrupted after {len(best.path)} of {total} trials and keeps the "
+            f"best so far: {kept}.",
             FairvisionWarning,
             stacklevel=4,
         )
-    if not best.feasible:
-        floor = "" if objective.floor is None else f" at a performance of {objective.floor:.3f}"
+    if not outcome.feasible:
         warnings.warn(
-            f"{owner} found no net with a bias below epsilon={objective.epsilon}{floor} or more; "
-            f"it keeps the least biased one: performance {best.performance:.3f}, bias "
-            f"{best.bias:.3f}. Raise epsilon, allow more trials, or lower min_performance.",
+            f"{owner} found no net with a bias below epsilon={objective.epsilon} and a "
+            f"performance of {objective.floor:.3f} or more; it keeps the least biased one: {kept}. "
+            "Raise epsilon, allow more trials, or lower min_performance.",
             FairvisionWarning,
             stacklevel=4,
         )
-
-
-class _Bar:
-    """A bar with the best objective so far, on a terminal."""
-
-    def __init__(self, owner: str, total: int, wanted: bool | None) -> None:
-        self.owner, self.total = owner, total
-        self.bar: Any = None
-        if wanted or (wanted is None and sys.stderr.isatty()):
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-            columns = ("{task.description}", BarColumn(), MofNCompleteColumn())
-            self.bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
-
-    def __enter__(self) -> Self:
-        if self.bar is None:
-            return self
-        from rich.errors import LiveError
-
-        try:
-            self.bar.start()
-            self.task = self.bar.add_task(self.owner, total=self.total)
-        except LiveError:  # somebody else's bar is on the screen
-            self.bar = None
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-
-    def advance(self, best: Outcome) -> None:
-        if self.bar is not None:
-            what = f"{self.owner}: best {best.performance:.3f}, bias {best.bias:.3f}"
-            self.bar.update(self.task, advance=1, description=what)

@@ -1,4 +1,4 @@
-"""Proposals from a surrogate model: optuna's samplers, asked and told one point at a time."""
+"""A surrogate model that proposes points: a thin layer over optuna's samplers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 __all__ = ["SURROGATES", "Surrogate"]
 
-# Points drawn at random before the model has anything to go by.
+# Points drawn at random before the model proposes any.
 _STARTUP = 6
 SURROGATES = {
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP),
@@ -28,7 +28,7 @@ class Surrogate:
     scale : float
         Half the width of the box.
     kind : str
-        One of `SURROGATES`.
+        A key of `SURROGATES`.
     seed : int
     """
 
@@ -44,15 +44,15 @@ class Surrogate:
 
     def ask(self) -> NDArray[np.float64]:
         """A point to try, of shape (n_dims,)."""
-        self._asked = self._study.ask(self._space)
-        return np.array([self._asked.params[name] for name in self._space])
+        self._trial = self._study.ask(self._space)
+        return np.array([self._trial.params[name] for name in self._space])
 
     def tell(self, value: float) -> None:
-        """What the point asked last is worth."""
-        self._study.tell(self._asked, value)
+        """The function's value at the last point of `ask`."""
+        self._study.tell(self._trial, value)
 
-    def know(self, steps: NDArray[np.float64], value: float) -> None:
-        """A point whose worth is known without asking."""
+    def add(self, steps: NDArray[np.float64], value: float) -> None:
+        """A point and its value that did not come from `ask`."""
         params = dict(zip(self._space, steps.tolist(), strict=True))
-        known = optuna.trial.create_trial(params=params, distributions=self._space, value=value)
-        self._study.add_trial(known)
+        trial = optuna.trial.create_trial(params=params, distributions=self._space, value=value)
+        self._study.add_trial(trial)

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from fairvision.base import independence_weights
 
 __all__ = [
     "FeatureMemory",
@@ -86,15 +89,13 @@ def decorrelating_weights(
     Tensor of shape (n,), float64
         A factor for each row, to be multiplied by its sample weight.
     """
-    n_y, n_a = int(targets.max()) + 1, int(attribute.max()) + 1
-    cell = targets * n_a + attribute
-    amounts = torch.ones(len(cell)) if weights is None else weights
-    joint = torch.bincount(cell, amounts.double(), minlength=n_y * n_a).reshape(n_y, n_a)
-    values = (joint > 0).sum(1, keepdim=True)
-    share = joint.sum(1, keepdim=True) / values.clamp_min(1) * (values > 1)
-    if not share.any():
-        return torch.ones(len(targets), dtype=torch.double)
-    return (share / joint.clamp_min(1e-12)).reshape(-1)[cell]
+    factors = independence_weights(
+        targets.numpy(),
+        attribute.numpy(),
+        None if weights is None else weights.numpy(),
+        equal_groups=True,
+    )
+    return torch.from_numpy(factors if factors.any() else np.ones_like(factors))
 
 
 def curvature_solver(inputs: Tensor, weights: Tensor, ridge: float) -> Callable[[Tensor], Tensor]:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, ClassVar, Self, cast
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from fairvision.base import Groups, all_or_nothing, check_groups
-from fairvision.exceptions import InputError
-from fairvision.nn import Objective, Rows, TorchClassifier
-from fairvision_jlu._heads import SpuriousHeads
+from fairvision.nn import ObjectiveClassifier
 from fairvision_jlu._objective import JLUObjective
 
 __all__ = ["JLUClassifier"]
 
 
-class JLUClassifier(TorchClassifier):
+class JLUClassifier(ObjectiveClassifier):
     """Learn a task while unlearning spurious attributes (Alvi et al. 2018).
 
     A head for each column of `sensitive_features` learns to read the attribute
@@ -95,70 +90,8 @@ class JLUClassifier(TorchClassifier):
 
     __metadata_request__fit: ClassVar = {"sensitive_features": True, "spurious_data": False}
 
-    def __init__(
-        self,
-        backbone: Any = "small-cnn",
-        *,
-        alpha: float = 1.0,
-        warmup: float = 0.25,
-        ramp: float = 0.25,
-        head_solver: str = "newton",
-        head_steps: int = 4,
-        head_tol: float = 0.01,
-        head_memory: int = 1,
-        head_ridge: float = 0.01,
-        head_lr: float = 0.01,
-        standardize: bool = True,
-        decorrelate: bool = True,
-        use_spurious_data: bool = True,
-        weights: str | None = None,
-        optimizer: str | Callable[..., torch.optim.Optimizer] = "adamw",
-        lr: float = 1e-3,
-        weight_decay: float = 0.0,
-        max_epochs: int = 10,
-        batch_size: int = 64,
-        validation_fraction: float = 0.0,
-        device: str = "auto",
-        train_transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
-        callbacks: Sequence[Any] | None = None,
-        compile: bool | str | Callable[..., Any] = False,
-        amp: bool = False,
-        accelerator: Any = None,
-        random_state: Any = None,
-        verbose: int = 0,
-    ) -> None:
-        super().__init__(
-            backbone,
-            weights=weights,
-            optimizer=optimizer,
-            lr=lr,
-            weight_decay=weight_decay,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            validation_fraction=validation_fraction,
-            device=device,
-            train_transform=train_transform,
-            callbacks=callbacks,
-            compile=compile,
-            amp=amp,
-            accelerator=accelerator,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.alpha = alpha
-        self.warmup = warmup
-        self.ramp = ramp
-        self.head_solver = head_solver
-        self.head_steps = head_steps
-        self.head_tol = head_tol
-        self.head_memory = head_memory
-        self.head_ridge = head_ridge
-        self.head_lr = head_lr
-        self.standardize = standardize
-        self.decorrelate = decorrelate
-        self.use_spurious_data = use_spurious_data
+    objective_class: ClassVar = JLUObjective
 
-    @all_or_nothing
     def fit(
         self,
         X: Any,
@@ -192,27 +125,15 @@ class JLUClassifier(TorchClassifier):
         GroupsRequiredError
             Without group labels: it never falls back to plain training.
         """
-        X, codes = self._check_training_data(X, y)
-        groups: Groups | None = None
-        self._secondary: Rows | None = None
-        if spurious_data is None or not self.use_spurious_data:
-            groups = spurious = self._check_spurious(sensitive_features, len(codes))
-        else:
-            check_groups(sensitive_features, len(codes))
-            images, labels = _pair(spurious_data)
-            images = self._check_input(images)
-            spurious = self._check_spurious(labels, len(images))
-            no_targets = np.zeros(len(images), dtype=np.int64)
-            self._secondary = Rows(images, no_targets, spurious.codes, dtype=self._dtype)
-        self.sensitive_names_ = spurious.names
-        self.sensitive_categories_ = spurious.categories
-        try:
-            self._train(X, codes, groups, sample_weight)
-        finally:
-            del self._secondary
-        objective = cast(JLUObjective, self.net_.objective)
-        self.spurious_heads_ = objective.heads.modules
-        return self
+        objective = self.make_objective()
+        objective.spurious_data = spurious_data
+        return self.fit_objective(
+            objective,
+            X,
+            y,
+            sensitive_features=sensitive_features,
+            sample_weight=sample_weight,
+        )
 
     def __fairvision_getstate__(self) -> dict[str, Any]:
         state = super().__fairvision_getstate__()
@@ -228,62 +149,3 @@ class JLUClassifier(TorchClassifier):
             for head, tensors in zip(heads, state["spurious_heads_"], strict=True):
                 head.load_state_dict(tensors, assign=True)
             self.spurious_heads_.to(next(self.module_.parameters()).device)
-
-    def _check_spurious(self, labels: Any, n_samples: int) -> Groups:
-        name = type(self).__name__
-        groups = check_groups(labels, n_samples, required_by=name, min_groups=2)
-        assert groups is not None  # None raises where groups are required
-        return groups
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        for name in ("alpha", "warmup", "ramp", "head_tol"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} is {getattr(self, name)!r}; pass 0 or more.")
-        for name in ("head_ridge", "head_lr"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} is {getattr(self, name)!r}; pass more than 0.")
-        if self.warmup + self.ramp > 1:
-            raise InputError(
-                f"warmup={self.warmup} and ramp={self.ramp} are shares of the training steps; "
-                "together they must not exceed 1."
-            )
-        for name in ("head_steps", "head_memory"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)!r}; pass 1 or more.")
-        if self.head_solver not in ("newton", "adam"):
-            raise InputError(
-                f"head_solver is {self.head_solver!r}; pass 'newton', or 'adam' as published."
-            )
-
-    def _make_objective(self) -> Objective:
-        make_heads = partial(
-            SpuriousHeads,
-            n_values=tuple(len(values) for values in self.sensitive_categories_),
-            solver=self.head_solver,
-            steps=self.head_steps,
-            tol=self.head_tol,
-            lr=self.head_lr,
-            ridge=self.head_ridge,
-            memory=self.head_memory,
-            standardized=self.standardize,
-        )
-        return JLUObjective(
-            make_heads,
-            alpha=self.alpha,
-            warmup=self.warmup,
-            ramp=self.ramp,
-            decorrelate=self.decorrelate,
-            batch_size=self.batch_size,
-            secondary=self._secondary,
-            train_transform=self.train_transform,
-        )
-
-
-def _pair(spurious_data: Any) -> tuple[Any, Any]:
-    if not isinstance(spurious_data, (tuple, list)) or len(spurious_data) != 2:
-        raise InputError(
-            f"spurious_data is a {type(spurious_data).__name__}; pass a pair "
-            "(X, sensitive_features)."
-        )
-    return spurious_data[0], spurious_data[1]

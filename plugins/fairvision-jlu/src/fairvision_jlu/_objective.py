@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fairvision.exceptions import CollapseWarning
-from fairvision.nn import Batch, Batches, Objective, Rows, Step, cross_entropy
+from fairvision.base import Groups, check_groups, check_images, is_images
+from fairvision.exceptions import CollapseWarning, InputError
+from fairvision.nn import (
+    Batch,
+    Batches,
+    Objective,
+    Rows,
+    Step,
+    TrainingContext,
+    cross_entropy,
+    evaluation_mode,
+    features_and_logits,
+)
 from fairvision_jlu._algorithm import decorrelating_weights
 from fairvision_jlu._heads import SpuriousHeads
 
@@ -23,49 +34,114 @@ class JLUObjective(Objective):
 
     Parameters
     ----------
-    make_heads : callable (n_features) -> SpuriousHeads
-    alpha : float
-        Weight of the confusion losses once fully on.
-    warmup, ramp : float
-        Shares of the training steps: without confusion, and rising linearly to `alpha`.
-    decorrelate : bool
-        Whether to weight rows in (a) and in the confusion so that target and
-        attribute are independent.
-    secondary : Rows or None
-        Images with spurious labels of their own, in ``groups``; None reads them
-        from the primary batch.
-    batch_size : int
-    train_transform : callable or None
-        For `secondary`.
+    alpha, warmup, ramp, head_solver, head_steps, head_tol, head_memory, head_ridge, head_lr, \
+standardize, decorrelate, use_spurious_data
+        As in `JLUClassifier`.
+
+    Attributes
+    ----------
+    spurious_data : tuple (X, sensitive_features) or None
+        Other images that carry the spurious labels. None takes the training rows' groups.
     """
 
-    parts = ("primary_loss", "confusion_excess", "head_loss", "head_steps")
+    logged: ClassVar = ("primary_loss", "confusion_excess", "head_loss", "head_steps")
 
     def __init__(
         self,
-        make_heads: Callable[[int], SpuriousHeads],
-        *,
-        alpha: float,
-        warmup: float,
-        ramp: float,
-        decorrelate: bool,
-        batch_size: int,
-        secondary: Rows | None = None,
-        train_transform: Callable[[Tensor], Tensor] | None = None,
+        alpha: float = 1.0,
+        warmup: float = 0.25,
+        ramp: float = 0.25,
+        head_solver: str = "newton",
+        head_steps: int = 4,
+        head_tol: float = 0.01,
+        head_memory: int = 1,
+        head_ridge: float = 0.01,
+        head_lr: float = 0.01,
+        standardize: bool = True,
+        decorrelate: bool = True,
+        use_spurious_data: bool = True,
     ) -> None:
-        self.make_heads = make_heads
         self.alpha = alpha
         self.warmup = warmup
         self.ramp = ramp
+        self.head_solver = head_solver
+        self.head_steps = head_steps
+        self.head_tol = head_tol
+        self.head_memory = head_memory
+        self.head_ridge = head_ridge
+        self.head_lr = head_lr
+        self.standardize = standardize
         self.decorrelate = decorrelate
-        self.batch_size = batch_size
-        self.secondary = secondary
-        self.train_transform = train_transform
+        self.use_spurious_data = use_spurious_data
+        self.spurious_data: Any = None
+        self.secondary: Rows | None = None
 
-    def start(self, module: nn.Module, rows: Rows, device: torch.device, max_epochs: int) -> None:
+    @property
+    def needs_groups(self) -> bool:  # type: ignore[override]
+        """Whether the training rows carry the spurious labels."""
+        return self.spurious_data is None or not self.use_spurious_data
+
+    def check(self, context: TrainingContext) -> None:
+        """Check the parameters, and read the spurious data."""
+        for name in ("alpha", "warmup", "ramp", "head_tol"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} is {getattr(self, name)!r}; pass 0 or more.")
+        for name in ("head_ridge", "head_lr"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} is {getattr(self, name)!r}; pass more than 0.")
+        if self.warmup + self.ramp > 1:
+            raise InputError(
+                f"warmup={self.warmup} and ramp={self.ramp} are shares of the training steps; "
+                "together they must not exceed 1."
+            )
+        for name in ("head_steps", "head_memory"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)!r}; pass 1 or more.")
+        if self.head_solver not in ("newton", "adam"):
+            raise InputError(
+                f"head_solver is {self.head_solver!r}; pass 'newton', or 'adam' as published."
+            )
+        if self.needs_groups:
+            assert context.groups is not None  # needs_groups
+            self._spurious: Groups = context.groups
+        else:
+            self._read_spurious_data(context)
+
+    def _read_spurious_data(self, context: TrainingContext) -> None:
+        if not isinstance(self.spurious_data, (tuple, list)) or len(self.spurious_data) != 2:
+            raise InputError(
+                f"spurious_data is a {type(self.spurious_data).__name__}; pass a pair "
+                "(X, sensitive_features)."
+            )
+        X, labels = self.spurious_data
+        X = check_images(X, fitted_shape=context.input_shape) if is_images(X) else np.asarray(X)
+        if tuple(X.shape[1:]) != context.input_shape:
+            raise InputError(
+                f"spurious_data has rows of shape {tuple(X.shape[1:])}; X has rows of shape "
+                f"{context.input_shape}. Pass the same columns."
+            )
+        groups = check_groups(labels, len(X), required_by="spurious_data", min_groups=2)
+        assert groups is not None  # None raises where groups are required
+        no_targets = np.zeros(len(X), dtype=np.int64)
+        self._spurious, self.spurious_data = groups, None
+        self.secondary = Rows(X, no_targets, groups.codes, dtype=context.dtype)
+
+    def start(self, module: nn.Module, rows: Rows, context: TrainingContext) -> None:
+        """Make the heads and the rows' weights."""
+        device = context.device
         self._devices = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(devices=self._devices):
-            self.heads = self.make_heads(int(module.head.in_features))  # type: ignore[arg-type, union-attr]
+            self.heads = SpuriousHeads(
+                int(module.head.in_features),  # type: ignore[arg-type, union-attr]
+                tuple(len(values) for values in self._spurious.categories),
+                solver=self.head_solver,
+                steps=self.head_steps,
+                tol=self.head_tol,
+                lr=self.head_lr,
+                ridge=self.head_ridge,
+                memory=self.head_memory,
+                standardized=self.standardize,
+            )
             seed = int(torch.randint(2**31, ()))
         self.heads.start(next(module.parameters()))
         self._weights = self._row_weights(rows).to(device, rows.dtype)
@@ -73,12 +149,11 @@ class JLUObjective(Objective):
         self._left = torch.empty(0, dtype=torch.int64)
         self._secondary = None
         if self.secondary is not None:
-            self.secondary.ranks = rows.ranks
-            self._secondary = self._endless_secondary(device)
-        self.n_steps = max_epochs * -(-len(rows) // self.batch_size)
+            self.secondary.process_group = rows.process_group
+            self._secondary = self._endless_secondary(context)
+        self.n_steps = context.n_steps(len(rows))
         self.n_done = 0
-        self._rows: Rows | None = rows
-        self._device = device
+        self._rows, self._context = rows, context
 
     def _row_weights(self, rows: Rows) -> Tensor:
         """Weight of each row in each attribute's losses, shape (n_rows, n_attributes)."""
@@ -89,14 +164,18 @@ class JLUObjective(Objective):
         columns = [decorrelating_weights(rows.targets, a, rows.weights) for a in source.groups.T]
         return torch.stack(columns, dim=1)
 
-    def _endless_secondary(self, device: torch.device) -> Iterator[Batch]:
+    def _endless_secondary(self, context: TrainingContext) -> Iterator[Batch]:
         """Secondary batches, pass after pass; `_left` are the rows that this one still has."""
         assert self.secondary is not None
         while True:
             if not len(self._left):
                 self._left = torch.randperm(len(self.secondary), generator=self._generator)
             batches = Batches(
-                self.secondary, self.batch_size, device, lambda: self._left, self.train_transform
+                self.secondary,
+                context.batch_size,
+                context.device,
+                lambda: self._left,
+                context.train_transform,
             )
             for batch, _ in batches:
                 self._left = self._left[len(batch.rows) :]
@@ -112,7 +191,7 @@ class JLUObjective(Objective):
         return self.alpha * min((done - self.warmup) / self.ramp, 1.0)
 
     def step(self, module: nn.Module, batch: Batch) -> Step:
-        features, logits = _features_and_logits(module, batch)
+        features, logits = features_and_logits(module, batch)
         primary = cross_entropy(logits, batch.targets, batch.weights)
         alpha = self.current_alpha()
         if self._secondary is not None:
@@ -145,7 +224,7 @@ class JLUObjective(Objective):
             return batch, module.features(batch.images)  # type: ignore[operator]
         # Without confusion the heads look on: running statistics and the random stream stay
         # as plain training has them, so that alpha = 0 gives the same bits.
-        with torch.random.fork_rng(devices=self._devices), torch.no_grad(), _evaluating(module):
+        with torch.random.fork_rng(devices=self._devices), torch.no_grad(), evaluation_mode(module):
             batch = next(batches)
             return batch, module.features(batch.images)  # type: ignore[operator]
 
@@ -162,20 +241,26 @@ class JLUObjective(Objective):
         self.n_done, self._left = state["n_done"], state["left"]
         self._generator.set_state(state["generator"])
 
-    def finish(self, module: nn.Module) -> None:
-        rows, self._rows = self._rows, None
+    def fitted_attributes(self, module: nn.Module, rows: Rows) -> dict[str, Any]:
+        """The heads and their labels; warns if the features collapsed."""
+        if self.alpha and self.warmup < 1:
+            self._warn_if_collapsed(module, self._rows)
+        # These are of training only, and not every torch pickles a generator.
+        del self._generator, self._left, self._rows, self._context
         self._secondary = self.secondary = None
-        del self._generator, self._left  # of training, and not every torch pickles a generator
         self.heads.memory.clear()
-        if self.alpha and self.warmup < 1 and rows is not None:
-            self._warn_if_collapsed(module, rows)
+        return {
+            "spurious_heads_": self.heads.modules,
+            "sensitive_names_": self._spurious.names,
+            "sensitive_categories_": self._spurious.categories,
+        }
 
     def _warn_if_collapsed(self, module: nn.Module, rows: Rows) -> None:
         """Ask the model as its user gets it: running statistics can fail where batches do not."""
-        size = max(self.batch_size, 256)
+        size = max(self._context.batch_size, 256)
         some = torch.linspace(0, len(rows) - 1, min(len(rows), 2048)).long()
-        with torch.no_grad(), _evaluating(module):
-            images = (rows.batch(part, self._device).images for part in some.split(size))
+        with torch.no_grad(), evaluation_mode(module):
+            images = (rows.batch(part, self._context.device).images for part in some.split(size))
             guesses = torch.cat([module(batch).argmax(1) for batch in images])
         share = float(torch.bincount(guesses).max()) / len(some)
         largest = float(torch.bincount(rows.targets[some]).max()) / len(some)
@@ -188,26 +273,3 @@ class JLUObjective(Objective):
                 CollapseWarning,
                 stacklevel=2,
             )
-
-
-def _features_and_logits(module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Both in one pass, and the logits just as the module's own `forward` gives them."""
-    seen: list[Tensor] = []
-    handle = module.head.register_forward_pre_hook(  # type: ignore[union-attr]
-        lambda _, inputs: seen.append(inputs[0])
-    )
-    try:
-        logits = module(batch.images)
-    finally:
-        handle.remove()
-    # The hook saw those of this process's images only.
-    return batch.ranks.gather(seen[-1].flatten(1)), logits
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    module.eval()
-    try:
-        yield
-    finally:
-        module.train()

@@ -29,7 +29,7 @@ def fairvision_inprocessing() -> Iterable[Method]:
         "Joint learning and unlearning: features from which a head cannot tell the group.",
         reference=ALVI_2018,
         needs=Needs(fit=True),
-        claims=Claims(off={"alpha": 0}),
+        claims=Claims(disabled_params={"alpha": 0}),
         presets={
             "quick": {"max_epochs": 8},
             # The report's net and optimiser; Alvi et al. train a VGG-M on 224 x 224 instead.

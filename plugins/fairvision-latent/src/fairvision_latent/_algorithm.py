@@ -22,7 +22,7 @@ __all__ = ["Hyperplane", "Variant", "f1_cut", "flips", "moved", "smallest_move"]
 Variant = Literal["pair", "protected-only", "on-hyperplane"]
 Floats = NDArray[np.floating[Any]]
 
-_ROWS = 4096  # latents at a time: what is being computed stays in the processor's cache
+_ROWS = 4096  # latents at a time, so that they fit into the processor's cache
 # Normals whose independent part is shorter than this are parallel: |cos| above 1 - 5e-7.
 _PARALLEL = 1e-3
 
@@ -55,7 +55,7 @@ class Hyperplane:
         if not np.isfinite(length) or length == 0:
             raise InputError(
                 f"The hyperplane {more.get('name', '')!r} has a normal of length {length}; it "
-                "tells the labels apart nowhere. Use more latents (n_hyperplane), or another C."
+                "does not separate the labels. Use more latents (n_hyperplane), or another C."
             )
         return cls(normal / length, float(intercept) / length, **more)
 
@@ -64,21 +64,21 @@ class Hyperplane:
         return z @ self.normal.astype(z.dtype) + z.dtype.type(self.intercept)
 
     def cosine(self, other: Hyperplane) -> float:
-        """Of the angle between the normals."""
+        """Cosine of the angle between the normals."""
         return float(self.normal @ other.normal)
 
 
 def _triangle(B: NDArray[np.float64], names: Sequence[str]) -> tuple[Floats, Floats]:
-    """B = L Q with orthonormal rows in Q; refuses rows that depend on each other."""
+    """L and Q of B = L Q with orthonormal rows in Q; refuses dependent rows."""
     Q, R = np.linalg.qr(B.T)
     independent = np.abs(np.diag(R)) / np.linalg.norm(B, axis=1)
     for row in np.flatnonzero(independent < _PARALLEL).tolist():
         earlier = " and ".join(repr(name) for name in names[:row])
         raise InputError(
             f"The hyperplane of {names[row]!r} is parallel to that of {earlier} (cosine "
-            f"{_cosines(B, row)}): what moves one score moves the other, so no latent keeps "
-            "one and changes the other. The generator, or the classifiers that label its images, "
-            "cannot tell the two apart: train them on data with more counter-examples."
+            f"{_cosines(B, row)}): one score cannot change without the other. The "
+            "generator, or the classifiers that label its images, do not tell them apart: train "
+            "them on data with more counter-examples."
         )
     return R.T, Q.T
 
@@ -108,9 +108,9 @@ def smallest_move(
         Linearly independent rows.
     c : array-like of shape (n, n_constraints) or (n_constraints,)
     names : sequence of str or None
-        What the rows are called in errors.
+        Names of the rows in errors.
     out : ndarray of shape (n, latent_dim) or None
-        Where to put the result; `z` itself will do.
+        Receives the result; may be `z` itself.
 
     Returns
     -------
@@ -130,14 +130,14 @@ def smallest_move(
     out = np.empty_like(z) if out is None else out
     across, back = rows.T.astype(z.dtype), basis.astype(z.dtype)
     for start in range(0, len(z), _ROWS):
-        part = slice(start, start + _ROWS)
-        missing = (wanted[part] - z[part] @ across) @ solve
-        np.add(z[part], missing.astype(z.dtype) @ back, out=out[part])
+        batch = slice(start, start + _ROWS)
+        missing = (wanted[batch] - z[batch] @ across) @ solve
+        np.add(z[batch], missing.astype(z.dtype) @ back, out=out[batch])
     return out
 
 
 def flips(n_protected: int) -> NDArray[np.bool_]:
-    """Which attributes to change: each alone, then every set of several; (2^k - 1, k)."""
+    """Sets of attributes to change: each alone, then every set of several; (2^k - 1, k)."""
     sets = [s for s in product((False, True), repeat=n_protected) if any(s)]
     return np.array(sorted(sets, key=lambda s: (sum(s), [not flag for flag in s])))
 
@@ -175,12 +175,13 @@ def moved(
     ndarray of shape (n, latent_dim)
     """
     change = np.asarray(flip, dtype=bool)
-    scores = _distances(z, protected)
-    factor = np.where(change, 0.0 if variant == "on-hyperplane" else -1.0, 1.0)
-    offsets = np.array([h.intercept for h in protected])
-    wanted = scores * factor - offsets
     B = np.stack([h.normal for h in protected])
+    offsets = np.array([h.intercept for h in protected])
     names = [h.name for h in protected]
+    normals = np.stack([h.normal for h in protected], axis=1).astype(z.dtype)
+    scores = z @ normals + offsets.astype(z.dtype)
+    factor = np.where(change, 0.0 if variant == "on-hyperplane" else -1.0, 1.0)
+    wanted = scores * factor - offsets
     if variant == "protected-only":
         return smallest_move(z, B, wanted, names=names, out=out)
     if len(targets) == 1:
@@ -188,45 +189,26 @@ def moved(
         B = np.vstack([targets[0].normal, B])
         wanted = np.column_stack([kept, wanted])
         return smallest_move(z, B, wanted, names=[targets[0].name, *names], out=out)
-    return _by_domain(z, targets, scores > 0, change, variant, (B, wanted, names), out)
-
-
-def _distances(z: Floats, planes: Sequence[Hyperplane]) -> Floats:
-    normals = np.stack([h.normal for h in planes], axis=1).astype(z.dtype)
-    return z @ normals + np.array([h.intercept for h in planes], dtype=z.dtype)
-
-
-def _by_domain(
-    z: Floats,
-    targets: Sequence[Hyperplane],
-    sides: NDArray[np.bool_],
-    change: NDArray[np.bool_],
-    variant: Variant,
-    protected: tuple[NDArray[np.float64], Floats, list[str]],
-    out: Floats | None,
-) -> Floats:
-    """The score by the old domain's target hyperplane becomes that by the new domain's."""
-    B, wanted, names = protected
     bits = 1 << np.arange(len(names))[::-1]
-    before = sides @ bits
-    # On the hyperplane a latent is in no other domain than it was.
-    after = before if variant == "on-hyperplane" else (sides ^ change) @ bits
+    before = (scores > 0) @ bits
+    # A latent on the hyperplane stays in its domain.
+    after = before if variant == "on-hyperplane" else ((scores > 0) ^ change) @ bits
     out = np.empty_like(z) if out is None else out
     for domain in np.unique(before):
         rows = np.flatnonzero(before == domain)
         old, new = targets[domain], targets[after[rows[0]]]
-        part = z[rows]
-        kept = old.distance(part) - new.intercept
-        constraints = np.vstack([new.normal, B])
-        asked = np.column_stack([kept, wanted[rows]])
-        out[rows] = smallest_move(part, constraints, asked, names=[new.name, *names], out=part)
+        latents = z[rows]
+        kept = old.distance(latents) - new.intercept
+        values = np.column_stack([kept, wanted[rows]])
+        constraints, all_names = np.vstack([new.normal, B]), [new.name, *names]
+        out[rows] = smallest_move(latents, constraints, values, names=all_names, out=latents)
     return out
 
 
 def f1_cut(label: ArrayLike, score: ArrayLike) -> float:
     """The cut on scores with the largest F1: predict true where ``score >= cut``.
 
-    Halfway to the next lower score, so that scores just below one that was seen count too.
+    The cut is halfway to the next lower score, not on the score itself.
     """
     truth, values = np.asarray(label, dtype=bool), np.asarray(score, dtype=np.float64)
     order = np.argsort(-values, kind="stable")

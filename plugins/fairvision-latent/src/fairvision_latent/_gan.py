@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import KW_ONLY, dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,14 +20,14 @@ from torch import Tensor
 
 from fairvision.base import all_or_nothing, check_images, take
 from fairvision.exceptions import InputError
-from fairvision.nn import Rows, as_seed, fingerprint, isolated_rng, scale
-from fairvision_latent._networks import Critic, Generator, draw_images, stage_widths
-from fairvision_latent._run import Run
-from fairvision_latent._training import Losses, Schedule, Trainer
+from fairvision.nn import Rows, as_seed, choose_device, fingerprint, isolated_rng, scale
+from fairvision_latent._gan_training import GANTraining
+from fairvision_latent._networks import Generator, ImageCritic, draw_images, stage_widths
+from fairvision_latent._training import Schedule, Trainer
 
-__all__ = ["GAN_PRESETS", "ProgressiveGAN"]
+__all__ = ["GAN_PRESETS", "ProgressiveGAN", "check_ints"]
 
-#: "demo" takes seconds and is a blur, "quick" takes minutes on a CPU, "paper" is for a GPU.
+#: "demo" takes seconds and draws a blur, "quick" takes minutes on a CPU, "paper" needs a GPU.
 GAN_PRESETS: dict[str, dict[str, Any]] = {
     "demo": {"images_per_phase": 960, "final_images": 2400, "max_width": 32, "base_width": 256},
     "quick": {},
@@ -40,19 +42,20 @@ GAN_PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 _PLACES = ("checkpoint", "cache", "device")
-_LEAST = {
-    "latent_dim": 1,
-    "max_width": 1,
-    "base_width": 1,
-    "images_per_phase": 1,
-    "final_images": 1,
-    "batch_size": 2,
-    "penalty_interval": 1,
-    "checkpoint_steps": 1,
-    "n_samples": 1,
-}
+# A sixth faster than the default, on a CPU and on a GPU.
+_MEMORY_FORMAT = torch.channels_last
 
 
+def check_ints(estimator: Any, low: int, *names: str) -> None:
+    """Refuse parameters that are no ints, or below `low`."""
+    for name in names:
+        value = getattr(estimator, name)
+        if not isinstance(value, (int, np.integer)) or value < low:
+            raise InputError(f"{name} is {value!r}; pass an int of {low} or more.")
+
+
+# A dataclass writes each parameter once; its `__init__` stores them and does nothing else.
+@dataclass(eq=False, repr=False)
 class ProgressiveGAN(BaseEstimator):
     """A generative adversarial network that grows from 4 x 4 pixels to the images' size.
 
@@ -81,14 +84,14 @@ class ProgressiveGAN(BaseEstimator):
     average_images : float, default=5000
         Half-life, in images, of the moving average.
     checkpoint : path or None, default=None
-        A folder. The state is kept there; a `fit` with the same parameters goes
-        on from it, to the same weights as one that was never interrupted. Image
-        sheets of each stage are written there, too.
+        A folder for checkpoints and an image sheet of each stage. A `fit` with the
+        same parameters resumes from it, and ends with the same weights as one that
+        was never interrupted.
     cache : path or None, default=None
-        A folder that several trainings may share, in place of `checkpoint`: each has a file
-        there, named by a hash of all that decides its weights (images, parameters,
-        versions; of images that are read on access their paths, and 64). `fit` goes on from it; one
-        that ended is not done again. Processes that want the same GAN wait for the first.
+        A folder that several trainings may share, in place of `checkpoint`. Each has a
+        file there, named by a hash of all that decides its weights (images, parameters,
+        versions; of lazy images the paths, and 64 images). `fit` resumes from it, and a
+        finished GAN is read from it. Processes that need the same GAN wait for the first.
     checkpoint_steps : int, default=1000
     n_samples : int, default=40
         Images on a sheet.
@@ -126,48 +129,26 @@ class ProgressiveGAN(BaseEstimator):
     (5, 3, 32, 32)
     """
 
-    def __init__(
-        self,
-        image_size: int | None = None,
-        *,
-        latent_dim: int = 64,
-        max_width: int = 64,
-        base_width: int = 512,
-        images_per_phase: int = 16_000,
-        final_images: int = 80_000,
-        batch_size: int = 16,
-        lr: float = 1e-3,
-        penalty: float = 10.0,
-        penalty_interval: int = 4,
-        drift: float = 1e-3,
-        average_images: float = 5_000,
-        checkpoint: Any = None,
-        cache: Any = None,
-        checkpoint_steps: int = 1000,
-        n_samples: int = 40,
-        device: str = "auto",
-        random_state: Any = None,
-        verbose: int = 0,
-    ) -> None:
-        self.image_size = image_size
-        self.latent_dim = latent_dim
-        self.max_width = max_width
-        self.base_width = base_width
-        self.images_per_phase = images_per_phase
-        self.final_images = final_images
-        self.batch_size = batch_size
-        self.lr = lr
-        self.penalty = penalty
-        self.penalty_interval = penalty_interval
-        self.drift = drift
-        self.average_images = average_images
-        self.checkpoint = checkpoint
-        self.cache = cache
-        self.checkpoint_steps = checkpoint_steps
-        self.n_samples = n_samples
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
+    image_size: int | None = None
+    _: KW_ONLY
+    latent_dim: int = 64
+    max_width: int = 64
+    base_width: int = 512
+    images_per_phase: int = 16_000
+    final_images: int = 80_000
+    batch_size: int = 16
+    lr: float = 1e-3
+    penalty: float = 10.0
+    penalty_interval: int = 4
+    drift: float = 1e-3
+    average_images: float = 5_000
+    checkpoint: Any = None
+    cache: Any = None
+    checkpoint_steps: int = 1000
+    n_samples: int = 40
+    device: str = "auto"
+    random_state: Any = None
+    verbose: int = 0
 
     @classmethod
     def from_preset(cls, name: str, **params: Any) -> Self:
@@ -180,7 +161,7 @@ class ProgressiveGAN(BaseEstimator):
 
     @all_or_nothing
     def fit(self, X: Any, y: ArrayLike | None = None) -> Self:
-        """Train on images, or go on from the checkpoint.
+        """Train on images, or resume from the checkpoint.
 
         Parameters
         ----------
@@ -196,45 +177,44 @@ class ProgressiveGAN(BaseEstimator):
         ------
         InputError
             If images have another size, a parameter is out of range, the
-            checkpoint is of another run, or the first losses are not finite.
+            checkpoint has other parameters, or the first losses are not finite.
         """
         X = check_images(X)
         self._check(X)
         self.image_shape_ = tuple(int(size) for size in X.shape[1:])
-        device = _device(self.device)
+        device = choose_device(self.device)
         with isolated_rng(as_seed(self.random_state), device):
             trainer = self._trainer(X, device)
-            asked = self._asked(X)
+            identity = self._identity(X)
             latents = torch.randn(self.n_samples, self.latent_dim)
-            run = Run(trainer, latents, asked, self.checkpoint_steps)
-            alone: AbstractContextManager[None] = nullcontext()
+            training = GANTraining(trainer, latents, identity, self.checkpoint_steps)
+            lock: AbstractContextManager[None] = nullcontext()
             if self.checkpoint is not None:
-                run.sheets = Path(self.checkpoint)
-                run.file = run.sheets / "checkpoint.pt"
+                training.sheets = Path(self.checkpoint)
+                training.file = training.sheets / "checkpoint.pt"
             elif self.cache is not None:
                 name = fingerprint(
-                    asked, trainer.generator, trainer.critic, torch.__version__, device.type
+                    identity, trainer.generator, trainer.critic, torch.__version__, device.type
                 )
-                run.file = Path(self.cache) / f"gan-{name}.pt"
-                alone = _held(run.file)
-            with alone:
-                run.resume()
-                run.train(show=self.verbose > 0)
-        self.history_, self.stage_samples_, self.stopped_ = run.history, run.samples, run.stopped
-        self.generator_ = trainer.average.eval()
+                training.file = Path(self.cache) / f"gan-{name}.pt"
+                lock = _locked(training.file)
+            with lock:
+                training.resume()
+                training.train(show=self.verbose > 0)
+        self.history_, self.stage_samples_ = training.history, training.samples
+        self.stopped_, self.generator_ = training.stopped, trainer.average.eval()
         return self
 
     def _check(self, X: Any) -> None:
-        for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if not isinstance(value, (int, np.integer)) or value < least:
-                raise InputError(f"{name} is {value!r}; pass an int of {least} or more.")
+        sizes = ("latent_dim", "max_width", "base_width", "images_per_phase", "final_images")
+        check_ints(self, 1, *sizes, "penalty_interval", "checkpoint_steps", "n_samples")
+        check_ints(self, 2, "batch_size")
         if self.cache is not None and self.checkpoint is not None:
             raise InputError("checkpoint and cache are both given; one folder is enough. Pass one.")
         if self.cache is not None and not isinstance(self.random_state, (int, np.integer)):
             raise InputError(
-                f"random_state is {self.random_state!r}, and a GAN in cache could never be found "
-                "again: the next would be another. Pass an int."
+                f"random_state is {self.random_state!r}, and a GAN in cache is identified by its "
+                "seed. Pass an int."
             )
         for name in ("lr", "average_images"):
             if not getattr(self, name) > 0:
@@ -243,7 +223,7 @@ class ProgressiveGAN(BaseEstimator):
         size = self.image_size or height
         if size < 8 or size & (size - 1):
             raise InputError(
-                f"The images have {size} pixels; a progressive GAN doubles its size from 4 and "
+                f"The images have {size} pixels; a progressive GAN starts at 4, doubles, and "
                 "needs 8, 16, 32, 64, 128, ... Load them in one of these sizes."
             )
         if (height, width) != (size, size):
@@ -252,44 +232,42 @@ class ProgressiveGAN(BaseEstimator):
                 f"{size} x {size}."
             )
 
-    def _nets(self) -> tuple[Generator, Critic]:
-        widths = stage_widths(self.image_shape_[1], self.max_width, self.base_width)
-        n_channels = self.image_shape_[0]
-        return Generator(self.latent_dim, n_channels, widths), Critic(n_channels, widths)
-
-    def _schedule(self) -> Schedule:
-        n_stages = len(stage_widths(self.image_shape_[1], 1, 1))
-        steps = (-(-n // self.batch_size) for n in (self.images_per_phase, self.final_images))
-        return Schedule(n_stages, *steps)
+    def _nets(self) -> tuple[Generator, ImageCritic]:
+        n_channels, size, _ = self.image_shape_
+        widths = stage_widths(size, self.max_width, self.base_width)
+        return Generator(self.latent_dim, n_channels, widths), ImageCritic(n_channels, widths)
 
     def _trainer(self, X: Any, device: torch.device) -> Trainer:
         def rows(numbers: Tensor) -> Tensor:
             return scale(take(X, numbers.numpy()), device, torch.float32)
 
-        # The last dimension first in memory: a sixth faster, on a CPU as on a GPU.
-        layout: dict[str, Any] = {"device": device, "memory_format": torch.channels_last}
         generator, critic = self._nets()
+        phase_steps, final_steps = (
+            ceil(n / self.batch_size) for n in (self.images_per_phase, self.final_images)
+        )
         return Trainer(
-            generator.to(**layout),
-            critic.to(**layout),
+            generator.to(device).to(memory_format=_MEMORY_FORMAT),
+            critic.to(device).to(memory_format=_MEMORY_FORMAT),
             rows,
             len(X),
-            schedule=self._schedule(),
-            losses=Losses(self.penalty, self.penalty_interval, self.drift),
+            schedule=Schedule(len(generator.to_image), phase_steps, final_steps),
             batch_size=self.batch_size,
             lr=self.lr,
+            penalty=self.penalty,
+            penalty_interval=self.penalty_interval,
+            drift=self.drift,
             average_images=self.average_images,
         )
 
-    def _asked(self, X: Any) -> dict[str, Any]:
+    def _identity(self, X: Any) -> dict[str, Any]:
         """The parameters that decide the weights, and a hash of the images."""
-        irrelevant = {"checkpoint", "cache", "checkpoint_steps", "device", "verbose", "image_size"}
+        irrelevant = {*_PLACES, "checkpoint_steps", "verbose", "image_size"}
         params = {k: v for k, v in self.get_params().items() if k not in irrelevant}
         images = fingerprint(Rows(X, np.zeros(len(X))))
         shape = list(self.image_shape_)
         return {**params, "random_state": repr(self.random_state), "shape": shape, "images": images}
 
-    # -- use ----------------------------------------------------------------------
+    # -- images -------------------------------------------------------------------
 
     def generate(self, z: ArrayLike) -> NDArray[np.float32]:
         """Images of latents.
@@ -354,23 +332,17 @@ class ProgressiveGAN(BaseEstimator):
             gan.generator_ = gan._nets()[0]
         gan.generator_.load_state_dict(load_file(path / "generator.safetensors"))
         gan.generator_.growth = about["growth"]
-        layout: dict[str, Any] = {"memory_format": torch.channels_last}  # for the same bits
-        gan.generator_.requires_grad_(False).eval().to(device=_device(gan.device), **layout)
+        gan.generator_.requires_grad_(False).eval()
+        gan.generator_.to(choose_device(gan.device)).to(memory_format=_MEMORY_FORMAT)
         return gan
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "generator_")
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
-
-
 @contextmanager
-def _held(file: Path) -> Iterator[None]:
-    """Be the only one who trains this GAN; who comes second finds it trained."""
+def _locked(file: Path) -> Iterator[None]:
+    """Keep other processes from training the same GAN; they wait, and then read it."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(f"{file}.lock")

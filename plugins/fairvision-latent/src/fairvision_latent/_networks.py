@@ -1,7 +1,7 @@
 """Generator and critic of a progressive GAN (Karras et al., ICLR 2018).
 
-Both hold all their stages from the start; `growth` says how many are in use. Stage s works
-on images of 4 * 2^s pixels, and growth 2.3 means that stage 3 is faded in to 30 %.
+Both have all their stages from the start; `growth` is the number in use. Stage s works
+on images of 4 * 2^s pixels. Growth 2.3 means that stage 3 is faded in to 30 %.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["SMALLEST", "Critic", "Generator", "draw_images", "stage_of", "stage_widths"]
+__all__ = ["SMALLEST", "ImageCritic", "Generator", "draw_images", "stage_of", "stage_widths"]
 
 SMALLEST = 4
 
@@ -47,7 +47,7 @@ class _Linear(nn.Linear):
 
 
 class _Conv(nn.Conv2d):
-    """The same for convolutions, which keep the size."""
+    """Equalised learning rate for a convolution that keeps the image size."""
 
     def __init__(self, n_in: int, n_out: int, size: int = 3, gain: float = sqrt(2)) -> None:
         super().__init__(n_in, n_out, size, padding=size // 2)
@@ -61,16 +61,16 @@ class _Conv(nn.Conv2d):
 
 
 class _PixelNorm(nn.Module):
-    """Every pixel's (or latent's) vector to unit mean square."""
+    """Scales the vector of every pixel (or latent) to unit mean square."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
 
 
 class _BatchSpread(nn.Module):
-    """One more channel: the mean standard deviation over the batch.
+    """Adds a channel with the mean standard deviation over the batch.
 
-    By it the critic sees that a generator has forgotten how to vary.
+    It shows the critic whether the generator's images vary.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ def _double(x: Tensor) -> Tensor:
 
 
 class Generator(nn.Module):
-    """Latents to images.
+    """Maps latents to images.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class Generator(nn.Module):
         self.to_image = nn.ModuleList(_Conv(width, n_channels, 1, gain=1) for width in widths)
 
     def draw(self, z: Tensor) -> Tensor:
-        """Images about -1..1 at the resolution of the highest stage in use."""
+        """Images in about -1..1, at the resolution of the highest stage in use."""
         stage, share = stage_of(self.growth)
         x = before = self.first(z)
         for block in self.blocks[:stage]:
@@ -127,13 +127,13 @@ class Generator(nn.Module):
         return image
 
     def forward(self, z: Tensor) -> Tensor:
-        """Images in 0..1, of full size whatever the stage; shape (n, n_channels, height, width)."""
+        """Images in 0..1, of full size at every stage; shape (n, n_channels, height, width)."""
         image = ((self.draw(z) + 1) / 2).clamp(0, 1)
         return F.interpolate(image, size=self.image_size, mode="nearest")
 
 
-class Critic(nn.Module):
-    """Images to a score: higher for real ones.
+class ImageCritic(nn.Module):
+    """Maps images to scores, higher for real ones.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ class Critic(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Scores of shape (n,); images are those of `at_growth`."""
+        """Scores, shape (n,), of images as `at_growth` returns them."""
         stage, share = stage_of(self.growth)
         x = self.from_image[stage](images)
         for i in range(stage, 0, -1):
@@ -180,7 +180,7 @@ class Critic(nn.Module):
         return self.last(x)[:, 0]
 
     def at_growth(self, images: Tensor) -> Tensor:
-        """Real images, scaled to -1..1, as they look at this stage."""
+        """Real images, scaled to -1..1, at the resolution of this stage."""
         stage, share = stage_of(self.growth)
         images = F.adaptive_avg_pool2d(images * 2 - 1, SMALLEST << stage)
         if share < 1:
@@ -192,4 +192,4 @@ def draw_images(generator: Generator, z: Tensor) -> NDArray[np.float32]:
     """Images of latents in 0..1, a batch at a time, on the CPU."""
     device = next(generator.parameters()).device
     with torch.inference_mode():
-        return torch.cat([generator(part.to(device)).cpu() for part in z.split(256)]).numpy()
+        return torch.cat([generator(batch.to(device)).cpu() for batch in z.split(256)]).numpy()

@@ -1,4 +1,4 @@
-"""Pairs of latents, their labels, and whether others see in them what they should show."""
+"""Pairs of latents, their labels, and whether other classifiers agree with the labels."""
 
 from __future__ import annotations
 
@@ -59,21 +59,21 @@ def make_pairs(
     sets = flips(len(protected))
     partners = np.empty((len(sets), *z.shape), dtype=z.dtype)
     partner_labels = np.repeat(labels[None], len(sets), axis=0)
-    for which, flip in enumerate(sets):
-        moved(z, targets, protected, flip, variant, out=partners[which])
-        if variant != "on-hyperplane":  # there, images are of neither group: they keep theirs
-            partner_labels[which, :, 1:] ^= flip
+    for i, flip in enumerate(sets):
+        moved(z, targets, protected, flip, variant, out=partners[i])
+        if variant != "on-hyperplane":  # where partners keep the group of their latent
+            partner_labels[i, :, 1:] ^= flip
     return Pairs(z, partners, sets, labels, partner_labels)
 
 
 def agreement(pairs: Pairs, judge: Labellers, images: Any, partner_images: Any) -> pd.DataFrame:
-    """What classifiers that had no part in making the pairs see in them.
+    """Compare the pairs' labels with classifiers that were trained on other rows.
 
     Parameters
     ----------
     pairs : Pairs
     judge : Labellers
-        Trained on other rows than those that labelled the images.
+        Trained on other rows than the classifiers that labelled the images.
     images : array-like of shape (n, ...)
     partner_images : list of array-like of shape (n, ...)
 
@@ -81,9 +81,9 @@ def agreement(pairs: Pairs, judge: Labellers, images: Any, partner_images: Any) 
     -------
     DataFrame
         A row for each set of changed attributes. Shares of pairs: ``target_kept`` and
-        ``flipped`` (all that should) by the judges before and after,
-        ``both``, ``others_kept`` (protected attributes that should not change), and
-        ``target_right``: the judges see in the partner the target that it is labelled with.
+        ``flipped`` (all attributes that should change) by the judges before and after,
+        ``both``, ``others_kept`` (attributes that should not change), and
+        ``target_right``: the judges agree with the partner's target label.
     """
     before, rows = judge(images), {}
     for flip, labels, shown in zip(pairs.flips, pairs.partner_labels, partner_images, strict=True):
@@ -91,8 +91,7 @@ def agreement(pairs: Pairs, judge: Labellers, images: Any, partner_images: Any) 
         kept = after[:, 0] == before[:, 0]
         changed = after[:, 1:] != before[:, 1:]
         flipped = changed[:, flip].all(1)
-        names = [part.name for part in judge.each[1:]]
-        rows[" and ".join(n for n, f in zip(names, flip, strict=True) if f)] = {
+        rows[" and ".join(n for n, f in zip(judge.names[1:], flip, strict=True) if f)] = {
             "target_kept": kept.mean(),
             "flipped": flipped.mean(),
             "both": (kept & flipped).mean(),

@@ -1,4 +1,4 @@
-"""The report's section: pairs side by side, the joint table, and how the generator grew."""
+"""The report's section: pairs side by side, rows by cell, and samples of each stage."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def pairs_figure(estimator: Any, X: Any, y: ArrayLike, *, sensitive_features: An
     figure = Figure(figsize=(7.6, sum(heights)), layout="constrained")
     grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     _table(figure.add_subplot(grid[0]), sampler)
-    for place, (title, images) in enumerate(strips, 1):
-        axes = figure.add_subplot(grid[place])
+    for row, (title, images) in enumerate(strips, 1):
+        axes = figure.add_subplot(grid[row])
         axes.imshow(_strip(images), aspect="equal", interpolation="nearest")
         axes.set_title(title, fontsize=8.5, loc="left", pad=3)
         axes.set_anchor("W")
@@ -58,23 +58,24 @@ Strip = tuple[str, NDArray[Any]]
 
 def _pairs(sampler: Any) -> list[Strip]:
     """One column a latent, as many of each cell as fit."""
-    pairs = sampler.pairs_
+    pairs, dtype = sampler.pairs_, np.dtype(np.float32)
     _, cell = np.unique(pairs.labels, axis=0, return_inverse=True)
     order = np.lexsort((np.arange(len(cell)), cell.ravel()))
     shown = order[np.linspace(0, len(order) - 1, min(_COLUMNS, len(order))).astype(int)]
     names = sampler.groups_.names
     strips = [
-        ("Generated images of latents z, sorted by their labels", _draw(sampler, pairs.z[shown]))
+        (
+            "Generated images of latents z, sorted by their labels",
+            sampler.source_.images(pairs.z[shown], dtype),
+        )
     ]
     for flip, partners in list(zip(pairs.flips, pairs.partners, strict=True))[:_KINDS]:
         changed = " and ".join(name for name, f in zip(names, flip, strict=True) if f)
         verb = "brought to the hyperplane" if sampler.variant == "on-hyperplane" else "changed"
-        strips.append((f"Their partners z': {changed} {verb}", _draw(sampler, partners[shown])))
+        strips.append(
+            (f"Their partners z': {changed} {verb}", sampler.source_.images(partners[shown], dtype))
+        )
     return strips
-
-
-def _draw(sampler: Any, z: NDArray[Any]) -> NDArray[np.float32]:
-    return sampler.source_.images(z, np.dtype(np.float32))
 
 
 def _stages(sampler: Any) -> list[Strip]:

@@ -1,4 +1,4 @@
-"""Any generator as a function from latents to images, checked."""
+"""Any generator as a function from latents to images whose output is checked."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from fairvision.exceptions import InputError
 __all__ = ["Source", "to_type"]
 
 _BATCH = 256
-_SLACK = 1e-3  # a tanh or a resize may overshoot 0..1 by a rounding
+_TOLERANCE = 1e-3  # a tanh or a resize may leave 0..1 by a rounding error
 
 
 class Source:
-    """What a sampler asks of a generator.
+    """Draws and encodes images with a generator.
 
     Parameters
     ----------
@@ -66,36 +66,37 @@ class Source:
         Raises
         ------
         InputError
-            If they have another size than the real ones, or another range than they should.
+            If their size is not that of the real ones, or values are outside 0..1.
         """
+        draw = getattr(self.generator, "generate", self.generator)
         out = np.empty((len(z), *self.shape), dtype=dtype)
         for start in range(0, len(z), _BATCH):
-            part = slice(start, start + _BATCH)
-            out[part] = to_type(self._checked(self._call(z[part])), dtype)
+            rows = slice(start, start + _BATCH)
+            out[rows] = to_type(self._checked(self._compute(draw, z[rows])), dtype)
         return out
 
-    def _call(self, z: NDArray[Any]) -> NDArray[Any]:
-        if isinstance(self.generator, nn.Module):
-            with torch.inference_mode():
-                tensor = torch.from_numpy(np.asarray(z, dtype=np.float32)).to(self.device)
-                return self.generator(tensor).cpu().numpy()
-        draw = getattr(self.generator, "generate", self.generator)
-        return np.asarray(draw(z))
+    def _compute(self, function: Any, values: NDArray[Any]) -> NDArray[Any]:
+        """Call the generator, or a method of it, with an array."""
+        if not isinstance(self.generator, nn.Module):
+            return np.asarray(function(values))
+        with torch.inference_mode():
+            tensor = torch.from_numpy(np.asarray(values, dtype=np.float32)).to(self.device)
+            return function(tensor).cpu().numpy()
 
     def _checked(self, images: NDArray[Any]) -> NDArray[Any]:
-        who = f"The generator {_name(self.generator)}"
+        name = f"The generator {_name(self.generator)}"
         if images.shape[1:] != self.shape:
             raise InputError(
-                f"{who} gives images of shape {images.shape[1:]}, X has {self.shape} (channels, "
+                f"{name} gives images of shape {images.shape[1:]}, X has {self.shape} (channels, "
                 "height, width). Load X in the generator's size, or resize its images."
             )
         if images.dtype == np.uint8:
             return images
         low, high = float(images.min()), float(images.max())
-        if not (low >= -_SLACK and high <= 1 + _SLACK):
+        if not (low >= -_TOLERANCE and high <= 1 + _TOLERANCE):
             raise InputError(
-                f"{who} gives values from {low:.3g} to {high:.3g}; expected 0..1, or uint8. Put "
-                "(x + 1) / 2 behind a net that ends in tanh, clip what overshoots."
+                f"{name} gives values from {low:.3g} to {high:.3g}; expected 0..1, or uint8. Put "
+                "(x + 1) / 2 behind a net that ends in tanh, and clip other values."
             )
         return images.clip(0, 1)
 
@@ -107,15 +108,10 @@ class Source:
                 f"latents='encoded' needs a generator with encode(images); "
                 f"{_name(self.generator)} has none. Use latents='normal'."
             )
-        parts = []
-        for rows in np.array_split(np.arange(len(X)), range(_BATCH, len(X), _BATCH)):
-            images = to_type(take(X, rows), np.float32)
-            if isinstance(self.generator, nn.Module):
-                with torch.inference_mode():
-                    parts.append(encode(torch.from_numpy(images).to(self.device)).cpu().numpy())
-            else:
-                parts.append(np.asarray(encode(images)))
-        z = np.concatenate(parts).astype(np.float32)
+        batches = np.array_split(np.arange(len(X)), range(_BATCH, len(X), _BATCH))
+        z = np.concatenate(
+            [self._compute(encode, to_type(take(X, rows), np.float32)) for rows in batches]
+        ).astype(np.float32)
         if z.shape != (len(X), self.latent_dim):
             raise InputError(f"encode gives shape {z.shape}; expected {(len(X), self.latent_dim)}.")
         return z

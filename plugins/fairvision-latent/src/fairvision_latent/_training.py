@@ -1,18 +1,18 @@
-"""How a progressive GAN is trained: WGAN-GP, growing, checkpoints (Karras et al. 2018)."""
+"""The steps of a progressive GAN: WGAN-GP on growing nets (Karras et al. 2018)."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fairvision_latent._networks import Critic, Generator, stage_of
+from fairvision_latent._networks import Generator, ImageCritic, stage_of
 
-__all__ = ["Losses", "Schedule", "Trainer", "gradient_penalty"]
+__all__ = ["Schedule", "Trainer", "gradient_penalty"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,26 +53,7 @@ class Schedule:
         return done == 0 and phase % 2 == 1 and phase < 2 * self.n_stages - 2
 
 
-@dataclass(frozen=True, slots=True)
-class Losses:
-    """What the networks are pulled by.
-
-    Parameters
-    ----------
-    penalty : float
-        Weight of the gradient penalty.
-    penalty_interval : int
-        The penalty is computed every so many steps, and weighs as many times as much.
-    drift : float
-        Weight of the squared score of real images, which keeps scores near 0.
-    """
-
-    penalty: float = 10.0
-    penalty_interval: int = 1
-    drift: float = 1e-3
-
-
-def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+def gradient_penalty(critic: ImageCritic, real: Tensor, fake: Tensor) -> Tensor:
     """Mean of (|gradient of the critic| - 1)^2 between real and generated images."""
     share = torch.rand(len(real), 1, 1, 1).to(real.device)
     between = torch.lerp(real, fake, share).requires_grad_()
@@ -80,11 +61,12 @@ def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
     return ((slope.square().sum((1, 2, 3)) + 1e-12).sqrt() - 1).square().mean()
 
 
+@dataclass(eq=False)
 class Trainer:
-    """Two nets, their optimisers, and where they are in the schedule.
+    """Two nets, their optimisers, and their place in the schedule.
 
-    All random numbers come from torch's CPU generator, so its state and this
-    object's are all that a checkpoint needs.
+    All random numbers come from torch's CPU generator, so a checkpoint needs its
+    state and this object's only.
 
     Parameters
     ----------
@@ -94,38 +76,39 @@ class Trainer:
         Real images in 0..1 on the device, by row number.
     n_rows : int
     schedule : Schedule
-    losses : Losses
     batch_size : int
     lr : float
+    penalty : float
+        Weight of the gradient penalty.
+    penalty_interval : int
+        Steps between two penalties, which then weigh as many times as much.
+    drift : float
+        Weight of the squared score of real images, which keeps scores near 0.
     average_images : float
         Half-life, in images, of the moving average of the generator's weights.
     """
 
-    def __init__(
-        self,
-        generator: Generator,
-        critic: Critic,
-        rows: Callable[[Tensor], Tensor],
-        n_rows: int,
-        *,
-        schedule: Schedule,
-        losses: Losses,
-        batch_size: int,
-        lr: float,
-        average_images: float,
-    ) -> None:
-        self.generator, self.critic = generator, critic
-        self.average = copy.deepcopy(generator).requires_grad_(False)
-        self.rows, self.n_rows = rows, n_rows
-        self.schedule, self.losses = schedule, losses
-        self.batch_size = batch_size
-        self.average_images = average_images
+    generator: Generator
+    critic: ImageCritic
+    rows: Callable[[Tensor], Tensor]
+    n_rows: int
+    _: KW_ONLY
+    schedule: Schedule
+    batch_size: int
+    lr: float
+    penalty: float
+    penalty_interval: int
+    drift: float
+    average_images: float
+
+    def __post_init__(self) -> None:
+        self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.optimizers = [
-            torch.optim.Adam(net.parameters(), lr=lr, betas=(0.0, 0.99), eps=1e-8)
-            for net in (critic, generator)
+            torch.optim.Adam(net.parameters(), lr=self.lr, betas=(0.0, 0.99), eps=1e-8)
+            for net in (self.critic, self.generator)
         ]
         self.step_number = 0
-        self.device = next(generator.parameters()).device
+        self.device = next(self.generator.parameters()).device
 
     def step(self) -> tuple[float, float]:
         """One step of each net.
@@ -154,25 +137,24 @@ class Trainer:
             fake = self.generator.draw(self._latents())
         scores = self.critic(real)
         estimate = scores.mean() - self.critic(fake).mean()
-        loss = -estimate + self.losses.drift * scores.square().mean()
-        every = self.losses.penalty_interval
-        if self.step_number % every == 0:
-            weight = self.losses.penalty * every
+        loss = -estimate + self.drift * scores.square().mean()
+        if self.step_number % self.penalty_interval == 0:
+            weight = self.penalty * self.penalty_interval
             loss = loss + weight * gradient_penalty(self.critic, real, fake)
         self._descend(0, loss)
         return float(estimate.detach())
 
     def _step_generator(self) -> float:
-        self.critic.requires_grad_(False)  # its gradients would be computed for nothing
+        self.critic.requires_grad_(False)  # saves computing its gradients
         score = self.critic(self.generator.draw(self._latents())).mean()
         self._descend(1, -score)
         self.critic.requires_grad_(True)
         return float(score.detach())
 
-    def _descend(self, which: int, loss: Tensor) -> None:
-        self.optimizers[which].zero_grad(set_to_none=True)
+    def _descend(self, net: int, loss: Tensor) -> None:
+        self.optimizers[net].zero_grad(set_to_none=True)
         loss.backward()
-        self.optimizers[which].step()
+        self.optimizers[net].step()
 
     def _average(self) -> None:
         kept = 0.5 ** (self.batch_size / self.average_images)
@@ -190,12 +172,12 @@ class Trainer:
     # -- states -------------------------------------------------------------------
 
     def is_finite(self) -> bool:
-        """Whether every weight is a number."""
+        """Whether every weight is finite."""
         nets = (self.generator, self.critic)
         return all(bool(p.isfinite().all()) for net in nets for p in net.parameters())
 
     def state(self) -> dict[str, Any]:
-        """All that is needed to go on from here, bit by bit."""
+        """All that is needed to resume with the same bits."""
         return {
             "step": self.step_number,
             "growth": self.generator.growth,

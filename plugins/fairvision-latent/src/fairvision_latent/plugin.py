@@ -35,7 +35,7 @@ def fairvision_preprocessing() -> Iterable[Method]:
         groups=("binary",),
         claims=Claims(
             params="fairvision_latent._small:small",
-            no_gain="a GAN trained for seconds draws nothing that a net could learn from",
+            no_gain_reason="a GAN trained for seconds draws nothing that a net could learn from",
         ),
         presets={"quick": QUICK, "minutes": MINUTES, "paper": PAPER},
     )

@@ -26,7 +26,7 @@ def mean_maps(shown: Any) -> Any:
 
     Parameters
     ----------
-    shown : fairvision.recipes.Shown
+    shown : fairvision.recipes.BlockResult
         Of a block with a row of data attribution.
     """
     from matplotlib.figure import Figure
@@ -79,7 +79,7 @@ def noises(shown: Any) -> Any:
 
     Parameters
     ----------
-    shown : fairvision.recipes.Shown
+    shown : fairvision.recipes.BlockResult
         Of a block with two classes.
     """
     from matplotlib.figure import Figure
@@ -132,7 +132,7 @@ def over_quantiles(shown: Any) -> Any:
 
     Parameters
     ----------
-    shown : fairvision.recipes.Shown
+    shown : fairvision.recipes.BlockResult
         Of a block with two classes, whose rows have one noise at several quantiles.
     """
     from matplotlib.figure import Figure

@@ -20,7 +20,7 @@ def embeddings(shown: Any) -> Any:
 
     Parameters
     ----------
-    shown : fairvision.recipes.Shown
+    shown : fairvision.recipes.BlockResult
         A block whose methods have features.
 
     Returns

@@ -1,0 +1,235 @@
+"""What all three methods maximise: performance subject to a bound on bias."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import get_scorer
+
+from fairvision.exceptions import InputError
+from fairvision.metrics import FairnessScorer, as_scorer, available_metrics
+from fairvision_intra._rates import BIASES, NAMES, PERFORMANCES, Rates, rates_at
+
+__all__ = ["BoundedPerformance", "Outcome"]
+
+Floats = NDArray[np.float64]
+Metric = str | Callable[..., float]
+# A metric that is not computed from counts is called once for each threshold.
+_SLOW_THRESHOLDS = 25
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Performance and bias of one net at its best threshold.
+
+    Attributes
+    ----------
+    value : float
+        Trials are ranked by it. Above 0, it is phi of the paper. From 0 to -1, no
+        threshold was feasible, and it is minus the smallest bias. Below -1, no
+        threshold reached the floor of performance.
+    threshold, performance, bias : float
+        Performance and size of the gap on all rows at this threshold.
+    feasible : bool
+        Whether the performance reaches the floor and the bias is below epsilon,
+        and below epsilon - margin in at least one resample.
+    """
+
+    value: float
+    threshold: float
+    performance: float
+    bias: float
+    feasible: bool
+
+
+@dataclass(eq=False)
+class BoundedPerformance:
+    """Performance where \\|bias\\| < epsilon - margin, 0 elsewhere (Savani et al. 2020, eq. 1).
+
+    Parameters
+    ----------
+    targets : ndarray of shape (n,)
+        Class codes 0 and 1.
+    groups : ndarray of shape (n,)
+        Group codes from 0.
+    rng : Generator
+        Draws the resamples.
+    classes : sequence of two labels
+        The labels of the class codes.
+    labels : list or None
+        The labels of the group codes.
+    bias, performance : str or scorer
+        See `RandomPerturbation`.
+    epsilon, margin : float
+    n_thresholds : int
+        Grid over 0 to 1.
+    n_bootstrap : int
+        Resamples that phi is averaged over. They are drawn once, so that all trials
+        are compared on the same rows. 0 takes the rows as they are.
+    floor : float or None
+        Performance below which no threshold is feasible; None until `set_floor`.
+    """
+
+    targets: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    rng: np.random.Generator
+    classes: Any = (0, 1)
+    labels: Any = None
+    bias: Any = "average_odds_difference"
+    performance: Any = "balanced_accuracy"
+    epsilon: float = 0.05
+    margin: float = 0.01
+    n_thresholds: int = 501
+    n_bootstrap: int = 5
+    floor: float | None = None
+    thresholds: Floats = field(init=False)
+    weights: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.classes = np.asarray(self.classes)
+        if self.labels is None:
+            self.labels = list(range(int(self.groups.max()) + 1))
+        self.bias = _resolve(self.bias, BIASES)
+        self.performance = _resolve(self.performance, PERFORMANCES)
+        if not self._from_counts:
+            self.n_thresholds, self.n_bootstrap = min(self.n_thresholds, _SLOW_THRESHOLDS), 0
+        self.thresholds = np.linspace(0, 1, self.n_thresholds)
+        n = len(self.targets)
+        draws = [
+            np.bincount(self.rng.integers(n, size=n), minlength=n) for _ in range(self.n_bootstrap)
+        ]
+        # All rows come first; phi is averaged over the resamples.
+        self.weights = np.stack([np.ones(n), *draws]).astype(np.float64)
+        self._check_defined()
+
+    @property
+    def _from_counts(self) -> bool:
+        return isinstance(self.bias, str) and isinstance(self.performance, str)
+
+    def _check_defined(self) -> None:
+        cells = np.bincount(self.groups * 2 + self.targets, minlength=2 * len(self.labels))
+        empty = [
+            f"group {self.labels[i // 2]!r} has no rows of class {self.classes.tolist()[i % 2]!r}"
+            for i in np.flatnonzero(cells == 0)
+        ]
+        perfect = self.targets.astype(np.float64)
+        if empty and np.isnan(self.measure(perfect, np.array([0.5]))[1][0, 0]):
+            raise InputError(
+                f"bias={self.bias!r} is undefined on the debiasing rows: {'; '.join(empty)}. "
+                "Pass rows of every group and class, or a bias that needs fewer of them, such as "
+                "'demographic_parity_difference'."
+            )
+
+    def measure(self, scores: Floats, thresholds: Floats) -> tuple[Floats, Floats]:
+        """Performance and bias, each of shape (n_draws, n_thresholds); all rows come first."""
+        if self._from_counts:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                rates = rates_at(scores, thresholds, self.targets, self.groups, self.weights)
+                return PERFORMANCES[self.performance](rates), BIASES[self.bias](rates)
+        performance = [[self._score(self.performance, PERFORMANCES, scores, t) for t in thresholds]]
+        bias = [[self._score(self.bias, BIASES, scores, t) for t in thresholds]]
+        return np.array(performance, dtype=np.float64), np.array(bias, dtype=np.float64)
+
+    def _score(self, metric: Any, formulas: Any, scores: Floats, threshold: float) -> float:
+        """One metric, a name or a scorer, at one threshold on all rows."""
+        if isinstance(metric, str):
+            at = np.array([threshold])
+            rates = rates_at(scores, at, self.targets, self.groups, self.weights[:1])
+            return float(formulas[metric](rates)[0, 0])
+        known = {}
+        if isinstance(metric, FairnessScorer):
+            names = np.array([str(label) for label in self.labels], dtype=object)
+            known["sensitive_features"] = names[self.groups]
+        classifier = _Thresholded(self.classes, threshold)
+        value = float(metric(classifier, scores[:, None], self.classes[self.targets], **known))
+        return _size(metric, value) if formulas is BIASES else value
+
+    def set_floor(self, scores: Floats) -> None:
+        """Set the floor halfway between a constant prediction and the net with these scores."""
+        constant = max(
+            float(self.measure(np.full(len(self.targets), value), np.array([0.5]))[0][0, 0])
+            for value in (0.0, 1.0)
+        )
+        best = float(np.nanmax(self.measure(scores, self.thresholds)[0][0]))
+        self.floor = (constant + best) / 2
+
+    def best_threshold(self, scores: Floats) -> Outcome:
+        """The threshold with the largest phi.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n,)
+            Of the class coded 1, in 0 to 1.
+        """
+        performance, bias = self.measure(scores, self.thresholds)
+        resampled = slice(1, None) if len(performance) > 1 else slice(None)
+        # A resample in which a rate is undefined cannot show that the bound holds.
+        within = bias[resampled] < self.epsilon - self.margin
+        phi = np.where(within, performance[resampled], 0.0).mean(0)
+        enough = performance[0] >= (-np.inf if self.floor is None else self.floor)
+        # A lucky resample does not make up for a bias above the bound on all rows.
+        phi[~enough | ~(bias[0] < self.epsilon)] = 0.0
+        if phi.max() > 0:
+            best, value = _middle_of_largest(phi), float(phi.max())
+        elif enough.any():
+            gap = np.where(enough, np.nan_to_num(bias[0], nan=1.0), np.inf)
+            best, value = _middle_of_largest(-gap), -float(min(gap.min(), 1.0))
+        else:
+            best = _middle_of_largest(performance[0])
+            value = -2.0 + float(performance[0].max())
+        return Outcome(
+            value=value,
+            threshold=float(self.thresholds[best]),
+            performance=float(performance[0, best]),
+            bias=float(bias[0, best]),
+            feasible=value > 0,
+        )
+
+
+def _middle_of_largest(values: Floats) -> int:
+    """Index of the largest value; of several equal ones the middle, far from both edges."""
+    best = np.flatnonzero(values == values.max())
+    return int(best[len(best) // 2])
+
+
+def _resolve(metric: Metric, formulas: dict[str, Callable[[Rates], Any]]) -> Any:
+    """The name of a metric that has a formula on counts; a scorer for any other."""
+    if not isinstance(metric, str):
+        if not callable(metric):
+            raise InputError(f"{metric!r} is no metric; pass a name or a scorer.")
+        return metric
+    name = NAMES.get(metric, metric.replace("-", "_"))
+    if name in formulas:
+        return name
+    if formulas is BIASES or name in available_metrics():
+        return as_scorer(name)
+    try:
+        return get_scorer(metric)
+    except ValueError:
+        return as_scorer(metric)  # a plugin's metric, or an error that names the closest
+
+
+def _size(scorer: Any, value: float) -> float:
+    """The gap behind a score: scorers negate gaps and leave ratios as they are."""
+    name = getattr(scorer, "metric", "")
+    return 1 - value if name.endswith("_ratio") or name == "disparate_impact" else abs(value)
+
+
+class _Thresholded(ClassifierMixin, BaseEstimator):
+    """A classifier for scorers whose X is the scores, as a column."""
+
+    def __init__(self, classes: NDArray[Any], threshold: float) -> None:
+        self.classes = classes
+        self.threshold = threshold
+        self.classes_ = classes
+
+    def predict(self, X: Floats) -> NDArray[Any]:
+        return self.classes[(X[:, 0] > self.threshold).astype(int)]
+
+    def predict_proba(self, X: Floats) -> Floats:
+        return np.column_stack([1 - X[:, 0], X[:, 0]])

@@ -1,0 +1,3 @@
+from ._estimator import JLUClassifier as JLUClassifier
+
+__version__: str

@@ -1,0 +1,37 @@
+"""Targets and groups of the rows that a sampler returns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fairvision.base import Groups
+
+__all__ = ["as_given", "count_rows"]
+
+
+def as_given(sensitive_features: Any, groups: Groups) -> Any:
+    """Group labels of the new rows in the form of those given."""
+    columns = [groups.column(j) for j in range(len(groups.names))]
+    if isinstance(sensitive_features, dict) or hasattr(sensitive_features, "columns"):
+        named = dict(zip(groups.names, columns, strict=True))
+        if isinstance(sensitive_features, dict):
+            return named
+        frame = pd.DataFrame(named)
+        dtypes = getattr(sensitive_features, "dtypes", None)
+        return frame.astype(dtypes.to_dict()) if isinstance(dtypes, pd.Series) else frame
+    if np.ndim(sensitive_features) == 2:
+        return np.column_stack(columns)
+    if isinstance(sensitive_features, pd.Series):
+        return pd.Series(columns[0], name=sensitive_features.name).astype(sensitive_features.dtype)
+    return columns[0]
+
+
+def count_rows(target: NDArray[Any], groups: Groups) -> pd.Series:
+    """Rows of each (target, group)."""
+    columns = {name: groups.column(j) for j, name in enumerate(groups.names)}
+    frame = pd.DataFrame({"target": target, **columns})
+    return frame.groupby(list(frame)).size()

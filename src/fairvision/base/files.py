@@ -1,0 +1,55 @@
+"""Files that are replaced at once: the old content stays until the new one is complete."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+__all__ = ["atomic_write"]
+
+
+@contextmanager
+def atomic_write(path: str | Path, *, shared: bool = False) -> Iterator[BinaryIO]:
+    """Open a new file that replaces `path` when the block ends without an error.
+
+    The content goes to a temporary file in the same folder, is flushed to the
+    disk, and is then renamed. After an error the temporary file is removed and
+    `path` is as it was.
+
+    Parameters
+    ----------
+    path : str or Path
+        Its folder must exist. A link at this place is replaced, not followed.
+    shared : bool, default=False
+        Whether several processes may write this file at the same time. Each then
+        writes a temporary file with a name of its own. Otherwise the name is
+        ``.NAME.partial``, so that the next attempt removes what a killed process left.
+
+    Yields
+    ------
+    file
+        Binary, open for writing.
+
+    Raises
+    ------
+    OSError
+        If the folder does not exist, or the file cannot be written.
+    """
+    path = Path(path)
+    token = f".{secrets.token_hex(4)}" if shared else ""
+    scratch = path.with_name(f".{path.name}{token}.partial")
+    scratch.unlink(missing_ok=True)
+    try:
+        with scratch.open("xb") as file:  # a new file: never through a link that lies there
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    except BaseException:
+        with suppress(OSError):
+            scratch.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,123 @@
+"""Images that are computed when they are read, as an array."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+__all__ = ["LazyImages"]
+
+_ALL = slice(None)
+
+
+class LazyImages(ABC):
+    """Images of shape (n_samples, n_channels, height, width), computed when they are read.
+
+    Indexing rows (by a slice, integers or a mask) gives a smaller object of the same
+    class and reads nothing, so that
+    :func:`~sklearn.model_selection.train_test_split` and cross-validation cost nothing.
+    An integer, or :func:`numpy.asarray`, reads. Subclasses define `read`.
+
+    Parameters
+    ----------
+    n_images : int
+    image_shape : tuple (n_channels, height, width)
+    dtype : dtype, default=uint8
+
+    Attributes
+    ----------
+    rows : ndarray of int
+        Row numbers of the whole that this object holds.
+    image_shape, dtype : as given
+    """
+
+    ndim: ClassVar[int] = 4
+    #: Whether `read` gives the same pixels in any thread and order, so that a net's next batch
+    #: may be read while it computes.
+    reads_in_threads: ClassVar[bool] = False
+
+    def __init__(
+        self, n_images: int, image_shape: tuple[int, ...], dtype: DTypeLike = np.uint8
+    ) -> None:
+        self.rows: NDArray[np.intp] = np.arange(n_images, dtype=np.intp)
+        self.image_shape = tuple(map(int, image_shape))
+        self.dtype = np.dtype(dtype)
+
+    @abstractmethod
+    def read(self, rows: NDArray[np.intp]) -> NDArray[Any]:
+        """Pixels of some rows of the whole.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (n,)
+
+        Returns
+        -------
+        ndarray of shape (n, n_channels, height, width)
+        """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n_samples, n_channels, height, width)"""
+        return (len(self.rows), *self.image_shape)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(shape={self.shape}, dtype={self.dtype})"
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        return (self[row] for row in range(len(self)))
+
+    def __getitem__(self, key: Any) -> Any:
+        rows = self.rows[self._row_key(key)]
+        if rows.ndim == 0:
+            return self.read(rows[None])[0]
+        if rows.ndim != 1:
+            raise IndexError(
+                f"{type(self).__name__} is indexed by rows; got an index of shape {rows.shape}."
+            )
+        return self.subset(rows)
+
+    def _row_key(self, key: Any) -> Any:
+        name = type(self).__name__
+        if isinstance(key, tuple):  # scikit-learn asks for array[rows, ...]
+            row, rest = (key[0], key[1:]) if key and key[0] is not Ellipsis else (_ALL, key)
+            if not all(part is Ellipsis or _is_full(part) for part in rest):
+                raise IndexError(
+                    f"{name} is indexed by rows only. For channels or pixels read first: "
+                    "numpy.asarray(images[rows])[:, ...]."
+                )
+            key = row
+        if key is Ellipsis:
+            return _ALL
+        if key is None:
+            raise IndexError(f"{name} cannot take a new axis; read with numpy.asarray first.")
+        if isinstance(key, (slice, int, np.integer)):
+            return key
+        array = np.asarray(key)
+        return array.astype(np.intp) if array.size == 0 and array.dtype != bool else array
+
+    def subset(self, rows: NDArray[np.intp]) -> Self:
+        """An object with these rows of the whole."""
+        smaller = copy.copy(self)
+        smaller.rows = rows
+        return smaller
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError(
+                f"{type(self).__name__} must read to become an array; copy=False cannot hold."
+            )
+        images = self.read(self.rows)
+        return images if dtype is None else images.astype(dtype, copy=False)
+
+
+def _is_full(part: Any) -> bool:
+    return isinstance(part, slice) and part == _ALL

@@ -1,0 +1,10 @@
+from .api import compare as compare
+from .balanced_baseline import BALANCED_BASELINE as BALANCED_BASELINE
+from .data import read_data as read_data
+from .report_data import read_report_data as read_report_data
+from .result import Comparison as Comparison
+from .run_method import fit_run as fit_run
+from .split import plan_split as plan_split
+from .split import split_rows as split_rows
+from .summary import MIN_SEEDS as MIN_SEEDS
+from .summary import over_seeds as over_seeds

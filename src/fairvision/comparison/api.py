@@ -1,0 +1,255 @@
+"""`compare`: methods by seeds on one data set, resumable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from sklearn.utils import Bunch
+
+from fairvision.comparison.backends import Backend
+from fairvision.comparison.balanced_baseline import with_balanced_baseline
+from fairvision.comparison.data import data_notes, read_data
+from fairvision.comparison.estimators import check_sendable
+from fairvision.comparison.methods import Methods, names_all, plan_methods
+from fairvision.comparison.plan import Plan, versions
+from fairvision.comparison.progress import Progress
+from fairvision.comparison.result import Comparison
+from fairvision.comparison.scheduler import dry_run, run_all
+from fairvision.comparison.serialization import dumps
+from fairvision.comparison.split import plan_split
+from fairvision.comparison.store import Store
+from fairvision.comparison.summary import differences, summarize
+from fairvision.exceptions import InputError
+from fairvision.reports import comparison_page
+
+__all__ = ["compare"]
+
+
+def compare(
+    dataset: str | Bunch,
+    methods: Methods = "all",
+    *,
+    seeds: int | Iterable[int] = 3,
+    n_jobs: int = 1,
+    n_threads: int = 1,
+    backend: str = "loky",
+    address: str | None = None,
+    executor: Any = None,
+    out: str | Path | None = None,
+    rerun: bool = False,
+    checkpoint_every: int | None = None,
+    dataset_params: Mapping[str, Any] | None = None,
+    confounding: float | None = None,
+    counterexamples: float | None = None,
+    balanced_baseline: bool | None = None,
+    n_train: int | None = None,
+    n_test: int | None = None,
+    test_size: float = 0.3,
+    max_epochs: int = 10,
+    preset: str | None = "quick",
+    params: Mapping[str, Mapping[str, Any]] | None = None,
+    baseline: str = "erm",
+    device: str = "auto",
+    n_boot: int = 1000,
+    progress: bool = True,
+    report: bool = True,
+) -> Comparison:
+    """Train every method with every seed, and report the results side by side.
+
+    All methods of a seed share the training and test rows, and train for the
+    same number of epochs. A note says so where the number of optimisation steps differs.
+    Pre- and post-processing methods wrap the same ERM classifier that the table lists
+    as ``erm``.
+
+    Parameters
+    ----------
+    dataset : str or Bunch
+        A registered data set (`fairvision.datasets.load`), or one already loaded: ``images``
+        (or features of shape (n_samples, n_features), also named ``data``), ``target``,
+        ``sensitive_features``. Its ``fit_params``, a mapping, are passed to every `fit` that
+        names them, the same with every seed: ``spurious_data`` of other images, say.
+    methods : "all", str, mapping, or sequence of str and mappings
+        Names of methods, or mappings from the table's labels to names, to pairs
+        (name, parameters), or to unfitted estimators of your own. See Notes.
+    seeds : int or iterable of int, default=3
+        How many, or which. A seed decides the split and the method's randomness.
+    n_jobs : int, default=1
+        Runs at a time, each in a process of its own; -1 for one a core.
+    n_threads : int, default=1
+        CPU threads of each run. Sums are cut by threads, so the bits depend on
+        it; they do not depend on `n_jobs`. For small nets more jobs are the
+        faster use of cores, for large ones more threads.
+    backend : {"loky", "dask", "ray"}, default="loky"
+        Where runs are done: in processes of this machine, or by workers of Dask or Ray
+        (``pip install 'fairvision[dask]'`` or ``'fairvision[ray]'``). The bits are the
+        same. A run whose worker dies is tried three times.
+    address : str or None
+        Of a running Dask scheduler (``"tcp://host:8786"``) or Ray cluster (``"auto"``,
+        ``"ray://host:10001"``); None starts `n_jobs` workers here. `n_jobs` still says how
+        many runs at a time; -1 for as many as the cluster takes.
+    executor : concurrent.futures.Executor or None
+        Does the runs instead, as many at a time as it likes: one of mpi4py, submitit, ...
+        Each run is submitted with the data. You shut it down. Threads are refused, since
+        runs share the random generators of their process.
+    out : str, Path or None
+        Folder for the results. Runs that it already holds are not done again. While one
+        comparison writes there, a second refuses to start.
+    rerun : bool, default=False
+        Do the runs in `out` again whose request differs from this one: other data,
+        parameters, code or versions. Without it they are an error that names each difference.
+    checkpoint_every : int or None, default=None
+        Also keep each training in `out` every so many epochs (`TrainingCheckpoint`), so that a
+        process that is killed in the middle of a run goes on there, and ends with
+        the same numbers. Removed when the run is stored.
+    dataset_params : mapping or None
+        For the loader, if `dataset` is a name.
+    confounding : float or None
+        Train on rows balanced in the target where the second group fills this
+        share of the last class (and its counterpart of the first), test on rows
+        balanced over target x group: `fairvision.datasets.biased_split`; from the
+        data's own parts train and test, where they have them. None splits by that
+        column, or at random. Its rows ``valid``, where it has some, then set the calibrated
+        threshold, and nothing else.
+    counterexamples : float or None, default=None
+        With `confounding`: the second group's share in the other classes; None takes
+        ``1 - confounding``.
+    balanced_baseline : bool or None, default=None
+        Train ``erm`` on as many rows without the bias, too, and test it on the same
+        rows: ``erm-balanced`` in the table. None does so if `methods` holds "all" and
+        `confounding` is given, where the data have the rows.
+    n_train, n_test : int or None
+        Rows, with `confounding`.
+    test_size : float, default=0.3
+        Share of test rows in a random split.
+    max_epochs : int, default=10
+    preset : str or None, default="quick"
+        For each named method that has it, as in `fairvision.make`; None takes the defaults
+        of the classes.
+    params : mapping of label to mapping, or None
+        Parameters on top of the preset, or of the estimator.
+    baseline : str, default="erm"
+        Label that `differences` compares to.
+    device : str, default="auto"
+        A torch device; ``"auto"`` takes CUDA if there is one.
+    n_boot : int, default=1000
+        Bootstrap draws of each interval.
+    progress : bool, default=True
+        A bar on a terminal, a line a run elsewhere, on stderr.
+    report : bool, default=True
+        Keep what a report shows of the first seed's estimators (a few seconds a
+        method; some of the test pictures are among it), and write `out`/report.html.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    FairvisionError
+        For an unknown name, an unusable estimator or parameter, data that cannot be split, or
+        stored runs of another request: before anything runs. For an image that cannot be
+        read or a folder that cannot be written: finished runs are kept.
+
+    Notes
+    -----
+    An estimator of your own is cloned for each run. It is a classifier (`fit`, `predict`), a
+    sampler (`fit_resample`; plain training follows it) or a meta-estimator (a parameter
+    ``estimator`` that is None, and a `fit` with ``sensitive_features``; it wraps plain
+    training). In it and in the estimators inside it, a Pipeline's steps for instance, every
+    ``random_state`` is set to the seed. ``max_epochs``, ``n_threads`` and ``device`` are set
+    where they have the default of their class or of a preset. `fit` and `predict` receive
+    ``sensitive_features`` if their signature names it. A stored run is identified by the
+    class, its parameters, its source and the version of its distribution.
+
+    Examples
+    --------
+    >>> import fairvision as fv
+    >>> faces = fv.datasets.load("faces", n_samples=600, image_size=24, target="eyeglasses",
+    ...                          sensitive="hat", random_state=0)
+    >>> from sklearn.dummy import DummyClassifier
+    >>> methods = {"erm": "erm", "mine": DummyClassifier()}
+    >>> result = fv.compare(faces, methods, seeds=1, confounding=0.9, max_epochs=1, progress=False)
+    >>> result.results.shape[0]
+    2
+    """
+    _check_numbers(n_threads=(n_threads, 1), max_epochs=(max_epochs, 0), n_boot=(n_boot, 0))
+    workers = Backend(n_jobs, backend, address, n_threads, device != "cpu", executor)
+    planned = plan_methods(methods, preset=preset, params=params)
+    _check_checkpoints(checkpoint_every, out)
+    data, description = read_data(dataset, dataset_params)
+    sizes: dict[str, Any] = {"n_train": n_train, "n_test": n_test, "test_size": test_size}
+    split = plan_split(data, confounding=confounding, counterexamples=counterexamples, **sizes)
+    wanted = balanced_baseline if names_all(methods) else bool(balanced_baseline)
+    numbers = _seeds(seeds)
+    planned, notes = with_balanced_baseline(planned, data, split, numbers, wanted=wanted)
+    plan = Plan(
+        description, split, planned, numbers, max_epochs, device, n_threads, n_boot, versions(),
+        report,
+    )  # fmt: skip
+    if n_jobs != 1 or backend != "loky" or executor is not None:
+        check_sendable(plan)
+    dry_run(plan, data)
+    store = None if out is None else Store(out)
+    with store.open(plan, rerun=rerun) if store else nullcontext():
+        with Progress(len(planned) * len(numbers), max_epochs, show=progress) as bar:
+            done = run_all(plan, data, store, workers, bar, checkpoint_every)
+        return _result(plan, data, done, (*data_notes(data, split), *notes), baseline, store)
+
+
+def _result(
+    plan: Plan, data: Bunch, done: Any, notes: tuple[str, ...], baseline: str, store: Store | None
+) -> Comparison:
+    """The comparison of finished runs, written to its folder."""
+    runs, failures, reused = done
+    result = Comparison(
+        plan=plan,
+        runs=tuple(runs),
+        failures=failures,
+        summary=summarize(runs),
+        differences=differences(runs, data.sensitive_features, baseline, plan.n_boot),
+        sensitive_features=data.sensitive_features,
+        data_notes=notes,
+        baseline=baseline,
+        out=None if store is None else store.out,
+        reused=reused,
+    )
+    if store is not None:
+        _write(store, result)
+    return result
+
+
+def _write(store: Store, result: Comparison) -> None:
+    store.write_text("results.csv", result.results.to_csv(index=False))
+    store.write_text("comparison.json", dumps(result.to_dict()))
+    if result.plan.report:
+        store.write_text("report.html", comparison_page(result.report_data()))
+
+
+def _check_checkpoints(every: Any, out: Any) -> None:
+    if every is None:
+        return
+    if not isinstance(every, int) or every < 1:
+        raise InputError(f"checkpoint_every is {every!r}; pass epochs, an int of 1 or more.")
+    if out is None:
+        raise InputError(
+            f"checkpoint_every is {every}, but checkpoints need a folder. Pass out as well."
+        )
+
+
+def _check_numbers(**numbers: tuple[int, int]) -> None:
+    for name, (number, low) in numbers.items():
+        if number < low:
+            raise InputError(f"{name} is {number}; pass {low} or more.")
+
+
+def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
+    try:
+        chosen = tuple(int(s) for s in (range(seeds) if isinstance(seeds, int) else seeds))
+    except (TypeError, ValueError):
+        chosen = ()
+    if not chosen or len(set(chosen)) < len(chosen) or min(chosen) < 0:
+        raise InputError(f"seeds is {seeds!r}; pass how many (1 or more), or distinct ints from 0.")
+    return chosen

@@ -1,0 +1,317 @@
+"""One run: build, fit, predict, evaluate."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils import Bunch
+from threadpoolctl import threadpool_limits
+
+from fairvision.base import accepts, compose, fit_with_groups
+from fairvision.comparison.artifacts import collect, group_words, worst_cell
+from fairvision.comparison.checkpoints import add_callbacks, restored_seconds
+from fairvision.comparison.data import class_names
+from fairvision.comparison.estimators import set_up
+from fairvision.comparison.plan import PLAIN_TRAINING, MethodPlan, Plan
+from fairvision.comparison.run import Run
+from fairvision.comparison.split import split_rows, take_rows, validation_rows
+from fairvision.exceptions import InputError
+from fairvision.metrics import Evaluation, calibrated_threshold, evaluate_predictions, leakage
+from fairvision.nn import isolated_rng
+from fairvision.plugins import default_registry, resolve
+
+__all__ = ["Fitted", "build", "check_suited", "fit_run", "run_method"]
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """The estimator of a run, and what it was fitted on.
+
+    Attributes
+    ----------
+    estimator : fitted
+    train, test : ndarray of int
+        Row numbers in the data set.
+    seconds : float
+        Of `fit`.
+    """
+
+    estimator: Any
+    train: NDArray[Any]
+    test: NDArray[Any]
+    seconds: float
+
+
+def build(method: MethodPlan, plan: Plan, seed: int, callbacks: Sequence[Any] = ()) -> Any:
+    """Make the unfitted estimator of a method, its ERM classifier inside or behind it."""
+    model = None if method.model is None else build(method.model, plan, seed, callbacks)
+    inner = {} if model is None or method.stage == "pre" else {"estimator": model}
+    if method.estimator is not None:
+        made = set_up(method.estimator, plan, seed, callbacks)
+        made = made.set_params(**inner) if inner else made
+    else:
+        common = {"max_epochs": plan.max_epochs, "device": plan.device, "random_state": seed}
+        known = inspect.signature(resolve(default_registry().find("method", method.name)))
+        if inner:  # it has the epochs and callbacks already
+            common.pop("max_epochs")
+            callbacks = ()
+        given = {name: value for name, value in common.items() if name in known.parameters}
+        params = {**given, **inner, **method.params}
+        made = default_registry().make(method.name, method.preset, **params)
+        add_callbacks(made, callbacks)
+    return compose(pre=made, model=model) if method.stage == "pre" else made
+
+
+def check_suited(method: MethodPlan, data: Bunch) -> None:
+    """Compare the data with what the method says it takes, before hours of training.
+
+    Raises
+    ------
+    InputError
+        If it takes fewer classes or groups.
+    """
+    if not method.is_registered:
+        return
+    found = default_registry().find("method", method.name)
+    # A method for two groups takes several columns of two values one by one, or fails at fit.
+    n_classes, n_groups = len(np.unique(data.target)), data.sensitive_features.nunique().max()
+    for what, n, binary, more in (
+        ("targets", n_classes, "binary", "multiclass"),
+        ("groups", n_groups, "binary", "multiple"),
+    ):
+        taken = getattr(found, what)
+        if (binary if n <= 2 else more) not in taken:
+            raise InputError(f"{method.label} takes {' or '.join(taken)} {what}; there are {n}.")
+
+
+@cache
+def _warm_up() -> None:
+    """Train a net on eight images: torch imports a good deal at the first step of a process.
+
+    The first method's seconds would otherwise hold those imports.
+    """
+    plain = default_registry().make(PLAIN_TRAINING, None, max_epochs=1, random_state=0)
+    plain.fit(np.zeros((8, 1, 24, 24), dtype=np.uint8), np.arange(8) % 2)
+
+
+@contextmanager
+def _reproducible(n_threads: int, seed: int) -> Iterator[None]:
+    """Limit the CPU threads, which decide the order of sums, and seed the global generators.
+
+    Estimators of others may read the global generators; ours read `random_state` alone.
+    """
+    before = torch.get_num_threads()
+    try:
+        with threadpool_limits(n_threads), isolated_rng(seed):
+            torch.set_num_threads(n_threads)
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def run_method(
+    plan: Plan,
+    data: Bunch,
+    method: MethodPlan,
+    seed: int,
+    *,
+    callbacks: Sequence[Any] = (),
+    clock: Callable[[], float] = time.perf_counter,
+) -> Run:
+    """Fit one method on one seed's training rows and measure it on its test rows."""
+    check_suited(method, data)
+    with _reproducible(plan.n_threads, seed):
+        fitted = fit_run(plan, data, method, seed, callbacks=callbacks, clock=clock)
+        return _measure(plan, data, method, seed, fitted)
+
+
+def fit_run(
+    plan: Plan,
+    data: Bunch,
+    method: MethodPlan,
+    seed: int,
+    *,
+    callbacks: Sequence[Any] = (),
+    clock: Callable[[], float] = time.perf_counter,
+) -> Fitted:
+    """Fit one method on one seed's training rows: the same bits wherever this is called.
+
+    Parameters
+    ----------
+    plan : Plan
+    data : Bunch
+        As `read_data` gives it.
+    method : MethodPlan
+        Of the plan.
+    seed : int
+    callbacks : sequence
+        For the nets of the method.
+    clock : callable
+    """
+    with _reproducible(plan.n_threads, seed):
+        _warm_up()
+        train, test = split_rows(data, plan.split, seed, balanced=method.balanced)
+        estimator = build(method, plan, seed, callbacks)
+        images, y, groups = _take(data, train)
+        start = clock()
+        shown = groups if method.groups_at_fit else None
+        more = data.get("fit_params") or {}
+        fit_with_groups(estimator, images, y, sensitive_features=shown, **more)
+        seconds = clock() - start + restored_seconds(_inner(estimator))
+        return Fitted(estimator, train, test, seconds)
+
+
+def _take(data: Bunch, rows: Any) -> tuple[Any, Any, Any]:
+    return take_rows(data.images, rows), data.target[rows], data.sensitive_features.iloc[rows]
+
+
+def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fitted) -> Run:
+    estimator, test = fitted.estimator, fitted.test
+    images, y_true, groups = _take(data, test)
+    y_true = np.asarray(y_true)
+    y_pred, y_score = _predict(estimator, images, groups, method.groups_at_predict)
+    threshold = _threshold(plan, data, method, estimator)
+    evaluation = evaluate_predictions(
+        y_true,
+        y_pred,
+        sensitive_features=groups,
+        y_score=y_score,
+        labels=np.unique(data.target),
+        n_boot=plan.n_boot,
+        random_state=seed,
+        train=_biased_rows(plan, data, method, seed, fitted),
+        threshold=threshold,
+    )
+    classes, rows = class_names(data), (images, y_true, groups)
+    return Run(
+        request=plan.request(method, seed),
+        method=method.label,
+        seed=seed,
+        n_train=len(fitted.train),
+        n_test=len(test),
+        n_steps=_steps(estimator),
+        train_seconds=fitted.seconds,
+        evaluation=evaluation.to_dict(),
+        worst_group=_worst_group(evaluation, classes),
+        leakage=_leakage(estimator, *rows, plan.n_boot, seed),
+        history=_history(estimator),
+        rows=np.asarray(test, dtype=np.int64),
+        y_true=y_true,
+        y_pred=y_pred,
+        y_score=y_score,
+        threshold=threshold,
+        artifacts=collect(method.name, estimator, *rows, y_pred, evaluation, classes, seed)
+        if plan.has_artifacts(seed)
+        else None,
+    )
+
+
+def _biased_rows(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fitted) -> Any:
+    """Targets and groups of the biased training rows, the balanced baseline's too.
+
+    Bias amplification takes its directions from them, and groups that they lack are named.
+    """
+    rows = split_rows(data, plan.split, seed)[0] if method.balanced else fitted.train
+    return data.target[rows], data.sensitive_features.iloc[rows]
+
+
+def _threshold(plan: Plan, data: Bunch, method: MethodPlan, estimator: Any) -> float | None:
+    """Where as many validation rows are predicted positive as are (Ramaswamy et al. 2021)."""
+    rows, classes = validation_rows(data, plan.split), np.unique(data.target)
+    if len(classes) != 2 or not len(rows):
+        return None
+    images, y, groups = _take(data, rows)
+    scores = _predict(estimator, images, groups, method.groups_at_predict)[1]
+    if scores is None:
+        return None
+    cut = calibrated_threshold(y, scores, pos_label=classes[1])
+    return min(cut, float(np.nextafter(scores.max(), np.inf)))  # a number, where nobody is positive
+
+
+def _predict(
+    estimator: Any, images: Any, groups: Any, groups_at_predict: bool
+) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+    """Labels, and scores of the positive class (or of all classes, if more than two)."""
+
+    def call(method: Any) -> NDArray[Any]:
+        if groups_at_predict and accepts(method, "sensitive_features"):
+            return np.asarray(method(images, sensitive_features=groups))
+        return np.asarray(method(images))
+
+    y_pred = call(estimator.predict)
+    if y_pred.dtype == object:  # which would need pickle on disk
+        y_pred = np.asarray(y_pred.tolist())
+    if not hasattr(estimator, "predict_proba"):
+        return y_pred, None
+    scores = np.asarray(call(estimator.predict_proba), dtype=np.float64)
+    return y_pred, scores[:, 1] if scores.shape[1] == 2 else scores
+
+
+def _worst_group(evaluation: Evaluation, classes: Sequence[str]) -> dict[str, Any] | None:
+    """The class and group with the lowest accuracy."""
+    cell = worst_cell(evaluation)
+    if cell is None:
+        return None
+    group, code = cell
+    counts = evaluation.counts[group, code]
+    return {
+        "class": classes[code],
+        "group": group_words(evaluation.groups[group]),
+        "n": int(counts.sum()),
+        "accuracy": float(counts[code] / counts.sum()),
+    }
+
+
+def _leakage(
+    estimator: Any, images: Any, y: Any, groups: Any, n_boot: int, seed: int
+) -> dict[str, Any] | None:
+    """How well a fresh probe reads each group column from the learned features."""
+    if not hasattr(estimator, "transform"):
+        return None
+    features = np.asarray(estimator.transform(images), dtype=np.float64)
+    found: dict[str, Any] = {}
+    for name in groups.columns:
+        column = groups[name].to_numpy()
+        try:
+            table = leakage(features, column, y=y, n_boot=n_boot, random_state=seed)
+        except InputError as error:  # too few rows to probe are no fault of the method
+            found[str(name)] = {"note": str(error)}
+            continue
+        found[str(name)] = table.to_dict(orient="index")
+    return found
+
+
+def _inner(estimator: Any) -> list[Any]:
+    """The estimator and everything fitted inside it, outermost first."""
+    chain: list[Any] = []
+    while estimator is not None and len(chain) < 20:
+        chain.append(estimator)
+        names = ("estimator_", "classifier_", "final_estimator_", "_final_estimator")
+        estimator = next((getattr(estimator, n) for n in names if hasattr(estimator, n)), None)
+    return chain
+
+
+def _steps(estimator: Any) -> int | None:
+    counts = [part.n_steps_ for part in _inner(estimator) if hasattr(part, "n_steps_")]
+    return int(sum(counts)) if counts else None
+
+
+def _history(estimator: Any) -> list[dict[str, Any]]:
+    """The training curves of the innermost net, numbers only."""
+    for part in reversed(_inner(estimator)):
+        if hasattr(part, "history_"):
+            return [
+                {k: float(v) for k, v in epoch.items() if isinstance(v, (int, float))}
+                for epoch in part.history_
+                if isinstance(epoch, Mapping)
+            ]
+    return []

@@ -1,0 +1,183 @@
+"""All runs of a plan: read from disk, done here or by workers, stored as they finish."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from threading import Lock
+from typing import Any
+
+import torch
+from sklearn.utils import Bunch
+
+from fairvision.comparison.backends import MAX_TRIES, Backend
+from fairvision.comparison.checkpoints import checkpoints
+from fairvision.comparison.dispatch import Lost, map_unordered
+from fairvision.comparison.plan import MethodPlan, Plan, versions
+from fairvision.comparison.progress import Progress
+from fairvision.comparison.run import Run
+from fairvision.comparison.run_method import build, run_method
+from fairvision.comparison.split import split_rows
+from fairvision.comparison.store import Store
+from fairvision.exceptions import DatasetError, FairvisionError, InputError, RunError
+from fairvision.plugins import clean, describe
+
+__all__ = ["dry_run", "run_all"]
+
+Task = tuple[MethodPlan, int]
+#: A run, or the message and the traceback of what stopped it.
+Outcome = Run | tuple[str, str]
+
+#: Runs share the random generators and the number of threads of their process.
+_ALONE = Lock()
+
+
+def dry_run(plan: Plan, data: Bunch) -> None:
+    """Raise the errors of bad input before the first run.
+
+    A plugin that cannot be made with its own defaults is no error here: only its runs fail.
+    """
+    if plan.device != "auto":
+        try:
+            torch.empty(0, device=plan.device)
+        except Exception as error:  # torch raises one of three kinds
+            raise InputError(
+                f"device {plan.device!r} cannot be used here ({_message(error)}). Pass 'auto'."
+            ) from error
+    for seed in plan.seeds:
+        split_rows(data, plan.split, seed)
+    for method in plan.methods:
+        try:
+            build(method, plan, plan.seeds[0])
+        except Exception as error:
+            if method.params and isinstance(error, FairvisionError):
+                raise
+            if method.params:
+                raise InputError(f"{method.label} cannot be made: {_message(error)}") from error
+
+
+def run_all(
+    plan: Plan,
+    data: Bunch,
+    store: Store | None,
+    backend: Backend,
+    progress: Progress,
+    checkpoint_every: int | None = None,
+) -> tuple[list[Run], dict[tuple[str, int], str], int]:
+    """Do every run that is not stored yet.
+
+    Returns
+    -------
+    runs : list of Run
+        In the order of the plan.
+    failures : dict of (label, seed) to str
+    reused : int
+        Runs found on disk.
+    """
+    runs: dict[tuple[str, int], Run] = {}
+    failures: dict[tuple[str, int], str] = {}
+    todo: list[Task] = []
+    for method, seed in _in_order(plan, backend):
+        found = store and store.read(method.label, seed, plan.request(method, seed))
+        if found and found.rows.max(initial=0) < len(data.target):
+            runs[method.label, seed] = found
+            if store:  # a kill just after the run was stored leaves them
+                store.drop_checkpoint(method.label, seed)
+            progress.finish(method.label, seed, "already done")
+        else:
+            todo.append((method, seed))
+    reused = len(runs)
+
+    def keepers(method: MethodPlan, seed: int) -> list[Any]:
+        folder = None if store is None else store.checkpoint(method.label, seed)
+        return checkpoints(folder, checkpoint_every, plan.identity(method, seed))
+
+    # Closed whatever happens here, which stops the workers that were started.
+    with closing(_outcomes(plan, data, todo, backend, progress, keepers)) as outcomes:
+        for (method, seed), outcome in outcomes:
+            if isinstance(outcome, Run):
+                runs[method.label, seed] = outcome
+                if store:
+                    store.write(outcome)
+                progress.finish(method.label, seed, f"trained in {outcome.train_seconds:.1f} s")
+            else:
+                failures[method.label, seed], trace = outcome
+                if store:
+                    store.write_error(method.label, seed, trace)
+                progress.finish(method.label, seed, f"failed: {outcome[0]}")
+    keys = [(method.label, seed) for method in plan.methods for seed in plan.seeds]
+    return [runs[key] for key in keys if key in runs], failures, reused
+
+
+def _in_order(plan: Plan, backend: Backend) -> Iterator[Task]:
+    """Yield the runs so that those that go on at the same time differ in their seeds.
+
+    Methods may share a net of the same seed: the first one trains it and puts it into a cache
+    for the others.
+    """
+    width = len(plan.seeds) if backend.remote else backend.local_jobs
+    for start in range(0, len(plan.seeds), width):
+        for method in plan.methods:
+            for seed in plan.seeds[start : start + width]:
+                yield method, seed
+
+
+def _outcomes(
+    plan: Plan,
+    data: Bunch,
+    todo: list[Task],
+    backend: Backend,
+    progress: Progress,
+    keepers: Callable[[MethodPlan, int], list[Any]],
+) -> Generator[tuple[Task, Outcome]]:
+    if not todo:
+        return
+    if backend.in_process(len(todo)):
+        for task in todo:
+            callbacks = progress.callbacks(task[0].label, task[1])
+            yield task, _attempt(plan, data, task, [*callbacks, *keepers(*task)])
+        return
+    items = [(task, keepers(*task)) for task in todo]
+    for i, outcome in map_unordered(partial(_work, plan), data, items, backend):
+        if isinstance(outcome, FairvisionError):
+            raise outcome
+        yield todo[i], _lost(outcome) if isinstance(outcome, Lost) else outcome
+
+
+def _lost(outcome: Lost) -> Outcome:
+    message = (
+        f"each of the {MAX_TRIES} workers that tried it died, most often because memory runs out "
+        f"({describe(outcome.error)}). Run the same command again with fewer jobs."
+    )
+    return message, message
+
+
+def _work(plan: Plan, data: Bunch, item: tuple[Task, list[Any]]) -> Outcome | FairvisionError:
+    """Do a run in a worker. Return an error that stops the comparison."""
+    for name, installed in versions().items():
+        if installed != plan.versions[name]:
+            return RunError(
+                f"a worker has {name} {installed}, this process {plan.versions[name]}. Install "
+                "the same versions for both."
+            )
+    try:
+        with _ALONE:  # a Dask worker may have several threads
+            return _attempt(plan, data, *item)
+    except DatasetError as error:
+        return error
+
+
+def _attempt(plan: Plan, data: Bunch, task: Task, callbacks: Sequence[Any]) -> Outcome:
+    """Do a run. Return it, or what stopped it, so that the others go on."""
+    try:
+        return run_method(plan, data, *task, callbacks=callbacks)
+    except DatasetError:  # an image that cannot be read stops every method alike
+        raise
+    except Exception as error:
+        return _message(error), traceback.format_exc()
+
+
+def _message(error: Exception) -> str:
+    return clean(error) if isinstance(error, FairvisionError) else describe(error)

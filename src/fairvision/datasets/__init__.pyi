@@ -1,0 +1,15 @@
+from ._bunch import subset as subset
+from ._celeba import load_celeba as load_celeba
+from ._digits import load_digits as load_digits
+from ._face_generator import FaceGenerator as FaceGenerator
+from ._faces import load_faces as load_faces
+from ._fairface import load_fairface as load_fairface
+from ._files import ImageFiles as ImageFiles
+from ._folder import load_folder as load_folder
+from ._lfw import load_lfw as load_lfw
+from ._load import load as load
+from ._ppb import load_ppb as load_ppb
+from ._sheet import contact_sheet as contact_sheet
+from ._split import biased_split as biased_split
+from ._torch import from_torch as from_torch
+from ._utkface import load_utkface as load_utkface

@@ -1,0 +1,186 @@
+"""Images and the rows that describe them, as one data set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.utils import Bunch
+
+from fairvision.datasets._bunch import make_bunch, split_rows, text
+from fairvision.datasets._files import ImageFiles
+from fairvision.datasets._lists import check_distinct
+from fairvision.exceptions import BadImageError, DatasetError
+
+__all__ = ["Listing", "image_bunch"]
+
+# Why a row or an image is left out; the Bunch has ``n_<reason>`` and the names in ``<reason>``.
+_REASONS = {
+    "missing_race": "without a race in the file name",
+    "unreadable": "with another name",
+    "outside": "outside the age bins",
+    "bad_values": "with missing, unknown or contradictory values",
+    "no_split": "in no part of the partition list",
+    "two_labels": "that the label file labels twice, differently",
+    "no_label": "without a usable label in the label file",
+    "missing_image": "whose image is not there",
+    "no_entry": "image(s) that the list does not name",
+    "skipped": "unreadable image(s)",
+}
+
+
+def _summary(left_out: Mapping[str, Sequence[str]]) -> str:
+    parts = [f"{len(names)} {_REASONS[reason]}" for reason, names in left_out.items() if names]
+    return ", ".join(parts) or "nothing"
+
+
+def image_bunch(
+    images: ImageFiles,
+    table: pd.DataFrame,
+    *,
+    root: str,
+    source: str,
+    skip_bad: bool,
+    split: Any = None,
+    left_out: Mapping[str, list[str]] | None = None,
+    path_column: str = "path",
+    descr: str,
+    **settings: Any,
+) -> Bunch:
+    """Make a data set of image files and their rows.
+
+    Parameters
+    ----------
+    images : ImageFiles
+    table : DataFrame
+        One row per image.
+    root, source : str
+        Folder of the images, and name of the table.
+    skip_bad : bool
+        Whether to decode every image once and leave out those that cannot be read.
+    split : array-like of shape (n_samples,) or None
+        The part of each row.
+    left_out : mapping of str to list of str
+        Names that are left out already, by reason.
+    path_column : str
+        Column of the names.
+    descr : str
+        ``{root}``, ``{source}``, ``{n}`` and ``{left_out}`` in it are filled in.
+    **settings
+        Of :func:`make_bunch`.
+    """
+    left_out = {**(left_out or {}), "skipped": []}
+    rows = np.arange(len(images))
+    if skip_bad:
+        good, errors = images.without_bad()
+        if not len(good):
+            raise BadImageError(f"none of the {len(images)} images can be read; {errors[0]}")
+        images, rows = good, np.delete(rows, sorted(errors))
+        left_out["skipped"] = text(table[path_column].iloc[sorted(errors)]).tolist()
+    counts = {f"n_{reason}": len(names) for reason, names in left_out.items()}
+    if split is not None:
+        settings["split"] = np.asarray(split, dtype=object)[rows]
+        settings["splits"] = split_rows(settings["split"])
+    return make_bunch(
+        images,
+        table.iloc[rows],
+        descr=descr.format(root=root, source=source, n=len(images), left_out=_summary(left_out)),
+        **{**left_out, **counts, **settings},
+    )
+
+
+@dataclass
+class Listing:
+    """The list of a published data set and the images that it names.
+
+    Parameters
+    ----------
+    root : str
+        From :func:`check_root`.
+    files : mapping of str to str
+        Paths of the images by name, from :func:`scan`.
+    table : DataFrame
+        The list; its column ``path`` holds the names, ``split``, if there is one,
+        the parts.
+    source : str
+        Name of the list, for errors.
+    bad : mapping of str to bool arrays of shape (n_rows,)
+        Rows to leave out, by reason.
+    descr, labels
+        As in :func:`image_bunch` and :func:`make_bunch`.
+    more : dict
+        Further entries of the data set.
+    """
+
+    root: str
+    files: Mapping[str, str]
+    table: pd.DataFrame
+    source: str
+    bad: Mapping[str, NDArray[np.bool_]]
+    descr: str
+    labels: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def bunch(
+        self,
+        target: str,
+        sensitive: str | Sequence[str],
+        *,
+        image_size: int | tuple[int, int],
+        skip_bad: bool,
+        cache: str | os.PathLike[str] | None,
+    ) -> Bunch:
+        """The data set: rows and images matched by name.
+
+        Raises
+        ------
+        DatasetError
+            If a name comes twice, no row is left, or the target or a sensitive
+            feature has one value only.
+        """
+        names = text(self.table["path"].fillna(""))
+        check_distinct(names.tolist(), self.source)
+        missing = np.array([name not in self.files for name in names], dtype=bool)
+        left_out, used = {}, np.ones(len(names), dtype=bool)
+        for reason, mask in {**self.bad, "missing_image": missing}.items():
+            left_out[reason] = names[used & mask].tolist()  # each under its first reason
+            used &= ~mask
+        left_out["no_entry"] = sorted(self.files.keys() - set(names))
+        if not used.any():
+            raise DatasetError(
+                f"none of the {len(names)} rows of {self.source!r} is usable: {_summary(left_out)}."
+            )
+        paths = [self.files[name] for name in names[used]]
+        table = self.table[used]
+        data = image_bunch(
+            ImageFiles(paths, image_size=image_size, cache=cache),
+            table.drop(columns="split", errors="ignore"),
+            root=self.root,
+            source=self.source,
+            skip_bad=skip_bad,
+            split=table.get("split"),
+            left_out=left_out,
+            target=target,
+            sensitive=sensitive,
+            labels=self.labels,
+            descr=self.descr,
+            **self.more,
+        )
+        _check_varies(data)
+        return data
+
+
+def _check_varies(data: Bunch) -> None:
+    """Refuse a constant: it has no groups to compare and nothing to learn."""
+    columns = {data.target_name: data.target, **data.sensitive_features}
+    for name, values in columns.items():
+        if len(data.target) > 1 and pd.Series(values).nunique(dropna=False) < 2:
+            raise DatasetError(
+                f"{name!r} has the same value in all {len(data.target)} usable rows. Name "
+                f"another attribute; there are {', '.join(map(str, data.attributes.columns))}."
+            )

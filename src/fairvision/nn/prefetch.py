@@ -1,0 +1,43 @@
+"""Read the next batch in a thread while the net computes on the current one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+__all__ = ["prefetch"]
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+
+def prefetch(
+    read: Callable[[Argument], Result], arguments: Iterable[Argument], images: Any
+) -> Iterator[Result]:
+    """Like ``map(read, arguments)``, with one result read ahead if the images allow it.
+
+    Parameters
+    ----------
+    read : callable
+    arguments : iterable
+    images : array-like
+        What `read` reads from. A true attribute ``reads_in_threads`` allows reading in
+        another thread, which pays for image files. Arrays gain nothing by it, and other
+        sequences may draw random numbers, whose order matters.
+
+    Yields
+    ------
+    The results, in order. An error of `read` is raised in the place of its result.
+    """
+    if not getattr(images, "reads_in_threads", False):
+        yield from map(read, arguments)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="fairvision-read") as thread:
+        following = None
+        for argument in arguments:
+            current, following = following, thread.submit(read, argument)
+            if current is not None:
+                yield current.result()
+        if following is not None:
+            yield following.result()

@@ -1,0 +1,59 @@
+"""A `TorchClassifier` as plain values and tensors, and back."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fairvision.base import fitted_attributes
+from fairvision.exceptions import InputError
+from fairvision.nn.backbones import Unfetched
+from fairvision.nn.checks import check_shape
+from fairvision.nn.modules import with_features
+from fairvision.nn.randomness import isolated_rng
+from fairvision.nn.state import check_structure, get_tensors, put_tensors
+
+__all__ = ["get_state", "set_state"]
+
+
+def get_state(model: Any) -> dict[str, Any]:
+    """The fitted attributes, the module as its tensors; the skorch net is left out."""
+    state = fitted_attributes(model)
+    state.pop("net_", None)
+    if "module_" in state:
+        state["module_"] = get_tensors(model.module_)
+    return state
+
+
+def set_state(model: Any, state: Mapping[str, Any]) -> None:
+    """Set the fitted attributes; build the module again, fetching nothing, with its tensors."""
+    for name in state.keys() - {"module_"}:
+        setattr(model, name, state[name])
+    if "module_" not in state:
+        return
+    module = _rebuild(model, state["module_"])
+    put_tensors(module, state["module_"])
+    try:
+        device = model._device()
+    except InputError:  # it was saved on another machine
+        device = torch.device("cpu")
+    model.module_ = module.to(device).eval()
+
+
+def _rebuild(model: Any, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """A module of the structure that `module_` had, with new weights."""
+    if not hasattr(model, "history_"):  # by `from_module`
+        return copy.deepcopy(with_features(model.backbone))
+    check_shape(model.input_shape_)
+    objective, context = model.make_objective(), model._context(torch.device("cpu"))
+    objective.check(context)
+    weights = None if model.weights is None else Unfetched(model.weights)
+    make = partial(objective.make_module, partial(model._build, weights), context)
+    with isolated_rng(0):
+        check_structure(make, model.input_shape_, tensors)
+        return make()

@@ -1,0 +1,9 @@
+from ._method import CHECKS as CHECKS
+from ._method import check_method as check_method
+from ._method import method_checks as method_checks
+from ._method import parametrize_with_method_checks as parametrize_with_method_checks
+from ._plugin import check_plugin as check_plugin
+from ._plugin import plugin_checks as plugin_checks
+from ._result import ConformanceError as ConformanceError
+from ._result import Result as Result
+from ._resumes import check_resumes as check_resumes
