@@ -356,6 +356,7 @@ def test_a_new_metric_is_one_entry_of_the_catalogue(monkeypatch: pytest.MonkeyPa
         reads="scores",
         by_group=True,
         undefined="no rows",
+        better="higher",
         default_aggregates=("difference",),
     )
     for spec in family(entry):
