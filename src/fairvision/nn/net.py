@@ -6,18 +6,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
-from sklearn.base import clone
 from skorch import NeuralNetClassifier
 from skorch.callbacks import EarlyStopping, PassthroughScoring
-from torch import Tensor, nn
+from torch import Tensor
 
 from fairvision.nn.checkpoint import CheckpointFile, TrainingCheckpoint
 from fairvision.nn.objective import Objective, TrainingContext, cross_entropy
 from fairvision.nn.rows import Batch, Batches, Rows, Transform
 
-__all__ = ["OPTIMIZERS", "ObjectiveNet", "inference_size", "make_net"]
+__all__ = ["OPTIMIZERS", "ObjectiveNet", "inference_size"]
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -164,33 +162,3 @@ class ObjectiveNet(NeuralNetClassifier):
         # skorch's EarlyStopping speaks by raising KeyboardInterrupt, as a keyboard does.
         stoppers = [cb for _, cb in self.callbacks_ if isinstance(cb, EarlyStopping)]
         return any(stopper.misses_ == stopper.patience for stopper in stoppers)
-
-
-def make_net(
-    estimator: Any, module: nn.Module, objective: Objective, context: TrainingContext
-) -> ObjectiveNet:
-    """The net that trains a module with the parameters of a `TorchClassifier`."""
-    make, rank = ObjectiveNet, 0
-    optimizer, accelerator = estimator.optimizer, estimator.accelerator
-    if accelerator is not None:
-        from fairvision.nn.distributed import AcceleratedNet
-
-        make = partial(AcceleratedNet, accelerator=accelerator)  # type: ignore[assignment]
-        rank = accelerator.process_index
-    callbacks = clone(list(estimator.callbacks or ()), safe=False)
-    return make(
-        module,
-        objective=objective,
-        train_transform=estimator.train_transform,
-        criterion=nn.CrossEntropyLoss,
-        optimizer=OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer,
-        lr=estimator.lr,
-        optimizer__weight_decay=estimator.weight_decay,
-        max_epochs=estimator.max_epochs,
-        batch_size=estimator.batch_size,
-        train_split=None,
-        callbacks=[*callbacks, *objective.callbacks(context)],
-        classes=np.arange(len(context.classes)),
-        device=str(context.device),
-        verbose=0 if rank else estimator.verbose,
-    )

@@ -32,7 +32,8 @@ def get_state(model: Any) -> dict[str, Any]:
 
 def set_state(model: Any, state: Mapping[str, Any]) -> None:
     """Set the fitted attributes; build the module again, fetching nothing, with its tensors."""
-    for name in state.keys() - {"module_"}:
+    # Files of the first format also hold "_n_features_out", which follows from the module.
+    for name in state.keys() - {"module_", "_n_features_out"}:
         setattr(model, name, state[name])
     if "module_" not in state:
         return

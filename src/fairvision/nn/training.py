@@ -9,13 +9,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.base import clone
 from torch import Tensor, nn
 
 from fairvision.base import take
 from fairvision.nn.acceleration import accelerated
 from fairvision.nn.checks import hold_out, training_rows
-from fairvision.nn.distributed import check_same_rows, precision_of, process_group_of
-from fairvision.nn.net import ObjectiveNet, inference_size, make_net
+from fairvision.nn.distributed import (
+    AcceleratedNet,
+    check_same_rows,
+    precision_of,
+    process_group_of,
+)
+from fairvision.nn.net import OPTIMIZERS, ObjectiveNet, inference_size
 from fairvision.nn.objective import Objective, TrainingContext
 from fairvision.nn.prefetch import prefetch
 from fairvision.nn.randomness import as_seed, isolated_rng
@@ -51,7 +57,7 @@ def train(
     seed, held_out = group.broadcast(as_seed(estimator.random_state)), None
     with isolated_rng(seed, context.device):
         module = objective.make_module(partial(estimator._build, estimator.weights), context)
-        net = make_net(estimator, module.to(context.device, context.dtype), objective, context)
+        net = _make_net(estimator, module.to(context.device, context.dtype), objective, context)
         if estimator.validation_fraction:
             rows, held_out = hold_out(rows, estimator.validation_fraction, seed)
         precision = precision_of(estimator.accelerator, estimator.amp)
@@ -62,6 +68,34 @@ def train(
             net.train(rows, held_out, context)
         with group.gathered_outputs(module):
             return net, objective.fitted_attributes(module, all_rows)
+
+
+def _make_net(
+    estimator: Any, module: nn.Module, objective: Objective, context: TrainingContext
+) -> ObjectiveNet:
+    """The net that trains a module with the parameters of a `TorchClassifier`."""
+    make, rank = ObjectiveNet, 0
+    optimizer, accelerator = estimator.optimizer, estimator.accelerator
+    if accelerator is not None:
+        make = partial(AcceleratedNet, accelerator=accelerator)  # type: ignore[assignment]
+        rank = accelerator.process_index
+    callbacks = clone(list(estimator.callbacks or ()), safe=False)
+    return make(
+        module,
+        objective=objective,
+        train_transform=estimator.train_transform,
+        criterion=nn.CrossEntropyLoss,
+        optimizer=OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer,
+        lr=estimator.lr,
+        optimizer__weight_decay=estimator.weight_decay,
+        max_epochs=estimator.max_epochs,
+        batch_size=estimator.batch_size,
+        train_split=None,
+        callbacks=[*callbacks, *objective.callbacks(context)],
+        classes=np.arange(len(context.classes)),
+        device=str(context.device),
+        verbose=0 if rank else estimator.verbose,
+    )
 
 
 def apply_module(
