@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import operator
 import os
 import signal
 import sys
@@ -105,20 +106,12 @@ def test_a_cluster_that_does_not_answer(backend: str) -> None:
         list(map_unordered(print, None, [1], Backend(2, backend, "127.0.0.1:1")))
 
 
-def double(data: int, item: int) -> int:
-    return data * item
-
-
-def kill(data: Any, item: int) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def test_an_executor_of_the_standard_library() -> None:
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
         backend = Backend(executor=executor)
-        assert dict(map_unordered(double, 2, [1, 2, 3], backend)) == {0: 2, 1: 4, 2: 6}
+        assert dict(map_unordered(operator.mul, 2, [1, 2, 3], backend)) == {0: 2, 1: 4, 2: 6}
         with pytest.raises(RunError, match=r"takes no more runs \(BrokenProcessPool.*are kept"):
-            list(map_unordered(kill, None, [1, 2, 3], backend))
+            list(map_unordered(operator.call, os._exit, [1, 2, 3], backend))
 
 
 class Job:
@@ -144,7 +137,7 @@ class Jobs:
 
 
 def test_jobs_that_are_no_futures() -> None:
-    assert dict(map_unordered(double, 2, [1, 2], Backend(executor=Jobs()))) == {0: 2, 1: 4}
+    assert dict(map_unordered(operator.mul, 2, [1, 2], Backend(executor=Jobs()))) == {0: 2, 1: 4}
 
 
 class Fatal:
@@ -170,7 +163,7 @@ class Fatal:
 
 def test_who_ran_beside_a_fatal_task_is_done_again() -> None:
     executor = Fatal()
-    found = dict(map_unordered(double, 2, [1, 2, 13, 3], Backend(executor=executor)))
+    found = dict(map_unordered(operator.mul, 2, [1, 2, 13, 3], Backend(executor=executor)))
     assert str(found.pop(2).error) == "worker died"
     assert found == {0: 2, 1: 4, 3: 6}
     assert executor.tries == {1: 2, 2: 2, 13: MAX_TRIES, 3: 1}

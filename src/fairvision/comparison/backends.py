@@ -18,6 +18,7 @@ from contextlib import (
     suppress,
 )
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -190,11 +191,7 @@ class _Mapped:
     path: Path
 
     def __reduce__(self) -> Any:
-        return _map, (self.path,)
-
-
-def _map(path: Path) -> Any:
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+        return partial(np.load, mmap_mode="r", allow_pickle=False), (self.path,)
 
 
 @contextmanager
