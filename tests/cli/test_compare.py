@@ -74,7 +74,7 @@ def test_the_same_numbers_as_from_python(finished: tuple[Path, Result]) -> None:
 def test_what_is_printed(finished: tuple[Path, Result]) -> None:
     out, result = finished
     (value,) = pd.read_csv(out / "results.csv")["worst_group_accuracy"].groupby(lambda _: 0).mean()
-    head, row = (line for line in result.output.splitlines() if re.match(r" (method|erm) ", line))
+    head, row = (line for line in result.output.splitlines() if re.match(r"(method|erm)  ", line))
     columns = re.split(r"\s{2,}", head.strip())
     assert columns == [
         "method", "groups seen", "accuracy", "worst-group accuracy", "accuracy gap",

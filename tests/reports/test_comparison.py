@@ -38,7 +38,7 @@ def test_the_folder_has_the_page_of_its_numbers(finished: Finished, tmp_path: Pa
 
 
 def test_a_page_is_drawn_without_torch(finished: Finished, tmp_path: Path) -> None:
-    (tmp_path / "data.json").write_text(json.dumps(finished[0].facts(), default=str))
+    (tmp_path / "data.json").write_text(json.dumps(finished[0].report_data(), default=str))
     code = (
         "import json, sys; from fairvision.reports import comparison_page\n"
         "page = comparison_page(json.load(open(sys.argv[1])))\n"

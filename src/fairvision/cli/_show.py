@@ -43,7 +43,7 @@ def print_table(rows: Iterable[Sequence[object]], columns: Sequence[str]) -> Non
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
     for name in columns:
-        table.add_column(name, overflow="fold")
+        table.add_column(Text(clean(name)), overflow="fold")
     for row in rows:
         table.add_row(*(Text(clean(cell, limit=4000)) for cell in row))
     width = None if sys.stdout.isatty() else 100_000  # a pipe has no width to wrap to

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from fairvision.cli._backend import backend_options, backend_params
-from fairvision.cli._show import print_json
+from fairvision.cli._show import print_json, print_table
 from fairvision.exceptions import InputError
 from fairvision.plugins import clean, describe, resolve
 
@@ -217,9 +217,12 @@ def _dataset_params(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print(result: Any) -> None:
-    _print_table(result.table(), "method")
+    tables = {"method": result.table()}
     if len(result.differences):
-        _print_table(result.difference_table(), f"minus {result.baseline}")
+        tables[f"minus {result.baseline}"] = result.difference_table()
+    for corner, table in tables.items():
+        print_table(table.itertuples(name=None), columns=(corner, *table.columns))
+        click.echo()
     for note in result.notes():
         click.echo(clean(note, limit=4000))
     if result.reused:
@@ -228,18 +231,3 @@ def _print(result: Any) -> None:
         click.echo(f"Results: {result.out / 'results.csv'}, {result.out / 'comparison.json'}")
         if result.plan.report:
             click.echo(f"Report: {result.out / 'report.html'}")
-
-
-def _print_table(frame: Any, corner: str) -> None:
-    """A table that wraps within its cells on a terminal, and never in a file."""
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE, pad_edge=False)
-    for name in (corner, *frame.columns):
-        table.add_column(Text(clean(name)), overflow="fold")
-    for label, *cells in frame.itertuples(name=None):
-        table.add_row(Text(clean(label)), *map(Text, cells))
-    Console(width=None if sys.stdout.isatty() else 1000).print(table)
