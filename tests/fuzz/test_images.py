@@ -109,7 +109,7 @@ def test_a_pipe_or_a_device_is_no_picture_and_does_not_wait(tmp_path: Path) -> N
     for path in (tmp_path / "pipe.jpg", Path("/dev/zero"), Path("/dev/stdin")):
         good, errors = ImageFiles([path], image_size=8).without_bad()
         assert len(good) == 0
-        assert "is no file" in errors[0]
+        assert "is not a file" in errors[0]
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:

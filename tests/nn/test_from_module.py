@@ -152,7 +152,9 @@ def test_one_label_per_output(classes, n_outputs):
 
 def test_another_number_of_classes_needs_another_head(pictures):
     wrapped = TorchClassifier.from_module(Readout(2), classes=[0, 1])
-    with pytest.raises(InputError, match=r"2 output\(s\), y has 3 classes. Replace its last layer"):
+    with pytest.raises(
+        InputError, match=r"2 output\(s\), but y has 3 classes. Replace its last layer"
+    ):
         clone(wrapped).fit(pictures.images, np.arange(48) % 3)
 
 

@@ -360,7 +360,8 @@ class TorchClassifier(
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The likeliest class, shape (n_samples,)."""
-        return self.classes_[self.predict_proba(X).argmax(1)]
+        codes = self.predict_proba(X).argmax(1)
+        return self.classes_[codes]
 
     def transform(self, X: Any) -> NDArray[Any]:
         """The learned features: what enters the head, shape (n_samples, n_features)."""
