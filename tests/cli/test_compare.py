@@ -343,7 +343,7 @@ def test_an_estimator_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [m["label"] for m in told["plan"]["methods"]] == ["erm", "mine", "dummy"]
     for entry, message in (
         ("my_models:make", "write NAME=PACKAGE.MODULE:FACTORY"),
-        ("mine=my_models:mkae", "my_models:mkae cannot be imported"),
+        ("mine=my_models:makee", "my_models:makee cannot be imported"),
         ("mine=my_models:fail", "my_models:fail() fails: ZeroDivisionError: by zero"),
         ("mine=builtins:int", "methods['mine'] is 0, which has no fit"),
     ):
