@@ -293,7 +293,7 @@ class TestONNX:
         model = TorchClassifier.from_module(
             torch.nn.Sequential(Counting(192, 2)), classes=[0, 1], input_shape=(3, 8, 8)
         )
-        with pytest.raises(InputError, match="two at a time"):
+        with pytest.raises(InputError, match="two images at a time"):
             fv.saving.export_onnx(model, tmp_path / "m")
 
     def test_labels_that_it_has_no_type_for(self, X: Any, tmp_path: Path) -> None:
