@@ -31,11 +31,11 @@ class Watching(TorchClassifier):
 
     __metadata_request__fit = {"sensitive_features": True}  # noqa: RUF012
 
-    def _check_groups(self, sensitive_features: Any, n_samples: int) -> Any:
-        groups = super()._check_groups(sensitive_features, n_samples)
-        assert groups is not None, "the groups got lost on the way"
-        self.groups_seen_ = groups.column(0)
-        return groups
+    def fit_objective(self, objective: Any, X: Any, y: Any, **metadata: Any) -> Any:
+        super().fit_objective(objective, X, y, **metadata)
+        assert self.groups_ is not None, "the groups got lost on the way"
+        self.groups_seen_ = self.groups_.column(0)
+        return self
 
 
 @pytest.fixture

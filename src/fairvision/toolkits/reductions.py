@@ -238,7 +238,8 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
 
         An int as `random_state` draws the same in every call; None draws anew.
         """
-        return draw_labels(self.classes_, self.predict_proba(X)[:, 1], self.random_state)
+        positive = self.predict_proba(X)[:, 1]
+        return draw_labels(self.classes_, positive, self.random_state)
 
     def __fairvision_getstate__(self) -> dict[str, Any]:
         # `predict` needs the estimators alone.
