@@ -152,13 +152,14 @@ def _other(backend: Backend, data: Any, n_tasks: int) -> Iterator[Pool]:
 @contextmanager
 def _loky(backend: Backend, data: Any, n_tasks: int) -> Iterator[Pool]:
     """Processes of this machine. One that dies takes the others with it."""
-    from joblib.externals.loky import get_reusable_executor
+    from joblib.executor import get_memmapping_executor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     n_jobs, environment = min(backend.local_jobs, n_tasks), backend.environment()
 
+    # loky keeps one pool a process, and older joblibs fail on one that is not of their own kind.
     def executor() -> Any:  # a new one where the last one broke
-        return get_reusable_executor(n_jobs, timeout=_KEEP_IDLE, env=environment)
+        return get_memmapping_executor(n_jobs, timeout=_KEEP_IDLE, env=environment)
 
     with TemporaryDirectory(prefix="fairvision-", ignore_cleanup_errors=True) as folder:
         data = _mapped(data, Path(folder))
