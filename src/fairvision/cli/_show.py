@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from contextlib import redirect_stdout
 from typing import Any
@@ -36,19 +38,13 @@ def print_json(value: Any) -> None:
 
 
 def print_table(rows: Iterable[Sequence[object]], columns: Sequence[str]) -> None:
-    """Print rows under their columns; on a terminal, cells are wrapped to its width."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
-    for name in columns:
-        table.add_column(Text(clean(name)), overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(clean(cell, limit=4000)) for cell in row))
-    width = None if sys.stdout.isatty() else 100_000  # a pipe has no width to wrap to
-    console = Console(width=width, color_system=None)
-    with console.capture() as printed:
-        console.print(table)
-    for line in printed.get().splitlines():
-        click.echo(line.rstrip())
+    """Print rows under their columns; on a terminal the last one is wrapped to its width."""
+    # Without rich, whose import takes longer than listing all plugins.
+    lines = [[clean(cell, limit=4000) for cell in line] for line in (columns, *rows)]
+    widths = [max(map(len, column)) for column in list(zip(*lines, strict=True))[:-1]]
+    start = sum(widths) + 2 * len(widths)
+    room = shutil.get_terminal_size().columns - start if sys.stdout.isatty() else 0
+    for *cells, last in lines:
+        left = "".join(f"{cell:<{width}}  " for cell, width in zip(cells, widths, strict=True))
+        wrapped = textwrap.wrap(last, room) if room >= 20 else [last]
+        click.echo((left + ("\n" + " " * start).join(wrapped)).rstrip())
