@@ -1,5 +1,6 @@
 """The stage contracts on the scikit-learn side, and what every room needs."""
 
+from fairvision.base.cells import WorstCell, leaves_worse_off, worst_cell
 from fairvision.base.compose import compose
 from fairvision.base.files import atomic_write
 from fairvision.base.fitting import (
@@ -25,6 +26,7 @@ __all__ = [
     "ProgressBar",
     "RandomState",
     "Resampled",
+    "WorstCell",
     "accepts",
     "all_or_nothing",
     "as_generator",
@@ -39,9 +41,11 @@ __all__ = [
     "groups_at_predict",
     "independence_weights",
     "is_images",
+    "leaves_worse_off",
     "progress_bar",
     "silence_import",
     "stratified",
     "take",
     "take_groups",
+    "worst_cell",
 ]
