@@ -6,6 +6,7 @@ from fairvision.nn.device import choose_device
 from fairvision.nn.distributed import process_group_of
 from fairvision.nn.export import Probabilities, as_module
 from fairvision.nn.identity import fingerprint
+from fairvision.nn.last_layer import LastLayer, LastLayerClassifier
 from fairvision.nn.modules import (
     FeatureClassifier,
     PretrainedClassifier,
@@ -23,6 +24,8 @@ __all__ = [
     "Batch",
     "Batches",
     "FeatureClassifier",
+    "LastLayer",
+    "LastLayerClassifier",
     "Objective",
     "ObjectiveClassifier",
     "PretrainedClassifier",
