@@ -168,7 +168,7 @@ class LastLayerRetraining(LastLayerClassifier):
             target, group = divmod(int(empty[0]), len(labels))
             warnings.warn(
                 f"{name} keeps the net that it was given: fewer than {_MIN_ROWS} rows have target "
-                f"{layer.classes[target]!r} and group {labels[group]!r}. Add rows, or merge groups.",
+                f"{layer.classes.tolist()[target]!r} and group {labels[group]!r}. Add rows, or merge groups.",
                 FairvisionWarning,
                 stacklevel=3,
             )
