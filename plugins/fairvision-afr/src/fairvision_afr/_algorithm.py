@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
-__all__ = ["correct_probability", "folds", "probabilities", "retrain", "row_weights"]
+__all__ = ["correct_probability", "folds", "retrain", "row_weights"]
 
 Layer = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -41,12 +41,8 @@ def row_weights(
     return weights / sums[targets] / np.count_nonzero(sums)
 
 
-def probabilities(features: NDArray[np.float64], layer: Layer) -> NDArray[np.float64]:
-    """Of each class, shape (n_samples, n_classes); one output is the second of two classes."""
-    return np.exp(_log_probabilities(features @ layer[0].T + layer[1]))
-
-
 def _log_probabilities(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each class; one output is the second of two classes."""
     if logits.shape[1] == 1:
         logits = np.hstack([np.zeros_like(logits), logits])
     return log_softmax(logits, axis=1)
