@@ -165,10 +165,11 @@ class LastLayerRetraining(LastLayerClassifier):
             < _MIN_ROWS
         )
         if len(empty):
-            target, group = divmod(int(empty[0]), len(labels))
+            number, group = divmod(int(empty[0]), len(labels))
+            target = layer.classes.tolist()[number]
             warnings.warn(
                 f"{name} keeps the net that it was given: fewer than {_MIN_ROWS} rows have target "
-                f"{layer.classes.tolist()[target]!r} and group {labels[group]!r}. Add rows, or merge groups.",
+                f"{target!r} and group {labels[group]!r}. Add rows or merge groups.",
                 FairvisionWarning,
                 stacklevel=3,
             )

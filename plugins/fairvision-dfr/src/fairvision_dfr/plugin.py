@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fairvision.hookspecs import hookimpl
-from fairvision.types import Claims, Method, Needs, Reference
+from fairvision.types import Method, Needs, Reference
 
 FAIRVISION_API = (1, 0)
 
