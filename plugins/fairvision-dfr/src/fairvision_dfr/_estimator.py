@@ -41,7 +41,7 @@ class LastLayerRetraining(LastLayerClassifier):
         rows. None is a `TorchClassifier`.
     penalty : {"l2", "l1"}, default="l2"
         Norm of the weights that is penalized; the paper takes "l1".
-    C : float or sequence of float, default=(1.0, 0.3, 0.1, 0.03, 0.01)
+    C : float or sequence of float, default=(10.0, 1.0, 0.1, 0.01)
         Inverse strength of the penalty, as in scikit-learn; of several, one is chosen.
     n_draws : int, default=10
         Balanced subsets whose layers are averaged.
@@ -93,7 +93,7 @@ class LastLayerRetraining(LastLayerClassifier):
         estimator: Any = None,
         *,
         penalty: Penalty = "l2",
-        C: float | Sequence[float] = (1.0, 0.3, 0.1, 0.03, 0.01),
+        C: float | Sequence[float] = (10.0, 1.0, 0.1, 0.01),
         n_draws: int = 10,
         rows: Literal["all", "validation"] = "all",
         debias_fraction: float = 0.4,
