@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from fairvision.base import all_or_nothing, check_groups, check_pixels
 from fairvision.exceptions import InputError
-from fairvision.nn.backbones import Backbone, backbone_for, build_classifier
+from fairvision.nn.backbones import Backbone
 from fairvision.nn.checks import (
     TABLE_DTYPES,
     check_parameters,
@@ -32,12 +32,13 @@ from fairvision.nn.device import choose_device
 from fairvision.nn.distributed import check_accelerator
 from fairvision.nn.export import Probabilities
 from fairvision.nn.modules import with_features
-from fairvision.nn.objective import Objective, TrainingContext
+from fairvision.nn.objective import Objective
 from fairvision.nn.probe import check_inputs
 from fairvision.nn.randomness import RandomState
 from fairvision.nn.rows import Transform
 from fairvision.nn.storage import get_state, set_state
-from fairvision.nn.training import apply_module, train
+from fairvision.nn.trainable import Trainable, check_trainable
+from fairvision.nn.training import apply_module, context_of, train
 
 __all__ = ["TorchClassifier"]
 
@@ -65,6 +66,13 @@ class TorchClassifier(
     weights : str or None, default=None
         For backbones of torchvision and timm: ``"DEFAULT"`` or another published
         name, downloaded by them, or the path of a state dict.
+    trainable : str or list of str, default="all"
+        The weights to train: ``"all"``, ``"head"`` alone, ``"last:N"`` blocks of the
+        trunk too, or the named layers (``["features.18"]``). The others stay, with
+        the statistics of their batch normalisation; those that run first are then
+        computed once, unless `train_transform` changes the images.
+    trunk_lr : float or None, default=None
+        Learning rate of the trunk; None is `lr`.
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
         Or anything called as ``optimizer(params, lr=..., weight_decay=...)``.
     lr : float, default=1e-3
@@ -138,6 +146,8 @@ class TorchClassifier(
         *,
         objective: Objective | None = None,
         weights: str | None = None,
+        trainable: Trainable = "all",
+        trunk_lr: float | None = None,
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adamw",
         lr: float = 1e-3,
         weight_decay: float = 0.0,
@@ -156,6 +166,8 @@ class TorchClassifier(
         self.backbone = backbone
         self.objective = objective
         self.weights = weights
+        self.trainable = trainable
+        self.trunk_lr = trunk_lr
         self.optimizer = optimizer
         self.lr = lr
         self.weight_decay = weight_decay
@@ -256,8 +268,9 @@ class TorchClassifier(
             sensitive_features, len(codes), required_by=name, min_groups=2 if name else 1
         )
         check_parameters(self)
+        check_trainable(self.trainable, self.trunk_lr)
         check_accelerator(self.accelerator, self.device)
-        context = self._context(self._device())
+        context = context_of(self, self._device())
         objective.check(context)
         weights = None if sample_weight is None else check_weights(sample_weight, codes)
         group_codes = None if self.groups_ is None else self.groups_.codes
@@ -270,27 +283,10 @@ class TorchClassifier(
             setattr(self, name, value)
         return self
 
-    def _context(self, device: torch.device) -> TrainingContext:
-        groups, params = getattr(self, "groups_", None), self.get_params(deep=False)
-        shape = self.input_shape_
-        return TrainingContext(shape, self.classes_, groups, device, self._dtype, params)
-
-    def _build(self, weights: Any) -> nn.Module:
-        """A new classifier from the backbone, on the CPU."""
-        shape = self.input_shape_
-        backbone = backbone_for(self.backbone, shape)
-        return build_classifier(backbone, weights, shape, len(self.classes_))
-
     def _device(self) -> torch.device:
         if self.accelerator is not None:
             return self.accelerator.device
         return choose_device(self.device)
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        # Tables are small and often badly scaled: double costs nothing there.
-        shape = getattr(self, "input_shape_", None)
-        return torch.float64 if shape is not None and len(shape) == 1 else torch.float32
 
     @classmethod
     def from_module(
