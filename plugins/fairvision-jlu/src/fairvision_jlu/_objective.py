@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from fairvision.exceptions import CollapseWarning, InputError
 from fairvision.nn import (
     Batch,
     Batches,
+    FeatureClassifier,
     Objective,
     Rows,
     Step,
@@ -28,6 +29,9 @@ from fairvision_jlu._algorithm import decorrelating_weights
 from fairvision_jlu._heads import SpuriousHeads
 
 __all__ = ["JLUObjective"]
+
+#: Units of the layer that is put behind features which are not trained.
+_N_HIDDEN = 128
 
 
 class JLUObjective(Objective):
@@ -130,6 +134,23 @@ standardize, decorrelate, use_spurious_data
         no_targets = np.zeros(len(X), dtype=np.int64)
         self._spurious, self.spurious_data = groups, None
         self.secondary = Rows(X, no_targets, groups.codes, dtype=context.dtype)
+
+    def make_module(self, build: Callable[[], nn.Module], context: TrainingContext) -> nn.Module:
+        """The backbone; with a hidden layer if nothing in front of its head is trained.
+
+        Features that stay as they are cannot unlearn anything.
+        """
+        module = build()
+        head = set(module.head.parameters())  # type: ignore[union-attr]
+        if not self.alpha or any(p.requires_grad for p in module.parameters() if p not in head):
+            return module
+        if not isinstance(module, FeatureClassifier):
+            raise InputError(
+                f"Only the head of the {type(module).__name__} is trained, so its features cannot "
+                "unlearn anything. Pass trainable='last:1' or more, or alpha=0."
+            )
+        module.add_hidden(_N_HIDDEN)
+        return module
 
     def start(self, module: nn.Module, rows: Rows, context: TrainingContext) -> None:
         """Make the heads and the rows' weights."""
