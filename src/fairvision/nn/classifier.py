@@ -66,8 +66,9 @@ class TorchClassifier(
     objective : Objective or None, default=None
         What a step minimises. None is empirical risk minimisation: cross-entropy.
     weights : str or None, default=None
-        For backbones of torchvision and timm: ``"DEFAULT"`` or another published
-        name, downloaded by them, or the path of a state dict.
+        For backbones of torchvision and timm: the path of a state dict, which must fit in
+        all but the head; ``"package:NAME"``, one in an installed package; or ``"DEFAULT"``
+        or another published name, downloaded by them.
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
         Or anything called as ``optimizer(params, lr=..., weight_decay=...)``.
     lr : float, default=1e-3
