@@ -115,7 +115,7 @@ class TestPackages:
         "name", ["no_such_package", "", ".", "no.such.package", "json.decoder"]
     )
     def test_one_that_is_not_installed_is_named(self, name):
-        with pytest.raises(InputError, match="no package .* is installed"):
+        with pytest.raises(InputError, match=r"no package .* is installed"):
             weights_file(f"package:{name}")
 
     def test_it_is_no_backbone(self):

@@ -21,6 +21,8 @@ from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn.backbones import Backbone, Unfetched, build_classifier
 from fairvision.nn.checks import check_shape
 from fairvision.nn.device import choose_device
+from fairvision.nn.feature_cache import FeatureCache
+from fairvision.nn.identity import fingerprint
 from fairvision.nn.modules import FeatureClassifier, PretrainedClassifier
 from fairvision.nn.net import inference_size
 from fairvision.nn.prefetch import prefetch
@@ -30,6 +32,8 @@ from fairvision.nn.rows import scale
 from fairvision.nn.state import check_structure, get_tensors, put_tensors
 
 __all__ = ["FeatureExtractor"]
+
+_VERSION = 1  # of how features are computed: a new one makes new names in a cache
 
 
 class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -57,6 +61,12 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         the weights were trained at, and where that is unknown leaves them.
     batch_size : int, default=64
         Images at a time; four times as many on a GPU.
+    cache : path-like or None, default=None
+        Folder for the features. They are found again by a hash of the net, its weights,
+        `layer` and the size, and by each picture: the path, size and modification time of
+        an image file, the pixels of any other. So a replaced picture is computed again,
+        a pass that was killed goes on, and processes can share the folder. Of a module of
+        yours the code of `forward` is not in the hash.
     device : str, default="auto"
         A torch device; ``"auto"`` takes CUDA if there is one.
 
@@ -164,13 +174,24 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         -------
         ndarray of shape (n_samples, n_features), or (n_samples, channels, height, width), \
 float32
-            Four dimensions where `layer` gives maps.
+            Four dimensions where `layer` gives maps. Read-only, and mapped into memory,
+            where all come from `cache` in its order.
         """
         check_is_fitted(self)
         X = self._check_input(X)
-        features = np.empty((len(X), *self.feature_shape_), dtype=np.float32)
-        self._compute(X, features)
-        return features
+        if self.cache is None:
+            return self._compute(X)
+        return FeatureCache(self.cache, self.identity(), self.feature_shape_).read(X, self._compute)
+
+    def identity(self) -> str:
+        """A hash of all that decides the features of a picture: the net, its weights, the size."""
+        check_is_fitted(self)
+        net, size = self.module_.net, self.module_.size
+        if isinstance(net, FeatureClassifier):  # its head has no part in it
+            parts = [repr(net.trunk), get_tensors(net.trunk), net.mean, net.std, net.n_channels]
+        else:
+            parts = [repr(net), get_tensors(net)]
+        return fingerprint(_VERSION, parts, self.layer, size, self.feature_shape_)
 
     def _check_input(self, X: Any) -> Any:
         resized = self.module_.size is not None
@@ -182,18 +203,19 @@ float32
             )
         return X
 
-    def _compute(self, X: Any, out: NDArray[np.float32]) -> None:
-        """Write the features of all images to `out`."""
+    def _compute(self, X: Any) -> NDArray[np.float32]:
         weight = next(self.module_.parameters(), torch.empty(0))
         size = inference_size(self.batch_size, weight.device)
         # By index, which copies: a module may work in place, and X is not ours.
         batches = np.array_split(np.arange(len(X)), range(size, len(X), size))
+        out = np.empty((len(X), *self.feature_shape_), dtype=np.float32)
         start = 0
         with torch.inference_mode():
             for batch in prefetch(partial(take, X), batches, X):
                 features = self.module_(scale(batch, weight.device, weight.dtype))
                 out[start : start + len(batch)] = features.float().cpu().numpy()
                 start += len(batch)
+        return out
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Names of the features: ``"featureextractor0"`` and so on.
@@ -264,17 +286,17 @@ class Extraction(nn.Module):
             self._layer()
 
     def _layer(self) -> nn.Module:
-        net: nn.Module = self.net
+        net, layer = self.net, str(self.layer)
         if isinstance(net, FeatureClassifier):
             net = net.trunk
         elif isinstance(net, PretrainedClassifier):
             net = net.model
         names = [name for name, _ in net.named_modules() if name]
-        if self.layer not in names:
-            close = get_close_matches(str(self.layer), names, n=3)
+        if layer not in names:
+            close = get_close_matches(layer, names, n=3)
             hint = f"Did you mean {' or '.join(close)}?" if close else f"It has {names[:10]}."
             raise InputError(f"the net has no layer {self.layer!r}. {hint}")
-        return net.get_submodule(self.layer)
+        return net.get_submodule(layer)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of shape (n, n_features), or maps (n, channels, height, width)."""

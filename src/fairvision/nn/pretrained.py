@@ -139,12 +139,12 @@ def trained_size(backbone: Any, weights: str | None) -> tuple[int, int] | None:
             import timm
 
             config = timm.get_pretrained_cfg(backbone.removeprefix("timm:"))
-            return None if config is None else tuple(config.input_size[1:])
+            return None if config is None else (config.input_size[1], config.input_size[2])
     if backbone not in models.list_models(module=models):
         return None
     file = None if isinstance(weights, Unfetched) else weights_file(weights)
-    size = tuple(_preset(backbone, _published(backbone, weights, file)).crop_size)
-    return size if len(size) == 2 else size * 2
+    size = _preset(backbone, _published(backbone, weights, file)).crop_size
+    return size[0], size[-1]
 
 
 def _downloaded(name: str, published: Any) -> dict[str, Tensor]:
