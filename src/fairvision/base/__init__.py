@@ -9,7 +9,7 @@ from fairvision.base.fitting import (
     groups_at_predict,
 )
 from fairvision.base.groups import Groups, check_groups
-from fairvision.base.images import check_images, is_images, take
+from fairvision.base.images import are_maps, check_images, check_pixels, is_images, take
 from fairvision.base.lazy_images import LazyImages
 from fairvision.base.progress import ProgressBar, progress_bar
 from fairvision.base.randomness import RandomState, as_generator, as_seed
@@ -31,7 +31,9 @@ __all__ = [
     "as_seed",
     "atomic_write",
     "check_groups",
+    "are_maps",
     "check_images",
+    "check_pixels",
     "compose",
     "fit_or_frozen",
     "fit_with_groups",

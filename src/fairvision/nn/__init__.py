@@ -16,6 +16,7 @@ from fairvision.nn.modules import (
 from fairvision.nn.net import inference_size
 from fairvision.nn.objective import Objective, Step, TrainingContext, cross_entropy
 from fairvision.nn.objective_classifier import ObjectiveClassifier
+from fairvision.nn.probe import Standardize, check_inputs
 from fairvision.nn.process_group import ProcessGroup
 from fairvision.nn.randomness import as_seed, isolated_rng
 from fairvision.nn.rows import Batch, Batches, Rows, scale
@@ -31,12 +32,14 @@ __all__ = [
     "Probabilities",
     "ProcessGroup",
     "Rows",
+    "Standardize",
     "Step",
     "TorchClassifier",
     "TrainingCheckpoint",
     "TrainingContext",
     "as_module",
     "as_seed",
+    "check_inputs",
     "choose_device",
     "cross_entropy",
     "features_and_logits",

@@ -19,25 +19,21 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from fairvision.base import (
-    all_or_nothing,
-    check_groups,
-    check_images,
-)
+from fairvision.base import all_or_nothing, check_groups, check_pixels
 from fairvision.exceptions import InputError
-from fairvision.nn.backbones import Backbone, build_classifier
+from fairvision.nn.backbones import Backbone, backbone_for, build_classifier
 from fairvision.nn.checks import (
+    TABLE_DTYPES,
     check_parameters,
     check_training_data,
     check_weights,
 )
 from fairvision.nn.device import choose_device
-from fairvision.nn.distributed import (
-    check_accelerator,
-)
+from fairvision.nn.distributed import check_accelerator
 from fairvision.nn.export import Probabilities
 from fairvision.nn.modules import with_features
 from fairvision.nn.objective import Objective, TrainingContext
+from fairvision.nn.probe import check_inputs
 from fairvision.nn.randomness import RandomState
 from fairvision.nn.rows import Transform
 from fairvision.nn.storage import get_state, set_state
@@ -57,12 +53,13 @@ class TorchClassifier(
     Parameters
     ----------
     backbone : str, nn.Module or callable, default="small-cnn"
-        ``"small-cnn"``, ``"mlp"``, the name of any `torchvision.models`
-        classifier (its head is replaced), ``"timm:NAME"`` of any model of timm
-        (``pip install fairvision[timm]``), ``"package.module:factory"``, a
-        module (copied, never changed), or a factory, called with
-        (n_channels, height, width) if it requires an argument. Two-dimensional X
-        gets ``"mlp"`` in place of ``"small-cnn"``.
+        ``"small-cnn"``, ``"mlp"``, ``"linear"`` (a probe: the head alone, on
+        standardised features), the name of any `torchvision.models` classifier
+        (its head is replaced), ``"timm:NAME"`` of any model of timm (``pip install
+        fairvision[timm]``), ``"package.module:factory"``, a module (copied, never
+        changed), or a factory, called with (n_channels, height, width) if it
+        requires an argument. In place of
+        ``"small-cnn"``, two-dimensional X gets ``"mlp"``, maps ``"linear"``.
     objective : Objective or None, default=None
         What a step minimises. None is empirical risk minimisation: cross-entropy.
     weights : str or None, default=None
@@ -191,8 +188,9 @@ class TorchClassifier(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_channels, height, width)
-            uint8 in 0..255 or floating in 0..1, or a lazy image sequence; or a
-            table of shape (n_samples, n_features).
+            uint8 in 0..255 or floating in 0..1, or a lazy image sequence; or
+            features, a table of shape (n_samples, n_features) or the maps of a
+            net's inner layer: floating, not 1 or 3 channels.
         y : array-like of shape (n_samples,)
             Class labels of any type.
         sensitive_features : array-like of shape (n_samples,) or \
@@ -251,6 +249,8 @@ class TorchClassifier(
         -------
         self
         """
+        if objective.needs_pixels:
+            X = check_pixels(X, type(self).__name__)
         X, codes = check_training_data(self, X, y)
         name = type(self).__name__ if objective.needs_groups else None
         self.groups_ = check_groups(
@@ -278,10 +278,9 @@ class TorchClassifier(
 
     def _build(self, weights: Any) -> nn.Module:
         """A new classifier from the backbone, on the CPU."""
-        backbone = self.backbone
-        if isinstance(backbone, str) and backbone == "small-cnn" and len(self.input_shape_) == 1:
-            backbone = "mlp"
-        return build_classifier(backbone, weights, self.input_shape_, len(self.classes_))
+        shape = self.input_shape_
+        backbone = backbone_for(self.backbone, shape)
+        return build_classifier(backbone, weights, shape, len(self.classes_))
 
     def _device(self) -> torch.device:
         if self.accelerator is not None:
@@ -393,8 +392,8 @@ class TorchClassifier(
     def _check_input(self, X: Any) -> Any:
         shape = getattr(self, "input_shape_", None)
         if shape is not None and len(shape) == 1:
-            return validate_data(self, X, reset=False, dtype=np.float64)
-        return check_images(X, fitted_shape=shape)
+            return validate_data(self, X, reset=False, dtype=TABLE_DTYPES)
+        return check_inputs(X, backbone=self.backbone, fitted_shape=shape)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "module_")

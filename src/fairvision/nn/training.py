@@ -24,6 +24,7 @@ from fairvision.nn.distributed import (
 from fairvision.nn.net import OPTIMIZERS, ObjectiveNet, inference_size
 from fairvision.nn.objective import Objective, TrainingContext
 from fairvision.nn.prefetch import prefetch
+from fairvision.nn.probe import set_statistics
 from fairvision.nn.randomness import as_seed, isolated_rng
 from fairvision.nn.rows import Rows, scale
 
@@ -60,6 +61,7 @@ def train(
         net = _make_net(estimator, module.to(context.device, context.dtype), objective, context)
         if estimator.validation_fraction:
             rows, held_out = hold_out(rows, estimator.validation_fraction, seed)
+        set_statistics(module, rows, context.device)
         precision = precision_of(estimator.accelerator, estimator.amp)
         with (
             accelerated(module, compile=estimator.compile, precision=precision),

@@ -20,7 +20,6 @@ from sklearn.utils.validation import check_is_fitted
 from fairvision.base import (
     all_or_nothing,
     check_groups,
-    check_images,
     fit_or_frozen,
     fitted_attributes,
     is_images,
@@ -32,6 +31,7 @@ from fairvision.nn import (
     TorchClassifier,
     as_module,
     as_seed,
+    check_inputs,
     inference_size,
     isolated_rng,
 )
@@ -73,7 +73,8 @@ class DebiasRows:
         """The net and these images; read at the first use."""
         X, holder = self.net.prepare(_safe_indexing(self.X, self.index)), self.net.holder
         if is_images(X):
-            X = check_images(X, fitted_shape=getattr(holder, "input_shape_", None))
+            shape, backbone = (getattr(holder, a, None) for a in ("input_shape_", "backbone"))
+            X = check_inputs(X, backbone=backbone, fitted_shape=shape)
         else:
             X = np.asarray(X, dtype=np.float64)
         device = next(self.net.module.parameters()).device

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fairvision.base import Groups, check_groups, check_images, is_images
+from fairvision.base import Groups, check_groups, is_images
 from fairvision.exceptions import CollapseWarning, InputError
 from fairvision.nn import (
     Batch,
@@ -19,6 +19,7 @@ from fairvision.nn import (
     Rows,
     Step,
     TrainingContext,
+    check_inputs,
     cross_entropy,
     evaluation_mode,
     features_and_logits,
@@ -114,7 +115,11 @@ standardize, decorrelate, use_spurious_data
                 "(X, sensitive_features)."
             )
         X, labels = self.spurious_data
-        X = check_images(X, fitted_shape=context.input_shape) if is_images(X) else np.asarray(X)
+        if is_images(X):
+            backbone, shape = context.params["backbone"], context.input_shape
+            X = check_inputs(X, backbone=backbone, fitted_shape=shape)
+        else:
+            X = np.asarray(X)
         if tuple(X.shape[1:]) != context.input_shape:
             raise InputError(
                 f"spurious_data has rows of shape {tuple(X.shape[1:])}; X has rows of shape "
