@@ -186,7 +186,8 @@ float32
     def identity(self) -> str:
         """A hash of all that decides the features of a picture: the net, its weights, the size."""
         check_is_fitted(self)
-        net, size = self.module_.net, self.module_.size
+        net: Any = self.module_.net
+        size = self.module_.size
         if isinstance(net, FeatureClassifier):  # its head has no part in it
             parts = [repr(net.trunk), get_tensors(net.trunk), net.mean, net.std, net.n_channels]
         else:
