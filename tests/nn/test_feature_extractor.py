@@ -18,8 +18,8 @@ from torchvision.transforms import functional as pictures
 
 from fairvision.base import LazyImages
 from fairvision.exceptions import FairvisionWarning, InputError
-from fairvision.nn import FeatureExtractor
-from fairvision.saving import load, save
+from fairvision.nn import FeatureExtractor, TorchClassifier, as_module
+from fairvision.saving import export_onnx, load, save
 
 WEIGHTS = os.environ.get("FAIRVISION_WEIGHTS", "")
 needs_weights = pytest.mark.skipif(
@@ -179,3 +179,21 @@ def test_a_saved_chain_gives_the_same_and_needs_neither_weights_nor_cache(tmp_pa
     (tmp_path / "net.pth").unlink()
     loaded = load(tmp_path / "chain.fairvision")
     np.testing.assert_array_equal(loaded.predict_proba(X), chain.predict_proba(X))
+
+
+def test_one_onnx_file_of_the_net_and_what_follows_it(tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    X, y = pixels(12, 20), np.array(["no", "yes"] * 6)
+    chain = make_pipeline(
+        FeatureExtractor(net(), layer="second", image_size=(16, 24)),
+        TorchClassifier("linear", max_epochs=2, random_state=0),
+    ).fit(X, y)
+    path = export_onnx(chain, tmp_path / "chain.onnx")
+    images = X.astype(np.float32) / 255
+    probabilities, labels = runtime.InferenceSession(path).run(None, {"images": images})
+    np.testing.assert_allclose(probabilities, chain.predict_proba(X), atol=1e-5)
+    assert labels.tolist() == chain.predict(X).tolist()
+    np.testing.assert_allclose(
+        as_module(chain)(torch.from_numpy(images)).detach(), probabilities, atol=1e-5
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,7 @@ _OPTIONS = (
 
 def features_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), command)
 
 
 def features_params(options: dict[str, Any]) -> dict[str, Any]:

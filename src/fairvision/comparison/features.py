@@ -13,7 +13,6 @@ from sklearn.utils import Bunch
 from fairvision.base import are_maps, is_images
 from fairvision.comparison.plan import MethodPlan
 from fairvision.exceptions import InputError
-from fairvision.nn import FeatureExtractor
 from fairvision.plugins import default_registry
 
 __all__ = ["Features", "has_features", "note", "suited_to_features"]
@@ -41,6 +40,8 @@ class Features:
     """
 
     def __init__(self, extractor: Any, data: Bunch) -> None:
+        from fairvision.nn import FeatureExtractor  # late: a report is read without torch
+
         if not isinstance(extractor, FeatureExtractor):
             raise InputError(
                 f"features is {extractor!r:.80}; pass a fairvision.nn.FeatureExtractor, which "

@@ -241,6 +241,11 @@ float32
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "module_")
 
+    def __fairvision_module__(self) -> nn.Module:
+        """Images to features, for `as_module` of a Pipeline."""
+        check_is_fitted(self)
+        return self.module_
+
     def __fairvision_getstate__(self) -> dict[str, Any]:
         """What `fit` found, the module as its tensors."""
         state = fitted_attributes(self)
