@@ -5,6 +5,7 @@ from fairvision.nn.classifier import TorchClassifier
 from fairvision.nn.device import choose_device
 from fairvision.nn.distributed import process_group_of
 from fairvision.nn.export import Probabilities, as_module
+from fairvision.nn.feature_extractor import FeatureExtractor
 from fairvision.nn.identity import fingerprint
 from fairvision.nn.modules import (
     FeatureClassifier,
@@ -24,6 +25,7 @@ __all__ = [
     "Batch",
     "Batches",
     "FeatureClassifier",
+    "FeatureExtractor",
     "Objective",
     "ObjectiveClassifier",
     "PretrainedClassifier",
