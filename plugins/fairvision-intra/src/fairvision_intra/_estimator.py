@@ -11,16 +11,11 @@ from fairvision_intra._adversarial import AdversarialFineTuning
 from fairvision_intra._algorithm import Subspace, perturbed
 from fairvision_intra._base import DebiasRows, IntraProcessor, check_at_least, check_one_of
 from fairvision_intra._bounded_performance import BoundedPerformance
-from fairvision_intra._forward import Forward, layers_of
+from fairvision_intra._forward import last_layers
 from fairvision_intra._search import Trial, Trials
 from fairvision_intra._surrogate import SURROGATES, Surrogate
 
 __all__ = ["AdversarialFineTuning", "LayerwiseOptimization", "RandomPerturbation"]
-
-
-def _last_layers(forward: Forward, n_layers: int) -> list[str]:
-    """Names of the last layers with weights, in the order in which they run."""
-    return layers_of(forward.module, forward.batch(slice(0, 2)))[-n_layers:]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -129,15 +124,13 @@ class RandomPerturbation(IntraProcessor):
         super()._check_parameters()
         check_at_least(self, 1, "n_trials", "n_layers")
 
-    def _n_trials(self, judging: DebiasRows) -> int:
+    def _n_trials(self, rows: DebiasRows) -> int:
         return self.n_trials
 
-    def _trials(
-        self, tuning: DebiasRows, judging: DebiasRows, objective: BoundedPerformance, seed: int
-    ) -> Trials:
-        forward, weights = judging.forward, judging.forward.weights()
+    def _trials(self, rows: DebiasRows, objective: BoundedPerformance, seed: int) -> Trials:
+        forward, weights = rows.forward, rows.forward.weights()
         if self.n_layers is not None:
-            layers = _last_layers(forward, self.n_layers)
+            layers = last_layers(forward, self.n_layers)
             weights = {
                 name: value for name, value in weights.items() if name.rpartition(".")[0] in layers
             }
@@ -199,22 +192,20 @@ class LayerwiseOptimization(IntraProcessor):
 
     @property
     def layer_(self) -> str | None:
-        return self.objective_path_["layer"][self.objective_path_["value"].idxmax()]
+        return self.objective_path_["layer"][self.trial_]
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_at_least(self, 1, "n_layers", "n_calls", "n_dims")
         check_one_of(self, "surrogate", *SURROGATES)
 
-    def _n_trials(self, judging: DebiasRows) -> int:
-        return 1 + self.n_calls * len(_last_layers(judging.forward, self.n_layers))
+    def _n_trials(self, rows: DebiasRows) -> int:
+        return 1 + self.n_calls * len(last_layers(rows.forward, self.n_layers))
 
-    def _trials(
-        self, tuning: DebiasRows, judging: DebiasRows, objective: BoundedPerformance, seed: int
-    ) -> Trials:
-        forward, generator = judging.forward, torch.Generator().manual_seed(seed)
+    def _trials(self, rows: DebiasRows, objective: BoundedPerformance, seed: int) -> Trials:
+        forward, generator = rows.forward, torch.Generator().manual_seed(seed)
         given = yield Trial(forward.scores(), columns={"layer": None})
-        for i, layer in enumerate(_last_layers(forward, self.n_layers)):
+        for i, layer in enumerate(last_layers(forward, self.n_layers)):
             name, resumed = f"{layer}.weight", forward.resuming_at(layer)
             space = Subspace(forward.weights()[name], self.n_dims, generator)
             surrogate = Surrogate(space.n_dims, self.scale, self.surrogate, (seed + i) % 2**32)
