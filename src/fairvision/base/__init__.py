@@ -17,7 +17,12 @@ from fairvision.base.randomness import RandomState, as_generator, as_seed
 from fairvision.base.resampled import Resampled
 from fairvision.base.silence import silence_import
 from fairvision.base.state import fitted_attributes
-from fairvision.base.validation_split import fit_or_frozen, stratified, take_groups
+from fairvision.base.validation_split import (
+    fit_or_frozen,
+    stratified,
+    stratified_folds,
+    take_groups,
+)
 from fairvision.base.weights import independence_weights
 
 __all__ = [
@@ -45,6 +50,7 @@ __all__ = [
     "progress_bar",
     "silence_import",
     "stratified",
+    "stratified_folds",
     "take",
     "take_groups",
     "worst_cell",

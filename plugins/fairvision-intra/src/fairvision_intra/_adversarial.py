@@ -12,12 +12,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fairvision.base import stratified_folds
 from fairvision.exceptions import InputError
 from fairvision.nn import Batch, features_and_logits
 from fairvision_intra._algorithm import BiasCritic, actor_loss, soft_bias
 from fairvision_intra._base import DebiasRows, IntraProcessor, check_at_least, check_one_of
 from fairvision_intra._bounded_performance import BoundedPerformance
-from fairvision_intra._folds import cells_of, stratified_folds
+from fairvision_intra._rates import cells_of
 from fairvision_intra._search import Trial, Trials
 
 __all__ = ["AdversarialFineTuning", "AdversarialTraining", "batch_bias", "draw_batch"]
@@ -113,7 +114,7 @@ class AdversarialFineTuning(IntraProcessor):
         bias, everything = batch_bias(self, objective), np.arange(len(rows.targets))
         folds: list[NDArray[np.intp]] = []
         if self.n_folds > 1:
-            cells = cells_of(rows.targets, rows.groups)
+            cells = rows.targets + 2 * rows.groups
             folds = stratified_folds(cells, self.n_folds, np.random.default_rng(seed))
         parts = [everything, *(np.setdiff1d(everything, fold) for fold in folds)]
         trainings = [AdversarialTraining(self, rows, part, bias) for part in parts]

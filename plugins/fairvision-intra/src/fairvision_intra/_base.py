@@ -26,6 +26,7 @@ from fairvision.base import (
     fitted_attributes,
     is_images,
     leaves_worse_off,
+    stratified_folds,
 )
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn import (
@@ -37,7 +38,6 @@ from fairvision.nn import (
     isolated_rng,
 )
 from fairvision_intra._bounded_performance import BoundedPerformance, Metric, Outcome
-from fairvision_intra._folds import cells_of, stratified_folds
 from fairvision_intra._forward import Forward, last_layers
 from fairvision_intra._net import FittedNet, find_net
 from fairvision_intra._search import SearchResult, Trials, cross_fitted, search
@@ -258,7 +258,7 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     ) -> bool:
         """Whether the choice, made on other rows, lowers the worst cell of the given net."""
         threshold = rows.net.threshold
-        folds = stratified_folds(cells_of(rows.targets, rows.groups), _SELECTION_FOLDS, rng)
+        folds = stratified_folds(rows.targets + 2 * rows.groups, _SELECTION_FOLDS, rng)
         after = cross_fitted(objective, best.scores, threshold, folds)
         return leaves_worse_off(
             rows.targets, rows.groups, best.scores[0] > threshold, after, owner=type(self).__name__

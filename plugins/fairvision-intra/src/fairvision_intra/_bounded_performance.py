@@ -14,8 +14,7 @@ from sklearn.metrics import get_scorer
 
 from fairvision.exceptions import InputError
 from fairvision.metrics import FairnessScorer, as_scorer, available_metrics
-from fairvision_intra._folds import cells_of
-from fairvision_intra._rates import BIASES, NAMES, PERFORMANCES, Rates, rates_at
+from fairvision_intra._rates import BIASES, NAMES, PERFORMANCES, Rates, cells_of, rates_at
 
 __all__ = ["BoundedPerformance", "Outcome"]
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BIASES", "NAMES", "PERFORMANCES", "Rates", "rates_at"]
+__all__ = ["BIASES", "NAMES", "PERFORMANCES", "Rates", "cells_of", "rates_at"]
 
 Floats = NDArray[np.float64]
 
@@ -91,6 +91,12 @@ NAMES = {
     "aod": "average_odds_difference",
     "equalized_odds": "equalized_odds_difference",
 }
+
+
+def cells_of(targets: NDArray[np.int64], groups: NDArray[np.int64]) -> list[NDArray[np.intp]]:
+    """Row numbers of each cell of class and group that has rows."""
+    cell = targets + 2 * groups
+    return [np.flatnonzero(cell == code) for code in np.unique(cell)]
 
 
 def rates_at(
