@@ -7,6 +7,7 @@ from fairvision.nn.distributed import process_group_of
 from fairvision.nn.export import Probabilities, as_module
 from fairvision.nn.feature_extractor import FeatureExtractor
 from fairvision.nn.identity import fingerprint
+from fairvision.nn.last_layer import LastLayer, LastLayerClassifier
 from fairvision.nn.modules import (
     FeatureClassifier,
     PretrainedClassifier,
@@ -26,6 +27,8 @@ __all__ = [
     "Batches",
     "FeatureClassifier",
     "FeatureExtractor",
+    "LastLayer",
+    "LastLayerClassifier",
     "Objective",
     "ObjectiveClassifier",
     "PretrainedClassifier",
