@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fairvision.base import leaves_worse_off, worst_cell
+from fairvision.base import leaves_worse_off, stratified_folds, worst_cell
 from fairvision.exceptions import FairvisionWarning, InputError
 
 Y = np.repeat(["no", "yes"], 80)
@@ -84,3 +84,11 @@ def test_no_rows_and_rows_of_another_length_are_refused():
         worst_cell([], [], [])
     with pytest.raises(InputError, match="160 rows"):
         worst_cell(Y, GROUPS, Y[:3])
+
+
+def test_folds_part_every_cell_that_can_be_parted():
+    cells = np.array([0] * 9 + [1] + [2] * 2)
+    folds = stratified_folds(cells, 4, np.random.default_rng(0))
+    assert sorted(np.concatenate(folds)) == [*range(9), 10, 11]
+    for fold in folds:
+        assert set(np.delete(cells, fold)) == {0, 1, 2}

@@ -10,14 +10,19 @@ from fairvision.base.fitting import (
     groups_at_predict,
 )
 from fairvision.base.groups import Groups, check_groups
-from fairvision.base.images import check_images, is_images, take
+from fairvision.base.images import are_maps, check_images, check_pixels, is_images, take
 from fairvision.base.lazy_images import LazyImages
 from fairvision.base.progress import ProgressBar, progress_bar
 from fairvision.base.randomness import RandomState, as_generator, as_seed
 from fairvision.base.resampled import Resampled
 from fairvision.base.silence import silence_import
 from fairvision.base.state import fitted_attributes
-from fairvision.base.validation_split import fit_or_frozen, stratified, take_groups
+from fairvision.base.validation_split import (
+    fit_or_frozen,
+    stratified,
+    stratified_folds,
+    take_groups,
+)
 from fairvision.base.weights import independence_weights
 
 __all__ = [
@@ -33,7 +38,9 @@ __all__ = [
     "as_seed",
     "atomic_write",
     "check_groups",
+    "are_maps",
     "check_images",
+    "check_pixels",
     "compose",
     "fit_or_frozen",
     "fit_with_groups",
@@ -45,6 +52,7 @@ __all__ = [
     "progress_bar",
     "silence_import",
     "stratified",
+    "stratified_folds",
     "take",
     "take_groups",
     "worst_cell",

@@ -13,7 +13,7 @@ from sklearn.utils import _safe_indexing
 from fairvision.base.fitting import fit_with_groups
 from fairvision.exceptions import InputError
 
-__all__ = ["fit_or_frozen", "stratified", "take_groups"]
+__all__ = ["fit_or_frozen", "stratified", "stratified_folds", "take_groups"]
 
 
 def fit_or_frozen(
@@ -100,6 +100,22 @@ def stratified(
         held.append(rows[:n])
     second = np.sort(np.concatenate(held))
     return np.setdiff1d(np.arange(len(cells)), second), second
+
+
+def stratified_folds(
+    cells: NDArray[np.int64], n_folds: int, rng: np.random.Generator
+) -> list[NDArray[np.intp]]:
+    """Row numbers of each fold, which has its share of every cell.
+
+    The rows outside a fold have rows of every cell: the row of a cell that has no other
+    is in no fold.
+    """
+    folds: list[list[NDArray[np.intp]]] = [[] for _ in range(n_folds)]
+    for cell in np.unique(cells):
+        rows = rng.permutation(np.flatnonzero(cells == cell))
+        for i in range(n_folds if len(rows) > 1 else 0):
+            folds[i].append(rows[i::n_folds])
+    return [np.sort(np.concatenate(fold)) for fold in folds if sum(map(len, fold))]
 
 
 def take_groups(sensitive_features: Any, rows: NDArray[Any]) -> Any:
