@@ -15,6 +15,11 @@ _OPTIONS = (
         "--weights", help="Its weights: a file, package:NAME, or a published name as DEFAULT."
     ),
     click.option(
+        "--trainable",
+        help="How much of it is trained: all, head, last:N; without --features. See "
+        "`TorchClassifier`.",
+    ),
+    click.option(
         "--features",
         is_flag=True,
         help="Compute its features once, and train the methods on them and not on images.",
@@ -40,7 +45,8 @@ def features_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def features_params(options: dict[str, Any]) -> dict[str, Any]:
     """The arguments of `fairvision.comparison.compare` that they stand for."""
-    net = {name: options[name] for name in ("backbone", "weights") if options[name] is not None}
+    names = ("backbone", "weights", "trainable")
+    net = {name: options[name] for name in names if options[name] is not None}
     own = ("layer", "features_size", "features_cache")
     layer, size, cache = (options[name] for name in own)
     if not options["features"]:
@@ -51,6 +57,8 @@ def features_params(options: dict[str, Any]) -> dict[str, Any]:
         return {"shared_params": net}
     if "backbone" not in net:
         raise click.UsageError("--features needs --backbone, the net that computes them.")
+    if "trainable" in net:
+        raise click.UsageError("--features trains nothing of the net; leave out --trainable.")
     from fairvision.nn import FeatureExtractor
 
     extractor = FeatureExtractor(

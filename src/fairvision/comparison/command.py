@@ -50,7 +50,7 @@ def _in_words(plan: Mapping[str, Any]) -> bool:
 def _net_in_words(plan: Mapping[str, Any]) -> bool:
     features = plan.get("features") or {}
     return (
-        set(plan.get("shared_params") or {}) <= {"backbone", "weights"}
+        set(plan.get("shared_params") or {}) <= {"backbone", "weights", "trainable"}
         and features.get("backbone") != "a module"
         and not isinstance(features.get("image_size"), list)
     )

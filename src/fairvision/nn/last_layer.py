@@ -94,7 +94,9 @@ class LastLayer:
         y = np.asarray(y).reshape(-1)
         unknown = sorted(set(y.tolist()) - set(self.classes.tolist()), key=str)
         if unknown:
-            raise InputError(f"y has the label(s) {unknown}; the net knows {self.classes.tolist()}.")
+            raise InputError(
+                f"y has the label(s) {unknown}; the net knows {self.classes.tolist()}."
+            )
         order = np.argsort(self.classes)
         return order[np.searchsorted(self.classes, y, sorter=order)]
 
