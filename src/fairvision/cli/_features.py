@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
@@ -16,8 +17,8 @@ _OPTIONS = (
     ),
     click.option(
         "--trainable",
-        help="How much of it is trained: all, head, last:N; without --features. See "
-        "`TorchClassifier`.",
+        help="Without --features: what of it is trained. all, head, last:N blocks, or layers by "
+        "their names, with commas.",
     ),
     click.option(
         "--features",
@@ -46,7 +47,9 @@ def features_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def features_params(options: dict[str, Any]) -> dict[str, Any]:
     """The arguments of `fairvision.comparison.compare` that they stand for."""
     names = ("backbone", "weights", "trainable")
-    net = {name: options[name] for name in names if options[name] is not None}
+    net: dict[str, Any] = {name: options[name] for name in names if options[name] is not None}
+    if "trainable" in net and not re.fullmatch(r"all|head|last:\d+", net["trainable"]):
+        net["trainable"] = net["trainable"].split(",")  # names of layers
     own = ("layer", "features_size", "features_cache")
     layer, size, cache = (options[name] for name in own)
     if not options["features"]:

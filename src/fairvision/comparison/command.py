@@ -86,7 +86,7 @@ def _words(plan: Mapping[str, Any]) -> list[str]:
     words += ["--n-boot", str(plan["n_boot"]), "--device", plan["device"]]
     shared = plan.get("shared_params") or {}
     for name, value in shared.items():
-        words += [f"--{name}", str(value)]
+        words += [f"--{name}", ",".join(value) if isinstance(value, list) else str(value)]
     return [*words, *_features(plan.get("features")), *_settings(methods, shared)]
 
 

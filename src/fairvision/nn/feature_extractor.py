@@ -338,7 +338,7 @@ class _Reached(Exception):
 def _identity(module: Any, feature_shape: tuple[int, ...]) -> str:
     """A hash of an `Extraction`; the head of a named net has no part in it."""
     net = module.net
-    parts = [repr(net), get_tensors(net)]
+    parts: list[Any] = [repr(net), get_tensors(net)]
     if isinstance(net, FeatureClassifier):
         parts = [repr(net.trunk), get_tensors(net.trunk), net.mean, net.std, net.n_channels]
     return fingerprint(_VERSION, parts, module.layer, module.size, feature_shape)
