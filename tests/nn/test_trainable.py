@@ -13,6 +13,7 @@ from fairvision.nn import Objective, TorchClassifier
 from fairvision.nn.backbones import build_classifier
 from fairvision.nn.prefix import find_prefix
 from fairvision.nn.trainable import blocks, choose_trainable
+from fairvision.testing import check_resumes
 
 SHORT = {"max_epochs": 2, "batch_size": 16, "random_state": 0, "lr": 1e-2}
 
@@ -206,6 +207,11 @@ def test_a_tuned_net_is_saved_and_loaded(pictures, tmp_path):
     )
     trained = [p.requires_grad for p in model.module_.parameters()]
     assert [p.requires_grad for p in loaded.module_.parameters()] == trained
+
+
+def test_a_tuning_goes_on_from_its_checkpoint(pictures):
+    model = TorchClassifier(trainable=["11"], **{**SHORT, "max_epochs": 4})
+    assert check_resumes(model, pictures.images, pictures.target) == 2
 
 
 @pytest.mark.parametrize("trainable", ["last", "last:0", "last:x", "some", 3, [1], None])

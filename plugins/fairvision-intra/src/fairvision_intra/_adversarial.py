@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairvision.exceptions import InputError
-from fairvision.nn import ProcessGroup
+from fairvision.nn import ProcessGroup, Rows, find_prefix
 from fairvision_intra._algorithm import BiasCritic, actor_loss, soft_bias
 from fairvision_intra._base import DebiasRows, IntraProcessor, check_at_least, check_one_of
 from fairvision_intra._bounded_performance import BoundedPerformance
@@ -50,7 +51,8 @@ class AdversarialFineTuning(IntraProcessor):
     critic : {"features", "labels", None}, default="features"
         The critic's input for each row: activations alone, as published, or
         class and group as well. With None there is no critic, and the bias of the
-        batch itself is differentiated.
+        batch itself is differentiated; so it is where the head alone is trained (a
+        linear probe), to which a critic of the activations says nothing.
     sampling : {"balanced", "natural"}, default="balanced"
         A batch has as many rows of every class and group, or numbers in proportion
         to the rows (and at least one of each).
@@ -110,13 +112,21 @@ class AdversarialFineTuning(IntraProcessor):
     ) -> Trials:
         self.n_steps_, group = 0, tuning.net.process_group
         yield Trial(group.broadcast(judging.forward.scores()), columns={"epoch": 0})
-        training = AdversarialTraining(self, tuning, batch_bias(self, objective), group)
+        method = self if _trains_features(tuning.net.module) else replace(self, critic=None)
+        training = AdversarialTraining(method, tuning, batch_bias(method, objective), group)
         for epoch in range(1, self.max_epochs + 1):
             means = training.epoch()
             self.n_steps_ += self.actor_steps
             changed = training.forward.weights()
             scores = group.broadcast(judging.forward.scores(changed))
             yield Trial(scores, changed, {"epoch": epoch, **means})
+
+
+def _trains_features(module: nn.Module) -> bool:
+    """Whether weights in front of the head are trained; if all are frozen, all will be."""
+    head = set(module.head.parameters())  # type: ignore[union-attr]
+    trained = [p for p in module.parameters() if p.requires_grad]
+    return not trained or any(p not in head for p in trained)
 
 
 def batch_bias(method: AdversarialFineTuning, objective: BoundedPerformance) -> BatchBias:
@@ -187,6 +197,7 @@ class AdversarialTraining:
         self.module = self.forward.module
         if not any(p.requires_grad for p in self.module.parameters()):
             self.module.requires_grad_()  # a net that was frozen for predicting
+        self._leave_out_frozen(rows)
         trained = [p for p in self.module.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(trained, lr=method.lr)
         device, dtype = self.forward.device, self.forward.dtype
@@ -197,6 +208,17 @@ class AdversarialTraining:
         n_codes = 2 + self.n_groups if method.critic == "labels" else 0
         self.critic = BiasCritic(self._head.in_features, n_codes).to(device, dtype)
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=method.critic_lr)
+
+    def _leave_out_frozen(self, rows: DebiasRows) -> None:
+        """Compute the layers once that stand in front of the trained ones."""
+        if self.group.size > 1 or all(p.requires_grad for p in self.module.parameters()):
+            return
+        prefix = find_prefix(self.module, self.forward.batch(slice(0, 2)))
+        if prefix is not None:
+            images = Rows(self.forward.images, rows.targets, dtype=self.forward.dtype)
+            self.forward.images = prefix.store(images).images
+            self._stack = ExitStack()  # never closed: the module is this object's own
+            self._stack.enter_context(prefix.left_out())
 
     @property
     def _head(self) -> nn.Linear:
