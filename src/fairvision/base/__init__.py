@@ -1,5 +1,6 @@
 """The stage contracts on the scikit-learn side, and what every room needs."""
 
+from fairvision.base.cells import WorstCell, leaves_worse_off, worst_cell
 from fairvision.base.compose import compose
 from fairvision.base.files import atomic_write
 from fairvision.base.fitting import (
@@ -16,7 +17,12 @@ from fairvision.base.randomness import RandomState, as_generator, as_seed
 from fairvision.base.resampled import Resampled
 from fairvision.base.silence import silence_import
 from fairvision.base.state import fitted_attributes
-from fairvision.base.validation_split import fit_or_frozen, stratified, take_groups
+from fairvision.base.validation_split import (
+    fit_or_frozen,
+    stratified,
+    stratified_folds,
+    take_groups,
+)
 from fairvision.base.weights import independence_weights
 
 __all__ = [
@@ -25,6 +31,7 @@ __all__ = [
     "ProgressBar",
     "RandomState",
     "Resampled",
+    "WorstCell",
     "accepts",
     "all_or_nothing",
     "as_generator",
@@ -41,9 +48,12 @@ __all__ = [
     "groups_at_predict",
     "independence_weights",
     "is_images",
+    "leaves_worse_off",
     "progress_bar",
     "silence_import",
     "stratified",
+    "stratified_folds",
     "take",
     "take_groups",
+    "worst_cell",
 ]

@@ -5,7 +5,9 @@ from fairvision.nn.classifier import TorchClassifier
 from fairvision.nn.device import choose_device
 from fairvision.nn.distributed import process_group_of
 from fairvision.nn.export import Probabilities, as_module
+from fairvision.nn.feature_extractor import FeatureExtractor
 from fairvision.nn.identity import fingerprint
+from fairvision.nn.last_layer import LastLayer, LastLayerClassifier
 from fairvision.nn.modules import (
     FeatureClassifier,
     PretrainedClassifier,
@@ -25,7 +27,10 @@ __all__ = [
     "Batch",
     "Batches",
     "FeatureClassifier",
+    "FeatureExtractor",
     "FrozenPrefix",
+    "LastLayer",
+    "LastLayerClassifier",
     "Objective",
     "ObjectiveClassifier",
     "PretrainedClassifier",

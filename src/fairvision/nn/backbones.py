@@ -83,9 +83,10 @@ def build_classifier(
         features, or has `.features` and `.head`); or a factory, called with the input
         shape if it requires an argument.
     weights : str or None
-        For torchvision names: an entry of the model's weights enum
-        (``"DEFAULT"``), downloaded by torchvision; for timm ``"DEFAULT"``, or the
-        tag that timm puts after a dot; or the path of a state dict.
+        The path of a state dict; ``"package:NAME"`` or ``"package:NAME/FILE"``, one in
+        an installed package; for torchvision names an entry of the model's weights enum
+        (``"DEFAULT"``), downloaded by torchvision; for timm ``"DEFAULT"``, of the tag
+        that stands after a dot in the name. All but the head must fit the model.
     input_shape : tuple
         (n_channels, height, width), or (n_features,).
     n_classes : int
@@ -131,6 +132,8 @@ _OWN: dict[str, Callable[[Shape], nn.Module]] = {
 
 def _import(target: str) -> Callable[..., nn.Module]:
     module, _, name = target.partition(":")
+    if module == "package":  # which files may hold, as the name of weights
+        raise InputError(f"backbone is {target!r}, which names weights. Pass it as weights.")
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:

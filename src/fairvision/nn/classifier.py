@@ -64,8 +64,9 @@ class TorchClassifier(
     objective : Objective or None, default=None
         What a step minimises. None is empirical risk minimisation: cross-entropy.
     weights : str or None, default=None
-        For backbones of torchvision and timm: ``"DEFAULT"`` or another published
-        name, downloaded by them, or the path of a state dict.
+        For backbones of torchvision and timm: the path of a state dict, which must fit in
+        all but the head; ``"package:NAME"``, one in an installed package; or ``"DEFAULT"``
+        or another published name, downloaded by them.
     trainable : str or list of str, default="all"
         The weights to train: ``"all"``, ``"head"`` alone, ``"last:N"`` blocks of the
         trunk too, or the named layers (``["features.18"]``). The others stay, with
