@@ -1,7 +1,7 @@
 """What tuning a part of a net costs: ``python benchmarks/bench_trainable.py [rows] [epochs]``.
 
 `mobilenet_v2` at 96 x 96, in seconds of the processor on one thread. Its last two blocks and its
-head must be tuned at least ten times as fast as all of it: the frozen blocks run once for each
+head must be tuned at least ten times as fast as all of it: the frozen ones run once for each
 image, and not once an epoch. Exits with 1 where that does not hold.
 """
 

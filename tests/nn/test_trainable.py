@@ -12,7 +12,7 @@ from fairvision.exceptions import InputError
 from fairvision.nn import Objective, TorchClassifier
 from fairvision.nn.backbones import build_classifier
 from fairvision.nn.prefix import find_prefix
-from fairvision.nn.trainable import blocks, choose_trainable
+from fairvision.nn.trainable import choose_trainable, trunk_layers
 from fairvision.testing import check_resumes
 
 SHORT = {"max_epochs": 2, "batch_size": 16, "random_state": 0, "lr": 1e-2}
@@ -132,14 +132,14 @@ def test_the_whole_net_trains_as_without_the_parameters(pictures):
         ("convnext_tiny", ["features.0.0", "features.0.1"], ["features.7.2", "classifier.0"]),
     ],
 )
-def test_a_block_is_what_a_net_repeats(name, first, last):
+def test_a_layer_is_what_a_net_repeats(name, first, last):
     with torch.device("meta"):
         model = models.get_model(name)
     head = list(model.modules())[-1]
-    found = blocks(model, head)
-    assert found[0] == first
-    assert found[-1] == last
-    assert len(found) > 8
+    layers = trunk_layers(model, head)
+    assert layers[0] == first
+    assert layers[-1] == last
+    assert len(layers) > 8
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "densenet121", "swin_t"])
@@ -222,7 +222,7 @@ def test_other_words_are_refused(pictures, trainable):
 
 @pytest.mark.parametrize(
     ("trainable", "message"),
-    [("last:9", "has 4 blocks"), (["trunk.6"], "backbone lacks"), (["layer4"], "backbone lacks")],
+    [("last:9", "has 4 layers"), (["trunk.6"], "backbone lacks"), (["layer4"], "backbone lacks")],
 )
 def test_layers_that_the_backbone_lacks_are_named(pictures, trainable, message):
     with pytest.raises(InputError, match=message):
