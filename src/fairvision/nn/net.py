@@ -106,9 +106,6 @@ class ObjectiveNet(NeuralNetClassifier):
         return {"loss": step.loss, "y_pred": step.logits}
 
     def _set_training(self, training: bool = True) -> None:
-        frozen = [self.module_.get_submodule(name) for name in self.frozen[:1]]
-        if training and self.module_.training and not any(m.training for m in frozen):
-            return  # as the step before left it: setting hundreds of flags takes milliseconds
         super()._set_training(training)
         for name in self.frozen if training else ():
             self.module_.get_submodule(name).training = False
