@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
@@ -13,6 +14,11 @@ _OPTIONS = (
     click.option("--backbone", help="The net of every method that has one: mobilenet_v2."),
     click.option(
         "--weights", help="Its weights: a file, package:NAME, or a published name as DEFAULT."
+    ),
+    click.option(
+        "--trainable",
+        help="Without --features: what of it is trained. all, head, last:N blocks, or layers by "
+        "their names, with commas.",
     ),
     click.option(
         "--features",
@@ -40,7 +46,10 @@ def features_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def features_params(options: dict[str, Any]) -> dict[str, Any]:
     """The arguments of `fairvision.comparison.compare` that they stand for."""
-    net = {name: options[name] for name in ("backbone", "weights") if options[name] is not None}
+    names = ("backbone", "weights", "trainable")
+    net: dict[str, Any] = {name: options[name] for name in names if options[name] is not None}
+    if "trainable" in net and not re.fullmatch(r"all|head|last:\d+", net["trainable"]):
+        net["trainable"] = net["trainable"].split(",")  # names of layers
     own = ("layer", "features_size", "features_cache")
     layer, size, cache = (options[name] for name in own)
     if not options["features"]:
@@ -51,6 +60,8 @@ def features_params(options: dict[str, Any]) -> dict[str, Any]:
         return {"shared_params": net}
     if "backbone" not in net:
         raise click.UsageError("--features needs --backbone, the net that computes them.")
+    if "trainable" in net:
+        raise click.UsageError("--features trains nothing of the net; leave out --trainable.")
     from fairvision.nn import FeatureExtractor
 
     extractor = FeatureExtractor(
