@@ -38,14 +38,14 @@ import fairvision as fv
 from fairvision.nn import FeatureExtractor
 
 TASKS = {
-    "Smiling | Male": ("celeba", "Smiling", "Male"),
-    "Young | Male": ("celeba", "Young", "Male"),
-    "Attractive | Male": ("celeba", "Attractive", "Male"),
-    "Blond_Hair | Male": ("celeba", "Blond_Hair", "Male"),
-    "Male | Blond_Hair": ("celeba", "Male", "Blond_Hair"),
-    "40 or older | gender": ("utkface", "old", "female"),
-    "malignant | 60 or older": ("ham10000", "malignant", "age60plus"),
-    "malignant | head or neck": ("ham10000", "malignant", "head_neck"),
+    "Smiling given Male": ("celeba", "Smiling", "Male"),
+    "Young given Male": ("celeba", "Young", "Male"),
+    "Attractive given Male": ("celeba", "Attractive", "Male"),
+    "Blond_Hair given Male": ("celeba", "Blond_Hair", "Male"),
+    "Male given Blond_Hair": ("celeba", "Male", "Blond_Hair"),
+    "40 or older given gender": ("utkface", "old", "female"),
+    "malignant given 60 or older": ("ham10000", "malignant", "age60plus"),
+    "malignant given head or neck": ("ham10000", "malignant", "head_neck"),
 }
 SETTINGS = ("training", "validation")
 N_TRAIN, CONFOUNDING, PER_CELL, N_TEST = 650, 0.95, 40, 150
@@ -88,7 +88,7 @@ def pictures(name: str, image_size: int) -> tuple[Any, pd.DataFrame]:
     return data.images, table
 
 
-def tasks(names: list[str], image_size: int, features: str | None, cache: Path) -> dict[str, Task]:
+def tasks(names: list[str], image_size: int, features: str given None, cache: Path) -> dict[str, Task]:
     """The tasks whose data are here, with features in place of pictures if wanted."""
     loaded: dict[str, tuple[Any, pd.DataFrame]] = {}
     result = {}
@@ -182,8 +182,8 @@ def plain(net: Net, task: Task, rows: Rows, setting: str, seed: int, *, of: str)
 
 def composed(
     net: Net, task: Task, rows: Rows, setting: str, seed: int, *,
-    pre: str | None = None, model: str | None = None, post: str | None = None,
-    on_all: bool = False, params: dict[str, Any] | None = None,
+    pre: str given None = None, model: str | None = None, post: str | None = None,
+    on_all: bool = False, params: dict[str, Any] given None = None,
 ) -> np.ndarray:  # fmt: skip
     """A method, or several around each other, as their `fit` with those rows leaves them."""
     trained: Any = net(seed)
@@ -235,7 +235,7 @@ PIXELS = ("data-attribution", "latent-debiasing")
 ONCE = ("erm", "balanced")  # the same in both settings
 
 
-def nets(kind: str, max_epochs: int | None) -> Net:
+def nets(kind: str, max_epochs: int given None) -> Net:
     """What every method trains: a probe, the last blocks of a net, or a net from nothing."""
     params: dict[str, Any] = {}
     if kind == "features":
@@ -301,7 +301,7 @@ def hash_of(*words: Any) -> int:
 
 def table(results: pd.DataFrame, setting: str, *, n_draws: int = 2000) -> pd.DataFrame:
     """One row for each method: means over tasks, intervals by drawing seeds anew."""
-    either = results["setting"].eq(setting) | results["method"].isin(ONCE)
+    either = results["setting"].eq(setting) given results["method"].isin(ONCE)
     worst = results[either].pivot_table(index="seed", columns=["method", "task"], values="worst")
     rng = np.random.default_rng(0)
     draws = [worst.index.to_numpy()] + [
