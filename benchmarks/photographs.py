@@ -88,7 +88,7 @@ def pictures(name: str, image_size: int) -> tuple[Any, pd.DataFrame]:
     return data.images, table
 
 
-def tasks(names: list[str], image_size: int, features: str given None, cache: Path) -> dict[str, Task]:
+def tasks(names: list[str], image_size: int, features: str | None, cache: Path) -> dict[str, Task]:
     """The tasks whose data are here, with features in place of pictures if wanted."""
     loaded: dict[str, tuple[Any, pd.DataFrame]] = {}
     result = {}
@@ -182,8 +182,8 @@ def plain(net: Net, task: Task, rows: Rows, setting: str, seed: int, *, of: str)
 
 def composed(
     net: Net, task: Task, rows: Rows, setting: str, seed: int, *,
-    pre: str given None = None, model: str | None = None, post: str | None = None,
-    on_all: bool = False, params: dict[str, Any] given None = None,
+    pre: str | None = None, model: str | None = None, post: str | None = None,
+    on_all: bool = False, params: dict[str, Any] | None = None,
 ) -> np.ndarray:  # fmt: skip
     """A method, or several around each other, as their `fit` with those rows leaves them."""
     trained: Any = net(seed)
@@ -235,7 +235,7 @@ PIXELS = ("data-attribution", "latent-debiasing")
 ONCE = ("erm", "balanced")  # the same in both settings
 
 
-def nets(kind: str, max_epochs: int given None) -> Net:
+def nets(kind: str, max_epochs: int | None) -> Net:
     """What every method trains: a probe, the last blocks of a net, or a net from nothing."""
     params: dict[str, Any] = {}
     if kind == "features":
@@ -301,7 +301,7 @@ def hash_of(*words: Any) -> int:
 
 def table(results: pd.DataFrame, setting: str, *, n_draws: int = 2000) -> pd.DataFrame:
     """One row for each method: means over tasks, intervals by drawing seeds anew."""
-    either = results["setting"].eq(setting) given results["method"].isin(ONCE)
+    either = results["setting"].eq(setting) | results["method"].isin(ONCE)
     worst = results[either].pivot_table(index="seed", columns=["method", "task"], values="worst")
     rng = np.random.default_rng(0)
     draws = [worst.index.to_numpy()] + [
@@ -332,13 +332,17 @@ def table(results: pd.DataFrame, setting: str, *, n_draws: int = 2000) -> pd.Dat
     )
     by_task = mean.map("{:.3f}".format)
     order = [name for name in METHODS if name in rows.index]
-    return pd.concat([rows, by_task[[task for task in TASKS if task in by_task]]], axis=1).loc[order]
+    return pd.concat([rows, by_task[[task for task in TASKS if task in by_task]]], axis=1).loc[
+        order
+    ]
 
 
 def write(args: argparse.Namespace) -> None:
     results = pd.DataFrame(read(args.out))
     if "error" in results:
-        for _, row in results[results["error"].notna()].drop_duplicates(["method", "net"]).iterrows():
+        for _, row in (
+            results[results["error"].notna()].drop_duplicates(["method", "net"]).iterrows()
+        ):
             print(f"{row['net']}, {row['method']}: {row['error']}")
         results = results[results["error"].isna()]
     lines = []
