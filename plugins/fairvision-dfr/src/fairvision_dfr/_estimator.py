@@ -82,7 +82,7 @@ class LastLayerRetraining(LastLayerClassifier):
     >>> faces = load("faces", n_samples=200, image_size=32, random_state=0)
     >>> model = LastLayerRetraining(TorchClassifier(max_epochs=2), random_state=0)
     >>> model = model.fit(
-    ...     faces.images, faces.target, sensitive_features=faces.sensitive_features["skin_group"]
+    ...     faces.images, faces.target, sensitive_features=faces.sensitive_features
     ... )
     >>> model.predict_proba(faces.images[:5]).shape
     (5, 2)
