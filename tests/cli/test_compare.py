@@ -377,8 +377,8 @@ def test_a_net_that_all_methods_train() -> None:
     ("arguments", "message"),
     [
         (["--features"], "--features needs --backbone"),
+        (["--features", "--backbone", "mlp", "--trainable", "head"], "leave --features out"),
         (["--backbone", "mlp", "--layer", "0"], "go with --features"),
-        (["--features", "--backbone", "mlp", "--trainable", "head"], "leave out --trainable"),
         (["--features", "--backbone", "resnet18", "--weights", "no.pth"], "there is no such file"),
         (["--weights", "no.pth", "--backbone", "resnet18"], "there is no such file"),
     ],

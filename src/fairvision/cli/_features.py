@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
@@ -17,8 +16,10 @@ _OPTIONS = (
     ),
     click.option(
         "--trainable",
-        help="Without --features: what of it is trained. all, head, last:N blocks, or layers by "
-        "their names, with commas.",
+        help="The weights to train: all, head, last:N layers, or names of layers with commas.",
+    ),
+    click.option(
+        "--trunk-lr", type=click.FloatRange(0), help="Learning rate of the layers before the head."
     ),
     click.option(
         "--features",
@@ -46,10 +47,8 @@ def features_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def features_params(options: dict[str, Any]) -> dict[str, Any]:
     """The arguments of `fairvision.comparison.compare` that they stand for."""
-    names = ("backbone", "weights", "trainable")
-    net: dict[str, Any] = {name: options[name] for name in names if options[name] is not None}
-    if "trainable" in net and not re.fullmatch(r"all|head|last:\d+", net["trainable"]):
-        net["trainable"] = net["trainable"].split(",")  # names of layers
+    net = {name: options[name] for name in ("backbone", "weights") if options[name] is not None}
+    tuning = _tuning(options["trainable"], options["trunk_lr"])
     own = ("layer", "features_size", "features_cache")
     layer, size, cache = (options[name] for name in own)
     if not options["features"]:
@@ -57,11 +56,11 @@ def features_params(options: dict[str, Any]) -> dict[str, Any]:
             raise click.UsageError(
                 "--layer, --features-size and --features-cache go with --features."
             )
-        return {"shared_params": net}
+        return {"shared_params": {**net, **tuning}}
+    if tuning:
+        raise click.UsageError("--trainable and --trunk-lr tune a net; leave --features out.")
     if "backbone" not in net:
         raise click.UsageError("--features needs --backbone, the net that computes them.")
-    if "trainable" in net:
-        raise click.UsageError("--features trains nothing of the net; leave out --trainable.")
     from fairvision.nn import FeatureExtractor
 
     extractor = FeatureExtractor(
@@ -72,3 +71,12 @@ def features_params(options: dict[str, Any]) -> dict[str, Any]:
         device=options["device"],
     )
     return {"features": extractor}
+
+
+def _tuning(trainable: str | None, trunk_lr: float | None) -> dict[str, Any]:
+    """Which part of the net is trained, as parameters of `TorchClassifier`."""
+    params: dict[str, Any] = {} if trunk_lr is None else {"trunk_lr": trunk_lr}
+    if trainable is not None:
+        whole = trainable in ("all", "head") or trainable.startswith("last:")
+        params["trainable"] = trainable if whole else trainable.split(",")
+    return params
