@@ -365,11 +365,12 @@ def test_features_of_a_net_from_a_file(tmp_path: Path) -> None:
     assert list((tmp_path / "kept").iterdir())
 
 
-def test_a_net_that_all_methods_train(tmp_path: Path) -> None:
-    result = run(*FACES, "--methods", "erm", "--backbone", "mlp", "--json")
+def test_a_net_that_all_methods_train() -> None:
+    net = ["--backbone", "mlp", "--trainable", "head"]
+    result = run(*FACES, "--methods", "erm", *net, "--json")
     assert result.exit_code == 0, result.output
     (method,) = json.loads(result.stdout)["plan"]["methods"]
-    assert method["params"] == {"backbone": "mlp"}
+    assert method["params"] == {"backbone": "mlp", "trainable": "head"}
 
 
 @pytest.mark.parametrize(
