@@ -10,6 +10,7 @@ from fairvision.base.fitting import (
 )
 from fairvision.base.groups import Groups, check_groups
 from fairvision.base.images import check_images, is_images, take
+from fairvision.base.labels import ScoreMixin, check_labels, code_labels, sort_labels
 from fairvision.base.lazy_images import LazyImages
 from fairvision.base.progress import ProgressBar, progress_bar
 from fairvision.base.randomness import RandomState, as_generator, as_seed
@@ -25,6 +26,7 @@ __all__ = [
     "ProgressBar",
     "RandomState",
     "Resampled",
+    "ScoreMixin",
     "accepts",
     "all_or_nothing",
     "as_generator",
@@ -32,6 +34,8 @@ __all__ = [
     "atomic_write",
     "check_groups",
     "check_images",
+    "check_labels",
+    "code_labels",
     "compose",
     "fit_or_frozen",
     "fit_with_groups",
@@ -41,6 +45,7 @@ __all__ = [
     "is_images",
     "progress_bar",
     "silence_import",
+    "sort_labels",
     "stratified",
     "take",
     "take_groups",

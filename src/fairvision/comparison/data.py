@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from fairvision.base import check_groups, check_images, is_images
+from fairvision.base import check_groups, check_images, check_labels, is_images
 from fairvision.comparison.split import VALIDATION
 from fairvision.datasets import load
 from fairvision.exceptions import InputError
@@ -71,7 +71,7 @@ def _checked(given: Any) -> Bunch:
             f"the data set has no {', '.join(missing)}; pass a name or what "
             "`fairvision.datasets.load` returns."
         )
-    target = np.asarray(given["target"])
+    target = check_labels(given["target"], "target")
     if target.dtype == object:  # text; object arrays would need pickle on disk
         target = target.astype(str)
     images = _checked_inputs(given["images"])

@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
-from fairvision.base import check_images, is_images
+from fairvision.base import check_images, check_labels, is_images
 from fairvision.exceptions import InputError
 from fairvision.nn.net import OPTIMIZERS
 from fairvision.nn.rows import Rows
@@ -107,14 +107,7 @@ def check_shape(shape: Any) -> None:
 
 def encode(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Sorted class labels, and the class code of each row."""
-    import pandas as pd
-
-    missing = np.flatnonzero(pd.isna(y))
-    if len(missing):
-        raise InputError(
-            f"y has {len(missing)} missing label(s), the first in row {missing[0]}. "
-            "Drop those rows or label them."
-        )
+    y = check_labels(y)
     try:
         check_classification_targets(y)
     except ValueError as error:

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import (
     BaseEstimator,
-    ClassifierMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     clone,
@@ -20,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from fairvision.base import (
+    ScoreMixin,
     all_or_nothing,
     check_groups,
     check_images,
@@ -46,9 +46,7 @@ from fairvision.nn.training import apply_module, train
 __all__ = ["TorchClassifier"]
 
 
-class TorchClassifier(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator
-):
+class TorchClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoreMixin, BaseEstimator):
     """Train a torch model on images.
 
     The estimator holds a skorch net, made in `fit`, and gives it plain parameters. What
