@@ -176,3 +176,18 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
         result = audit(tmp_path / name)
         assert result.exit_code == 2
         assert name in result.stderr
+
+
+def test_the_positive_class_is_named_and_a_score_of_the_other_one_too(
+    table: pd.DataFrame, tmp_path: Path
+) -> None:
+    path = tmp_path / "loans.csv"
+    swap = {"no": "denied", "yes": "approved"}  # sorted, approved comes first
+    table.assign(y=table["y"].map(swap), p=table["p"].map(swap)).to_csv(path, index=False)
+    output = audit(path, "--y-score", "s").stdout
+    assert "Positive class: denied" in output
+    assert "far below 0.5" in output
+    assert "'denied'" in output
+    right = audit(path, "--y-score", "s", "--pos-label", "approved").stdout
+    assert "Positive class: approved" in right
+    assert "far below" not in right

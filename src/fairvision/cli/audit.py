@@ -221,6 +221,10 @@ def command(
     if as_json:
         print_json({**evaluation.to_dict(), "failed": failed})
     elif not quiet:
+        if (label := evaluation.pos_label) is not None:
+            click.echo(
+                f"Positive class: {clean(str(label), limit=200)} (--pos-label names another)"
+            )
         for one in evaluations:
             _print(one)
     for verdict in failed:
