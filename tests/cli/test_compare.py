@@ -255,6 +255,16 @@ def test_a_folder_with_its_own_split(photographs: Path, tmp_path: Path) -> None:
             assert held["rows"].tolist() == np.flatnonzero(part == "test").tolist()
 
 
+def test_a_table_of_other_names_and_separators_in_grey(photographs: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(photographs / "labels.csv").rename(columns={"path": " file "})
+    table.to_csv(tmp_path / "mine.tsv", sep="\t", index=False)
+    arguments = of_folder(photographs, "--methods", "erm", "--path-column", "file")
+    arguments[arguments.index("--labels") + 1] = str(tmp_path / "mine.tsv")
+    result = run(*arguments, "--sep", "tab", "--mode", "L", "--resize", "squash", "--json")
+    assert result.exit_code == 0, result.output
+    assert "images of 1x24x24" in words(result)
+
+
 def test_a_bad_photograph_stops_or_is_counted(photographs: Path, tmp_path: Path) -> None:
     root = tmp_path / "photographs"
     shutil.copytree(photographs, root)

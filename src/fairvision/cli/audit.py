@@ -83,18 +83,20 @@ class Condition:
         return f"{metric} is {value:.4g}: {self.text}" if met else None
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, sep: str | None) -> pd.DataFrame:
+    from fairvision.datasets import clean_table, read_table
+
+    if path.suffix.lower() in (".csv", ".tsv", ".txt"):
+        return read_table(path, sep=sep)
+    return clean_table(_read_binary(path), path.name)
+
+
+def _read_binary(path: Path) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
     kind = path.suffix.lower()
     try:
-        if kind == ".csv":
-            # "None" and "NA" may well be the names of groups.
-            table = pd.read_csv(path, keep_default_na=False, na_values=["", "nan", "NaN"])
-            if not isinstance(table.index, pd.RangeIndex):
-                raise ValueError("its rows have more fields than its header")
-            return table
         if kind in (".parquet", ".pq"):
             return pd.read_parquet(path)
         if kind == ".npz":
@@ -107,7 +109,9 @@ def _read(path: Path) -> pd.DataFrame:
     except Exception as error:  # a damaged archive raises anything from KeyError to zlib.error
         reason = error if isinstance(error, (ValueError, OSError)) else describe(error)
         raise InputError(f"{path.name} cannot be read as {kind[1:]}: {reason}") from error
-    raise InputError(f"{path.name} is of kind {kind!r}; expected .csv, .parquet or .npz.")
+    raise InputError(
+        f"{path.name} is of kind {kind!r}; expected .csv, .tsv, .txt, .parquet or .npz."
+    )
 
 
 def _column(table: pd.DataFrame, name: str, option: str) -> Any:
@@ -182,6 +186,9 @@ Examples:
     "--interval", type=click.Choice(["percentile", "bca"]), default="percentile", show_default=True
 )
 @click.option("--min-support", default=1, show_default=True, help="Rows that a group needs.")
+@click.option(
+    "--sep", help="What parts the fields of a text table: ',', ';', tab; sniffed if not given."
+)
 @click.option("--missing", type=click.Choice(["raise", "group"]), default="raise")
 @click.option("--seed", "random_state", type=int, help="Makes the intervals repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -199,19 +206,20 @@ Examples:
 def command(
     context: click.Context,
     predictions: Path,
+    sep: str | None,
     report: Path | None,
     as_json: bool,
     quiet: bool,
     fail_if: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Evaluate the predictions in a CSV, Parquet or NPZ file, by group, with intervals.
+    """Evaluate the predictions in a text table, Parquet or NPZ file, by group, with intervals.
 
     Exit code 0: evaluated. 1: a --fail-if condition holds in any grouping.
     2: the input cannot be used.
     """
     conditions = [Condition.parse(text) for text in fail_if]
-    evaluation = _evaluate(_read(predictions), [c.metric for c in conditions], **options)
+    evaluation = _evaluate(_read(predictions, sep), [c.metric for c in conditions], **options)
     evaluations = list({id(e): e for e in (evaluation, *evaluation.by_attribute.values())}.values())
     failed = [verdict for c in conditions for verdict in c.verdicts(evaluations)]
     if report is not None:

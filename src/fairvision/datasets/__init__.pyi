@@ -11,5 +11,7 @@ from ._load import load as load
 from ._ppb import load_ppb as load_ppb
 from ._sheet import contact_sheet as contact_sheet
 from ._split import biased_split as biased_split
+from ._tables import clean_table as clean_table
+from ._tables import read_table as read_table
 from ._torch import from_torch as from_torch
 from ._utkface import load_utkface as load_utkface

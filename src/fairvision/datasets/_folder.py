@@ -13,8 +13,9 @@ from sklearn.utils import Bunch
 from fairvision.datasets._bunch import column, text
 from fairvision.datasets._files import ImageFiles
 from fairvision.datasets._listing import image_bunch
-from fairvision.datasets._lists import check_distinct, find_table, read_list
+from fairvision.datasets._lists import check_distinct, find_table
 from fairvision.datasets._paths import check_root, inside
+from fairvision.datasets._tables import clean_table, read_table
 from fairvision.exceptions import BadImageError, DatasetError
 
 __all__ = ["load_folder"]
@@ -26,18 +27,17 @@ Left out: {left_out}.
 """
 
 
-def _read_table(labels: Any, root: str, path_column: str) -> tuple[pd.DataFrame, str]:
+def _read_table(
+    labels: Any, root: str, path_column: str, sep: str | None
+) -> tuple[pd.DataFrame, str]:
     """The label table, and its name for errors."""
     if isinstance(labels, pd.DataFrame):
-        return labels.reset_index(drop=True), "the DataFrame"
+        return clean_table(labels, "the DataFrame"), "the DataFrame"
     path = find_table(labels, root)
-    # Names of files stay text: "007" is not 7.
-    return read_list(path, skipinitialspace=True, dtype={path_column: str}), path
+    return read_table(path, sep=sep, text=[path_column]), path
 
 
 def _check_table(table: pd.DataFrame, source: str, needed: Sequence[str]) -> None:
-    if table.empty:
-        raise DatasetError(f"{source!r} has no rows; it needs one per image.")
     for name in needed:
         column(table, name, role="column")  # or an error that lists the columns
         base = name if name in table.columns else name.partition("=")[0]
@@ -66,6 +66,7 @@ def load_folder(
     target: str,
     sensitive: str | Sequence[str],
     path_column: str = "path",
+    sep: str | None = None,
     split_column: str | None = None,
     image_size: int | tuple[int, int] = 64,
     mode: Literal["RGB", "L"] = "RGB",
@@ -81,13 +82,19 @@ def load_folder(
     root : path
         Folder of the images.
     labels : path or DataFrame
-        CSV file with a header and one row per image; looked for in `root` first.
+        Text table with a header and one row per image; looked for in `root` first. Names and
+        fields lose outer spaces; an empty field, ``nan``, ``<NA>`` or ``NaT`` is missing; a column
+        of integers, numbers or truth values is read as such, unless one has a leading zero.
     target : str
         Column to predict, or ``"column=value"``.
     sensitive : str or list of str
         Columns of the sensitive features.
     path_column : str, default="path"
         Column of the files, relative to `root`.
+    sep : str or None, default=None
+        What parts the fields of the table: a character, "comma", "semicolon" or "tab"; None takes
+        of these the one that parts the header most often. Unless it is a comma, numbers may have
+        a decimal comma.
     split_column : str or None, default=None
         Column of the part of each row, such as ``"train"``.
     image_size, mode, resize, cache, max_pixels
@@ -113,7 +120,7 @@ def load_folder(
         fields, a path leads out of the root or comes twice, or there are no rows.
     """
     folder = check_root(root)
-    table, source = _read_table(labels, folder, path_column)
+    table, source = _read_table(labels, folder, path_column, sep)
     columns = [sensitive] if isinstance(sensitive, str) else list(sensitive)
     parts = [] if split_column is None else [split_column]
     _check_table(table, source, [path_column, target, *columns, *parts])
