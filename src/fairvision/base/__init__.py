@@ -9,7 +9,7 @@ from fairvision.base.fitting import (
     groups_at_predict,
 )
 from fairvision.base.groups import Groups, check_groups
-from fairvision.base.images import check_images, is_images, take
+from fairvision.base.images import check_images, check_pixels, is_images, take
 from fairvision.base.labels import ScoreMixin, check_labels, code_labels, sort_labels
 from fairvision.base.lazy_images import LazyImages
 from fairvision.base.progress import ProgressBar, progress_bar
@@ -35,6 +35,7 @@ __all__ = [
     "check_groups",
     "check_images",
     "check_labels",
+    "check_pixels",
     "code_labels",
     "compose",
     "fit_or_frozen",

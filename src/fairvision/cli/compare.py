@@ -98,6 +98,11 @@ Examples:
     type=click.Choice(["crop", "squash"]),
     help="Crop the middle, or change the aspect ratio: `folder` only.",
 )
+@click.option(
+    "--pixel-max",
+    type=click.FloatRange(0, min_open=True),
+    help="White in grey files of more than 8 bits, such as 4095: `folder` only.",
+)
 @click.option("--n-samples", type=click.IntRange(1), help="Images to make, for drawn data.")
 @click.option("--skip-bad", is_flag=True, help="Leave out unreadable images, and count them.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder for decoded images.")
@@ -217,7 +222,7 @@ def _dataset_params(options: dict[str, Any]) -> dict[str, Any]:
     """What was given for the loader; what was not is left to its defaults."""
     plain = (
         "root", "labels", "path_column", "sep", "split_column", "image_size", "mode", "resize",
-        "n_samples", "cache",
+        "pixel_max", "n_samples", "cache",
     )  # fmt: skip
     given = {name: options[name] for name in plain if options[name] is not None}
     given = {k: str(v) if isinstance(v, Path) else v for k, v in given.items()}

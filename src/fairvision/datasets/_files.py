@@ -112,6 +112,14 @@ class ImageFiles(LazyImages):
         Threads that decode a batch; None takes the number of cores, at most 8.
     max_pixels : int, default=50_000_000
         Files whose header states more are refused before they are decoded.
+    pixel_max : float or None, default=None
+        The value of white in grey files of more than 8 bits, such as 4095 for X-rays of 12 bits.
+        None takes what the header says (TIFF, PPM), else 65535 if the file has values above 32767;
+        others are refused.
+
+    Notes
+    -----
+    Transparency is dropped: a pixel has its colour, however transparent it is.
 
     Attributes
     ----------
@@ -145,11 +153,12 @@ class ImageFiles(LazyImages):
         cache: str | os.PathLike[str] | None = None,
         n_threads: int | None = None,
         max_pixels: int = 50_000_000,
+        pixel_max: float | None = None,
     ) -> None:
         if isinstance(paths, (str, os.PathLike)):
             raise InputError(f"paths must be a list of files; got the single {os.fspath(paths)!r}.")
         height, width = map(int, np.broadcast_to(image_size, 2))
-        decoder = Decoder(height, width, mode, resize, max_pixels)
+        decoder = Decoder(height, width, mode, resize, max_pixels, pixel_max)
         threads = min(8, os.cpu_count() or 1) if n_threads is None else n_threads
         files = [os.fspath(path) for path in paths]
         self._reader = _Reader(files, decoder, threads, cache)

@@ -74,6 +74,7 @@ def load_folder(
     skip_bad: bool = False,
     cache: str | os.PathLike[str] | None = None,
     max_pixels: int = 50_000_000,
+    pixel_max: float | None = None,
 ) -> Bunch:
     """Read any images of a folder, lazily, with labels from a CSV file.
 
@@ -97,7 +98,7 @@ def load_folder(
         a decimal comma.
     split_column : str or None, default=None
         Column of the part of each row, such as ``"train"``.
-    image_size, mode, resize, cache, max_pixels
+    image_size, mode, resize, cache, max_pixels, pixel_max
         As in :class:`ImageFiles`.
     skip_bad : bool, default=False
         Whether to leave out images that are missing or cannot be read, and count
@@ -130,7 +131,13 @@ def load_folder(
     if not skip_bad:
         _check_files(names, paths)
     images = ImageFiles(
-        paths, image_size=image_size, mode=mode, resize=resize, cache=cache, max_pixels=max_pixels
+        paths,
+        image_size=image_size,
+        mode=mode,
+        resize=resize,
+        cache=cache,
+        max_pixels=max_pixels,
+        pixel_max=pixel_max,
     )
     return image_bunch(
         images,
