@@ -17,6 +17,7 @@ from fairvision.base.randomness import RandomState, as_generator, as_seed
 from fairvision.base.resampled import Resampled
 from fairvision.base.silence import silence_import
 from fairvision.base.state import fitted_attributes
+from fairvision.base.stored_images import read_once
 from fairvision.base.validation_split import fit_or_frozen, stratified, take_groups
 from fairvision.base.weights import independence_weights
 
@@ -45,6 +46,7 @@ __all__ = [
     "independence_weights",
     "is_images",
     "progress_bar",
+    "read_once",
     "silence_import",
     "sort_labels",
     "stratified",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch
 from threadpoolctl import threadpool_limits
 
-from fairvision.base import accepts, compose, fit_with_groups
+from fairvision.base import accepts, compose, fit_with_groups, read_once
 from fairvision.comparison.artifacts import collect, group_words, worst_cell
 from fairvision.comparison.checkpoints import add_callbacks, restored_seconds
 from fairvision.comparison.data import class_names
@@ -177,6 +177,7 @@ def _take(data: Bunch, rows: Any) -> tuple[Any, Any, Any]:
 def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fitted) -> Run:
     estimator, test = fitted.estimator, fitted.test
     images, y_true, groups = _take(data, test)
+    images = read_once(images)
     y_true = np.asarray(y_true)
     y_pred, y_score = _predict(estimator, images, groups, method.groups_at_predict)
     threshold = _threshold(plan, data, method, estimator)
@@ -230,7 +231,7 @@ def _threshold(plan: Plan, data: Bunch, method: MethodPlan, estimator: Any) -> f
     if len(classes) != 2 or not len(rows):
         return None
     images, y, groups = _take(data, rows)
-    scores = _predict(estimator, images, groups, method.groups_at_predict)[1]
+    scores = _predict(estimator, read_once(images), groups, method.groups_at_predict)[1]
     if scores is None:
         return None
     cut = calibrated_threshold(y, scores, pos_label=classes[1])

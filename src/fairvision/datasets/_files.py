@@ -169,6 +169,10 @@ class ImageFiles(LazyImages):
         return [self._reader.paths[row] for row in self.rows.tolist()]
 
     @property
+    def is_stored(self) -> bool:  # type: ignore[override]
+        return self._reader.cache is not None
+
+    @property
     def n_decoded(self) -> int:
         return self._reader.n_decoded
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fairvision.base import Groups, accepts, as_generator
+from fairvision.base import Groups, accepts, as_generator, read_once
 from fairvision.metrics.evaluation import Evaluation
 from fairvision.metrics.inputs import check_meet, read_groups, read_labels
 from fairvision.metrics.predictions import evaluate_predictions, unseen_classes
@@ -32,7 +32,8 @@ def evaluate(
     """Predict with a fitted estimator, and evaluate.
 
     Scores come from `predict_proba`, or else `decision_function`, where a
-    metric reads them. Group labels are handed to a `predict` that asks for them.
+    metric reads them; lazy images are decoded once for both. Group labels are handed to a
+    `predict` that asks for them.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def evaluate(
     -------
     Evaluation
     """
-    rng = as_generator(random_state)
+    rng, X = as_generator(random_state), read_once(X)
     y_pred = _call(estimator.predict, X, sensitive_features, rng)
     score = _scores(estimator, X, sensitive_features, rng) if reads_scores(metrics) else None
     known = getattr(estimator, "classes_", None)
