@@ -159,12 +159,18 @@ Examples:
   fairvision audit predictions.csv --y-true smiling --y-pred predicted --sensitive skin_tone
   fairvision audit predictions.parquet --y-true y --y-pred p --y-score s \\
       --sensitive gender,race --fail-if 'accuracy_gap.upper>0.1' --report audit.html
+  fairvision audit scores.tsv --y-true y --y-score s --threshold 0.5 --sensitive gender
 """,
 )
 @click.argument("predictions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--y-true", required=True, metavar="COLUMN", help="True labels.")
-@click.option("--y-pred", required=True, metavar="COLUMN", help="Predicted labels.")
+@click.option("--y-pred", metavar="COLUMN", help="Predicted labels; or pass --threshold.")
 @click.option("--y-score", metavar="COLUMN", help="Scores of the positive class.")
+@click.option(
+    "--threshold",
+    type=float,
+    help="In place of --y-pred: scores from here on are predicted positive.",
+)
 @click.option("--weight", metavar="COLUMN", help="Weights of the rows.")
 @click.option(
     "--sensitive",
@@ -245,8 +251,9 @@ def _evaluate(
     condition_metrics: list[str],
     *,
     y_true: str,
-    y_pred: str,
+    y_pred: str | None,
     y_score: str | None,
+    threshold: float | None,
     weight: str | None,
     sensitive: str,
     privileged: tuple[str, ...],
@@ -261,17 +268,46 @@ def _evaluate(
     for name in names:
         _column(table, name, "--sensitive")
     true = _column(table, y_true, "--y-true")
+    score = None if y_score is None else _column(table, y_score, "--y-score")
+    positive = None if pos_label is None else _label(pos_label, true, "--pos-label")
+    if (y_pred is None) == (threshold is None):
+        raise InputError("pass --y-pred, or --y-score with --threshold; one of the two.")
+    if threshold is None:
+        predicted = _column(table, str(y_pred), "--y-pred")
+    else:
+        predicted = _at(threshold, score, true, positive)
     return evaluate_predictions(
         true,
-        _column(table, y_pred, "--y-pred"),
+        predicted,
         sensitive_features=table[names],
-        y_score=None if y_score is None else _column(table, y_score, "--y-score"),
+        y_score=score,
         sample_weight=None if weight is None else _column(table, weight, "--weight"),
         metrics=[*metrics.split(","), *condition_metrics],
-        pos_label=None if pos_label is None else _label(pos_label, true, "--pos-label"),
+        pos_label=positive,
         privileged=_privileged(table, privileged, names),
         **options,
     )
+
+
+def _at(threshold: float, score: Any, true: Any, positive: Any) -> Any:
+    """The label that each score gives."""
+    import numpy as np
+
+    from fairvision.base import check_labels, code_labels
+
+    if score is None:
+        raise InputError("--threshold needs --y-score, the column that it is applied to.")
+    labels = code_labels(check_labels(true, "--y-true"))[1]
+    if len(labels) != 2:
+        raise InputError(
+            f"--threshold needs two labels; --y-true has {labels.tolist()[:10]}. Pass --y-pred."
+        )
+    try:
+        at_least = np.asarray(score, dtype=np.float64) >= threshold
+    except (TypeError, ValueError) as error:
+        raise InputError(f"--y-score is not numeric: {error}. Convert it.") from error
+    second = positive is None or labels[1] == positive
+    return labels[(at_least == second).astype(int)]
 
 
 def _write(

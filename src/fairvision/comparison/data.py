@@ -53,8 +53,12 @@ def read_data(
         description = {"name": "given"}
     data = _checked(given)
     if description["name"] == "given":
-        description["images"] = _content(data.images)
-    # A folder's photographs may change between two calls of the same command.
+        description["pictures"] = _content(data.images)
+    elif hasattr(data.images, "fingerprint"):
+        # A folder's photographs may change between two calls of the same command.
+        description["pictures"] = data.images.fingerprint()
+    if data.get("split") is not None:
+        description["parts"] = joblib.hash(np.asarray(data.split).astype(str))
     labels = joblib.hash((data.target, data.sensitive_features.to_numpy().astype(str)))
     if data.get("fit_params"):
         description["fit_params"] = _fit_params(data.fit_params)
@@ -102,9 +106,9 @@ def _fit_params(given: Any) -> dict[str, str]:
 
 
 def _content(images: Any) -> str:
-    """A hash of images that were given, of their paths where they lie in files."""
-    if hasattr(images, "paths"):
-        return joblib.hash((list(images.paths), tuple(images.shape)))
+    """A hash of images that were given, of the files where they lie in files."""
+    if hasattr(images, "fingerprint"):
+        return str(images.fingerprint())
     return joblib.hash(np.asarray(images))
 
 
