@@ -13,24 +13,10 @@ from sklearn.utils import Bunch
 
 from fairvision.base import check_groups, check_images, check_labels, is_images
 from fairvision.comparison.split import VALIDATION
-from fairvision.datasets import load
+from fairvision.datasets import left_out, load
 from fairvision.exceptions import InputError
 
 __all__ = ["class_names", "data_notes", "read_data"]
-
-# What loaders count as left out, and what that means.
-_LEFT_OUT = {
-    "n_skipped": ("unreadable image(s)", "skipped"),
-    "n_missing_race": ("file(s) without a race in the name", "missing_race"),
-    "n_unreadable": ("file(s) with another name", "unreadable"),
-    "n_outside": ("image(s) outside the age bins", ""),
-    "n_bad_values": ("row(s) with missing, unknown or contradictory values", "bad_values"),
-    "n_no_split": ("row(s) in no part of the partition list", "no_split"),
-    "n_two_labels": ("image(s) that the label file labels twice, differently", "two_labels"),
-    "n_no_label": ("image(s) without a usable label in the label file", "no_label"),
-    "n_missing_image": ("row(s) whose image is not there", "missing_image"),
-    "n_no_entry": ("image(s) that the list does not name", "no_entry"),
-}
 
 
 def read_data(
@@ -129,10 +115,7 @@ def data_notes(data: Bunch, split: Mapping[str, Any]) -> list[str]:
         f"{len(data.target)} {unit}; target "
         f"{data.target_name} ({_list(class_names(data))}); sensitive {sensitive}."
     ]
-    for count, (what, names) in _LEFT_OUT.items():
-        if n := int(data.get(count) or 0):
-            first = f", the first {data[names][0]!r}" if data.get(names) else ""
-            notes.append(f"Left out: {n} {what}{first}.")
+    notes += [f"Left out: {line}." for line in left_out(data)]
     notes.extend(data.get("remarks") or ())
     if data.get("fit_params"):
         notes.append(f"fit is also given {_list(set(data.fit_params))}, where a method takes it.")

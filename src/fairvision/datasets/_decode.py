@@ -73,7 +73,7 @@ class Decoder:
         BadImageError
             Naming the file and what is wrong with it.
         """
-        from PIL import Image
+        from PIL import Image, UnidentifiedImageError
 
         if not os.path.isfile(path):  # reading a pipe or a device could take forever
             raise BadImageError(
@@ -86,6 +86,11 @@ class Decoder:
                 pixels = np.asarray(self._resized(self._upright(image)))
         except BadImageError as error:
             raise BadImageError(f"{path!r}: {error}") from None
+        except UnidentifiedImageError as error:
+            raise BadImageError(
+                f"{path!r} is no image of a kind that is read: {', '.join(_FORMATS)}. Convert it "
+                "(AVIF, HEIC and others to PNG), or pass skip_bad=True to leave such files out."
+            ) from error
         # On broken bytes Pillow's readers raise OSError, SyntaxError, struct.error, and more.
         except Exception as error:
             reason = str(error) if str(error) and path not in str(error) else type(error).__name__

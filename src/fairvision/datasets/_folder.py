@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from fairvision.datasets._bunch import column, text
 from fairvision.datasets._files import ImageFiles
 from fairvision.datasets._listing import image_bunch
 from fairvision.datasets._lists import check_distinct, find_table
-from fairvision.datasets._paths import check_root, inside
+from fairvision.datasets._paths import check_root, inside, spelt_in_root
 from fairvision.datasets._tables import clean_table, read_table
 from fairvision.exceptions import BadImageError, DatasetError
 
@@ -52,11 +53,23 @@ def _check_table(table: pd.DataFrame, source: str, needed: Sequence[str]) -> Non
 def _check_files(names: Sequence[str], paths: Sequence[str]) -> None:
     missing = [i for i, path in enumerate(paths) if not os.path.isfile(path)]
     if missing:
+        first = paths[missing[0]]
         raise BadImageError(
             f"{len(missing)} of {len(paths)} files do not exist, the first {names[missing[0]]!r} "
-            f"in {os.path.dirname(paths[missing[0]])!r}. Check root and the paths, or pass "
+            f"in {os.path.dirname(first)!r}{_similar(first)}. Check root and the paths, or pass "
             "skip_bad=True to leave such rows out."
         )
+
+
+def _similar(path: str) -> str:
+    """Which file there has the name with another ending, if one has."""
+    folder, name = os.path.split(path)
+    stem = os.path.splitext(name)[0].casefold()
+    with contextlib.suppress(OSError):
+        for other in sorted(os.listdir(folder)):
+            if os.path.splitext(other)[0].casefold() in (stem, name.casefold()):
+                return f"; there is {other!r}"
+    return ""
 
 
 def load_folder(
@@ -91,7 +104,8 @@ def load_folder(
     sensitive : str or list of str
         Columns of the sensitive features.
     path_column : str, default="path"
-        Column of the files, relative to `root`.
+        Column of the files, relative to `root` or absolute and below it. One that differs from a
+        file's name by letter case, kind of slash or form of Unicode alone stands for that file.
     sep : str or None, default=None
         What parts the fields of the table: a character, "comma", "semicolon" or "tab"; None takes
         of these the one that parts the header most often. Unless it is a comma, numbers may have
@@ -125,7 +139,8 @@ def load_folder(
     columns = [sensitive] if isinstance(sensitive, str) else list(sensitive)
     parts = [] if split_column is None else [split_column]
     _check_table(table, source, [path_column, target, *columns, *parts])
-    names = text(table[path_column]).tolist()
+    names = spelt_in_root(folder, text(table[path_column]).tolist())
+    table = table.assign(**{path_column: pd.Series(names, index=table.index, dtype=object)})
     paths = inside(folder, names)
     check_distinct(names, source, paths=paths)
     if not skip_bad:

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fairvision.datasets._lists import find_column, find_table
+from fairvision.datasets._paths import respelt
 from fairvision.datasets._tables import clean_table, read_table
 from fairvision.exceptions import DatasetError
 
@@ -68,6 +69,7 @@ def join_labels(
         holds nothing usable.
     """
     own, source = _read(labels, root, sep)
+    own["path"] = respelt(own["path"], table["path"].dropna().tolist())
     n_given = len(own)
     # Equal rows count once; rows that contradict each other give no label.
     own = own.drop_duplicates()
