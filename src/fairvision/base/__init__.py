@@ -1,5 +1,6 @@
 """The stage contracts on the scikit-learn side, and what every room needs."""
 
+from fairvision.base.cells import WorstCell, leaves_worse_off, worst_cell
 from fairvision.base.compose import compose
 from fairvision.base.files import atomic_write
 from fairvision.base.fitting import (
@@ -9,7 +10,14 @@ from fairvision.base.fitting import (
     groups_at_predict,
 )
 from fairvision.base.groups import Groups, check_groups
-from fairvision.base.images import check_images, check_pixels, is_images, take
+from fairvision.base.images import (
+    are_maps,
+    check_images,
+    check_pixels,
+    check_values,
+    is_images,
+    take,
+)
 from fairvision.base.labels import ScoreMixin, check_labels, code_labels, sort_labels
 from fairvision.base.lazy_images import LazyImages
 from fairvision.base.progress import ProgressBar, progress_bar
@@ -18,7 +26,12 @@ from fairvision.base.resampled import Resampled
 from fairvision.base.silence import silence_import
 from fairvision.base.state import fitted_attributes
 from fairvision.base.stored_images import read_once
-from fairvision.base.validation_split import fit_or_frozen, stratified, take_groups
+from fairvision.base.validation_split import (
+    fit_or_frozen,
+    stratified,
+    stratified_folds,
+    take_groups,
+)
 from fairvision.base.weights import independence_weights
 
 __all__ = [
@@ -28,15 +41,18 @@ __all__ = [
     "RandomState",
     "Resampled",
     "ScoreMixin",
+    "WorstCell",
     "accepts",
     "all_or_nothing",
     "as_generator",
     "as_seed",
     "atomic_write",
     "check_groups",
+    "are_maps",
     "check_images",
     "check_labels",
     "check_pixels",
+    "check_values",
     "code_labels",
     "compose",
     "fit_or_frozen",
@@ -45,11 +61,14 @@ __all__ = [
     "groups_at_predict",
     "independence_weights",
     "is_images",
+    "leaves_worse_off",
     "progress_bar",
     "read_once",
     "silence_import",
     "sort_labels",
     "stratified",
+    "stratified_folds",
     "take",
     "take_groups",
+    "worst_cell",
 ]

@@ -136,7 +136,7 @@ class ScoreMixin(ClassifierMixin):
         InputError
             If labels are missing, or none of them is a class of the classifier.
         """
-        labels, classes = check_labels(y), np.asarray(self.classes_).tolist()  # type: ignore[attr-defined]
+        labels, classes = check_labels(y), np.asarray(self.classes_).tolist()
         if len(labels) and not set(classes) & set(labels.tolist()):
             raise InputError(
                 f"y has the labels {sort_labels(set(labels.tolist()))[:10]}, the classifier the "

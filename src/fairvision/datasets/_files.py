@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairvision.base import LazyImages
-from fairvision.datasets._cache import Cache
+from fairvision.datasets._cache import Cache, stamp
 from fairvision.datasets._decode import Decoder
 from fairvision.exceptions import BadImageError, InputError
 
@@ -209,6 +209,11 @@ class ImageFiles(LazyImages):
             for content in pool.map(_content_hash, self.paths, chunksize=64):
                 digest.update(content)
         return digest.hexdigest()[:32]
+
+    def identities(self) -> list[str]:
+        """Path, size, modification time and settings of each file."""
+        settings = repr(self._reader.decoder)
+        return [f"{os.path.abspath(path)}\0{stamp(path)}\0{settings}" for path in self.paths]
 
     def without_bad(self) -> tuple[ImageFiles, dict[int, str]]:
         """Read every image once and leave out those that cannot be read.

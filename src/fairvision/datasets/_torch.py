@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-from fairvision.base import LazyImages, check_labels, check_pixels
+from fairvision.base import LazyImages, check_labels, check_values
 from fairvision.datasets._range import convert
 from fairvision.exceptions import DatasetError
 
@@ -38,7 +38,7 @@ class TorchImages(LazyImages):
         for place, row in enumerate(rows.tolist()):
             images[place] = self._read(row)
         if images.size:
-            check_pixels(images)
+            check_values(images)
         return images
 
     def _read(self, row: int) -> NDArray[Any]:
@@ -139,12 +139,13 @@ def _of_loader(dataset: Any) -> Any:
             f"the DataLoader makes its batches by {getattr(collate, '__name__', collate)!r}, "
             "which would be lost. Pass a data set whose items are what it gives."
         )
-    sampler = getattr(dataset.batch_sampler, "sampler", dataset.sampler)
+    sampler: Any = getattr(dataset.batch_sampler, "sampler", dataset.sampler)
+    rows: Any = dataset.dataset
     if type(sampler) is data.SubsetRandomSampler:
-        return data.Subset(dataset.dataset, sorted(sampler.indices))
+        return data.Subset(rows, sorted(sampler.indices))
     plain = type(dataset.batch_sampler) in (data.BatchSampler, type(None))
     shuffles = type(sampler) is data.RandomSampler and not sampler.replacement
-    every = shuffles and sampler.num_samples == len(dataset.dataset)
+    every = shuffles and sampler.num_samples == len(rows)
     if not plain or not (every or type(sampler) is data.SequentialSampler):
         name = type(sampler if plain else dataset.batch_sampler).__name__
         raise DatasetError(

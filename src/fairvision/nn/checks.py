@@ -13,12 +13,14 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
-from fairvision.base import check_images, check_labels, is_images
+from fairvision.base import check_labels, is_images
 from fairvision.exceptions import InputError
 from fairvision.nn.net import OPTIMIZERS
+from fairvision.nn.probe import check_inputs
 from fairvision.nn.rows import Rows
 
 __all__ = [
+    "TABLE_DTYPES",
     "check_parameters",
     "check_shape",
     "check_training_data",
@@ -29,6 +31,8 @@ __all__ = [
 ]
 
 
+#: Others become the first. Features are float32, mapped from disk: a copy could fill the memory.
+TABLE_DTYPES = (np.float64, np.float32)
 _NUMBER = (int, float, np.number)
 
 
@@ -126,7 +130,7 @@ def encode(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
 def check_training_data(estimator: Any, X: Any, y: ArrayLike) -> tuple[Any, NDArray[np.int64]]:
     """Check X and y; set `classes_` and the input's shape; return X and class codes."""
     if is_images(X):
-        X = check_images(X)
+        X = check_inputs(X, backbone=estimator.backbone)
         y = np.asarray(column_or_1d(y, warn=True))
         if len(y) != len(X):
             raise InputError(f"y has {len(y)} rows, X has {len(X)}. Pass one label per image.")
@@ -134,7 +138,7 @@ def check_training_data(estimator: Any, X: Any, y: ArrayLike) -> tuple[Any, NDAr
         if hasattr(estimator, "feature_names_in_"):
             del estimator.feature_names_in_
     else:
-        X, y = validate_data(estimator, X, y, dtype=np.float64)
+        X, y = validate_data(estimator, X, y, dtype=TABLE_DTYPES)
     estimator.classes_, codes = encode(y)
     estimator.input_shape_ = tuple(int(size) for size in X.shape[1:])
     return X, codes

@@ -17,6 +17,7 @@ from fairvision.base import (
     check_groups,
     check_images,
     check_labels,
+    check_pixels,
     independence_weights,
 )
 from fairvision.exceptions import InputError
@@ -150,7 +151,7 @@ class AttributionNoise(TransformerMixin, BaseEstimator):
             tells is then unknowable.
         """
         self._check_parameters()
-        X = check_images(X)
+        X = check_pixels(X, type(self).__name__)
         targets = check_labels(y, n_samples=len(X))
         groups = check_groups(
             sensitive_features, len(X), required_by=type(self).__name__, min_groups=2

@@ -19,8 +19,8 @@ from fairvision.base import (
     Groups,
     all_or_nothing,
     check_groups,
-    check_images,
     check_labels,
+    check_pixels,
     code_labels,
     take,
 )
@@ -190,7 +190,7 @@ class LatentPairSampler(BaseEstimator):
         return self
 
     def _fit(self, X: Any, y: ArrayLike, sensitive_features: Any) -> tuple[Any, NDArray[np.bool_]]:
-        X = check_images(X)
+        X = check_pixels(X, type(self).__name__)
         labels = self._check(X, y, sensitive_features)
         self._rng = np.random.default_rng(as_seed(self.random_state))
         self.n_features_in_ = int(X.shape[1])
