@@ -138,7 +138,7 @@ def check_training_data(estimator: Any, X: Any, y: ArrayLike) -> tuple[Any, NDAr
         if hasattr(estimator, "feature_names_in_"):
             del estimator.feature_names_in_
     else:
-        if np.ndim(y) == 1:
+        if np.asarray(y).ndim == 1:
             check_labels(y)  # scikit-learn's own words for missing text are a TypeError
         X, y = validate_data(estimator, X, y, dtype=TABLE_DTYPES)
     estimator.classes_, codes = encode(y)
