@@ -375,17 +375,19 @@ def test_features_of_a_net_from_a_file(tmp_path: Path) -> None:
     assert list((tmp_path / "kept").iterdir())
 
 
-def test_a_net_that_all_methods_train(tmp_path: Path) -> None:
-    result = run(*FACES, "--methods", "erm", "--backbone", "mlp", "--json")
+def test_a_net_that_all_methods_train() -> None:
+    net = ["--backbone", "mlp", "--trainable", "head"]
+    result = run(*FACES, "--methods", "erm", *net, "--json")
     assert result.exit_code == 0, result.output
     (method,) = json.loads(result.stdout)["plan"]["methods"]
-    assert method["params"] == {"backbone": "mlp"}
+    assert method["params"] == {"backbone": "mlp", "trainable": "head"}
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--features"], "--features needs --backbone"),
+        (["--features", "--backbone", "mlp", "--trainable", "head"], "leave --features out"),
         (["--backbone", "mlp", "--layer", "0"], "go with --features"),
         (["--features", "--backbone", "resnet18", "--weights", "no.pth"], "there is no such file"),
         (["--weights", "no.pth", "--backbone", "resnet18"], "there is no such file"),

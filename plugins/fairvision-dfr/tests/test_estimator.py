@@ -78,9 +78,7 @@ def test_a_loss_keeps_the_given_net(net: Any, biased: Any, balanced: Any) -> Non
         model = fit(FrozenEstimator(net), balanced, **harmful)
     assert not model.retrained_
     assert model.C_ is None
-    np.testing.assert_array_equal(
-        model.predict_proba(balanced.X), net.predict_proba(balanced.X)
-    )
+    np.testing.assert_array_equal(model.predict_proba(balanced.X), net.predict_proba(balanced.X))
     allowed = fit(FrozenEstimator(net), balanced, allow_worse=True, **harmful)
     assert allowed.retrained_
     assert len(set(allowed.predict(balanced.X))) == 1

@@ -65,8 +65,8 @@ class TorchClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoreMi
         all but the head; ``"package:NAME"``, one in an installed package; or ``"DEFAULT"``
         or another published name, downloaded by them.
     trainable : str or list of str, default="all"
-        The weights to train: ``"all"``, ``"head"`` alone, ``"last:N"`` blocks of the
-        trunk too, or the named layers (``["features.18"]``). The others stay, with
+        The weights to train: ``"all"``; ``"head"`` alone; with ``"last:N"`` layers of
+        the trunk, such as residual blocks; or with those named. The others stay, with
         the statistics of their batch normalisation; those that run first are then
         computed once, unless `train_transform` changes the images.
     trunk_lr : float or None, default=None

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing
+from sklearn.utils import Tags, TransformerTags, _safe_indexing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
@@ -228,6 +228,11 @@ class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         """Probabilities of shape (n_samples, n_classes)."""
         check_is_fitted(self, "estimator_")
         return np.asarray(self.estimator_.predict_proba(X), dtype=np.float64)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags = TransformerTags()  # `transform` exists if the estimator has it
+        return tags
 
     @available_if(_has_features)
     def transform(self, X: Any) -> NDArray[Any]:

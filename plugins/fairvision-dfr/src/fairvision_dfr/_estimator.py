@@ -48,7 +48,7 @@ class LastLayerRetraining(LastLayerClassifier):
         rows. None is a `TorchClassifier`.
     penalty : {"l2", "l1"}, default="l2"
         Norm of the weights that is penalized; the paper takes "l1".
-    C : float or sequence of float, default=(1.0, 0.3, 0.1, 0.03, 0.01)
+    C : float or sequence of float, default=(10.0, 1.0, 0.1, 0.01)
         Inverse strength of the penalty, as in scikit-learn; of several, one is chosen.
     n_draws : int, default=10
         Balanced subsets whose layers are averaged.
@@ -100,7 +100,7 @@ class LastLayerRetraining(LastLayerClassifier):
         estimator: Any = None,
         *,
         penalty: Penalty = "l2",
-        C: float | Sequence[float] = (1.0, 0.3, 0.1, 0.03, 0.01),
+        C: float | Sequence[float] = (10.0, 1.0, 0.1, 0.01),
         n_draws: int = 10,
         rows: Literal["all", "validation"] = "all",
         debias_fraction: float = 0.4,
@@ -164,16 +164,18 @@ class LastLayerRetraining(LastLayerClassifier):
             raise InputError(f"{name} needs a last layer with a bias; that of the net has none.")
         targets = layer.encode(y)
         cells = targets * len(labels) + codes
-        self.C_, self.scores_, self.sensitive_labels_ = None, pd.DataFrame(), labels
+        self.scores_, self.sensitive_labels_ = pd.DataFrame(), labels
+        self.C_: float | None = None
         empty = np.flatnonzero(
             np.bincount(self._used(cells, held), minlength=len(layer.classes) * len(labels))
             < _MIN_ROWS
         )
         if len(empty):
-            target, group = divmod(int(empty[0]), len(labels))
+            number, group = divmod(int(empty[0]), len(labels))
+            target = layer.classes.tolist()[number]
             warnings.warn(
                 f"{name} keeps the net that it was given: fewer than {_MIN_ROWS} rows have target "
-                f"{layer.classes.tolist()[target]!r} and group {labels[group]!r}. Add rows, or merge groups.",
+                f"{target!r} and group {labels[group]!r}. Add rows or merge groups.",
                 FairvisionWarning,
                 stacklevel=3,
             )
@@ -201,19 +203,19 @@ class LastLayerRetraining(LastLayerClassifier):
         if len(grid) > 1 or not self.allow_worse:
             predicted = {C: self._cross_fit(features, cells, C, seed)[judged] for C in grid}
             self.scores_ = _scores(predicted, cells[judged], len(labels))
-        self.C_ = grid[0] if self.scores_.empty else float(self.scores_["C"].iloc[0])
+        best = grid[0] if self.scores_.empty else float(self.scores_["C"].iloc[0])
         if not self.allow_worse:
             before = layer.probabilities(features[judged]).argmax(1)
             target, group = layer.classes[cells[judged] // len(labels)], cells[judged] % len(labels)
-            after = layer.classes[predicted[self.C_]]
+            after = layer.classes[predicted[best]]
             names = np.array([str(label) for label in labels])[group]
             if leaves_worse_off(
                 target, names, layer.classes[before], after, owner=type(self).__name__
             ):
-                self.C_ = None
                 self._keep(layer, None, None)
                 return
-        weight, bias = self._layer(features, cells, self.C_, self.n_draws, seed)
+        weight, bias = self._layer(features, cells, best, self.n_draws, seed)
+        self.C_ = best
         self._keep(layer, *with_outputs(weight, bias, len(layer.weight)))
 
     def _layer(

@@ -86,15 +86,23 @@ class DebiasRows:
 
     def trained_from(self, n_layers: int | None) -> tuple[Forward, set[str]]:
         """The net from its last `n_layers` on, and the names of the parameters to train there."""
-        if n_layers is None:
-            weights = self.net.module.named_parameters()
-            free = {name for name, weight in weights if weight.requires_grad}
+        if n_layers is not None:
+            first = last_layers(self.forward, n_layers)[0]
+            return self._resumed_at(first), set(self.forward.parameters_from(first))
+        weights = dict(self.net.module.named_parameters())
+        free = {name for name, weight in weights.items() if weight.requires_grad}
+        if not free or len(free) == len(weights):
             # None is free in a net that was frozen for predicting.
-            return self.forward, free or set(self.forward.weights())
-        first = last_layers(self.forward, n_layers)[0]
-        if first not in self._resumed:
-            self._resumed[first] = self.forward.resuming_at(first)
-        return self._resumed[first], set(self.forward.parameters_from(first))
+            return self.forward, set(weights)
+        layers = last_layers(self.forward, 0)  # all
+        first = next((name for name in layers if f"{name}.weight" in free), layers[0])
+        later = free <= set(self.forward.parameters_from(first))
+        return self._resumed_at(first) if later else self.forward, free
+
+    def _resumed_at(self, layer: str) -> Forward:
+        if layer not in self._resumed:
+            self._resumed[layer] = self.forward.resuming_at(layer)
+        return self._resumed[layer]
 
 
 def _has_features(self: Any) -> bool:
