@@ -11,7 +11,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import (
     BaseEstimator,
-    ClassifierMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     clone,
@@ -19,7 +18,7 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from fairvision.base import all_or_nothing, check_groups, check_pixels
+from fairvision.base import ScoreMixin, all_or_nothing, check_groups, check_pixels
 from fairvision.exceptions import InputError
 from fairvision.nn.backbones import Backbone
 from fairvision.nn.checks import (
@@ -43,9 +42,7 @@ from fairvision.nn.training import apply_module, context_of, train
 __all__ = ["TorchClassifier"]
 
 
-class TorchClassifier(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator
-):
+class TorchClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoreMixin, BaseEstimator):
     """Train a torch model on images.
 
     The estimator holds a skorch net, made in `fit`, and gives it plain parameters. What

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.utils import _safe_indexing
 
-from fairvision.base import all_or_nothing, as_seed, check_groups
+from fairvision.base import all_or_nothing, as_seed, check_groups, check_labels, code_labels
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn import LastLayer, LastLayerClassifier
 from fairvision_afr._algorithm import (
@@ -148,10 +148,8 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         """
         self._check_parameters()
         check_groups(sensitive_features, len(X))
-        y = np.asarray(y).reshape(-1)
-        if len(y) != len(X):
-            raise InputError(f"y has {len(y)} rows, X has {len(X)}. Pass one label per row.")
-        classes, codes = np.unique(y, return_inverse=True)
+        y = check_labels(y, n_samples=len(X))
+        codes, classes = code_labels(y)
         if len(classes) < 2 or np.bincount(codes).min() < 2:
             raise InputError("y needs two rows or more of two classes or more.")
         seed = as_seed(self.random_state)

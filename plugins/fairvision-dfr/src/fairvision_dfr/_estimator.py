@@ -11,7 +11,14 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import _safe_indexing
 
-from fairvision.base import all_or_nothing, as_seed, check_groups, leaves_worse_off
+from fairvision.base import (
+    all_or_nothing,
+    as_seed,
+    check_groups,
+    check_labels,
+    code_labels,
+    leaves_worse_off,
+)
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn import LastLayer, LastLayerClassifier
 from fairvision_dfr._algorithm import Penalty, folds, retrain, with_outputs
@@ -147,11 +154,9 @@ class LastLayerRetraining(LastLayerClassifier):
         groups = check_groups(sensitive_features, len(X), required_by=name)
         assert groups is not None
         codes, labels = groups.intersection()
-        y = np.asarray(y).reshape(-1)
-        if len(y) != len(X):
-            raise InputError(f"y has {len(y)} rows, X has {len(X)}. Pass one label per row.")
+        y = check_labels(y, n_samples=len(X))
         seed = as_seed(self.random_state)
-        cells = np.unique(y, return_inverse=True)[1] * len(labels) + codes
+        cells = code_labels(y)[0] * len(labels) + codes
         layer, held = self._fit_net(
             X, y, sensitive_features, cells=cells, held_out=held_out, seed=seed
         )

@@ -13,14 +13,17 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
+from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.utils import _safe_indexing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from fairvision.base import (
+    ScoreMixin,
     all_or_nothing,
     check_groups,
+    check_labels,
+    code_labels,
     fit_or_frozen,
     fitted_attributes,
     is_images,
@@ -124,7 +127,7 @@ def check_one_of(owner: Any, name: str, *choices: Any) -> None:
 
 # A dataclass writes each parameter once; its `__init__` stores them and does nothing else.
 @dataclass(eq=False, repr=False)
-class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class IntraProcessor(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
     """Base of the methods; see `RandomPerturbation` for parameters and attributes."""
 
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
@@ -188,9 +191,7 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         codes, labels = groups.intersection()
         if len(labels) < 2:
             raise InputError(f"{name} needs two groups or more; every row is in {labels[0]!r}.")
-        y = np.asarray(y).reshape(-1)
-        if len(y) != len(X):
-            raise InputError(f"y has {len(y)} rows, X has {len(X)}. Pass one label per image.")
+        y = check_labels(y, n_samples=len(X))
         seed = as_seed(self.random_state)
         rng = np.random.default_rng(seed)
         estimator = self.estimator
@@ -199,7 +200,7 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             X,
             y,
             sensitive_features,
-            cells=np.unique(y, return_inverse=True)[1] * (codes.max() + 1) + codes,
+            cells=code_labels(y)[0] * (codes.max() + 1) + codes,
             validation_fraction=self.debias_fraction,
             rng=rng,
         )
