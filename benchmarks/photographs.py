@@ -19,6 +19,7 @@ the default seeds are others.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import tempfile
@@ -35,6 +36,7 @@ from joblib import Parallel, delayed
 from sklearn.frozen import FrozenEstimator
 
 import fairvision as fv
+from fairvision.base import accepts, groups_at_predict
 from fairvision.nn import FeatureExtractor
 
 TASKS = {
@@ -166,11 +168,14 @@ def _rows(rows: Rows, setting: str) -> np.ndarray:
 
 
 def _fit(model: Any, task: Task, rows: np.ndarray) -> Any:
-    return model.fit(task.X[rows], task.y[rows], sensitive_features=task.group[rows])
+    groups = (
+        {"sensitive_features": task.group[rows]} if accepts(model.fit, "sensitive_features") else {}
+    )
+    return model.fit(task.X[rows], task.y[rows], **groups)
 
 
 def _predict(model: Any, task: Task, rows: np.ndarray) -> np.ndarray:
-    if fv.base.groups_at_predict(model):
+    if groups_at_predict(model):
         return model.predict(task.X[rows], sensitive_features=task.group[rows])
     return model.predict(task.X[rows])
 
@@ -188,26 +193,28 @@ def composed(
     """A method, or several around each other, as their `fit` with those rows leaves them."""
     trained: Any = net(seed)
     if model:
-        trained = fv.make(model, random_state=seed, **_shared(model, trained), **(params or {}))
+        trained = _make(model, seed, **_shared(trained), **(params or {}))
     if pre:
-        trained = fv.compose(pre=fv.make(pre, random_state=seed), model=trained)
+        trained = fv.compose(pre=_make(pre, seed), model=trained)
     if not post:
         return _predict(_fit(trained, task, _rows(rows, setting)), task, rows.test)
-    method = partial(fv.make, post, random_state=seed)
     if setting == "training":
-        return _predict(_fit(method(estimator=trained), task, rows.train), task, rows.test)
-    frozen = FrozenEstimator(_fit(trained, task, rows.train) if pre or model else trained.fit(
-        task.X[rows.train], task.y[rows.train]
-    ))  # fmt: skip
+        method = _make(post, seed, estimator=trained)
+        return _predict(_fit(method, task, rows.train), task, rows.test)
+    frozen = FrozenEstimator(_fit(trained, task, rows.train))
     chosen = _rows(rows, setting) if on_all else rows.valid
-    return _predict(_fit(method(estimator=frozen), task, chosen), task, rows.test)
+    return _predict(_fit(_make(post, seed, estimator=frozen), task, chosen), task, rows.test)
 
 
-def _shared(method: str, net: Any) -> dict[str, Any]:
-    """The parameters of the net that say what is trained, for a method that builds its own."""
-    if method in ("exponentiated-gradient", "db-vae"):
-        return {}
-    names = ("backbone", "weights", "trainable", "trunk_lr", "max_epochs", "device")
+def _make(name: str, seed: int, **params: Any) -> Any:
+    method = fv.make(name, **params)
+    seeds = [key for key in method.get_params(deep=False) if key == "random_state"]
+    return method.set_params(**dict.fromkeys(seeds, seed))
+
+
+def _shared(net: Any) -> dict[str, Any]:
+    """What of the net is trained, for a method that builds its own."""
+    names = ("backbone", "weights", "trainable", "trunk_lr", "max_epochs")
     return {name: value for name, value in net.get_params(deep=False).items() if name in names}
 
 
@@ -233,6 +240,7 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
 }
 PIXELS = ("data-attribution", "latent-debiasing")
 ONCE = ("erm", "balanced")  # the same in both settings
+WITH_VALIDATION = ("erm, all rows", "last-layer-retraining, validation rows")
 
 
 def nets(kind: str, max_epochs: int | None) -> Net:
@@ -257,9 +265,9 @@ def runs(args: argparse.Namespace, names: list[str]) -> Iterator[tuple[str, str,
             for setting in SETTINGS:
                 for method in args.methods:
                     key = (args.net, task, setting, method, seed)
-                    skipped = setting == "validation" and method in ONCE
+                    only = ONCE if setting == "validation" else WITH_VALIDATION
                     pixels = args.net == "features" and method in PIXELS
-                    if key not in done and not skipped and not pixels:
+                    if key not in done and method not in only and not pixels:
                         yield task, setting, method, seed
 
 
@@ -286,14 +294,12 @@ def run(kind: str, task: Task, args: argparse.Namespace, key: tuple[str, str, st
     result |= {"seconds": round(time.perf_counter() - start, 2), "n": [len(part) for part in rows]}
     with tempfile.NamedTemporaryFile("w", dir=args.out, suffix=".part", delete=False) as file:
         json.dump(result, file, default=float)
-    os.replace(file.name, args.out / f"{abs(hash_of(kind, *key)):016x}.json")
+    os.replace(file.name, args.out / f"{name_of(kind, *key)}.json")
     print(kind, name, setting, method, seed, f"worst {result.get('worst', float('nan')):.3f}")
 
 
-def hash_of(*words: Any) -> int:
-    import hashlib
-
-    return int(hashlib.sha256(repr(words).encode()).hexdigest()[:16], 16)
+def name_of(*words: Any) -> str:
+    return hashlib.sha256(repr(words).encode()).hexdigest()[:16]
 
 
 # ---- tables
@@ -330,7 +336,7 @@ def table(results: pd.DataFrame, setting: str, *, n_draws: int = 2000) -> pd.Dat
             .map("{:.3f}".format),
         }
     )
-    by_task = mean.map("{:.3f}".format)
+    by_task = mean[[task for task in TASKS if task in mean]].map("{:.3f}".format)
     order = [name for name in METHODS if name in rows.index]
     return pd.concat([rows, by_task[[task for task in TASKS if task in by_task]]], axis=1).loc[
         order
@@ -349,7 +355,10 @@ def write(args: argparse.Namespace) -> None:
     for net in results["net"].unique():
         for setting in SETTINGS:
             chosen = results[results["net"] == net]
-            lines += [f"### {net}, {setting} rows, seeds {sorted(chosen['seed'].unique())}", ""]
+            lines += [
+                f"### {net}, {setting} rows, seeds {sorted(chosen['seed'].unique().tolist())}",
+                "",
+            ]
             lines += [table(chosen, setting).to_markdown(), ""]
     text = "\n".join(lines)
     print(text)
