@@ -104,7 +104,10 @@ def _without_frozen_prefix(
     Not for images that differ from epoch to epoch, nor in several processes, nor compiled,
     nor for an objective that reads pixels.
     """
-    frozen, maps = estimator.trainable != "all", estimator.backbone == LINEAR
+    frozen = estimator.trainable != "all"
+    if not frozen and not (estimator.backbone == LINEAR and len(estimator.input_shape_) == 3):
+        yield rows, held_out
+        return
     fixed = isinstance(rows.images, (np.ndarray, Tensor))
     fixed = fixed or getattr(rows.images, "reads_in_threads", False)
     moving = estimator.train_transform is not None or objective.needs_pixels or estimator.compile
@@ -112,7 +115,7 @@ def _without_frozen_prefix(
     if frozen:
         net.frozen = frozen_modules(net.module, some)
     prefix = None
-    if (frozen or (maps and some.dim() == 4)) and fixed and not moving:
+    if fixed and not moving:
         prefix = find_prefix(net.module, some) if rows.process_group.size == 1 else None
     if prefix is None:
         yield rows, held_out
