@@ -13,8 +13,8 @@ rows, too: a post-processing method wraps a net that was trained on the training
 
 The share of the gap closed is (method - erm) / (balanced - erm), in the accuracy of the worst
 cell: of the means over tasks, and the mean over tasks of each one's share, which a task with hardly
-any gap can rule. ``balanced`` trains on rows with as many in every cell. Settings were chosen on seeds 0 to 4;
-the default seeds are others.
+any gap can rule. ``balanced`` trains on rows with as many in every cell. Settings were chosen on
+seeds 0 to 4; the default seeds are others.
 """
 
 from __future__ import annotations
