@@ -122,7 +122,7 @@ def test_the_penalty_moves_the_net_beyond_the_cross_entropy() -> None:
 
 
 def test_the_critic_learns_and_the_actor_leaves_it_alone() -> None:
-    adversarial = training(critic_steps=150)
+    adversarial = training(critic="features", critic_steps=150)
     before = adversarial.train_critic()
     after = adversarial.train_critic()
     assert after < before

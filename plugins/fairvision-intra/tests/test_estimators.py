@@ -176,8 +176,8 @@ class TestEveryMethod:
         X = rng.normal(size=(420, 4)) + 3 * y[:, None]
         good = TorchClassifier(backbone="mlp", max_epochs=20, random_state=0).fit(X[:200], y[:200])
         few = slice(200, 220)
+        found = clone(method).set_params(estimator=FrozenEstimator(good))
         with pytest.warns(FairvisionWarning, match="given net"):
-            found = clone(method).set_params(estimator=FrozenEstimator(good))
             found.fit(X[few], y[few], sensitive_features=g[few])
         assert not found.feasible_
         assert np.array_equal(found.predict(X), good.predict(X))
@@ -185,7 +185,7 @@ class TestEveryMethod:
 
 def test_a_given_net_keeps_its_own_threshold(net: Any, rows: Any) -> None:
     """Also where the given net is the outcome of an earlier method."""
-    X, y, groups = rows
+    X, y, _ = rows
     given = fit(METHODS[0], FrozenEstimator(net), rows, allow_worse=True)
     given.threshold_ = 0.3
     unfair = np.where(y == given.predict(X), "right", "wrong")
