@@ -108,10 +108,9 @@ def test_a_table_and_its_column_names(again):
 
 @pytest.mark.parametrize(
     "labels",
-    [np.array([True, False]), np.array([1.5, 2.5]), np.array(["x", 3], dtype=object)[:1]],
+    [np.array([True, False]), np.array([1.5, 2.5]), np.array(["x", 3], dtype=object)],
 )
 def test_class_labels_keep_their_type(labels, tiny, again, data):
-    labels = np.resize(labels, 2)
     model = TorchClassifier.from_module(tiny, classes=labels)
     loaded = again(model, data.images, objects={"backbone": tiny})
     assert loaded.classes_.dtype == labels.dtype

@@ -15,6 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, column_or_1d, validat
 
 from fairvision.base import check_images, is_images
 from fairvision.exceptions import InputError
+from fairvision.nn.labels import in_order
 from fairvision.nn.net import OPTIMIZERS
 from fairvision.nn.rows import Rows
 
@@ -105,8 +106,8 @@ def check_shape(shape: Any) -> None:
         raise InputError(f"input_shape_ is {shape!r}; images may have up to {_LARGEST} values.")
 
 
-def encode(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Sorted class labels, and the class code of each row."""
+def encode(y: Any, order: Any = None) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Class labels, sorted or in the given order, and the class code of each row."""
     import pandas as pd
 
     missing = np.flatnonzero(pd.isna(y))
@@ -127,7 +128,7 @@ def encode(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
             f"y has one class ({classes.tolist()[0]!r}); a classifier needs two or more. "
             "Check the target column, or the part of the data that you selected."
         )
-    return classes, codes.astype(np.int64)
+    return in_order(order, classes, codes)
 
 
 def check_training_data(estimator: Any, X: Any, y: ArrayLike) -> tuple[Any, NDArray[np.int64]]:
@@ -142,7 +143,7 @@ def check_training_data(estimator: Any, X: Any, y: ArrayLike) -> tuple[Any, NDAr
             del estimator.feature_names_in_
     else:
         X, y = validate_data(estimator, X, y, dtype=np.float64)
-    estimator.classes_, codes = encode(y)
+    estimator.classes_, codes = encode(y, estimator.classes)
     estimator.input_shape_ = tuple(int(size) for size in X.shape[1:])
     return X, codes
 

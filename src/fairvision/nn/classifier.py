@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import (
     BaseEstimator,
     ClassifierMixin,
@@ -16,14 +15,9 @@ from sklearn.base import (
     TransformerMixin,
     clone,
 )
-from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor, nn
+from torch import nn
 
-from fairvision.base import (
-    all_or_nothing,
-    check_groups,
-    check_images,
-)
+from fairvision.base import all_or_nothing, check_groups
 from fairvision.exceptions import InputError
 from fairvision.nn.backbones import Backbone, build_classifier
 from fairvision.nn.checks import (
@@ -32,22 +26,18 @@ from fairvision.nn.checks import (
     check_weights,
 )
 from fairvision.nn.device import choose_device
-from fairvision.nn.distributed import (
-    check_accelerator,
-)
-from fairvision.nn.export import Probabilities
-from fairvision.nn.modules import with_features
+from fairvision.nn.distributed import check_accelerator
 from fairvision.nn.objective import Objective, TrainingContext
+from fairvision.nn.prediction import FittedModule
 from fairvision.nn.randomness import RandomState
 from fairvision.nn.rows import Transform
-from fairvision.nn.storage import get_state, set_state
-from fairvision.nn.training import apply_module, train
+from fairvision.nn.training import train
 
 __all__ = ["TorchClassifier"]
 
 
 class TorchClassifier(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator
+    FittedModule, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator
 ):
     """Train a torch model on images.
 
@@ -96,6 +86,9 @@ class TorchClassifier(
         its device and in its precision (``pip install fairvision[accelerate]``). Every
         process calls `fit` with all rows and ends with the same model, that of one
         process: `batch_size` counts the rows of all. Neither copied nor saved.
+    classes : array-like of shape (n_classes,) or None, default=None
+        The labels, in the order of the scores; `fit` refuses any other. None takes the
+        labels of `y`, sorted.
     random_state : int, RandomState, Generator or None, default=None
         The only source of randomness. The same int gives the same bits on one
         machine; the global generators are left as they were.
@@ -153,6 +146,7 @@ class TorchClassifier(
         compile: bool | str | Callable[..., Any] = False,
         amp: bool = False,
         accelerator: Any = None,
+        classes: ArrayLike | None = None,
         random_state: RandomState = None,
         verbose: int = 0,
     ) -> None:
@@ -171,6 +165,7 @@ class TorchClassifier(
         self.compile = compile
         self.amp = amp
         self.accelerator = accelerator
+        self.classes = classes
         self.random_state = random_state
         self.verbose = verbose
 
@@ -292,108 +287,3 @@ class TorchClassifier(
         # Tables are small and often badly scaled: double costs nothing there.
         shape = getattr(self, "input_shape_", None)
         return torch.float64 if shape is not None and len(shape) == 1 else torch.float32
-
-    @classmethod
-    def from_module(
-        cls,
-        module: nn.Module,
-        *,
-        classes: ArrayLike,
-        input_shape: tuple[int, int, int] | None = None,
-        **params: Any,
-    ) -> Self:
-        """Wrap a model that is already trained, to audit or post-process it.
-
-        Parameters
-        ----------
-        module : nn.Module
-            Takes floating images in 0..1 (put its normalisation in front with
-            ``nn.Sequential``) and gives logits: one per class, or a single one
-            for the second of two classes. Copied, never changed. Its features
-            are what enters its last linear layer, unless it has a method
-            ``features(x)`` and a linear ``head`` of its own.
-        classes : array-like of shape (n_classes,)
-            The label of each output, in the order of the outputs.
-        input_shape : tuple (n_channels, height, width) or None
-            Checked at predict if given.
-        **params
-            Parameters of the estimator.
-
-        Returns
-        -------
-        TorchClassifier
-            Fitted; ``module_`` computes what `module` computes. A clone of it
-            trains on from the weights of `module`.
-        """
-        module = with_features(module)
-        model = cls(backbone=module, **params)
-        model.classes_ = np.asarray(classes)
-        n_outputs = int(module.head.out_features)  # type: ignore[union-attr, arg-type]
-        if len(model.classes_) != max(n_outputs, 2):
-            raise InputError(
-                f"classes has {len(model.classes_)} labels, the model's last linear layer "
-                f"{n_outputs} output(s). Pass one label per output, in their order."
-            )
-        model.module_ = copy.deepcopy(module).to(model._device()).eval()
-        if input_shape is not None:
-            model.input_shape_ = tuple(input_shape)
-            model.n_features_in_ = int(input_shape[0])
-        return model
-
-    def __fairvision_getstate__(self) -> dict[str, Any]:
-        """What was learned, the module as its tensors; the skorch net is left out."""
-        return get_state(self)
-
-    def __fairvision_setstate__(self, state: Mapping[str, Any]) -> None:
-        """Build the module again, fetching nothing, and give it its tensors."""
-        set_state(self, state)
-
-    def __fairvision_module__(self) -> nn.Module:
-        """Images to probabilities, for `as_module`."""
-        check_is_fitted(self)
-        return Probabilities(self.module_)
-
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Probability of each class, float64 of shape (n_samples, n_classes)."""
-        check_is_fitted(self)
-        return self.apply(X, Probabilities(self.module_))
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """The likeliest class, shape (n_samples,)."""
-        codes = self.predict_proba(X).argmax(1)
-        return self.classes_[codes]
-
-    def transform(self, X: Any) -> NDArray[Any]:
-        """The learned features: what enters the head, shape (n_samples, n_features)."""
-        return self.apply(X, lambda x: self.module_.features(x))
-
-    @property
-    def _n_features_out(self) -> int:  # scikit-learn's name
-        return int(self.module_.head.in_features)
-
-    def apply(self, X: Any, function: Callable[[Tensor], Tensor]) -> NDArray[Any]:
-        """Apply a function of ``module_`` to images, batch by batch, in evaluation mode.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_channels, height, width)
-        function : callable
-            Takes floating images in 0..1 on the module's device, and returns a tensor
-            with a row for each.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, ...)
-        """
-        check_is_fitted(self)
-        X = self._check_input(X)
-        return apply_module(self.module_, function, X, self.batch_size)
-
-    def _check_input(self, X: Any) -> Any:
-        shape = getattr(self, "input_shape_", None)
-        if shape is not None and len(shape) == 1:
-            return validate_data(self, X, reset=False, dtype=np.float64)
-        return check_images(X, fitted_shape=shape)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "module_")

@@ -42,6 +42,8 @@ def taking(input_shape: Shape) -> Iterator[None]:
     """Turn the errors of a net that does not accept such images into one `InputError`."""
     try:
         yield
+    except InputError:
+        raise
     except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(
             f"The backbone does not take images of shape {input_shape} "

@@ -26,6 +26,7 @@ from fairvision.nn.objective import Objective, TrainingContext
 from fairvision.nn.prefetch import prefetch
 from fairvision.nn.randomness import as_seed, isolated_rng
 from fairvision.nn.rows import Rows, scale
+from fairvision.nn.wrapping import check_trainable, reference_tensor, taking_images
 
 __all__ = ["apply_module", "train"]
 
@@ -57,6 +58,8 @@ def train(
     seed, held_out = group.broadcast(as_seed(estimator.random_state)), None
     with isolated_rng(seed, context.device):
         module = objective.make_module(partial(estimator._build, estimator.weights), context)
+        if estimator.max_epochs:
+            check_trainable(module)
         net = _make_net(estimator, module.to(context.device, context.dtype), objective, context)
         if estimator.validation_fraction:
             rows, held_out = hold_out(rows, estimator.validation_fraction, seed)
@@ -102,7 +105,7 @@ def apply_module(
     module: nn.Module, function: Callable[[Tensor], Tensor], X: Any, batch_size: int
 ) -> NDArray[Any]:
     """Apply a function of a module to batches of scaled images, in evaluation mode."""
-    weight = next(module.parameters())
+    weight = reference_tensor(module)
     size = inference_size(batch_size, weight.device)
     outputs = []
     module.eval()
@@ -111,5 +114,8 @@ def apply_module(
         batches = np.array_split(np.arange(len(X)), range(size, len(X), size))
         for batch in prefetch(partial(take, X), batches, X):
             images = scale(batch, weight.device, weight.dtype)
-            outputs.append(function(images).cpu().numpy())
+            with taking_images(module, images):
+                result = function(images).cpu()
+            half = result.dtype in (torch.bfloat16, torch.float16)  # numpy knows no bfloat16
+            outputs.append((result.float() if half else result).numpy())
     return np.concatenate(outputs)

@@ -113,8 +113,11 @@ class Decoder:
 
     def _pretrained(self, node: dict[str, Any]) -> Any:
         model = self.parameter(node["model"])
-        wrapped = isinstance(model, PretrainedClassifier)
-        return model if wrapped else PretrainedClassifier(model, node["head"])
+        if isinstance(model, PretrainedClassifier):
+            return model
+        # Older files have only logits, of nets with one output.
+        options = {key: node[key] for key in ("output", "gives") if key in node}
+        return PretrainedClassifier(model, node["head"], **options)
 
     def _data(self, node: dict[str, Any]) -> Any:
         cls = self.trust.find(node["class"])

@@ -111,6 +111,8 @@ class Encoder:
                 "$": "pretrained",
                 "model": self._object(value.model, path),
                 "head": value.head_name,
+                "output": value.output,
+                "gives": value.gives,
             }
         # classifier_, the fitted clone, has the parameters of classifier.
         name = "__".join(part.removesuffix("_") for part in path)
