@@ -14,7 +14,7 @@ from sklearn.base import clone
 from torch import nn
 
 import fairvision as fv
-from fairvision.exceptions import FairvisionWarning, InputError
+from fairvision.exceptions import DivergedError, FairvisionWarning, InputError
 from fairvision.nn import TorchClassifier
 
 Pair = namedtuple("Pair", "logits aux")
@@ -226,7 +226,7 @@ def test_a_net_that_takes_no_usual_images_asks_for_its_shape():
 def test_nan_is_refused_in_place_of_a_first_class(pictures):
     net = Net()
     nn.init.constant_(net.readout.weight, np.nan)
-    with pytest.raises(InputError, match="gives NaN for 48 of 48 images"):
+    with pytest.raises(DivergedError, match="not finite for 48 of 48 images, row 0 first"):
         wrap(net).predict(pictures.images)
 
 

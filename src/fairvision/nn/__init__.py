@@ -5,6 +5,7 @@ from fairvision.nn.classifier import TorchClassifier
 from fairvision.nn.device import choose_device
 from fairvision.nn.distributed import process_group_of
 from fairvision.nn.export import Probabilities, as_module
+from fairvision.nn.finite import check_loss, check_scores
 from fairvision.nn.identity import fingerprint
 from fairvision.nn.modules import (
     FeatureClassifier,
@@ -35,6 +36,8 @@ __all__ = [
     "TrainingContext",
     "as_module",
     "as_seed",
+    "check_loss",
+    "check_scores",
     "choose_device",
     "cross_entropy",
     "features_and_logits",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fairvision.exceptions import InputError
+from fairvision.nn.finite import check_scores
 from fairvision.nn.labels import label_array
 from fairvision.nn.modules import PretrainedClassifier, evaluation_mode, pick_output
 from fairvision.nn.randomness import isolated_rng
@@ -269,20 +270,13 @@ def output_labels(classes: Any, n_outputs: int) -> NDArray[Any]:
 
 
 def check_probabilities(scores: NDArray[np.float64], classes: NDArray[Any]) -> NDArray[np.float64]:
-    """Refuse scores that are no numbers, or not one for each class."""
+    """Refuse scores that are not finite, or not one for each class."""
     if scores.shape[1:] != (len(classes),):
         raise InputError(
             f"The net gives {scores.shape[1:]} scores an image; there are {len(classes)} classes, "
             f"{classes.tolist()}. Pass images of the size that it was trained on."
         )
-    wrong = np.flatnonzero(~np.isfinite(scores).all(1))
-    if len(wrong):
-        raise InputError(
-            f"The net gives NaN for {len(wrong)} of {len(scores)} images, row {wrong[0]} first. "
-            "Its weights may have diverged in training, or overflow in half precision: pass "
-            "module.float()."
-        )
-    return scores
+    return check_scores(scores, "The net")
 
 
 def check_trainable(module: nn.Module) -> None:
