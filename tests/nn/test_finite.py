@@ -37,6 +37,15 @@ def test_the_first_loss_that_is_not_finite_ends_the_training(pictures):
     assert not hasattr(model, "module_")
 
 
+def test_a_matrix_that_cannot_be_solved_is_a_training_that_diverged(pictures):
+    class Solving(Objective):
+        def step(self, module, batch):
+            return Step(torch.linalg.cholesky(torch.full((2, 2), np.nan)).sum(), batch.images)
+
+    with pytest.raises(DivergedError, match=r"diverged in epoch 1: linalg\.cholesky"):
+        TorchClassifier("mlp", objective=Solving()).fit(pictures.images, pictures.target)
+
+
 def test_a_rate_far_too_high_fails_and_leaves_the_earlier_fit(pictures):
     model = TorchClassifier("mlp", optimizer="sgd", max_epochs=2, random_state=0)
     expected = model.fit(pictures.images, pictures.target).predict_proba(pictures.images)

@@ -2,7 +2,7 @@
 
 from fairvision.nn.checkpoint import TrainingCheckpoint
 from fairvision.nn.classifier import TorchClassifier
-from fairvision.nn.device import choose_device
+from fairvision.nn.device import choose_device, device_or_cpu
 from fairvision.nn.distributed import process_group_of
 from fairvision.nn.export import Probabilities, as_module
 from fairvision.nn.finite import check_loss, check_scores
@@ -40,6 +40,7 @@ __all__ = [
     "check_scores",
     "choose_device",
     "cross_entropy",
+    "device_or_cpu",
     "features_and_logits",
     "evaluation_mode",
     "fingerprint",

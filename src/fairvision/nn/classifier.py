@@ -25,7 +25,7 @@ from fairvision.nn.checks import (
     check_training_data,
     check_weights,
 )
-from fairvision.nn.device import choose_device
+from fairvision.nn.device import choose_device, supported_dtype
 from fairvision.nn.distributed import check_accelerator
 from fairvision.nn.objective import Objective, TrainingContext
 from fairvision.nn.prediction import FittedModule
@@ -68,7 +68,8 @@ class TorchClassifier(
         Share of the training rows held out, stratified by class, to compute
         ``valid_loss`` and ``valid_acc`` each epoch, for early stopping.
     device : str, default="auto"
-        A torch device; ``"auto"`` takes CUDA if there is one, else the CPU.
+        A torch device, such as ``"cuda:1"`` or ``"mps"``; ``"auto"`` takes CUDA if
+        there is one, else the CPU.
     train_transform : callable or None, default=None
         Maps a batch of images in 0..1 on the training device to another such
         batch; any of torchvision's v2 transforms. Training batches only.
@@ -267,8 +268,8 @@ class TorchClassifier(
 
     def _context(self, device: torch.device) -> TrainingContext:
         groups, params = getattr(self, "groups_", None), self.get_params(deep=False)
-        shape = self.input_shape_
-        return TrainingContext(shape, self.classes_, groups, device, self._dtype, params)
+        shape, dtype = self.input_shape_, supported_dtype(self._dtype, device)
+        return TrainingContext(shape, self.classes_, groups, device, dtype, params)
 
     def _build(self, weights: Any) -> nn.Module:
         """A new classifier from the backbone, on the CPU."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,7 +12,7 @@ from torch import Tensor, nn
 
 from fairvision.exceptions import DivergedError
 
-__all__ = ["check_loss", "check_scores", "check_weights_finite"]
+__all__ = ["check_loss", "check_scores", "check_weights_finite", "numeric_errors"]
 
 _ADVICE = (
     "Lower lr (a tenth of it), and look at the weights of the rows and at the parameters of the "
@@ -35,6 +38,15 @@ def check_loss(loss: Tensor, epoch: int, name: str = "the loss") -> None:
     if not bool(torch.isfinite(loss)):
         value = float(loss.detach())
         raise DivergedError(f"Training diverged in epoch {epoch}: {name} is {value}. {_ADVICE}")
+
+
+@contextmanager
+def numeric_errors(epoch: int) -> Iterator[None]:
+    """Say that a training diverged where a matrix of it cannot be solved."""
+    try:
+        yield
+    except torch.linalg.LinAlgError as error:
+        raise DivergedError(f"Training diverged in epoch {epoch}: {error} {_ADVICE}") from error
 
 
 def check_weights_finite(module: nn.Module, epoch: int) -> None:

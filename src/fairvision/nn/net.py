@@ -12,7 +12,7 @@ from skorch.callbacks import EarlyStopping, PassthroughScoring
 from torch import Tensor
 
 from fairvision.nn.checkpoint import CheckpointFile, TrainingCheckpoint
-from fairvision.nn.finite import check_loss, check_weights_finite
+from fairvision.nn.finite import check_loss, check_weights_finite, numeric_errors
 from fairvision.nn.objective import Objective, TrainingContext, cross_entropy
 from fairvision.nn.rows import Batch, Batches, Rows, Transform
 
@@ -98,7 +98,8 @@ class ObjectiveNet(NeuralNetClassifier):
 
     def train_step_single(self, batch: tuple[Batch, Tensor], **fit_params: Any) -> dict[str, Any]:
         self._set_training(True)
-        step = self.objective.step(self.module_, batch[0])
+        with numeric_errors(len(self.history)):
+            step = self.objective.step(self.module_, batch[0])
         check_loss(step.loss, len(self.history))
         self.backward(step.loss)
         for name, value in step.logged.items():
