@@ -8,6 +8,7 @@ from fairvision.base.fitting import (
     fit_with_groups,
     groups_at_predict,
 )
+from fairvision.base.forms import check_form
 from fairvision.base.groups import Groups, check_groups
 from fairvision.base.images import check_images, is_images, take
 from fairvision.base.lazy_images import LazyImages
@@ -30,6 +31,7 @@ __all__ = [
     "as_generator",
     "as_seed",
     "atomic_write",
+    "check_form",
     "check_groups",
     "check_images",
     "compose",

@@ -12,6 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from fairvision.base.fitting import accepts, all_or_nothing, fit_with_groups
+from fairvision.base.forms import check_form
 from fairvision.base.groups import check_groups
 from fairvision.base.state import fitted_attributes
 from fairvision.base.validation_split import take_groups
@@ -80,6 +81,7 @@ class Resampled(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             If lengths differ, the sampler cannot choose rows or loses their groups, or
             the classifier takes no weights where the sampler gives some.
         """
+        check_form(X)
         sampler = clone(self.sampler)
         if accepts(sampler.fit_resample, "sensitive_features"):
             X, y = sampler.fit_resample(X, y, sensitive_features=sensitive_features)

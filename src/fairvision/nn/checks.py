@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
-from fairvision.base import check_images, is_images
+from fairvision.base import check_form, check_images, is_images
 from fairvision.exceptions import InputError
 from fairvision.nn.labels import in_order
 from fairvision.nn.net import OPTIMIZERS
@@ -133,6 +133,7 @@ def encode(y: Any, order: Any = None) -> tuple[NDArray[Any], NDArray[np.int64]]:
 
 def check_training_data(estimator: Any, X: Any, y: ArrayLike) -> tuple[Any, NDArray[np.int64]]:
     """Check X and y; set `classes_` and the input's shape; return X and class codes."""
+    check_form(X)
     if is_images(X):
         X = check_images(X)
         y = np.asarray(column_or_1d(y, warn=True))

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from fairvision.base import check_images
+from fairvision.base import check_form, check_images
 from fairvision.nn.export import Probabilities
 from fairvision.nn.storage import get_state, set_state
 from fairvision.nn.training import apply_module
@@ -130,6 +130,7 @@ class FittedModule:
 
     def _check_input(self, X: Any) -> Any:
         shape = getattr(self, "input_shape_", None)
+        check_form(X)
         if shape is not None and len(shape) == 1:
             return validate_data(self, X, reset=False, dtype=np.float64)
         return check_images(X, fitted_shape=shape)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import column_or_1d
 
-from fairvision.base import Groups, check_groups
+from fairvision.base import Groups, check_form, check_groups
 from fairvision.exceptions import InputError
 from fairvision.nn import as_seed
 
@@ -19,6 +19,7 @@ def check_targets_and_groups(
     owner: Any, X: Any, y: ArrayLike, sensitive_features: Any
 ) -> tuple[NDArray[Any], Groups]:
     """The targets as an array of shape (n_samples,), and the groups, which are required."""
+    check_form(X)
     targets = np.asarray(column_or_1d(y))
     if len(targets) != len(X):
         raise InputError(f"y has {len(targets)} rows, X has {len(X)}. Pass one label per image.")
