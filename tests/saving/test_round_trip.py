@@ -279,6 +279,15 @@ class TestWhatCannotBeSaved:
         with pytest.raises(SavingError, match=r"surprise_ of TorchClassifier holds a builtins.obj"):
             fv.save(broken, tmp_path / "m")
 
+    def test_what_could_not_be_read_again_is_not_written(self, model, tmp_path, monkeypatch):
+        def refuse(self, state):
+            raise KeyError("lost")
+
+        monkeypatch.setattr(TorchClassifier, "__fairvision_setstate__", refuse)
+        with pytest.raises(SavingError, match=r"could not be read again .*lost.*Nothing was"):
+            fv.save(model, tmp_path / "model")
+        assert not list(tmp_path.iterdir())
+
     def test_what_is_no_estimator(self, tmp_path):
         for thing in (TorchClassifier, 3, torch.nn.Linear(2, 2)):
             with pytest.raises(SavingError, match=r"pass a fitted estimator"):
