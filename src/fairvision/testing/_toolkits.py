@@ -17,6 +17,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from fairvision.base import fitted_attributes
+from fairvision.exceptions import SavingError
 from fairvision.plugins import describe
 from fairvision.saving import load, save
 from fairvision.testing._data import Samples, stripes
@@ -70,7 +71,11 @@ def _sampler_survives(subject: Subject, path: Path) -> None:
     sampler = subject.make()
     sampler.fit_resample(data.X, data.y, **subject.fit_params(data))
     with step("saving and loading the fitted sampler"):
-        copy = load(save(sampler, path))
+        try:
+            save(sampler, path)
+        except SavingError:  # refused before anything is written: that is an answer
+            return
+        copy = load(path)
     lost = sorted(fitted_attributes(sampler).keys() - fitted_attributes(copy).keys() - {"net_"})
     require(not lost, f"after saving and loading the sampler lacks {', '.join(lost)}")
 
