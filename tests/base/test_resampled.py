@@ -214,7 +214,7 @@ def test_groups_and_weights_reach_a_classifier_inside_another(numbered, name, ro
         inner = NeedsGroups()
         if routing:
             inner.set_fit_request(sample_weight=True, sensitive_features=True)
-            inner.set_score_request(sample_weight=False)
+            inner.set_score_request(sample_weight=True)
         model = Resampled(RandomUnderSampler(random_state=0), AROUND[name](inner))
         weights = np.arange(30.0) + 1
         model.fit(
