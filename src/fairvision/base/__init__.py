@@ -11,7 +11,7 @@ from fairvision.base.fitting import (
 from fairvision.base.forms import check_form
 from fairvision.base.groups import Groups, check_groups
 from fairvision.base.images import check_images, is_images, take
-from fairvision.base.lazy_images import LazyImages
+from fairvision.base.lazy_images import LazyImages, TakenRows, rows_of
 from fairvision.base.progress import ProgressBar, progress_bar
 from fairvision.base.randomness import RandomState, as_generator, as_seed
 from fairvision.base.resampled import Resampled
@@ -26,6 +26,7 @@ __all__ = [
     "ProgressBar",
     "RandomState",
     "Resampled",
+    "TakenRows",
     "accepts",
     "all_or_nothing",
     "as_generator",
@@ -42,6 +43,7 @@ __all__ = [
     "independence_weights",
     "is_images",
     "progress_bar",
+    "rows_of",
     "silence_import",
     "stratified",
     "take",

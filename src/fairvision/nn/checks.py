@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
-from fairvision.base import check_form, check_images, is_images
+from fairvision.base import check_form, check_images, is_images, rows_of
 from fairvision.exceptions import InputError
 from fairvision.nn.labels import in_order
 from fairvision.nn.net import OPTIMIZERS
@@ -176,7 +176,7 @@ def training_rows(
     kept = np.flatnonzero(weights)
     weights = weights[kept] / weights[kept].mean()
     if len(kept) < len(codes):
-        X, codes = X[kept], codes[kept]
+        X, codes = rows_of(X, kept), codes[kept]
         groups = None if groups is None else groups[kept]
     return Rows(X, codes, groups, weights, dtype=dtype)
 
