@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from PIL import Image
+from torchvision import models
 
 import fairvision as fv
 from fairvision.cli import main
@@ -349,3 +351,37 @@ def test_an_estimator_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ):
         result = run(*FACES, "--methods", "erm", "--method", entry)
         assert (result.exit_code, message in words(result)) == (2, True), result.output
+
+
+def test_features_of_a_net_from_a_file(tmp_path: Path) -> None:
+    weights = str(tmp_path / "net.pth")
+    torch.save(models.squeezenet1_1().state_dict(), weights)
+    net = ["--backbone", "squeezenet1_1", "--weights", weights]
+    own = ["--features", "--features-size", "32", "--features-cache", str(tmp_path / "kept")]
+    result = run(*FACES, "--methods", "erm", *net, *own)
+    assert result.exit_code == 0, result.output
+    assert "features s (once)" in result.output
+    assert "512 features of squeezenet1_1, from images of 32x32" in words(result)
+    assert list((tmp_path / "kept").iterdir())
+
+
+def test_a_net_that_all_methods_train(tmp_path: Path) -> None:
+    result = run(*FACES, "--methods", "erm", "--backbone", "mlp", "--json")
+    assert result.exit_code == 0, result.output
+    (method,) = json.loads(result.stdout)["plan"]["methods"]
+    assert method["params"] == {"backbone": "mlp"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--features"], "--features needs --backbone"),
+        (["--backbone", "mlp", "--layer", "0"], "go with --features"),
+        (["--features", "--backbone", "resnet18", "--weights", "no.pth"], "there is no such file"),
+        (["--weights", "no.pth", "--backbone", "resnet18"], "there is no such file"),
+    ],
+)
+def test_what_cannot_be_a_net(arguments: list[str], message: str) -> None:
+    result = run(*FACES, "--methods", "erm", *arguments)
+    assert result.exit_code == 2 or "no such file" in message, result.output
+    assert message in words(result)

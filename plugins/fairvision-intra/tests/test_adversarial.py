@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from fairvision.exceptions import InputError
-from fairvision.nn import ProcessGroup, TorchClassifier
+from fairvision.nn import TorchClassifier
 from fairvision_intra import AdversarialFineTuning
 from fairvision_intra._adversarial import AdversarialTraining, draw_batch
 from fairvision_intra._algorithm import BiasCritic, Subspace, actor_loss, perturbed, soft_bias
@@ -89,8 +89,8 @@ def training(**changes: Any) -> AdversarialTraining:
     return AdversarialTraining(
         AdversarialFineTuning(**params),
         rows,
+        np.arange(200),
         lambda p, y, g: soft_bias(p, y, g, 2, "average_odds_difference"),
-        ProcessGroup(),
     )
 
 
@@ -99,7 +99,7 @@ def test_the_critics_gradient_reaches_the_net(critic: str) -> None:
     """Through the activations alone: a critic of raw images would leave the trunk at 0."""
     adversarial = training(critic=critic)
     rows = torch.arange(64)
-    h, _ = adversarial.features_and_logits(adversarial.forward.batch(rows.numpy()))
+    h, _ = adversarial.features_and_logits(rows)
     adversarial.critic.eval()
     adversarial.critic_bias(h, rows).abs().backward()
     assert adversarial.module.trunk.weight.grad.abs().sum() > 0
@@ -183,7 +183,8 @@ def test_subspace_starts_at_the_weight_and_steps_in_its_std() -> None:
     [
         ({"critic": "images"}, "critic is 'images'"),
         ({"sampling": "stratified"}, "sampling"),
-        ({"selection_fraction": 1.0}, "selection_fraction"),
+        ({"n_folds": 0}, "n_folds is 0"),
+        ({"n_layers": 0}, "n_layers is 0"),
         ({"epsilon": 0.01}, "margin=0.01"),
         ({"actor_steps": 0}, "actor_steps is 0"),
     ],

@@ -9,7 +9,7 @@ from sklearn.metrics import f1_score, make_scorer
 from fairvision.exceptions import InputError
 from fairvision.metrics import available_metrics, evaluate_predictions
 from fairvision_intra._bounded_performance import BoundedPerformance
-from fairvision_intra._rates import BIASES, NAMES, PERFORMANCES
+from fairvision_intra._rates import BIASES, NAMES, PERFORMANCES, cells_of
 
 
 def rows(n: int, n_groups: int = 2, seed: int = 0) -> tuple[np.ndarray, ...]:
@@ -64,7 +64,13 @@ def double_loop(objective: BoundedPerformance, scores: np.ndarray, bias: str) ->
 def test_search_is_the_double_loop_to_the_last_digit(bias: str, n_groups: int) -> None:
     scores, y, g = rows(300, n_groups)
     objective = BoundedPerformance(
-        y, g, bias=bias, epsilon=0.25, n_thresholds=101, rng=np.random.default_rng(1)
+        y,
+        g,
+        bias=bias,
+        performance="balanced_accuracy",
+        epsilon=0.25,
+        n_thresholds=101,
+        rng=np.random.default_rng(1),
     )
     phi = double_loop(objective, scores, bias)
     found = objective.best_threshold(scores)
@@ -100,7 +106,8 @@ def test_resamples_are_of_the_rows_and_the_same_for_every_trial() -> None:
     assert (one.weights == two.weights).all()
     assert one.weights.shape == (6, 500)
     assert (one.weights[0] == 1).all()
-    assert (one.weights.sum(1) == 500).all()
+    for cell in cells_of(y, g):
+        assert (one.weights[:, cell].sum(1) == len(cell)).all()
     assert not (one.weights[1] == one.weights[2]).all()
 
 
@@ -144,7 +151,14 @@ def test_a_constant_prediction_is_no_repair() -> None:
     g, y = np.repeat([0, 1], 500), np.tile([0, 1], 500)
     # In group 1 the score says nothing; the gap is large wherever the net is any good.
     scores = np.where(g == 0, 0.2 + 0.6 * y, 0.9 + 0.1 * rng.random(1000))
-    objective = BoundedPerformance(y, g, epsilon=0.02, margin=0.01, rng=np.random.default_rng(0))
+    objective = BoundedPerformance(
+        y,
+        g,
+        bias="aod",
+        performance="balanced_accuracy",
+        epsilon=0.02,
+        rng=np.random.default_rng(0),
+    )
     published = objective.best_threshold(scores)
     assert published.feasible
     assert published.performance < 0.6  # by giving (nearly) everyone one class
@@ -160,8 +174,75 @@ def test_a_constant_prediction_is_no_repair() -> None:
 def test_infeasible_outcomes_rank_below_feasible_and_by_bias() -> None:
     scores, y, g = rows(400)
     strict = BoundedPerformance(
-        y, g, epsilon=0.02, margin=0.019, floor=0.7, rng=np.random.default_rng(0)
+        y,
+        g,
+        performance="balanced_accuracy",
+        epsilon=0.02,
+        margin=0.019,
+        floor=0.7,
+        rng=np.random.default_rng(0),
     )
     worse = np.clip(scores + 0.15 * g, 0, 1)
     assert strict.best_threshold(scores).value > strict.best_threshold(worse).value
     assert strict.best_threshold(np.zeros(400)).value < -1
+
+
+@pytest.mark.parametrize("bias", list(BIASES))
+@pytest.mark.parametrize("performance", list(PERFORMANCES))
+def test_a_cell_of_two_rows_is_in_every_resample(bias: str, performance: str) -> None:
+    """A resample without it would leave the rates undefined, and nothing feasible."""
+    y = np.concatenate([np.tile([0, 1], 30), [0] * 30, [1] * 2])
+    g = np.concatenate([np.zeros(60, int), np.ones(32, int)])
+    for seed in range(6):
+        objective = BoundedPerformance(
+            y, g, bias=bias, performance=performance, epsilon=0.5, rng=np.random.default_rng(seed)
+        )
+        right = objective.best_threshold(0.2 + 0.6 * y)
+        assert (right.feasible, right.performance) == (True, 1)
+
+
+@pytest.mark.parametrize("performance", list(PERFORMANCES))
+def test_an_empty_cell_is_left_out(performance: str) -> None:
+    y, g = np.array([0, 1, 0, 0] * 9), np.array([0, 0, 1, 1] * 9)
+    objective = BoundedPerformance(
+        y, g, bias="spd", performance=performance, rng=np.random.default_rng(0)
+    )
+    best = objective.best_threshold(0.2 + 0.6 * y)
+    assert (best.feasible, best.performance) == (True, 1)
+
+
+def test_two_errors_that_cancel_are_a_bias() -> None:
+    """Group 1 has a higher true and a lower false positive rate: the mean of both is the same."""
+    y, g = np.tile([0, 1], 100), np.repeat([0, 1], 100)
+    scores = np.where(g == 1, 0.2 + 0.6 * y, 0.5 + 0.4 * (np.arange(200) % 4 < 2))
+    objective = BoundedPerformance(y, g, epsilon=0.05, rng=np.random.default_rng(0))
+    published = BoundedPerformance(
+        y, g, bias="aod", performance="accuracy", epsilon=0.05, rng=np.random.default_rng(0)
+    )
+    at = np.array([0.6])
+    assert published.measure(scores, at)[1][0, 0] == 0
+    assert objective.measure(scores, at)[1][0, 0] == 0.5
+
+
+def test_no_threshold_below_the_given_worst_cell_is_feasible() -> None:
+    scores, y, g = rows(400)
+    objective = BoundedPerformance(
+        y, g, bias="spd", performance="accuracy", epsilon=0.2, rng=np.random.default_rng(0)
+    )
+    objective.allow_no_worse_than(scores, 0.5)
+    best = objective.best_threshold(scores)
+    for threshold in {0.5, best.threshold}:
+        correct = (scores > threshold) == y
+        worst = min(correct[cell].mean() for cell in cells_of(y, g))
+        assert worst >= objective.lowest_cell
+    assert not objective.best_threshold(np.full(400, 0.7)).feasible
+
+
+def test_rows_that_do_not_count_change_nothing() -> None:
+    scores, y, g = rows(300)
+    objective = BoundedPerformance(y, g, rng=np.random.default_rng(0))
+    part = objective.without(np.arange(100))
+    changed = scores.copy()
+    changed[:100] = 1 - changed[:100]
+    assert part.best_threshold(scores) == part.best_threshold(changed)
+    assert objective.best_threshold(scores) != objective.best_threshold(changed)

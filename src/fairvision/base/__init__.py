@@ -1,5 +1,6 @@
 """The stage contracts on the scikit-learn side, and what every room needs."""
 
+from fairvision.base.cells import WorstCell, leaves_worse_off, worst_cell
 from fairvision.base.compose import compose
 from fairvision.base.files import atomic_write
 from fairvision.base.fitting import (
@@ -10,14 +11,19 @@ from fairvision.base.fitting import (
 )
 from fairvision.base.forms import check_form
 from fairvision.base.groups import Groups, check_groups
-from fairvision.base.images import check_images, is_images, take
+from fairvision.base.images import are_maps, check_images, check_pixels, is_images, take
 from fairvision.base.lazy_images import LazyImages, TakenRows, rows_of
 from fairvision.base.progress import ProgressBar, progress_bar
 from fairvision.base.randomness import RandomState, as_generator, as_seed
 from fairvision.base.resampled import Resampled
 from fairvision.base.silence import silence_import
 from fairvision.base.state import fitted_attributes
-from fairvision.base.validation_split import fit_or_frozen, stratified, take_groups
+from fairvision.base.validation_split import (
+    fit_or_frozen,
+    stratified,
+    stratified_folds,
+    take_groups,
+)
 from fairvision.base.weights import independence_weights
 
 __all__ = [
@@ -27,6 +33,7 @@ __all__ = [
     "RandomState",
     "Resampled",
     "TakenRows",
+    "WorstCell",
     "accepts",
     "all_or_nothing",
     "as_generator",
@@ -34,7 +41,9 @@ __all__ = [
     "atomic_write",
     "check_form",
     "check_groups",
+    "are_maps",
     "check_images",
+    "check_pixels",
     "compose",
     "fit_or_frozen",
     "fit_with_groups",
@@ -42,10 +51,13 @@ __all__ = [
     "groups_at_predict",
     "independence_weights",
     "is_images",
+    "leaves_worse_off",
     "progress_bar",
     "rows_of",
     "silence_import",
     "stratified",
+    "stratified_folds",
     "take",
     "take_groups",
+    "worst_cell",
 ]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fairvision.base.forms import as_indexable, check_form
 from fairvision.exceptions import InputError
 
-__all__ = ["check_images", "is_images", "take"]
+__all__ = ["are_maps", "check_images", "check_pixels", "is_images", "take"]
 
 _FORM = "(n_samples, n_channels, height, width)"
 
@@ -45,7 +45,47 @@ def take(X: Any, rows: Any) -> NDArray[Any]:
     return np.asarray(X[rows])
 
 
-def check_images(X: Any, *, fitted_shape: tuple[int, ...] | None = None) -> Any:
+def are_maps(X: Any) -> bool:
+    """Whether X is meant as the maps of a net's inner layer: floating, not 1 or 3 channels."""
+    shape = _shape(X)
+    return len(shape) == 4 and _has_map_channels(shape) and "float" in str(getattr(X, "dtype", ""))
+
+
+def _has_map_channels(shape: tuple[int, ...]) -> bool:
+    channels_last = shape[3] in (1, 3, 4) and shape[2] > 2 * shape[3]
+    return shape[1] not in (1, 3) and not channels_last
+
+
+def check_pixels(X: Any, owner: str, *, fitted_shape: tuple[int, ...] | None = None) -> Any:
+    """Check images for a method that needs pixels: features and maps are refused.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_channels, height, width)
+    owner : str
+        The class that needs them.
+    fitted_shape : tuple (n_channels, height, width) or None
+
+    Returns
+    -------
+    X
+        As from `check_images`.
+
+    Raises
+    ------
+    InputError
+    """
+    shape = _shape(X)
+    if len(shape) == 2 or are_maps(X):
+        form = "a table of features" if len(shape) == 2 else "maps of an inner layer"
+        raise InputError(
+            f"{owner} needs pixels, and X of shape {shape} is {form}. Pass the images, of shape "
+            f"{_FORM} with 1 or 3 channels; `fairvision methods` lists the methods without PIXELS."
+        )
+    return check_images(X, fitted_shape=fitted_shape)
+
+
+def check_images(X: Any, *, fitted_shape: tuple[int, ...] | None = None, maps: bool = False) -> Any:
     """Check images without copying or decoding them.
 
     Parameters
@@ -54,6 +94,8 @@ def check_images(X: Any, *, fitted_shape: tuple[int, ...] | None = None) -> Any:
         uint8 in 0..255, floating in 0..1, or a lazy sequence of such.
     fitted_shape : tuple (n_channels, height, width) or None
         What an estimator was fitted on; X must have the same.
+    maps : bool
+        Whether X may be maps of a net's inner layer: floating, of any channels and values.
 
     Returns
     -------
@@ -78,7 +120,7 @@ def check_images(X: Any, *, fitted_shape: tuple[int, ...] | None = None) -> Any:
         raise InputError(f"X has shape {shape}; images need {_FORM}.")
     if shape[0] == 0:
         raise InputError(f"X has shape {shape}: no images. Check the filter or folder it is from.")
-    if shape[1] not in (1, 3):
+    if shape[1] not in (1, 3) and not (maps and _has_map_channels(shape)):
         hint = (
             " The channels seem to be last: pass X.transpose(0, 3, 1, 2)."
             if shape[3] in (1, 3, 4)
@@ -90,11 +132,11 @@ def check_images(X: Any, *, fitted_shape: tuple[int, ...] | None = None) -> Any:
             f"X has images of shape {shape[1:]} (channels, height, width); the model was fitted "
             f"on {tuple(fitted_shape)}. Convert or resize them alike."
         )
-    _check_values(X)
+    _check_values(X, maps)
     return X
 
 
-def _check_values(X: Any) -> None:
+def _check_values(X: Any, maps: bool) -> None:
     name = str(X.dtype).removeprefix("torch.")
     if name == "uint8":
         return
@@ -112,7 +154,7 @@ def _check_values(X: Any) -> None:
         raise InputError(
             f"X contains {what}. Find the broken images with ~np.isfinite(X).all((1, 2, 3))."
         )
-    if low < -1e-6 or high > 1 + 1e-6:
+    if not maps and (low < -1e-6 or high > 1 + 1e-6):
         raise InputError(
             f"X has floating values from {low:g} to {high:g}; expected 0..1. Divide by 255, or "
             "undo a normalisation: the model applies its own."

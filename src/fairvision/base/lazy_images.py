@@ -61,6 +61,13 @@ class LazyImages(ABC):
         ndarray of shape (n, n_channels, height, width)
         """
 
+    def identities(self) -> list[str] | None:
+        """A name for each image that changes when its pixels do, found without reading it.
+
+        None, unless a subclass knows better: only the pixels tell.
+        """
+        return None
+
     @property
     def shape(self) -> tuple[int, ...]:
         """(n_samples, n_channels, height, width)"""

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from fairvision.cli._backend import backend_options, backend_params
+from fairvision.cli._features import features_options, features_params
 from fairvision.cli._show import print_json, print_table
 from fairvision.exceptions import InputError
 from fairvision.plugins import clean, describe, resolve
@@ -75,6 +76,8 @@ Examples:
   fairvision compare --dataset celeba --root DIR --target Smiling --sensitive Male
   fairvision compare --dataset folder --root DIR --labels labels.csv \\
       --target smiling --sensitive skin_tone
+  fairvision compare --dataset utkface --root DIR --target old --sensitive gender \\
+      --image-size 224 --backbone mobilenet_v2 --weights FILE --features
   fairvision compare --methods erm,jlu --method mine=my_package.models:make_classifier
 """,
 )
@@ -136,6 +139,7 @@ Examples:
     metavar="METHOD.PARAMETER=VALUE",
     help="A parameter of a method; may be given again.",
 )
+@features_options
 @click.option("--device", default="auto", show_default=True)
 @backend_options
 @click.option(
@@ -184,6 +188,7 @@ def command(**options: Any) -> None:
             max_epochs=options["epochs"],
             preset=options["preset"] or None,
             params=_settings(options["settings"]),
+            **features_params(options),
             device=options["device"],
             n_boot=options["n_boot"],
             progress=not options["quiet"],

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from fairvision.base import check_groups, check_images, is_images
+from fairvision.base import are_maps, check_groups, check_images, is_images
 from fairvision.comparison.split import VALIDATION
 from fairvision.datasets import load
 from fairvision.exceptions import InputError
@@ -85,10 +85,10 @@ def _checked(given: Any) -> Bunch:
 
 
 def _checked_inputs(X: Any) -> Any:
-    """Images, or features of shape (n_samples, n_features): an array or a DataFrame."""
+    """Images, maps, or features of shape (n_samples, n_features): an array or a DataFrame."""
     if np.ndim(X) == 2 and not is_images(X):
         return X if hasattr(X, "shape") else np.asarray(X)
-    return check_images(X)
+    return check_images(X, maps=are_maps(X))
 
 
 def _fit_params(given: Any) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fairvision.comparison.features import note
 from fairvision.comparison.plan import Plan
 from fairvision.comparison.report_data import describe_methods, report_data
 from fairvision.comparison.run import Run
@@ -54,6 +55,8 @@ class Comparison:
         The folder that holds it all.
     reused : int
         Runs found finished on disk and not done again.
+    features_seconds : float or None
+        What computing the features took, which all runs shared.
     """
 
     plan: Plan
@@ -66,6 +69,7 @@ class Comparison:
     baseline: str = "erm"
     out: Path | None = None
     reused: int = 0
+    features_seconds: float | None = None
 
     @property
     def results(self) -> pd.DataFrame:
@@ -107,11 +111,14 @@ class Comparison:
     def table(self) -> pd.DataFrame:
         """The short table as text: a row a method, each measure with its interval."""
         rows: dict[str, dict[str, str]] = {}
+        seconds = self.features_seconds
+        once = {} if seconds is None else {"features s (once)": f"{seconds:.1f}"}
         for method in self.plan.methods:
             own = [run for run in self.runs if run.method == method.label]
             row = {"groups seen": method.groups_seen}
             if own:
                 row |= self._cells(self.summary, method.label, "")
+                row |= once
                 row["training s"] = f"{np.mean([run.train_seconds for run in own]):.1f}"
                 row["steps"] = _steps(own)
             else:
@@ -136,7 +143,8 @@ class Comparison:
 
     def notes(self) -> list[str]:
         """What a reader of the table must know."""
-        notes = [*self.data_notes, *self._rows_note(), self._interval_note()]
+        notes = [*self.data_notes, *self._features_note(), *self._rows_note()]
+        notes.append(self._interval_note())
         notes += [f"Worst group of {m}: {text}." for m, text in self._worst_groups().items()]
         if "leakage" in self.summary.index.get_level_values("metric"):
             notes.append(
@@ -153,6 +161,9 @@ class Comparison:
         for (method, seed), error in self.failures.items():
             notes.append(f"{method}, seed {seed} failed: {error}")
         return notes
+
+    def _features_note(self) -> list[str]:
+        return [] if self.plan.features is None else [note(self.plan.features)]
 
     def _rows_note(self) -> list[str]:
         found = [" or ".join(map(str, sorted(set(n)))) for n in zip(*self._sizes(), strict=True)]
@@ -238,6 +249,7 @@ class Comparison:
             {
                 "plan": self.plan.to_dict(),
                 "baseline": self.baseline,
+                "features_seconds": self.features_seconds,
                 "columns": COLUMNS,
                 "methods": describe_methods(self.plan.methods),
                 "results": self.results.to_dict(orient="records"),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch
 from threadpoolctl import threadpool_limits
 
-from fairvision.base import accepts, compose, fit_with_groups
+from fairvision.base import accepts, are_maps, compose, fit_with_groups, is_images
 from fairvision.comparison.artifacts import collect, group_words, worst_cell
 from fairvision.comparison.checkpoints import add_callbacks, restored_seconds
 from fairvision.comparison.data import class_names
@@ -209,10 +209,18 @@ def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fit
         y_pred=y_pred,
         y_score=y_score,
         threshold=threshold,
-        artifacts=collect(method.name, estimator, *rows, y_pred, evaluation, classes, seed)
+        artifacts=collect(
+            method.name, estimator, *rows, y_pred, evaluation, classes, seed, _pictures(data, test)
+        )
         if plan.has_artifacts(seed)
         else None,
     )
+
+
+def _pictures(data: Bunch, rows: Any) -> Any:
+    """The images of some rows, also where the methods were given features; else None."""
+    images = data.get("pictures", data.images)
+    return take_rows(images, rows) if is_images(images) and not are_maps(images) else None
 
 
 def _biased_rows(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fitted) -> Any:

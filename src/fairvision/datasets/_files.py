@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairvision.base import LazyImages
-from fairvision.datasets._cache import Cache
+from fairvision.datasets._cache import Cache, stamp
 from fairvision.datasets._decode import Decoder
 from fairvision.exceptions import BadImageError, InputError
 
@@ -165,6 +165,11 @@ class ImageFiles(LazyImages):
 
     def read(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
         return self._reader.read(rows)
+
+    def identities(self) -> list[str]:
+        """Path, size, modification time and settings of each file."""
+        settings = repr(self._reader.decoder)
+        return [f"{os.path.abspath(path)}\0{stamp(path)}\0{settings}" for path in self.paths]
 
     def without_bad(self) -> tuple[ImageFiles, dict[int, str]]:
         """Read every image once and leave out those that cannot be read.

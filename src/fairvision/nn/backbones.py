@@ -22,9 +22,10 @@ from fairvision.nn.pretrained import (
     timm_classifier,
     torchvision_classifier,
 )
+from fairvision.nn.probe import LINEAR, linear
 from fairvision.nn.wrapping import reference_tensor, trace, uncompiled
 
-__all__ = ["Backbone", "Unfetched", "build_classifier", "mlp", "small_cnn"]
+__all__ = ["Backbone", "Unfetched", "backbone_for", "build_classifier", "mlp", "small_cnn"]
 
 Backbone = str | nn.Module | Callable[..., nn.Module]
 
@@ -60,6 +61,18 @@ def mlp(input_shape: Shape) -> nn.Module:
     )
 
 
+def backbone_for(backbone: Backbone, input_shape: Shape) -> Backbone:
+    """The backbone itself, or what features get in place of ``"small-cnn"``, which is for images.
+
+    Tables get ``"mlp"``; maps of a net's inner layer ``"linear"``.
+    """
+    if not isinstance(backbone, str) or backbone != "small-cnn":
+        return backbone
+    if len(input_shape) == 1:
+        return "mlp"
+    return backbone if input_shape[0] in (1, 3) else LINEAR
+
+
 def build_classifier(
     backbone: Backbone, weights: str | None, input_shape: Shape, n_classes: int
 ) -> nn.Module:
@@ -68,14 +81,15 @@ def build_classifier(
     Parameters
     ----------
     backbone : str, nn.Module or callable
-        ``"small-cnn"``, ``"mlp"``, the name of any `torchvision.models`
+        ``"small-cnn"``, ``"mlp"``, ``"linear"``, the name of any `torchvision.models`
         classifier, ``"timm:NAME"``, ``"package.module:factory"``; a module (copied; it returns
         features, or has `.features` and `.head`); or a factory, called with the input
         shape if it requires an argument.
     weights : str or None
-        For torchvision names: an entry of the model's weights enum
-        (``"DEFAULT"``), downloaded by torchvision; for timm ``"DEFAULT"``, or the
-        tag that timm puts after a dot; or the path of a state dict.
+        The path of a state dict; ``"package:NAME"`` or ``"package:NAME/FILE"``, one in
+        an installed package; for torchvision names an entry of the model's weights enum
+        (``"DEFAULT"``), downloaded by torchvision; for timm ``"DEFAULT"``, of the tag
+        that stands after a dot in the name. All but the head must fit the model.
     input_shape : tuple
         (n_channels, height, width), or (n_features,).
     n_classes : int
@@ -95,7 +109,8 @@ def build_classifier(
         )
     if isinstance(backbone, str):
         if backbone in _OWN:
-            return _with_head(_OWN[backbone](input_shape), input_shape, n_classes, **_HALF)
+            scaling = {} if backbone == LINEAR else _HALF
+            return _with_head(_OWN[backbone](input_shape), input_shape, n_classes, **scaling)
         if of_timm:
             return timm_classifier(backbone.removeprefix("timm:"), weights, input_shape, n_classes)
         if published:
@@ -115,11 +130,17 @@ def build_classifier(
     return built
 
 
-_OWN: dict[str, Callable[[Shape], nn.Module]] = {"small-cnn": small_cnn, "mlp": mlp}
+_OWN: dict[str, Callable[[Shape], nn.Module]] = {
+    "small-cnn": small_cnn,
+    "mlp": mlp,
+    LINEAR: linear,
+}
 
 
 def _import(target: str) -> Callable[..., nn.Module]:
     module, _, name = target.partition(":")
+    if module == "package":  # which files may hold, as the name of weights
+        raise InputError(f"backbone is {target!r}, which names weights. Pass it as weights.")
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:

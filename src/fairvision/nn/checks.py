@@ -13,13 +13,15 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
-from fairvision.base import check_form, check_images, is_images, rows_of
+from fairvision.base import check_form, is_images, rows_of
 from fairvision.exceptions import InputError
 from fairvision.nn.labels import in_order
 from fairvision.nn.net import OPTIMIZERS
+from fairvision.nn.probe import check_inputs
 from fairvision.nn.rows import Rows
 
 __all__ = [
+    "TABLE_DTYPES",
     "check_parameters",
     "check_shape",
     "check_training_data",
@@ -30,6 +32,8 @@ __all__ = [
 ]
 
 
+#: Others become the first. Features are float32, mapped from disk: a copy could fill the memory.
+TABLE_DTYPES = (np.float64, np.float32)
 _NUMBER = (int, float, np.number)
 
 
@@ -135,7 +139,7 @@ def check_training_data(estimator: Any, X: Any, y: ArrayLike) -> tuple[Any, NDAr
     """Check X and y; set `classes_` and the input's shape; return X and class codes."""
     check_form(X)
     if is_images(X):
-        X = check_images(X)
+        X = check_inputs(X, backbone=estimator.backbone)
         y = np.asarray(column_or_1d(y, warn=True))
         if len(y) != len(X):
             raise InputError(f"y has {len(y)} rows, X has {len(X)}. Pass one label per image.")
@@ -143,7 +147,7 @@ def check_training_data(estimator: Any, X: Any, y: ArrayLike) -> tuple[Any, NDAr
         if hasattr(estimator, "feature_names_in_"):
             del estimator.feature_names_in_
     else:
-        X, y = validate_data(estimator, X, y, dtype=np.float64)
+        X, y = validate_data(estimator, X, y, dtype=TABLE_DTYPES)
     estimator.classes_, codes = encode(y, estimator.classes)
     estimator.input_shape_ = tuple(int(size) for size in X.shape[1:])
     return X, codes

@@ -15,23 +15,23 @@ from sklearn.base import (
     TransformerMixin,
     clone,
 )
-from torch import nn
 
-from fairvision.base import all_or_nothing, check_groups
+from fairvision.base import all_or_nothing, check_groups, check_pixels
 from fairvision.exceptions import InputError
-from fairvision.nn.backbones import Backbone, build_classifier
+from fairvision.nn.backbones import Backbone
 from fairvision.nn.checks import (
     check_parameters,
     check_training_data,
     check_weights,
 )
-from fairvision.nn.device import choose_device, supported_dtype
+from fairvision.nn.device import choose_device
 from fairvision.nn.distributed import check_accelerator
-from fairvision.nn.objective import Objective, TrainingContext
+from fairvision.nn.objective import Objective
 from fairvision.nn.prediction import FittedModule
 from fairvision.nn.randomness import RandomState
 from fairvision.nn.rows import Transform
-from fairvision.nn.training import train
+from fairvision.nn.trainable import Trainable, check_trainable
+from fairvision.nn.training import context_of, train
 
 __all__ = ["TorchClassifier"]
 
@@ -47,17 +47,26 @@ class TorchClassifier(
     Parameters
     ----------
     backbone : str, nn.Module or callable, default="small-cnn"
-        ``"small-cnn"``, ``"mlp"``, the name of any `torchvision.models`
-        classifier (its head is replaced), ``"timm:NAME"`` of any model of timm
-        (``pip install fairvision[timm]``), ``"package.module:factory"``, a
-        module (copied, never changed), or a factory, called with
-        (n_channels, height, width) if it requires an argument. Two-dimensional X
-        gets ``"mlp"`` in place of ``"small-cnn"``.
+        ``"small-cnn"``, ``"mlp"``, ``"linear"`` (a probe: the head alone, on
+        standardised features), the name of any `torchvision.models` classifier
+        (its head is replaced), ``"timm:NAME"`` of any model of timm (``pip install
+        fairvision[timm]``), ``"package.module:factory"``, a module (copied, never
+        changed), or a factory, called with (n_channels, height, width) if it
+        requires an argument. In place of
+        ``"small-cnn"``, two-dimensional X gets ``"mlp"``, maps ``"linear"``.
     objective : Objective or None, default=None
         What a step minimises. None is empirical risk minimisation: cross-entropy.
     weights : str or None, default=None
-        For backbones of torchvision and timm: ``"DEFAULT"`` or another published
-        name, downloaded by them, or the path of a state dict.
+        For backbones of torchvision and timm: the path of a state dict, which must fit in
+        all but the head; ``"package:NAME"``, one in an installed package; or ``"DEFAULT"``
+        or another published name, downloaded by them.
+    trainable : str or list of str, default="all"
+        The weights to train: ``"all"``, ``"head"`` alone, ``"last:N"`` blocks of the
+        trunk too, or the named layers (``["features.18"]``). The others stay, with
+        the statistics of their batch normalisation; those that run first are then
+        computed once, unless `train_transform` changes the images.
+    trunk_lr : float or None, default=None
+        Learning rate of the trunk; None is `lr`.
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
         Or anything called as ``optimizer(params, lr=..., weight_decay=...)``.
     lr : float, default=1e-3
@@ -135,6 +144,8 @@ class TorchClassifier(
         *,
         objective: Objective | None = None,
         weights: str | None = None,
+        trainable: Trainable = "all",
+        trunk_lr: float | None = None,
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adamw",
         lr: float = 1e-3,
         weight_decay: float = 0.0,
@@ -154,6 +165,8 @@ class TorchClassifier(
         self.backbone = backbone
         self.objective = objective
         self.weights = weights
+        self.trainable = trainable
+        self.trunk_lr = trunk_lr
         self.optimizer = optimizer
         self.lr = lr
         self.weight_decay = weight_decay
@@ -186,8 +199,9 @@ class TorchClassifier(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_channels, height, width)
-            uint8 in 0..255 or floating in 0..1, or a lazy image sequence; or a
-            table of shape (n_samples, n_features).
+            uint8 in 0..255 or floating in 0..1, or a lazy image sequence; or
+            features, a table of shape (n_samples, n_features) or the maps of a
+            net's inner layer: floating, not 1 or 3 channels.
         y : array-like of shape (n_samples,)
             Class labels of any type.
         sensitive_features : array-like of shape (n_samples,) or \
@@ -246,14 +260,17 @@ class TorchClassifier(
         -------
         self
         """
+        if objective.needs_pixels:
+            X = check_pixels(X, type(self).__name__)
         X, codes = check_training_data(self, X, y)
         name = type(self).__name__ if objective.needs_groups else None
         self.groups_ = check_groups(
             sensitive_features, len(codes), required_by=name, min_groups=2 if name else 1
         )
         check_parameters(self)
+        check_trainable(self.trainable, self.trunk_lr)
         check_accelerator(self.accelerator, self.device)
-        context = self._context(self._device())
+        context = context_of(self, self._device())
         objective.check(context)
         weights = None if sample_weight is None else check_weights(sample_weight, codes)
         group_codes = None if self.groups_ is None else self.groups_.codes
@@ -266,25 +283,7 @@ class TorchClassifier(
             setattr(self, name, value)
         return self
 
-    def _context(self, device: torch.device) -> TrainingContext:
-        groups, params = getattr(self, "groups_", None), self.get_params(deep=False)
-        shape, dtype = self.input_shape_, supported_dtype(self._dtype, device)
-        return TrainingContext(shape, self.classes_, groups, device, dtype, params)
-
-    def _build(self, weights: Any) -> nn.Module:
-        """A new classifier from the backbone, on the CPU."""
-        backbone = self.backbone
-        if isinstance(backbone, str) and backbone == "small-cnn" and len(self.input_shape_) == 1:
-            backbone = "mlp"
-        return build_classifier(backbone, weights, self.input_shape_, len(self.classes_))
-
     def _device(self) -> torch.device:
         if self.accelerator is not None:
             return self.accelerator.device
         return choose_device(self.device)
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        # Tables are small and often badly scaled: double costs nothing there.
-        shape = getattr(self, "input_shape_", None)
-        return torch.float64 if shape is not None and len(shape) == 1 else torch.float32

@@ -86,7 +86,7 @@ def _array(value: Tensor | np.ndarray[Any, Any] | TakenRows) -> Iterator[Any]:
     if isinstance(value, Tensor):
         flat = value.detach().cpu().contiguous().reshape(-1)
         yield flat.view(torch.uint8).numpy()
-    elif value.dtype.hasobject:
+    elif isinstance(value, np.ndarray) and value.dtype.hasobject:
         yield from _chunks(value.tolist())
     else:
         for row in value if value.ndim > 1 else [value]:  # a row at a time: no copy of all

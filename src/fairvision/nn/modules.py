@@ -54,6 +54,7 @@ class FeatureClassifier(nn.Module):
     ) -> None:
         super().__init__()
         self.trunk = trunk
+        self.hidden: nn.Module | None = None
         self.head = nn.Linear(n_features, n_classes)
         self.n_channels = n_channels
         self.normalized = any(mean) or any(value != 1 for value in std)
@@ -66,7 +67,17 @@ class FeatureClassifier(nn.Module):
             x = x.expand(-1, self.n_channels, -1, -1)
         if self.normalized:
             x = (x - self.mean) / self.std
-        return pick_output(self.trunk(x), None).flatten(1)
+        h = pick_output(self.trunk(x), None).flatten(1)
+        return h if self.hidden is None else self.hidden(h)
+
+    def add_hidden(self, n_hidden: int) -> None:
+        """Put a layer of `n_hidden` units and a new head behind the trunk.
+
+        For methods that change features, where the trunk has nothing to train.
+        """
+        n_features, n_classes = self.head.in_features, self.head.out_features
+        self.hidden = nn.Sequential(nn.Linear(n_features, n_hidden), nn.ReLU())
+        self.head = nn.Linear(n_hidden, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))

@@ -74,6 +74,8 @@ class ObjectiveNet(NeuralNetClassifier):
     ) -> None:
         super().__init__(module, *args, **kwargs)
         self.objective = objective
+        #: Names of the modules that stay in evaluation mode.
+        self.frozen: tuple[str, ...] = ()
         # Behind a function: skorch takes any module it holds, as torchvision's transforms are,
         # for a part of the net to be trained.
         self.train_transform = None if train_transform is None else partial(train_transform)
@@ -121,6 +123,11 @@ class ObjectiveNet(NeuralNetClassifier):
         for name, value in step.logged.items():
             self.history.record_batch(name, value)
         return {"loss": step.loss, "y_pred": step.logits}
+
+    def _set_training(self, training: bool = True) -> None:
+        super()._set_training(training)
+        for name in self.frozen:
+            self.module_.get_submodule(name).training = False
 
     def backward(self, loss: Tensor) -> None:
         """Give each parameter its gradient."""

@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from fairvision.base import check_form, check_images
+from fairvision.base import check_form
+from fairvision.nn.checks import TABLE_DTYPES
 from fairvision.nn.export import Probabilities
+from fairvision.nn.probe import check_inputs
 from fairvision.nn.storage import get_state, set_state
 from fairvision.nn.training import apply_module
 from fairvision.nn.wrapping import check_probabilities, output_labels, with_features
@@ -23,8 +25,9 @@ __all__ = ["FittedModule"]
 class FittedModule:
     """The half of `TorchClassifier` that needs a ``module_`` and ``classes_`` only."""
 
-    module_: nn.Module
+    module_: Any
     classes_: NDArray[Any]
+    backbone: Any
     batch_size: int
     _device: Callable[[], Any]
 
@@ -132,8 +135,8 @@ class FittedModule:
         shape = getattr(self, "input_shape_", None)
         check_form(X)
         if shape is not None and len(shape) == 1:
-            return validate_data(self, X, reset=False, dtype=np.float64)
-        return check_images(X, fitted_shape=shape)
+            return validate_data(self, X, reset=False, dtype=TABLE_DTYPES)
+        return check_inputs(X, backbone=self.backbone, fitted_shape=shape)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "module_")

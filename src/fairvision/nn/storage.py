@@ -17,6 +17,7 @@ from fairvision.nn.backbones import Unfetched
 from fairvision.nn.checks import check_shape
 from fairvision.nn.randomness import isolated_rng
 from fairvision.nn.state import check_structure, get_tensors, put_tensors
+from fairvision.nn.training import build_module, context_of
 from fairvision.nn.wrapping import uncompiled
 
 __all__ = ["get_state", "set_state"]
@@ -52,10 +53,10 @@ def _rebuild(model: Any, tensors: Mapping[str, Tensor]) -> nn.Module:
     if not hasattr(model, "history_"):  # by `from_module`
         return copy.deepcopy(uncompiled(model.backbone))
     check_shape(model.input_shape_)
-    objective, context = model.make_objective(), model._context(torch.device("cpu"))
+    objective, context = model.make_objective(), context_of(model, torch.device("cpu"))
     objective.check(context)
     weights = None if model.weights is None else Unfetched(model.weights)
-    make = partial(objective.make_module, partial(model._build, weights), context)
+    make = partial(objective.make_module, partial(build_module, model, weights), context)
     with isolated_rng(0), warnings.catch_warnings():
         warnings.simplefilter("ignore", FairvisionWarning)  # `fit` said it already
         check_structure(make, model.input_shape_, tensors)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from torch import Tensor, nn
 
-from fairvision.base import take
+from fairvision.base import TakenRows, take
 from fairvision.nn.acceleration import accelerated
+from fairvision.nn.backbones import backbone_for, build_classifier
 from fairvision.nn.checks import hold_out, training_rows
+from fairvision.nn.device import supported_dtype
 from fairvision.nn.distributed import (
     AcceleratedNet,
     check_same_rows,
@@ -24,11 +27,32 @@ from fairvision.nn.distributed import (
 from fairvision.nn.net import OPTIMIZERS, ObjectiveNet, inference_size
 from fairvision.nn.objective import Objective, TrainingContext
 from fairvision.nn.prefetch import prefetch
+from fairvision.nn.prefix import find_prefix, frozen_modules
+from fairvision.nn.probe import LINEAR, set_statistics
 from fairvision.nn.randomness import as_seed, isolated_rng
 from fairvision.nn.rows import Rows, scale
-from fairvision.nn.wrapping import check_trainable, reference_tensor, taking_images
+from fairvision.nn.trainable import choose_trainable, parameter_groups
+from fairvision.nn.wrapping import check_not_frozen, reference_tensor, taking_images
 
-__all__ = ["apply_module", "train"]
+__all__ = ["apply_module", "build_module", "context_of", "train"]
+
+
+def context_of(estimator: Any, device: torch.device) -> TrainingContext:
+    """What an objective may know of the training of a `TorchClassifier`."""
+    shape, groups = estimator.input_shape_, getattr(estimator, "groups_", None)
+    # Tables are small and often badly scaled: double costs nothing there.
+    dtype = supported_dtype(torch.float64 if len(shape) == 1 else torch.float32, device)
+    params = estimator.get_params(deep=False)
+    return TrainingContext(shape, estimator.classes_, groups, device, dtype, params)
+
+
+def build_module(estimator: Any, weights: str | None) -> nn.Module:
+    """A new classifier from the estimator's backbone, on the CPU."""
+    shape = estimator.input_shape_
+    backbone = backbone_for(estimator.backbone, shape)
+    module = build_classifier(backbone, weights, shape, len(estimator.classes_))
+    choose_trainable(module, estimator.trainable)
+    return module
 
 
 def train(
@@ -57,20 +81,48 @@ def train(
     all_rows.process_group = rows.process_group = group
     seed, held_out = group.broadcast(as_seed(estimator.random_state)), None
     with isolated_rng(seed, context.device):
-        module = objective.make_module(partial(estimator._build, estimator.weights), context)
+        module = objective.make_module(partial(build_module, estimator, estimator.weights), context)
         if estimator.max_epochs:
-            check_trainable(module)
+            check_not_frozen(module)
         net = _make_net(estimator, module.to(context.device, context.dtype), objective, context)
         if estimator.validation_fraction:
             rows, held_out = hold_out(rows, estimator.validation_fraction, seed)
+        set_statistics(module, rows, context.device)
         precision = precision_of(estimator.accelerator, estimator.amp)
-        with (
-            accelerated(module, compile=estimator.compile, precision=precision),
-            group.gathered_outputs(module),
-        ):
-            net.train(rows, held_out, context)
-        with group.gathered_outputs(module):
-            return net, objective.fitted_attributes(module, all_rows)
+        with _without_frozen_prefix(estimator, objective, net, rows, held_out) as (rows, held_out):
+            with (
+                accelerated(module, compile=estimator.compile, precision=precision),
+                group.gathered_outputs(module),
+            ):
+                net.train(rows, held_out, context)
+            with group.gathered_outputs(module):
+                return net, objective.fitted_attributes(module, all_rows)
+
+
+@contextmanager
+def _without_frozen_prefix(
+    estimator: Any, objective: Objective, net: ObjectiveNet, rows: Rows, held_out: Rows | None
+) -> Iterator[tuple[Rows, Rows | None]]:
+    """Freeze what is not trained; what runs before all else is computed once, here.
+
+    Not for images that differ from epoch to epoch, nor in several processes, nor compiled,
+    nor for an objective that reads pixels.
+    """
+    frozen, maps = estimator.trainable != "all", estimator.backbone == LINEAR
+    fixed = isinstance(rows.images, (np.ndarray, Tensor, TakenRows))
+    fixed = fixed or getattr(rows.images, "reads_in_threads", False)
+    moving = estimator.train_transform is not None or objective.needs_pixels or estimator.compile
+    some = rows.batch(torch.arange(min(len(rows), 2)), net.device).images
+    if frozen:
+        net.frozen = frozen_modules(net.module, some)
+    prefix = None
+    if (frozen or (maps and some.dim() == 4)) and fixed and not moving:
+        prefix = find_prefix(net.module, some) if rows.process_group.size == 1 else None
+    if prefix is None:
+        yield rows, held_out
+        return
+    with prefix.left_out():
+        yield prefix.store(rows), None if held_out is None else prefix.store(held_out)
 
 
 def _make_net(
@@ -98,6 +150,7 @@ def _make_net(
         classes=np.arange(len(context.classes)),
         device=str(context.device),
         verbose=0 if rank else estimator.verbose,
+        **parameter_groups(module, estimator.trunk_lr),
     )
 
 

@@ -22,7 +22,7 @@ from fairvision.nn.randomness import isolated_rng
 __all__ = [
     "Trace",
     "check_probabilities",
-    "check_trainable",
+    "check_not_frozen",
     "output_labels",
     "reference_tensor",
     "taking_images",
@@ -279,7 +279,7 @@ def check_probabilities(scores: NDArray[np.float64], classes: NDArray[Any]) -> N
     return check_scores(scores, "The net")
 
 
-def check_trainable(module: nn.Module) -> None:
+def check_not_frozen(module: nn.Module) -> None:
     """Refuse to train a net whose weights are all frozen."""
     if not any(weight.requires_grad for weight in module.parameters()):
         raise InputError(

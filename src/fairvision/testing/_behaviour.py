@@ -11,7 +11,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t
+from sklearn.frozen import FrozenEstimator
 
+from fairvision.base import leaves_worse_off, worst_cell
 from fairvision.testing._data import faces, stripes
 from fairvision.testing._require import NotApplicable, require
 from fairvision.testing._subject import Subject
@@ -119,3 +121,29 @@ def no_great_harm_without_bias(subject: Subject) -> None:
         bool(gains.mean() > -_MAX_LOSS),
         f"on unbiased faces the accuracy against ERM training is {_text(gains)}",
     )
+
+
+def leaves_nobody_worse_off(subject: Subject) -> None:
+    """Given few rows, post-processing does not lower the worst cell of the net it was given.
+
+    Once the net is good, and once it is biased.
+    """
+    if subject.method.stage != "post":
+        raise NotApplicable("only a post-processing method is given a net")
+    few = np.arange(40)
+    nets = {"good": (stripes(128), stripes(440, seed=1)), "biased": faces(_CONFOUNDED, 0)}
+    for kind, (train, held) in nets.items():
+        given = subject.erm(0, epochs=_EPOCHS).fit(train.X, train.y)
+        rest = np.arange(len(few), len(held.y))
+        rows, test = held.take(few), held.take(rest)
+        before = given.predict(test.X)
+        for seed in _SEEDS:
+            model = subject.make(seed, estimator=FrozenEstimator(given))
+            after = subject.predict(subject.fit(model, rows), test)
+            require(
+                not leaves_worse_off(test.y, test.groups, before, after),
+                f"on {len(few)} rows around a {kind} net, the worst cell falls from "
+                f"{worst_cell(test.y, test.groups, before)} to "
+                f"{worst_cell(test.y, test.groups, after)}; keep the given net where "
+                "fairvision.base.leaves_worse_off says so, or the rows show no gain",
+            )

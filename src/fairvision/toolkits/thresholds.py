@@ -18,12 +18,16 @@ from fairvision.base import (
     fit_or_frozen,
     fitted_attributes,
     groups_at_predict,
+    leaves_worse_off,
+    stratified_folds,
 )
 from fairvision.exceptions import InputError
 from fairvision.nn import TorchClassifier, as_seed, check_scores
 from fairvision.toolkits.inputs import check_binary, draw_labels
 
 __all__ = ["ThresholdOptimizedClassifier"]
+
+_FOLDS = 5
 
 
 class _Scores(ClassifierMixin, BaseEstimator):
@@ -49,6 +53,10 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
 
     `predict` needs the group of every row.
 
+    Thresholds for each group are found on four fifths of each cell of class and group, in
+    turn, and judged by the rest. Where they leave the worst cell worse off than the
+    estimator's own predictions, the estimator is kept as it is, with a warning.
+
     Parameters
     ----------
     estimator : classifier or None, default=None
@@ -64,14 +72,16 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         Number of points at which fairlearn compares the groups' rates.
     debias_fraction : float, default=0.4
         Share of the rows on which the thresholds are found; the estimator is fitted on the rest.
+    allow_worse : bool, default=False
+        Whether the thresholds may leave the worst cell worse off, beyond chance.
     random_state : int, RandomState or None, default=None
         For the split of the rows, and the draws in `predict`.
 
     Attributes
     ----------
     estimator_ : the fitted estimator
-    threshold_optimizer_ : fairlearn.postprocessing.ThresholdOptimizer
-        Fitted on the estimator's scores.
+    threshold_optimizer_ : fairlearn.postprocessing.ThresholdOptimizer or None
+        Fitted on the estimator's scores. None where the estimator is kept as it is.
     classes_ : ndarray of shape (2,)
     groups_ : Groups
 
@@ -94,6 +104,7 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         objective: str = "balanced_accuracy_score",
         grid_size: int = 1000,
         debias_fraction: float = 0.4,
+        allow_worse: bool = False,
         random_state: Any = None,
     ) -> None:
         self.estimator = estimator
@@ -101,6 +112,7 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         self.objective = objective
         self.grid_size = grid_size
         self.debias_fraction = debias_fraction
+        self.allow_worse = allow_worse
         self.random_state = random_state
 
     @all_or_nothing
@@ -126,6 +138,7 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         self._check_estimator()
         group_codes, labels = groups.intersection()
         seed = as_seed(self.random_state)
+        rng = np.random.default_rng(seed)
         self.estimator_, rows = fit_or_frozen(
             TorchClassifier(random_state=seed) if self.estimator is None else self.estimator,
             X,
@@ -133,17 +146,39 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
             sensitive_features,
             cells=codes * len(labels) + group_codes,
             validation_fraction=self.debias_fraction,
-            rng=np.random.default_rng(seed),
+            rng=rng,
         )
         self.classes_, self.groups_ = classes, groups
-        self._check_support(codes[rows], group_codes[rows], labels)
-        self.threshold_optimizer_ = self._optimizer()
-        self.threshold_optimizer_.fit(
-            self._scores(X if len(rows) == len(X) else _safe_indexing(X, rows)),
-            codes[rows],
-            sensitive_features=group_codes[rows],
-        )
+        X = X if len(rows) == len(X) else _safe_indexing(X, rows)
+        codes, group_codes = codes[rows], group_codes[rows]
+        self._check_support(codes, group_codes, labels)
+        scores = self._scores(X)
+        self.threshold_optimizer_ = self._fit_thresholds(scores, codes, group_codes)
+        if not self.allow_worse:
+            given = np.asarray(self.estimator_.predict(X)) == classes[1]
+            names = _safe_indexing(labels, group_codes)
+            if self._leaves_worse_off(scores, codes, group_codes, names, given, rng):
+                self.threshold_optimizer_ = None
         return self
+
+    def _fit_thresholds(self, scores: Any, codes: Any, group_codes: Any) -> Any:
+        optimizer = self._optimizer()
+        return optimizer.fit(scores, codes, sensitive_features=group_codes)
+
+    def _leaves_worse_off(
+        self, scores: Any, codes: Any, group_codes: Any, names: Any, given: Any, rng: Any
+    ) -> bool:
+        """Whether thresholds found on other rows lower the worst cell of the given labels."""
+        after = given.copy()
+        cells = codes * (group_codes.max() + 1) + group_codes
+        for fold in stratified_folds(cells, _FOLDS, rng):
+            rest = np.setdiff1d(np.arange(len(codes)), fold)
+            optimizer = self._fit_thresholds(scores[rest], codes[rest], group_codes[rest])
+            pmf = optimizer._pmf_predict(scores[fold], sensitive_features=group_codes[fold])
+            after[fold] = rng.random(len(fold)) < np.asarray(pmf)[:, 1]
+        truth = self.classes_[codes]
+        before, after = (self.classes_[labels.astype(int)] for labels in (given, after))
+        return leaves_worse_off(truth, names, before, after, owner=type(self).__name__)
 
     def _optimizer(self) -> Any:
         from fairlearn.postprocessing import ThresholdOptimizer
@@ -181,6 +216,8 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
                 _Scores(), rules, prefit=True, predict_method="predict"
             ).fit([], [])
             self.threshold_optimizer_ = optimizer
+        elif "classes_" in state:
+            self.threshold_optimizer_ = None
 
     def _check_estimator(self) -> None:
         if self.estimator is None:
@@ -218,6 +255,8 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         group_codes = self.groups_.cells_of(groups)  # type: ignore[arg-type]
         # fairlearn's public predict returns drawn labels only.
         optimizer = self.threshold_optimizer_
+        if optimizer is None:
+            return self._scores(X)[:, 0]
         pmf = optimizer._pmf_predict(self._scores(X), sensitive_features=group_codes)
         return np.asarray(pmf, dtype=np.float64)[:, 1]
 
@@ -234,6 +273,8 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
             If a group does not occur in `fit`.
         """
         positive = self._positive(X, sensitive_features)
+        if self.threshold_optimizer_ is None:
+            return np.asarray(self.estimator_.predict(X))
         return draw_labels(self.classes_, positive, self.random_state)
 
     def predict_proba(self, X: Any, *, sensitive_features: Any = None) -> NDArray[np.float64]:

@@ -11,7 +11,14 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from fairvision.base import Groups, all_or_nothing, check_groups, check_images, independence_weights
+from fairvision.base import (
+    Groups,
+    all_or_nothing,
+    check_groups,
+    check_images,
+    check_pixels,
+    independence_weights,
+)
 from fairvision.exceptions import InputError
 from fairvision_attribution._algorithm import top_mask
 from fairvision_attribution._noise import NOISES, Noise, NoisyImages
@@ -143,7 +150,7 @@ class AttributionNoise(TransformerMixin, BaseEstimator):
             tells is then unknowable.
         """
         self._check_parameters()
-        X = check_images(X)
+        X = check_pixels(X, type(self).__name__)
         targets = column_or_1d(y, warn=True)
         if len(targets) != len(X):
             raise InputError(

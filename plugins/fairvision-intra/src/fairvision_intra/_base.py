@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -20,27 +21,30 @@ from sklearn.utils.validation import check_is_fitted
 from fairvision.base import (
     all_or_nothing,
     check_groups,
-    check_images,
     fit_or_frozen,
     fitted_attributes,
     is_images,
-    stratified,
+    leaves_worse_off,
+    stratified_folds,
 )
-from fairvision.exceptions import InputError
+from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn import (
     Probabilities,
     TorchClassifier,
     as_module,
     as_seed,
+    check_inputs,
     inference_size,
     isolated_rng,
 )
-from fairvision_intra._bounded_performance import BoundedPerformance, Metric
-from fairvision_intra._forward import Forward
+from fairvision_intra._bounded_performance import BoundedPerformance, Metric, Outcome
+from fairvision_intra._forward import Forward, last_layers
 from fairvision_intra._net import FittedNet, find_net
-from fairvision_intra._search import Trials, search
+from fairvision_intra._search import SearchResult, Trials, cross_fitted, search
 
 __all__ = ["DebiasRows", "IntraProcessor", "check_at_least", "check_one_of"]
+
+_SELECTION_FOLDS = 5
 
 
 @dataclass(eq=False)
@@ -62,23 +66,32 @@ class DebiasRows:
     index: NDArray[np.intp]
     targets: NDArray[np.int64]
     groups: NDArray[np.int64]
-
-    def take(self, rows: NDArray[np.intp]) -> DebiasRows:
-        """Some of the rows."""
-        index, targets, groups = self.index[rows], self.targets[rows], self.groups[rows]
-        return replace(self, index=index, targets=targets, groups=groups)
+    _resumed: dict[str, Forward] = field(default_factory=dict, init=False)
 
     @cached_property
     def forward(self) -> Forward:
         """The net and these images; read at the first use."""
         X, holder = self.net.prepare(_safe_indexing(self.X, self.index)), self.net.holder
         if is_images(X):
-            X = check_images(X, fitted_shape=getattr(holder, "input_shape_", None))
+            shape, backbone = (getattr(holder, a, None) for a in ("input_shape_", "backbone"))
+            X = check_inputs(X, backbone=backbone, fitted_shape=shape)
         else:
             X = np.asarray(X, dtype=np.float64)
         device = next(self.net.module.parameters()).device
         size = inference_size(getattr(holder, "batch_size", 64), device)
         return Forward(self.net.module, X, batch_size=size)
+
+    def trained_from(self, n_layers: int | None) -> tuple[Forward, set[str]]:
+        """The net from its last `n_layers` on, and the names of the parameters to train there."""
+        if n_layers is None:
+            weights = self.net.module.named_parameters()
+            free = {name for name, weight in weights if weight.requires_grad}
+            # None is free in a net that was frozen for predicting.
+            return self.forward, free or set(self.forward.weights())
+        first = last_layers(self.forward, n_layers)[0]
+        if first not in self._resumed:
+            self._resumed[first] = self.forward.resuming_at(first)
+        return self._resumed[first], set(self.forward.parameters_from(first))
 
 
 def _has_features(self: Any) -> bool:
@@ -110,13 +123,14 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     estimator: Any = None
     _: KW_ONLY
-    bias: Metric = "average_odds_difference"
-    performance: Metric = "group_balanced_accuracy"
-    epsilon: float = 0.05
+    bias: Metric = "equalized_odds_difference"
+    performance: Metric = "worst_group_accuracy"
+    epsilon: float | None = None
     margin: float = 0.01
     min_performance: float | None = None
+    allow_worse: bool = False
     n_thresholds: int = 501
-    n_bootstrap: int = 5
+    n_bootstrap: int = 20
     debias_fraction: float = 0.4
     callbacks: Sequence[Callable[[dict[str, Any]], Any]] | None = None
     random_state: Any = None
@@ -124,17 +138,11 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     # -- for subclasses -----------------------------------------------------------
 
-    def _trials(
-        self, tuning: DebiasRows, judging: DebiasRows, objective: BoundedPerformance, seed: int
-    ) -> Trials:
-        """Yield the trials, first the net as given.
-
-        Trials are scored on `judging`. A method with a parameter `selection_fraction`
-        trains on `tuning`, which are then other rows.
-        """
+    def _trials(self, rows: DebiasRows, objective: BoundedPerformance, seed: int) -> Trials:
+        """Yield the trials with their scores of the rows, first the net as given."""
         raise NotImplementedError
 
-    def _n_trials(self, judging: DebiasRows) -> int:
+    def _n_trials(self, rows: DebiasRows) -> int:
         raise NotImplementedError
 
     # -- fitting ------------------------------------------------------------------
@@ -197,13 +205,10 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return self
 
     def _debias(self, rows: DebiasRows, labels: list[Any], rng: np.random.Generator) -> None:
-        net, tuning, judging = rows.net, rows, rows
-        if fraction := getattr(self, "selection_fraction", 0.0):
-            split = stratified(rows.targets + 2 * rows.groups, fraction, rng)
-            tuning, judging = (rows.take(chosen) for chosen in split)
+        net, owner = rows.net, type(self).__name__
         objective = BoundedPerformance(
-            judging.targets,
-            judging.groups,
+            rows.targets,
+            rows.groups,
             rng,
             classes=net.classes,
             labels=labels,
@@ -215,28 +220,53 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             n_bootstrap=self.n_bootstrap,
             floor=self.min_performance,
         )
+        given = rows.forward.scores()
         if self.min_performance is None:
-            objective.set_floor(judging.forward.scores())
+            objective.set_floor(given)
+        if not self.allow_worse:
+            objective.allow_no_worse_than(given, net.threshold)
         seed = int(rng.integers(2**32))
-        with isolated_rng(seed, judging.forward.device):
+        with isolated_rng(seed, rows.forward.device):
             best = search(
-                self._trials(tuning, judging, objective, seed),
+                self._trials(rows, objective, seed),
                 objective,
-                total=self._n_trials(judging),
-                owner=type(self).__name__,
+                total=self._n_trials(rows),
+                owner=owner,
                 verbose=self.verbose,
                 callbacks=self.callbacks or (),
             )
-        self.module_ = _with_weights(net.module, best.changed)
+        self.feasible_ = best.outcome.feasible and (
+            self.allow_worse or not self._leaves_worse_off(best, rows, objective, rng)
+        )
+        self.trial_ = best.trial if self.feasible_ else 0
+        outcome = best.outcome if self.feasible_ else objective.at(given, net.threshold)
+        if not best.outcome.feasible:
+            _warn_infeasible(owner, objective, best, outcome)
+        self.module_ = _with_weights(net.module, best.changed if self.feasible_ else {})
         self.estimator_, self.debiased_ = net.outer, net.with_module(self.module_)
-        self.threshold_, self.feasible_ = best.outcome.threshold, best.outcome.feasible
-        self.bias_, self.performance_ = best.outcome.bias, best.outcome.performance
+        self.threshold_ = outcome.threshold
+        self.bias_, self.performance_ = outcome.bias, outcome.performance
         self.min_performance_, self.interrupted_ = objective.floor, best.interrupted
         self.objective_path_ = pd.DataFrame(best.path)
         self.classes_, self.sensitive_labels_ = net.classes, labels
 
+    def _leaves_worse_off(
+        self,
+        best: SearchResult,
+        rows: DebiasRows,
+        objective: BoundedPerformance,
+        rng: np.random.Generator,
+    ) -> bool:
+        """Whether the choice, made on other rows, lowers the worst cell of the given net."""
+        threshold = rows.net.threshold
+        folds = stratified_folds(rows.targets + 2 * rows.groups, _SELECTION_FOLDS, rng)
+        after = cross_fitted(objective, best.scores, threshold, folds)
+        return leaves_worse_off(
+            rows.targets, rows.groups, best.scores[0] > threshold, after, owner=type(self).__name__
+        )
+
     def _check_parameters(self) -> None:
-        if not 0 <= self.margin < self.epsilon:
+        if self.margin < 0 or (self.epsilon is not None and self.margin >= self.epsilon):
             raise InputError(
                 f"epsilon={self.epsilon!r}, margin={self.margin!r}: the search holds the bias "
                 "below epsilon - margin, which must be above 0."
@@ -308,6 +338,24 @@ def _encode(y: NDArray[Any], classes: NDArray[Any], owner: str) -> NDArray[np.in
     if unknown:
         raise InputError(f"y has the label(s) {unknown}; the net knows {classes.tolist()}.")
     return (y == classes[1]).astype(np.int64)
+
+
+def _warn_infeasible(
+    owner: str, objective: BoundedPerformance, best: SearchResult, given: Outcome
+) -> None:
+    """Say that no trial kept the bounds, and what is returned."""
+    required = [] if objective.epsilon is None else [f"a bias below epsilon={objective.epsilon}"]
+    required.append(f"a performance of {objective.floor:.3f} or more")
+    if objective.lowest_cell:
+        required.append(f"a worst cell of {objective.lowest_cell:.3f} or more, the given net's")
+    warnings.warn(
+        f"{owner} found no net with {', '.join(required)}; it returns the given net with its own "
+        f"threshold: performance {given.performance:.3f}, bias {given.bias:.3f}. The closest of "
+        f"{len(best.path)} trials had {best.outcome.performance:.3f} and {best.outcome.bias:.3f}. "
+        "Raise epsilon, allow more trials, or pass more rows.",
+        FairvisionWarning,
+        stacklevel=4,
+    )
 
 
 def _with_weights(module: torch.nn.Module, changed: dict[str, torch.Tensor]) -> torch.nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from sklearn.metrics import get_scorer
 
 from fairvision.exceptions import InputError
 from fairvision.metrics import FairnessScorer, as_scorer, available_metrics
-from fairvision_intra._rates import BIASES, NAMES, PERFORMANCES, Rates, rates_at
+from fairvision_intra._rates import BIASES, NAMES, PERFORMANCES, Rates, cells_of, rates_at
 
 __all__ = ["BoundedPerformance", "Outcome"]
 
@@ -32,12 +33,13 @@ class Outcome:
     value : float
         Trials are ranked by it. Above 0, it is phi of the paper. From 0 to -1, no
         threshold was feasible, and it is minus the smallest bias. Below -1, no
-        threshold reached the floor of performance.
+        threshold reached the floor of performance and the lowest worst cell.
     threshold, performance, bias : float
         Performance and size of the gap on all rows at this threshold.
     feasible : bool
-        Whether the performance reaches the floor and the bias is below epsilon,
-        and below epsilon - margin in at least one resample.
+        Whether the performance reaches the floor, the worst cell is not below the
+        lowest that is allowed, and the bias is below epsilon, and below epsilon -
+        margin in at least one resample.
     """
 
     value: float
@@ -50,6 +52,8 @@ class Outcome:
 @dataclass(eq=False)
 class BoundedPerformance:
     """Performance where \\|bias\\| < epsilon - margin, 0 elsewhere (Savani et al. 2020, eq. 1).
+
+    Resamples are drawn within each cell of class and group, so that none misses one.
 
     Parameters
     ----------
@@ -65,7 +69,9 @@ class BoundedPerformance:
         The labels of the group codes.
     bias, performance : str or scorer
         See `RandomPerturbation`.
-    epsilon, margin : float
+    epsilon : float or None
+        None bounds nothing.
+    margin : float
     n_thresholds : int
         Grid over 0 to 1.
     n_bootstrap : int
@@ -73,6 +79,8 @@ class BoundedPerformance:
         are compared on the same rows. 0 takes the rows as they are.
     floor : float or None
         Performance below which no threshold is feasible; None until `set_floor`.
+    lowest_cell : float
+        Accuracy of the worst cell below which no threshold is feasible.
     """
 
     targets: NDArray[np.int64]
@@ -80,13 +88,14 @@ class BoundedPerformance:
     rng: np.random.Generator
     classes: Any = (0, 1)
     labels: Any = None
-    bias: Any = "average_odds_difference"
-    performance: Any = "balanced_accuracy"
-    epsilon: float = 0.05
+    bias: Any = "equalized_odds_difference"
+    performance: Any = "worst_group_accuracy"
+    epsilon: float | None = None
     margin: float = 0.01
     n_thresholds: int = 501
     n_bootstrap: int = 5
     floor: float | None = None
+    lowest_cell: float = 0.0
     thresholds: Floats = field(init=False)
     weights: Floats = field(init=False)
 
@@ -99,9 +108,10 @@ class BoundedPerformance:
         if not self._from_counts:
             self.n_thresholds, self.n_bootstrap = min(self.n_thresholds, _SLOW_THRESHOLDS), 0
         self.thresholds = np.linspace(0, 1, self.n_thresholds)
-        n = len(self.targets)
+        n, cells = len(self.targets), cells_of(self.targets, self.groups)
         draws = [
-            np.bincount(self.rng.integers(n, size=n), minlength=n) for _ in range(self.n_bootstrap)
+            np.bincount(np.concatenate([self.rng.choice(c, len(c)) for c in cells]), minlength=n)
+            for _ in range(self.n_bootstrap)
         ]
         # All rows come first; phi is averaged over the resamples.
         self.weights = np.stack([np.ones(n), *draws]).astype(np.float64)
@@ -125,6 +135,13 @@ class BoundedPerformance:
                 "'demographic_parity_difference'."
             )
 
+    def without(self, rows: NDArray[np.intp]) -> BoundedPerformance:
+        """The same objective, to which these rows do not count."""
+        part = copy.copy(self)
+        part.weights = self.weights.copy()
+        part.weights[:, rows] = 0
+        return part
+
     def measure(self, scores: Floats, thresholds: Floats) -> tuple[Floats, Floats]:
         """Performance and bias, each of shape (n_draws, n_thresholds); all rows come first."""
         if self._from_counts:
@@ -135,19 +152,35 @@ class BoundedPerformance:
         bias = [[self._score(self.bias, BIASES, scores, t) for t in thresholds]]
         return np.array(performance, dtype=np.float64), np.array(bias, dtype=np.float64)
 
+    def _worst_cell(self, scores: Floats, thresholds: Floats) -> Floats:
+        """Of all rows, shape (n_thresholds,)."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            rates = rates_at(scores, thresholds, self.targets, self.groups, self.weights[:1])
+            return PERFORMANCES["worst_group_accuracy"](rates)[0]
+
     def _score(self, metric: Any, formulas: Any, scores: Floats, threshold: float) -> float:
         """One metric, a name or a scorer, at one threshold on all rows."""
         if isinstance(metric, str):
             at = np.array([threshold])
             rates = rates_at(scores, at, self.targets, self.groups, self.weights[:1])
             return float(formulas[metric](rates)[0, 0])
-        known = {}
+        known, rows = {}, self.weights[0] > 0
         if isinstance(metric, FairnessScorer):
             names = np.array([str(label) for label in self.labels], dtype=object)
-            known["sensitive_features"] = names[self.groups]
+            known["sensitive_features"] = names[self.groups[rows]]
         classifier = _Thresholded(self.classes, threshold)
-        value = float(metric(classifier, scores[:, None], self.classes[self.targets], **known))
+        truth = self.classes[self.targets[rows]]
+        value = float(metric(classifier, scores[rows, None], truth, **known))
         return _size(metric, value) if formulas is BIASES else value
+
+    def at(self, scores: Floats, threshold: float) -> Outcome:
+        """A net at its own threshold, as if nothing were feasible."""
+        performance, bias = self.measure(scores, np.array([threshold]))
+        return Outcome(0.0, threshold, float(performance[0, 0]), float(bias[0, 0]), False)
+
+    def allow_no_worse_than(self, scores: Floats, threshold: float) -> None:
+        """Require the worst cell of a net at this threshold, on the rows that count."""
+        self.lowest_cell = float(self._worst_cell(scores, np.array([threshold]))[0])
 
     def set_floor(self, scores: Floats) -> None:
         """Set the floor halfway between a constant prediction and the net with these scores."""
@@ -168,20 +201,23 @@ class BoundedPerformance:
         """
         performance, bias = self.measure(scores, self.thresholds)
         resampled = slice(1, None) if len(performance) > 1 else slice(None)
-        # A resample in which a rate is undefined cannot show that the bound holds.
-        within = bias[resampled] < self.epsilon - self.margin
-        phi = np.where(within, performance[resampled], 0.0).mean(0)
+        epsilon = np.inf if self.epsilon is None else self.epsilon
+        # An undefined bias cannot show that the bound holds; without a bound it shows nothing.
+        size = np.nan_to_num(bias, nan=0.0 if self.epsilon is None else np.inf)
+        phi = np.where(size[resampled] < epsilon - self.margin, performance[resampled], 0.0)
+        phi = np.nan_to_num(phi.mean(0))
         enough = performance[0] >= (-np.inf if self.floor is None else self.floor)
+        enough &= self._worst_cell(scores, self.thresholds) >= self.lowest_cell
         # A lucky resample does not make up for a bias above the bound on all rows.
-        phi[~enough | ~(bias[0] < self.epsilon)] = 0.0
+        phi[~enough | ~(size[0] < epsilon)] = 0.0
         if phi.max() > 0:
             best, value = _middle_of_largest(phi), float(phi.max())
         elif enough.any():
             gap = np.where(enough, np.nan_to_num(bias[0], nan=1.0), np.inf)
             best, value = _middle_of_largest(-gap), -float(min(gap.min(), 1.0))
         else:
-            best = _middle_of_largest(performance[0])
-            value = -2.0 + float(performance[0].max())
+            score = np.nan_to_num(performance[0], nan=0.0)
+            best, value = _middle_of_largest(score), -2.0 + float(score.max())
         return Outcome(
             value=value,
             threshold=float(self.thresholds[best]),

@@ -11,16 +11,11 @@ from fairvision_intra._adversarial import AdversarialFineTuning
 from fairvision_intra._algorithm import Subspace, perturbed
 from fairvision_intra._base import DebiasRows, IntraProcessor, check_at_least, check_one_of
 from fairvision_intra._bounded_performance import BoundedPerformance
-from fairvision_intra._forward import Forward, layers_of
+from fairvision_intra._forward import last_layers
 from fairvision_intra._search import Trial, Trials
 from fairvision_intra._surrogate import SURROGATES, Surrogate
 
 __all__ = ["AdversarialFineTuning", "LayerwiseOptimization", "RandomPerturbation"]
-
-
-def _last_layers(forward: Forward, n_layers: int) -> list[str]:
-    """Names of the last layers with weights, in the order in which they run."""
-    return layers_of(forward.module, forward.batch(slice(0, 2)))[-n_layers:]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -29,8 +24,12 @@ class RandomPerturbation(IntraProcessor):
 
     Each trial multiplies every weight of the *given* net by a draw from
     N(1, scale^2), and takes the threshold with the best performance among those
-    with \\|bias\\| below epsilon. The first trial is the net as it is, so the result
-    is at least as good on the debiasing rows as moving the threshold.
+    with \\|bias\\| below epsilon. The first trial is the net as it is.
+
+    No trial counts whose worst cell of class and group is below the given net's. The
+    choice is then cross-fitted: each fifth of the rows is predicted by what the others
+    choose. If this leaves the worst cell worse off (`fairvision.base.leaves_worse_off`),
+    or no trial counts, the given net is returned with its own threshold and a warning.
 
     Parameters
     ----------
@@ -45,25 +44,30 @@ class RandomPerturbation(IntraProcessor):
     n_layers : int or None, default=None
         Perturb only the last layers; the layers before them are then computed
         once. None perturbs all.
-    bias : str or scorer, default="average_odds_difference"
+    bias : str or scorer, default="equalized_odds_difference"
         ``"spd"``, ``"eod"``, ``"aod"``, ``"equalized_odds"`` or any name of
         :func:`fairvision.metrics.available_metrics`; between several groups the
-        largest pairwise gap. A metric that is not computed from counts by group
+        largest pairwise gap. In ``"aod"``, a mean, two errors can cancel. A metric that is not computed from counts by group
         and class is evaluated at 25 thresholds without resamples, and takes longer.
-    performance : str or scorer, default="group_balanced_accuracy"
-        Every class of every group weighs the same: on rows as skewed as the
-        training rows, ``"balanced_accuracy"`` (as published) and ``"accuracy"``
-        reward the bias. Also the name of a scikit-learn scorer, or anything
-        called as ``scorer(estimator, X, y)``.
-    epsilon, margin : float, default=0.05, 0.01
-        The bound on bias; the search keeps below epsilon - margin.
+    performance : str or scorer, default="worst_group_accuracy"
+        The accuracy of the worst cell, which no gap between groups can raise: on rows
+        as skewed as the training rows, ``"balanced_accuracy"`` (as published) and
+        ``"accuracy"`` reward the bias. Also the name of a scikit-learn scorer, or
+        anything called as ``scorer(estimator, X, y)``.
+    epsilon : float or None, default=None
+        The bound on bias; 0.05 is published. A gap between groups of forty rows is off
+        by .1 or more, so that such a bound needs many rows. None bounds nothing.
+    margin : float, default=0.01
+        The search keeps the bias below epsilon - margin.
     min_performance : float or None, default=None
         A net below it is not feasible. Without a floor a constant prediction,
         which has no gap, meets any bound. None takes the middle between a constant
         prediction and the given net; 0 is as published.
+    allow_worse : bool, default=False
+        Whether the worst cell may fall below the given net's; True is as published.
     n_thresholds : int, default=501
-    n_bootstrap : int, default=5
-        Resamples of the rows that the objective is averaged over, the same for
+    n_bootstrap : int, default=20
+        Resamples within the cells that the objective is averaged over, the same for
         every trial.
     debias_fraction : float, default=0.4
         Share of the rows to debias on, stratified by target and group, if the
@@ -92,7 +96,9 @@ class RandomPerturbation(IntraProcessor):
     bias_, performance_ : float
         At `threshold_`, on the rows that the trials were scored on.
     feasible_ : bool
-        Whether `bias_` is below epsilon and `performance_` not below the floor.
+        False where the given net is returned with its own threshold.
+    trial_ : int
+        Row of `objective_path_` of the net that is returned.
     interrupted_ : bool
     min_performance_ : float
     classes_ : ndarray of shape (2,)
@@ -114,7 +120,7 @@ class RandomPerturbation(IntraProcessor):
     >>> net = TorchClassifier(max_epochs=4, random_state=0)
     >>> net = net.fit(faces.images[:200], faces.target[:200])
     >>> debiased = RandomPerturbation(
-    ...     FrozenEstimator(net), n_trials=11, epsilon=0.3, random_state=0
+    ...     FrozenEstimator(net), n_trials=11, random_state=0
     ... ).fit(faces.images[200:], faces.target[200:],
     ...       sensitive_features=faces.sensitive_features[200:])
     >>> len(debiased.objective_path_)
@@ -129,15 +135,13 @@ class RandomPerturbation(IntraProcessor):
         super()._check_parameters()
         check_at_least(self, 1, "n_trials", "n_layers")
 
-    def _n_trials(self, judging: DebiasRows) -> int:
+    def _n_trials(self, rows: DebiasRows) -> int:
         return self.n_trials
 
-    def _trials(
-        self, tuning: DebiasRows, judging: DebiasRows, objective: BoundedPerformance, seed: int
-    ) -> Trials:
-        forward, weights = judging.forward, judging.forward.weights()
+    def _trials(self, rows: DebiasRows, objective: BoundedPerformance, seed: int) -> Trials:
+        forward, weights = rows.forward, rows.forward.weights()
         if self.n_layers is not None:
-            layers = _last_layers(forward, self.n_layers)
+            layers = last_layers(forward, self.n_layers)
             weights = {
                 name: value for name, value in weights.items() if name.rpartition(".")[0] in layers
             }
@@ -199,22 +203,20 @@ class LayerwiseOptimization(IntraProcessor):
 
     @property
     def layer_(self) -> str | None:
-        return self.objective_path_["layer"][self.objective_path_["value"].idxmax()]
+        return self.objective_path_["layer"][self.trial_]
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_at_least(self, 1, "n_layers", "n_calls", "n_dims")
         check_one_of(self, "surrogate", *SURROGATES)
 
-    def _n_trials(self, judging: DebiasRows) -> int:
-        return 1 + self.n_calls * len(_last_layers(judging.forward, self.n_layers))
+    def _n_trials(self, rows: DebiasRows) -> int:
+        return 1 + self.n_calls * len(last_layers(rows.forward, self.n_layers))
 
-    def _trials(
-        self, tuning: DebiasRows, judging: DebiasRows, objective: BoundedPerformance, seed: int
-    ) -> Trials:
-        forward, generator = judging.forward, torch.Generator().manual_seed(seed)
+    def _trials(self, rows: DebiasRows, objective: BoundedPerformance, seed: int) -> Trials:
+        forward, generator = rows.forward, torch.Generator().manual_seed(seed)
         given = yield Trial(forward.scores(), columns={"layer": None})
-        for i, layer in enumerate(_last_layers(forward, self.n_layers)):
+        for i, layer in enumerate(last_layers(forward, self.n_layers)):
             name, resumed = f"{layer}.weight", forward.resuming_at(layer)
             space = Subspace(forward.weights()[name], self.n_dims, generator)
             surrogate = Surrogate(space.n_dims, self.scale, self.surrogate, (seed + i) % 2**32)

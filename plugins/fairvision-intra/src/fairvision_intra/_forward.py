@@ -17,7 +17,7 @@ from torch.func import functional_call
 from fairvision.base import take
 from fairvision.nn import scale
 
-__all__ = ["Forward", "layers_of"]
+__all__ = ["Forward", "last_layers", "layers_of"]
 
 
 @dataclass
@@ -72,6 +72,11 @@ def layers_of(module: nn.Module, x: Tensor) -> list[str]:
     return [name for _, name in sorted(layers)]
 
 
+def last_layers(forward: Forward, n_layers: int) -> list[str]:
+    """Names of the last layers with weights, in the order in which they run."""
+    return layers_of(forward.module, forward.batch(slice(0, 2)))[-n_layers:]
+
+
 class _AllBatches(nn.Module):
     """A module applied to batch after batch."""
 
@@ -100,9 +105,9 @@ class Forward:
         self.batch_size = batch_size
         weight = next(self.module.parameters())
         self.device, self.dtype = weight.device, weight.dtype
-        #: Where computing starts late: the stored inputs of that module, a tensor a batch.
-        self._stored: list[Tensor] | None = None
-        self._current = torch.empty(0)
+        #: Where computing starts late: the inputs of that module for all images.
+        self._stored: Tensor | None = None
+        self._resume = _Resume()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -111,41 +116,59 @@ class Forward:
         """Some images on the net's device, scaled."""
         return scale(self.images[rows], self.device, self.dtype)
 
-    def batches(self) -> Iterator[Tensor]:
-        for start in range(0, len(self), self.batch_size):
-            yield self.batch(np.arange(start, min(start + self.batch_size, len(self))))
+    def inputs(self, rows: NDArray[np.intp]) -> Tensor:
+        """What the module takes for some images: NaN in their place where it starts late."""
+        if self._stored is None:
+            return self.batch(rows)
+        self._resume.current = self._stored[torch.from_numpy(rows)]
+        blank = self.batch(slice(0, 1))[:1] * torch.nan
+        return blank.expand(len(rows), *blank.shape[1:])
+
+    def batches(self, rows: NDArray[np.intp] | None = None) -> Iterator[Tensor]:
+        """The inputs of some rows, or of all, a batch at a time."""
+        rows = np.arange(len(self)) if rows is None else rows
+        for start in range(0, len(rows), self.batch_size):
+            yield self.inputs(rows[start : start + self.batch_size])
+
+    def copy(self) -> Forward:
+        """The same images and a net of its own, to train."""
+        copied = copy.copy(self)
+        # Together, so that the copy's hook reads the copy's inputs.
+        copied.module, copied._resume = copy.deepcopy((self.module, self._resume))
+        return copied
 
     def weights(self) -> dict[str, Tensor]:
         """The net's own parameters by name, detached. Do not write to them."""
         return {name: value.detach() for name, value in self.module.named_parameters()}
 
-    def scores(self, changed: Mapping[str, Tensor] | None = None) -> NDArray[np.float64]:
+    def parameters_from(self, layer: str) -> list[str]:
+        """Names of the parameters of this layer and of all modules that run after it."""
+        calls = _trace(self.module, self.batch(slice(0, 2)))
+        start = calls[layer][0].start
+        later = {name for name, made in calls.items() if made[0].start >= start}
+        return [name for name in self.weights() if name.rpartition(".")[0] in later]
+
+    def scores(
+        self, changed: Mapping[str, Tensor] | None = None, rows: NDArray[np.intp] | None = None
+    ) -> NDArray[np.float64]:
         """Probability of the second class, with some parameters replaced.
 
         Parameters
         ----------
         changed : mapping of parameter name to Tensor, or None
+        rows : ndarray of shape (n_rows,) or None
+            Row numbers; None is all rows.
 
         Returns
         -------
-        ndarray of shape (n,)
+        ndarray of shape (n_rows,)
         """
         with torch.inference_mode():
             weights = {f"module.{name}": value for name, value in (changed or {}).items()}
             # Weights are swapped once for all batches: swapping takes as long as a small layer.
-            logits = functional_call(_AllBatches(self.module), weights, (self._inputs(),))
+            logits = functional_call(_AllBatches(self.module), weights, (self.batches(rows),))
             # In double precision, as the classifier itself computes its probabilities.
             return logits.double().softmax(1)[:, 1].cpu().numpy()
-
-    def _inputs(self) -> Iterator[Tensor]:
-        """The images; NaN in their place where computing starts at a later module."""
-        if self._stored is None:
-            yield from self.batches()
-            return
-        blank = self.batch(slice(0, 1))[:1] * torch.nan
-        for stored in self._stored:
-            self._current = stored
-            yield blank.expand(len(stored), *blank.shape[1:])
 
     def resuming_at(self, layer: str) -> Forward:
         """A copy with the same scores that computes from a layer on, from the layer's stored input.
@@ -172,7 +195,7 @@ class Forward:
 
     def _cut_at(self, cut: str, calls: dict[str, list[_Call]]) -> Forward:
         resumed = Forward(self.module, self.images, batch_size=self.batch_size)
-        resumed._stored = self._inputs_of(cut)
+        resumed._stored = torch.cat(self._inputs_of(cut))
         begin = calls[cut][0].start
         for name, module in list(resumed.module.named_modules()):
             parent = name.rpartition(".")[0]
@@ -182,9 +205,7 @@ class Forward:
                 continue
             if all(call.end < begin for call in calls[name]) and _are_floating(calls[name]):
                 module.forward = _Blank(calls[name])
-        resumed.module.get_submodule(cut).register_forward_pre_hook(
-            lambda *_: (resumed._current.clone(),)  # the module may work in place
-        )
+        resumed.module.get_submodule(cut).register_forward_pre_hook(resumed._resume)
         return resumed
 
     def _inputs_of(self, cut: str) -> list[Tensor]:
@@ -193,7 +214,7 @@ class Forward:
         module = self.module.get_submodule(cut)
         handle = module.register_forward_pre_hook(lambda _, args: inputs.append(args[0].clone()))
         try:
-            with torch.inference_mode():
+            with torch.no_grad():  # training may resume here, and takes no inference tensors
                 for x in self.batches():
                     self.module(x)
         finally:
@@ -209,6 +230,16 @@ def _are_floating(calls: list[_Call]) -> bool:
     return all(
         isinstance(call.output, Tensor) and call.output.is_floating_point() for call in calls
     )
+
+
+class _Resume:
+    """A hook that puts stored activations in place of a module's input."""
+
+    def __init__(self) -> None:
+        self.current = torch.empty(0)
+
+    def __call__(self, *_: Any) -> tuple[Tensor]:
+        return (self.current.clone(),)  # the module may work in place
 
 
 class _Blank:

@@ -18,7 +18,7 @@ from fairvision.nn import ProcessGroup, process_group_of
 __all__ = ["FittedNet", "find_net"]
 
 # Attributes in which wrappers that pass X on unchanged keep their fitted estimator.
-_FITTED = ("best_estimator_", "classifier_", "final_estimator_", "estimator_")
+_FITTED = ("debiased_", "best_estimator_", "classifier_", "final_estimator_", "estimator_")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +31,13 @@ class FittedNet:
         As the user gave it; never changed.
     holder : estimator
         `outer`, or the estimator inside it that has the net as ``module_``.
+    threshold : float
+        `outer` predicts the second class above this score of the net.
     """
 
     outer: Any
     holder: Any
+    threshold: float = 0.5
 
     @property
     def module(self) -> nn.Module:
@@ -74,10 +77,12 @@ def find_net(estimator: Any, owner: str) -> FittedNet:
     InputError
         If there is none.
     """
-    step, names = estimator, []
+    step, names, threshold = estimator, [], None
     while step is not None:
-        if isinstance(getattr(step, "module_", None), nn.Module) and hasattr(step, "classes_"):
-            return FittedNet(estimator, step)
+        if threshold is None:  # the outermost decides
+            threshold = getattr(step, "threshold_", getattr(step, "best_threshold_", None))
+        if _holds_a_net(step):
+            return FittedNet(estimator, step, 0.5 if threshold is None else float(threshold))
         names.append(type(step).__name__)
         step = _inner(step)
     raise InputError(
@@ -85,6 +90,12 @@ def find_net(estimator: Any, owner: str) -> FittedNet:
         "TorchClassifier or a method built on it; for a bare module, "
         "FrozenEstimator(TorchClassifier.from_module(module, classes=...))."
     )
+
+
+def _holds_a_net(step: Any) -> bool:
+    """Whether the net is the step's own: a debiased one stands in the estimator inside."""
+    has_net = isinstance(getattr(step, "module_", None), nn.Module) and hasattr(step, "classes_")
+    return has_net and not hasattr(step, "debiased_")
 
 
 def _inner(step: Any) -> Any:
@@ -103,10 +114,12 @@ def _with_module(step: Any, module: nn.Module) -> Any:
     if isinstance(step, Pipeline):
         name, last = step.steps[-1]
         rebuilt.steps = [*step.steps[:-1], (name, _with_module(last, module))]
-    elif hasattr(step, "module_"):
+    elif _holds_a_net(step):
         rebuilt.module_ = module
         vars(rebuilt).pop("net_", None)  # it holds the old weights
     else:
         name = next(name for name in _FITTED if hasattr(step, name))
         setattr(rebuilt, name, _with_module(getattr(step, name), module))
+        if name == "debiased_":  # an earlier method's threshold would shift the scores
+            rebuilt.module_, rebuilt.threshold_ = module, 0.5
     return rebuilt

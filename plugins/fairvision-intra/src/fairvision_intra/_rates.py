@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BIASES", "NAMES", "PERFORMANCES", "Rates", "rates_at"]
+__all__ = ["BIASES", "NAMES", "PERFORMANCES", "Rates", "cells_of", "rates_at"]
 
 Floats = NDArray[np.float64]
 
@@ -53,6 +53,16 @@ class Rates:
         """The largest pairwise gap between groups; NaN if a group has no rate."""
         return rate.max(-2) - rate.min(-2)
 
+    def mean_of_cells(self) -> Floats:
+        """Mean accuracy of the cells of class and group that have rows."""
+        accuracies = np.concatenate([self.tpr, 1 - self.fpr], axis=-2)
+        rows = np.concatenate([self.p, self.n], axis=-2) > 0
+        return np.where(rows, accuracies, 0.0).sum(-2) / rows.sum(-2)
+
+    def worst_cell(self) -> Floats:
+        """Smallest accuracy of the cells of class and group that have rows."""
+        return np.fmin(self.tpr, 1 - self.fpr).min(-2, initial=1.0, where=self.p + self.n > 0)
+
     def pooled(self) -> Rates:
         """All groups as one."""
         counts = (self.tp, self.fp, self.p, self.n)
@@ -71,8 +81,8 @@ BIASES: dict[str, Callable[[Rates], Any]] = {
 PERFORMANCES: dict[str, Callable[[Rates], Floats]] = {
     "balanced_accuracy": lambda r: ((r.pooled().tpr + (1 - r.pooled().fpr)) / 2)[..., 0, :],
     "accuracy": lambda r: r.pooled().accuracy[..., 0, :],
-    "group_balanced_accuracy": lambda r: ((r.tpr + (1 - r.fpr)) / 2).mean(-2),
-    "worst_group_accuracy": lambda r: np.minimum(r.tpr, 1 - r.fpr).min(-2),
+    "group_balanced_accuracy": lambda r: r.mean_of_cells(),
+    "worst_group_accuracy": lambda r: r.worst_cell(),
 }
 #: The paper's abbreviations.
 NAMES = {
@@ -81,6 +91,12 @@ NAMES = {
     "aod": "average_odds_difference",
     "equalized_odds": "equalized_odds_difference",
 }
+
+
+def cells_of(targets: NDArray[np.int64], groups: NDArray[np.int64]) -> list[NDArray[np.intp]]:
+    """Row numbers of each cell of class and group that has rows."""
+    cell = targets + 2 * groups
+    return [np.flatnonzero(cell == code) for code in np.unique(cell)]
 
 
 def rates_at(

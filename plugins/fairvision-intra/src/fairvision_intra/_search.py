@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from fairvision.base import ProgressBar
 from fairvision.exceptions import FairvisionWarning
 from fairvision_intra._bounded_performance import BoundedPerformance, Outcome
 
-__all__ = ["SearchResult", "Trial", "Trials", "search"]
+__all__ = ["SearchResult", "Trial", "Trials", "cross_fitted", "search"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,13 @@ class SearchResult:
     outcome: Outcome
     changed: dict[str, Tensor]
     path: list[dict[str, Any]]
+    scores: list[NDArray[Any]]
     interrupted: bool = False
+
+    @property
+    def trial(self) -> int:
+        """Number of the best trial."""
+        return max(range(len(self.path)), key=lambda i: self.path[i]["value"])
 
 
 def search(
@@ -68,15 +75,17 @@ def search(
     """
     best: SearchResult | None = None
     path: list[dict[str, Any]] = []
+    scores: list[NDArray[Any]] = []
     with ProgressBar(total, owner, show=verbose > 0) as bar:
         try:
             trial = next(trials)
             while True:
                 outcome = objective.best_threshold(trial.scores)
                 path.append({"trial": len(path), **trial.columns, **vars(outcome)})
+                scores.append(trial.scores)
                 if best is None or outcome.value > best.outcome.value:
                     changed = {name: w.detach().clone() for name, w in trial.changed.items()}
-                    best = SearchResult(outcome, changed, path)
+                    best = SearchResult(outcome, changed, path, scores)
                 value, bias = best.outcome.performance, best.outcome.bias
                 bar.advance(f"{owner}: best {value:.3f}, bias {bias:.3f}")
                 for callback in callbacks:
@@ -91,25 +100,34 @@ def search(
         finally:
             trials.close()
     assert best is not None  # the first trial is the net as given
-    _warn(best, objective, owner, total)
+    if best.interrupted:
+        warnings.warn(
+            f"{owner} was interrupted after {len(path)} of {total} trials and keeps the best so "
+            f"far: performance {best.outcome.performance:.3f}, bias {best.outcome.bias:.3f}.",
+            FairvisionWarning,
+            stacklevel=3,
+        )
     return best
 
 
-def _warn(best: SearchResult, objective: BoundedPerformance, owner: str, total: int) -> None:
-    outcome = best.outcome
-    kept = f"performance {outcome.performance:.3f}, bias {outcome.bias:.3f}"
-    if best.interrupted:
-        warnings.warn(
-            f"{owner} was interrupted after {len(best.path)} of {total} trials and keeps the "
-            f"best so far: {kept}.",
-            FairvisionWarning,
-            stacklevel=4,
-        )
-    if not outcome.feasible:
-        warnings.warn(
-            f"{owner} found no net with a bias below epsilon={objective.epsilon} and a "
-            f"performance of {objective.floor:.3f} or more; it keeps the least biased one: {kept}. "
-            "Raise epsilon, allow more trials, or lower min_performance.",
-            FairvisionWarning,
-            stacklevel=4,
-        )
+def cross_fitted(
+    objective: BoundedPerformance,
+    scores: list[NDArray[Any]],
+    threshold: float,
+    folds: list[NDArray[np.intp]],
+) -> NDArray[np.bool_]:
+    """Whether each row is selected by the trial and threshold that the other folds choose.
+
+    Where the other folds find nothing feasible, by the given net at its own threshold. The
+    choice has not seen the rows that it is judged by, however many trials there are.
+    """
+    selected = scores[0] > threshold
+    for rows in folds:
+        part = objective.without(rows)
+        if objective.lowest_cell:
+            part.allow_no_worse_than(scores[0], threshold)
+        outcomes = [part.best_threshold(each) for each in scores]
+        best = max(range(len(scores)), key=lambda i: outcomes[i].value)
+        if outcomes[best].feasible:
+            selected[rows] = scores[best][rows] > outcomes[best].threshold
+    return selected

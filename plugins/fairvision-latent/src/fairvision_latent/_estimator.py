@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 from torch import nn
 
-from fairvision.base import Groups, all_or_nothing, check_groups, check_images, take
+from fairvision.base import Groups, all_or_nothing, check_groups, check_pixels, take
 from fairvision.exceptions import InputError, SavingError
 from fairvision.nn import TorchClassifier, as_seed, choose_device
 from fairvision_latent._algorithm import Hyperplane, Variant
@@ -182,7 +182,7 @@ class LatentPairSampler(BaseEstimator):
         return self
 
     def _fit(self, X: Any, y: ArrayLike, sensitive_features: Any) -> tuple[Any, NDArray[np.bool_]]:
-        X = check_images(X)
+        X = check_pixels(X, type(self).__name__)
         labels = self._check(X, y, sensitive_features)
         self._rng = np.random.default_rng(as_seed(self.random_state))
         self.n_features_in_ = int(X.shape[1])

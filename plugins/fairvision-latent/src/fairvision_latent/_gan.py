@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from fairvision.base import all_or_nothing, check_images, take
+from fairvision.base import all_or_nothing, check_pixels, take
 from fairvision.exceptions import InputError
 from fairvision.nn import (
     Rows,
@@ -187,7 +187,7 @@ class ProgressiveGAN(BaseEstimator):
             If images have another size, a parameter is out of range, the
             checkpoint has other parameters, or the first losses are not finite.
         """
-        X = check_images(X)
+        X = check_pixels(X, type(self).__name__)
         self._check(X)
         self.image_shape_ = tuple(int(size) for size in X.shape[1:])
         device = choose_device(self.device)
