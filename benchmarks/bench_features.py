@@ -71,10 +71,13 @@ def main() -> None:
     params = {"weights": given.weights, "image_size": given.size}
 
     plain = seconds(lambda: plain_loop(paths, given.weights, given.side, given.size), given.repeat)
-    print(f"plain loop              {plain:8.3f} s  {1000 * plain / len(paths):.2f} ms an image")
+    print(
+        f"plain loop              {plain:8.3f} s  {1000 * plain / len(paths):.2f} ms an image",
+        flush=True,
+    )
 
     def show(name: str, taken: float) -> None:
-        print(f"{name:24}{taken:8.3f} s  {taken / plain:.4f} of the plain loop")
+        print(f"{name:24}{taken:8.3f} s  {taken / plain:.4f} of the plain loop", flush=True)
 
     without = FeatureExtractor(**params)
     show("without a cache", seconds(lambda: without.fit_transform(files), given.repeat))

@@ -149,7 +149,7 @@ def test_random_weights_are_said_and_the_same_each_time():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"layer": "frist"}, "no layer 'frist'. Did you mean first"),
+        ({"layer": "firsts"}, "no layer 'firsts'. Did you mean first"),
         ({"image_size": "64"}, "image_size is '64'"),
         ({"image_size": (4, 4, 4)}, r"image_size is \(4, 4, 4\)"),
         ({"image_size": 2}, r"does not take images of shape \(3, 2, 2\)"),

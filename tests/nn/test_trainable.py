@@ -12,7 +12,8 @@ from fairvision.exceptions import InputError
 from fairvision.nn import Objective, TorchClassifier
 from fairvision.nn.backbones import build_classifier
 from fairvision.nn.prefix import find_prefix
-from fairvision.nn.trainable import blocks, choose_trainable
+from fairvision.nn.trainable import choose_trainable, trunk_layers
+from fairvision.testing import check_resumes
 
 SHORT = {"max_epochs": 2, "batch_size": 16, "random_state": 0, "lr": 1e-2}
 
@@ -131,14 +132,14 @@ def test_the_whole_net_trains_as_without_the_parameters(pictures):
         ("convnext_tiny", ["features.0.0", "features.0.1"], ["features.7.2", "classifier.0"]),
     ],
 )
-def test_a_block_is_what_a_net_repeats(name, first, last):
+def test_a_layer_is_what_a_net_repeats(name, first, last):
     with torch.device("meta"):
         model = models.get_model(name)
     head = list(model.modules())[-1]
-    found = blocks(model, head)
-    assert found[0] == first
-    assert found[-1] == last
-    assert len(found) > 8
+    layers = trunk_layers(model, head)
+    assert layers[0] == first
+    assert layers[-1] == last
+    assert len(layers) > 8
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "densenet121", "swin_t"])
@@ -208,6 +209,11 @@ def test_a_tuned_net_is_saved_and_loaded(pictures, tmp_path):
     assert [p.requires_grad for p in loaded.module_.parameters()] == trained
 
 
+def test_a_tuning_goes_on_from_its_checkpoint(pictures):
+    model = TorchClassifier(trainable=["11"], **{**SHORT, "max_epochs": 4})
+    assert check_resumes(model, pictures.images, pictures.target) == 2
+
+
 @pytest.mark.parametrize("trainable", ["last", "last:0", "last:x", "some", 3, [1], None])
 def test_other_words_are_refused(pictures, trainable):
     with pytest.raises(InputError, match="trainable is"):
@@ -216,7 +222,7 @@ def test_other_words_are_refused(pictures, trainable):
 
 @pytest.mark.parametrize(
     ("trainable", "message"),
-    [("last:9", "has 4 blocks"), (["trunk.6"], "backbone lacks"), (["layer4"], "backbone lacks")],
+    [("last:9", "has 4 layers"), (["trunk.6"], "backbone lacks"), (["layer4"], "backbone lacks")],
 )
 def test_layers_that_the_backbone_lacks_are_named(pictures, trainable, message):
     with pytest.raises(InputError, match=message):

@@ -11,13 +11,22 @@ from fairvision.base.fitting import (
 )
 from fairvision.base.forms import check_form
 from fairvision.base.groups import Groups, check_groups
-from fairvision.base.images import are_maps, check_images, check_pixels, is_images, take
+from fairvision.base.images import (
+    are_maps,
+    check_images,
+    check_pixels,
+    check_values,
+    is_images,
+    take,
+)
+from fairvision.base.labels import ScoreMixin, check_labels, code_labels, sort_labels
 from fairvision.base.lazy_images import LazyImages, TakenRows, rows_of
 from fairvision.base.progress import ProgressBar, progress_bar
 from fairvision.base.randomness import RandomState, as_generator, as_seed
 from fairvision.base.resampled import Resampled
 from fairvision.base.silence import silence_import
 from fairvision.base.state import fitted_attributes
+from fairvision.base.stored_images import read_once
 from fairvision.base.validation_split import (
     fit_or_frozen,
     stratified,
@@ -33,6 +42,7 @@ __all__ = [
     "RandomState",
     "Resampled",
     "TakenRows",
+    "ScoreMixin",
     "WorstCell",
     "accepts",
     "all_or_nothing",
@@ -43,7 +53,10 @@ __all__ = [
     "check_groups",
     "are_maps",
     "check_images",
+    "check_labels",
     "check_pixels",
+    "check_values",
+    "code_labels",
     "compose",
     "fit_or_frozen",
     "fit_with_groups",
@@ -53,8 +66,10 @@ __all__ = [
     "is_images",
     "leaves_worse_off",
     "progress_bar",
+    "read_once",
     "rows_of",
     "silence_import",
+    "sort_labels",
     "stratified",
     "stratified_folds",
     "take",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fairvision.base.forms import as_indexable, check_form
 from fairvision.exceptions import InputError
 
-__all__ = ["are_maps", "check_images", "check_pixels", "is_images", "take"]
+__all__ = ["are_maps", "check_images", "check_pixels", "check_values", "is_images", "take"]
 
 _FORM = "(n_samples, n_channels, height, width)"
 
@@ -41,8 +41,16 @@ def take(X: Any, rows: Any) -> NDArray[Any]:
         An ndarray, a CPU tensor, or a lazy sequence whose indexing by an
         integer array or a slice gives a smaller sequence.
     rows : slice or ndarray of int
+
+    Raises
+    ------
+    InputError
+        If pixels of a lazy sequence are neither uint8 nor floating in 0..1.
     """
-    return np.asarray(X[rows])
+    pixels = np.asarray(X[rows])
+    if pixels.ndim == 4 and not isinstance(X, np.ndarray):
+        check_values(pixels, maps=are_maps(pixels))  # a lazy sequence: nobody has seen them before
+    return pixels
 
 
 def are_maps(X: Any) -> bool:
@@ -132,18 +140,44 @@ def check_images(X: Any, *, fitted_shape: tuple[int, ...] | None = None, maps: b
             f"X has images of shape {shape[1:]} (channels, height, width); the model was fitted "
             f"on {tuple(fitted_shape)}. Convert or resize them alike."
         )
-    _check_values(X, maps)
+    check_values(X, maps=maps)
     return X
 
 
-def _check_values(X: Any, maps: bool) -> None:
+def _bits(X: Any) -> str | None:
+    """How to scale integers above 255; None if there are none."""
+    if not isinstance(X, np.ndarray) or (high := int(X.max())) <= 255:
+        return None
+    white = 2 ** max(10, high.bit_length()) - 1
+    return (
+        f"Its values reach {high}: pass (X / {white}).astype('float32'), with the highest possible "
+        "value in place of this guess."
+    )
+
+
+def check_values(X: Any, *, maps: bool = False) -> None:
+    """Check the type and the range of pixels; those of a lazy sequence are not read.
+
+    Parameters
+    ----------
+    X : array-like
+    maps : bool, default=False
+        Whether X holds maps of a net's inner layer, which have no range.
+
+    Raises
+    ------
+    InputError
+        If they are neither uint8 nor floating in 0..1, or not finite.
+    """
     name = str(X.dtype).removeprefix("torch.")
     if name == "uint8":
         return
     if name not in ("float16", "float32", "float64"):
+        wide = _bits(X) if name.startswith(("int", "uint")) else None
         raise InputError(
-            f"X has dtype {name}; expected uint8 in 0..255 or floating in 0..1. Pass "
-            "X.astype('uint8') if its values are 0..255, X.astype('float32') if they are 0..1."
+            f"X has dtype {name}; expected uint8 in 0..255 or floating in 0..1. "
+            + (wide or "Pass X.astype('uint8') if its values are 0..255, X.astype('float32') if ")
+            + ("" if wide else "they are 0..1.")
         )
     if not isinstance(X, np.ndarray) and not hasattr(X, "numpy"):
         return  # lazy: reading it all just to look at its range would defeat it

@@ -40,6 +40,8 @@ class LazyImages(ABC):
     #: Whether `read` gives the same pixels in any thread and order, so that a net's next batch
     #: may be read while it computes.
     reads_in_threads: ClassVar[bool] = False
+    #: Whether reading costs no decoding, because pixels are kept already.
+    is_stored: bool = False
 
     def __init__(
         self, n_images: int, image_shape: tuple[int, ...], dtype: DTypeLike = np.uint8

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from fairvision.base.fitting import accepts, all_or_nothing, fit_keyword, fit_with_groups
 from fairvision.base.forms import check_form
 from fairvision.base.groups import check_groups
+from fairvision.base.labels import ScoreMixin, check_labels
 from fairvision.base.state import fitted_attributes
 from fairvision.base.validation_split import take_groups
 from fairvision.exceptions import InputError
@@ -31,7 +32,7 @@ def _inner_has(method: str) -> Any:
     return available_if(check)
 
 
-class Resampled(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class Resampled(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
     """Fit a classifier on the rows that a sampler hands it.
 
     A scikit-learn `Pipeline` cannot change rows, and imbalanced-learn's carries
@@ -194,9 +195,7 @@ def _weights_after(
 
 def _choose(sampler: Any, X: Any, y: ArrayLike, groups: Any) -> tuple[Any, Any, Any]:
     """Let a sampler that knows nothing of images choose among their rows."""
-    targets = np.asarray(y)
-    if len(targets) != len(X):
-        raise InputError(f"y has {len(targets)} rows, X has {len(X)}. Pass one label per image.")
+    targets = check_labels(y, n_samples=len(X))
     check_groups(groups, len(targets))
     rows = _chosen_rows(sampler, targets)
     return _safe_indexing(X, rows), targets[rows], take_groups(groups, rows)

@@ -15,6 +15,13 @@ _OPTIONS = (
         "--weights", help="Its weights: a file, package:NAME, or a published name as DEFAULT."
     ),
     click.option(
+        "--trainable",
+        help="The weights to train: all, head, last:N layers, or names of layers with commas.",
+    ),
+    click.option(
+        "--trunk-lr", type=click.FloatRange(0), help="Learning rate of the layers before the head."
+    ),
+    click.option(
         "--features",
         is_flag=True,
         help="Compute its features once, and train the methods on them and not on images.",
@@ -41,6 +48,7 @@ def features_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def features_params(options: dict[str, Any]) -> dict[str, Any]:
     """The arguments of `fairvision.comparison.compare` that they stand for."""
     net = {name: options[name] for name in ("backbone", "weights") if options[name] is not None}
+    tuning = _tuning(options["trainable"], options["trunk_lr"])
     own = ("layer", "features_size", "features_cache")
     layer, size, cache = (options[name] for name in own)
     if not options["features"]:
@@ -48,7 +56,9 @@ def features_params(options: dict[str, Any]) -> dict[str, Any]:
             raise click.UsageError(
                 "--layer, --features-size and --features-cache go with --features."
             )
-        return {"shared_params": net}
+        return {"shared_params": {**net, **tuning}}
+    if tuning:
+        raise click.UsageError("--trainable and --trunk-lr tune a net; leave --features out.")
     if "backbone" not in net:
         raise click.UsageError("--features needs --backbone, the net that computes them.")
     from fairvision.nn import FeatureExtractor
@@ -61,3 +71,12 @@ def features_params(options: dict[str, Any]) -> dict[str, Any]:
         device=options["device"],
     )
     return {"features": extractor}
+
+
+def _tuning(trainable: str | None, trunk_lr: float | None) -> dict[str, Any]:
+    """Which part of the net is trained, as parameters of `TorchClassifier`."""
+    params: dict[str, Any] = {} if trunk_lr is None else {"trunk_lr": trunk_lr}
+    if trainable is not None:
+        whole = trainable in ("all", "head") or trainable.startswith("last:")
+        params["trainable"] = trainable if whole else trainable.split(",")
+    return params

@@ -193,7 +193,7 @@ def compare(
     planned, left_out = _suited(planned, data, methods, features)
     extracted = None if features is None else Features(features, data)
     if extracted is not None:
-        description["features"] = extracted.extractor.identity()
+        description["features"] = extracted.extractor.identity_
     sizes: dict[str, Any] = {"n_train": n_train, "n_test": n_test, "test_size": test_size}
     split = plan_split(data, confounding=confounding, counterexamples=counterexamples, **sizes)
     wanted = balanced_baseline if names_all(methods) else bool(balanced_baseline)

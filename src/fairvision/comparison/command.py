@@ -50,7 +50,7 @@ def _in_words(plan: Mapping[str, Any]) -> bool:
 def _net_in_words(plan: Mapping[str, Any]) -> bool:
     features = plan.get("features") or {}
     return (
-        set(plan.get("shared_params") or {}) <= {"backbone", "weights"}
+        set(plan.get("shared_params") or {}) <= {"backbone", "weights", "trainable"}
         and features.get("backbone") != "a module"
         and not isinstance(features.get("image_size"), list)
     )
@@ -86,7 +86,7 @@ def _words(plan: Mapping[str, Any]) -> list[str]:
     words += ["--n-boot", str(plan["n_boot"]), "--device", plan["device"]]
     shared = plan.get("shared_params") or {}
     for name, value in shared.items():
-        words += [f"--{name}", str(value)]
+        words += [f"--{name}", ",".join(value) if isinstance(value, list) else str(value)]
     return [*words, *_features(plan.get("features")), *_settings(methods, shared)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sklearn.base import clone
 from sklearn.utils import Bunch
@@ -13,7 +13,7 @@ from sklearn.utils import Bunch
 from fairvision.base import are_maps, is_images
 from fairvision.comparison.plan import MethodPlan
 from fairvision.exceptions import InputError
-from fairvision.plugins import default_registry
+from fairvision.plugins import RegisteredMethod, default_registry
 
 __all__ = ["Features", "has_features", "note", "suited_to_features"]
 
@@ -66,7 +66,7 @@ class Features:
         return {
             "backbone": net,
             **given,
-            "identity": extractor.identity(),
+            "identity": extractor.identity_,
             "size": list(size or extractor.input_shape_[1:]),
             "shape": list(shape),
         }
@@ -129,5 +129,7 @@ def suited_to_features(
 
 
 def _needs_pixels(method: MethodPlan) -> bool:
-    registered = method.is_registered
-    return registered and default_registry().find("method", method.name).needs.pixels
+    if not method.is_registered:
+        return False
+    found = cast(RegisteredMethod, default_registry().find("method", method.name))
+    return found.needs.pixels

@@ -151,7 +151,7 @@ class Comparison:
                 "Leakage: balanced accuracy of a fresh probe that reads the group from the "
                 "features of test images, within classes of the target."
             )
-        notes += [*self._undefined_notes(), *self._idle_notes()]
+        notes += [*self._evaluation_notes(), *self._undefined_notes(), *self._idle_notes()]
         steps = {run.n_steps for run in self.runs if run.n_steps is not None}
         if len(steps) > 1:
             notes.append(
@@ -198,6 +198,18 @@ class Comparison:
                 name, times = counts.most_common(1)[0]
                 found[method.label] = f"{name} (in {times} of {len(own)} seed(s))"
         return found
+
+    def _evaluation_notes(self) -> list[str]:
+        """What the evaluations note: classes or groups unseen at fit, scores of the wrong class."""
+        methods: dict[str, list[str]] = {}
+        for run in self.runs:
+            for text in run.evaluation.get("notes") or ():
+                methods.setdefault(text, []).append(run.method)
+        everyone = len({run.method for run in self.runs})
+        return [
+            text if len(set(names)) == everyone else f"{', '.join(dict.fromkeys(names))}: {text}"
+            for text, names in methods.items()
+        ]
 
     def _undefined_notes(self) -> list[str]:
         """Why a measure of the short table has no value, each reason once."""

@@ -18,6 +18,7 @@ from fairvision.nn.modules import (
 from fairvision.nn.net import inference_size
 from fairvision.nn.objective import Objective, Step, TrainingContext, cross_entropy
 from fairvision.nn.objective_classifier import ObjectiveClassifier
+from fairvision.nn.prefix import FrozenPrefix, find_prefix
 from fairvision.nn.probe import Standardize, check_inputs
 from fairvision.nn.process_group import ProcessGroup
 from fairvision.nn.randomness import as_seed, isolated_rng
@@ -28,6 +29,7 @@ __all__ = [
     "Batches",
     "FeatureClassifier",
     "FeatureExtractor",
+    "FrozenPrefix",
     "LastLayer",
     "LastLayerClassifier",
     "Objective",
@@ -51,6 +53,7 @@ __all__ = [
     "device_or_cpu",
     "features_and_logits",
     "evaluation_mode",
+    "find_prefix",
     "fingerprint",
     "inference_size",
     "isolated_rng",

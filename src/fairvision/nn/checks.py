@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
-from fairvision.base import check_form, is_images, rows_of
+from fairvision.base import check_form, check_labels, is_images, rows_of
 from fairvision.exceptions import InputError
 from fairvision.nn.labels import in_order
 from fairvision.nn.net import OPTIMIZERS
@@ -112,14 +112,7 @@ def check_shape(shape: Any) -> None:
 
 def encode(y: Any, order: Any = None) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Class labels, sorted or in the given order, and the class code of each row."""
-    import pandas as pd
-
-    missing = np.flatnonzero(pd.isna(y))
-    if len(missing):
-        raise InputError(
-            f"y has {len(missing)} missing label(s), the first in row {missing[0]}. "
-            "Drop those rows or label them."
-        )
+    y = check_labels(y)
     try:
         check_classification_targets(y)
     except ValueError as error:
@@ -147,6 +140,8 @@ def check_training_data(estimator: Any, X: Any, y: ArrayLike) -> tuple[Any, NDAr
         if hasattr(estimator, "feature_names_in_"):
             del estimator.feature_names_in_
     else:
+        if np.asarray(y).ndim == 1:
+            check_labels(y)  # scikit-learn's own words for missing text are a TypeError
         X, y = validate_data(estimator, X, y, dtype=TABLE_DTYPES)
     estimator.classes_, codes = encode(y, estimator.classes)
     estimator.input_shape_ = tuple(int(size) for size in X.shape[1:])

@@ -10,13 +10,12 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.base import (
     BaseEstimator,
-    ClassifierMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     clone,
 )
 
-from fairvision.base import all_or_nothing, check_groups, check_pixels
+from fairvision.base import ScoreMixin, all_or_nothing, check_groups, check_pixels
 from fairvision.exceptions import InputError
 from fairvision.nn.backbones import Backbone
 from fairvision.nn.checks import (
@@ -37,7 +36,7 @@ __all__ = ["TorchClassifier"]
 
 
 class TorchClassifier(
-    FittedModule, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator
+    FittedModule, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoreMixin, BaseEstimator
 ):
     """Train a torch model on images.
 
@@ -61,8 +60,8 @@ class TorchClassifier(
         all but the head; ``"package:NAME"``, one in an installed package; or ``"DEFAULT"``
         or another published name, downloaded by them.
     trainable : str or list of str, default="all"
-        The weights to train: ``"all"``, ``"head"`` alone, ``"last:N"`` blocks of the
-        trunk too, or the named layers (``["features.18"]``). The others stay, with
+        The weights to train: ``"all"``; ``"head"`` alone; with ``"last:N"`` layers of
+        the trunk, such as residual blocks; or with those named. The others stay, with
         the statistics of their batch normalisation; those that run first are then
         computed once, unless `train_transform` changes the images.
     trunk_lr : float or None, default=None

@@ -80,6 +80,8 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         Of the images given to `fit`. Others may differ in size where they are resized.
     feature_shape_ : tuple
         Of the features of one image: (n_features,) or (channels, height, width).
+    identity_ : str
+        A hash of all that decides the features of an image: the net, its weights, the size.
 
     Examples
     --------
@@ -150,6 +152,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         weights = None if self.weights is None else str(self.weights)
         module = self._build(weights)
         self.feature_shape_ = _feature_shape(module, self.input_shape_)
+        self.identity_ = _identity(module, self.feature_shape_)
         self.module_ = module.to(device)
         return self
 
@@ -181,18 +184,7 @@ float32
         X = self._check_input(X)
         if self.cache is None:
             return self._compute(X)
-        return FeatureCache(self.cache, self.identity(), self.feature_shape_).read(X, self._compute)
-
-    def identity(self) -> str:
-        """A hash of all that decides the features of a picture: the net, its weights, the size."""
-        check_is_fitted(self)
-        net: Any = self.module_.net
-        size = self.module_.size
-        if isinstance(net, FeatureClassifier):  # its head has no part in it
-            parts = [repr(net.trunk), get_tensors(net.trunk), net.mean, net.std, net.n_channels]
-        else:
-            parts = [repr(net), get_tensors(net)]
-        return fingerprint(_VERSION, parts, self.layer, size, self.feature_shape_)
+        return FeatureCache(self.cache, self.identity_, self.feature_shape_).read(X, self._compute)
 
     def _check_input(self, X: Any) -> Any:
         resized = self.module_.size is not None
@@ -341,6 +333,15 @@ class Extraction(nn.Module):
 
 class _Reached(Exception):
     """The layer whose output is wanted has run."""
+
+
+def _identity(module: Any, feature_shape: tuple[int, ...]) -> str:
+    """A hash of an `Extraction`; the head of a named net has no part in it."""
+    net = module.net
+    parts: list[Any] = [repr(net), get_tensors(net)]
+    if isinstance(net, FeatureClassifier):
+        parts = [repr(net.trunk), get_tensors(net.trunk), net.mean, net.std, net.n_channels]
+    return fingerprint(_VERSION, parts, module.layer, module.size, feature_shape)
 
 
 def _size(image_size: Any) -> tuple[int, int] | None:

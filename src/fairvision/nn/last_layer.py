@@ -8,15 +8,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
+from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing
+from sklearn.utils import Tags, TransformerTags, _safe_indexing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from fairvision.base import fit_or_frozen
+from fairvision.base import ScoreMixin, check_labels, fit_or_frozen
 from fairvision.exceptions import InputError
 from fairvision.nn.classifier import TorchClassifier
 from fairvision.nn.export import as_module
@@ -91,7 +91,7 @@ class LastLayer:
 
     def encode(self, y: ArrayLike) -> NDArray[np.int64]:
         """The number of each label among the net's classes."""
-        y = np.asarray(y).reshape(-1)
+        y = check_labels(y)
         unknown = sorted(set(y.tolist()) - set(self.classes.tolist()), key=str)
         if unknown:
             raise InputError(
@@ -156,7 +156,7 @@ def _has_features(self: Any) -> bool:
     return True
 
 
-class LastLayerClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
     """Base of meta-estimators that train a net's last layer again.
 
     A subclass has a parameter ``estimator`` and a `fit` that sets ``estimator_``, the fitted
@@ -228,6 +228,11 @@ class LastLayerClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         """Probabilities of shape (n_samples, n_classes)."""
         check_is_fitted(self, "estimator_")
         return np.asarray(self.estimator_.predict_proba(X), dtype=np.float64)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags = TransformerTags()  # `transform` exists if the estimator has it
+        return tags
 
     @available_if(_has_features)
     def transform(self, X: Any) -> NDArray[Any]:

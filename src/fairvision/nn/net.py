@@ -126,7 +126,7 @@ class ObjectiveNet(NeuralNetClassifier):
 
     def _set_training(self, training: bool = True) -> None:
         super()._set_training(training)
-        for name in self.frozen:
+        for name in self.frozen if training else ():
             self.module_.get_submodule(name).training = False
 
     def backward(self, loss: Tensor) -> None:

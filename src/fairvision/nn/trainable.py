@@ -12,7 +12,7 @@ from torch import nn
 from fairvision.exceptions import InputError
 from fairvision.nn.modules import FeatureClassifier, PretrainedClassifier
 
-__all__ = ["Trainable", "blocks", "check_trainable", "choose_trainable", "parameter_groups"]
+__all__ = ["Trainable", "check_trainable", "choose_trainable", "parameter_groups", "trunk_layers"]
 
 Trainable = str | Sequence[str]
 
@@ -49,20 +49,20 @@ def choose_trainable(module: nn.Module, trainable: Trainable) -> None:
     Raises
     ------
     InputError
-        If the trunk has fewer blocks, or no layer of that name.
+        If the trunk has fewer layers, or none of that name.
     """
     if trainable == "all":
         return
     prefix, trunk = _trunk(module)
     names: Sequence[str] = () if trainable == "head" else trainable
     if isinstance(trainable, str) and trainable != "head":
-        all_blocks = blocks(trunk, module.head)
-        if _n_last(trainable) > len(all_blocks):
+        layers = trunk_layers(trunk, module.head)
+        if _n_last(trainable) > len(layers):
             raise InputError(
-                f"trainable is {trainable!r}, but the backbone has {len(all_blocks)} blocks: "
-                f"{', '.join(block[0] for block in all_blocks)}. Pass fewer, or 'all'."
+                f"trainable is {trainable!r}, but the backbone has {len(layers)} layers: "
+                f"{', '.join(parts[0] for parts in layers)}. Pass fewer, or 'all'."
             )
-        names = [name for block in all_blocks[-_n_last(trainable) :] for name in block]
+        names = [name for parts in layers[-_n_last(trainable) :] for name in parts]
     _check_names(names, trunk)
     chosen = tuple(f"{prefix}{name}" for name in names)
     head = {id(parameter) for parameter in module.head.parameters()}  # type: ignore[union-attr]
@@ -89,10 +89,10 @@ def _check_names(names: Sequence[str], trunk: nn.Module) -> None:
             raise InputError(f"trainable names {name!r}, which the backbone lacks. {hint}")
 
 
-def blocks(trunk: nn.Module, head: Any = None) -> list[list[str]]:
-    """The names of the layers in each block of a trunk, in order.
+def trunk_layers(trunk: nn.Module, head: Any = None) -> list[list[str]]:
+    """The layers of a trunk in order, each as the names of its modules.
 
-    A block is what a net repeats: a residual block, a transformer's layer, or a convolution
+    A layer is what a net repeats: a residual block, a transformer's layer, or a convolution
     with the normalisation that follows it. So containers are opened that are plain sequences,
     or the only ones of their class in the net.
     """

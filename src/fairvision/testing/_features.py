@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def refuses_features_if_it_needs_pixels(subject: Subject) -> None:
     if not subject.method.needs.pixels:
         raise NotApplicable("it takes features")
     for data in (features(), maps()):
-        message = require_error(lambda data=data: _fit(subject, data), f"X of {data.X.shape}")
+        message = require_error(partial(_fit, subject, data), f"X of {data.X.shape}")
         require(
             "pixels" in message, f"the error for X of {data.X.shape} names no pixels: {message}"
         )

@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from fairvision.base import all_or_nothing, fitted_attributes, stratified
+from fairvision.base import ScoreMixin, all_or_nothing, fitted_attributes, stratified
 from fairvision.exceptions import ConstraintMetWarning, InputError
 from fairvision.nn import TorchClassifier, as_seed
 from fairvision.toolkits.inputs import check_binary, draw_labels
@@ -27,7 +27,7 @@ _CONSTRAINTS = {
 }
 
 
-class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class ExponentiatedGradientClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
     """A mixture of classifiers trained on reweighted rows (fairlearn's ExponentiatedGradient) [1]_.
 
     `fit` reads the groups, `predict` does not. ERM training comes first. If it satisfies the

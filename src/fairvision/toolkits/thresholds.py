@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from fairvision.base import (
     all_or_nothing,
     check_groups,
+    check_labels,
     fit_or_frozen,
     fitted_attributes,
     groups_at_predict,
@@ -289,7 +290,7 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         from sklearn.metrics import accuracy_score
 
         predicted = self.predict(X, sensitive_features=sensitive_features)
-        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        return float(accuracy_score(check_labels(y), predicted, sample_weight=sample_weight))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

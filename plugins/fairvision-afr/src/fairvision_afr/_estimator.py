@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.utils import _safe_indexing
 
-from fairvision.base import all_or_nothing, as_seed, check_groups
+from fairvision.base import all_or_nothing, as_seed, check_groups, check_labels, code_labels
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn import LastLayer, LastLayerClassifier
 from fairvision_afr._algorithm import (
@@ -33,11 +34,11 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
     ``exp(-gamma * p)``, with p the probability that the model gives to its true class. The new
     layer is held near the first one.
 
-    Nothing in rows without groups tells which `gamma` and `regularization` help: accuracy,
-    worst class and even the rows that the first model gets wrong are best without
-    reweighting. Both are therefore fixed; to choose them with groups, search them with
-    `GridSearchCV`. If the accuracy, every class weighing the same and each row predicted by
-    layers not fitted to it, falls by more than `max_loss`, the given net is kept.
+    Rows without groups cannot show which `gamma` helps: no reweighting at all is best for the
+    accuracy, for the worst class, and even for the rows that the first model gets wrong.
+    The largest one is taken that costs at most `max_loss` of the accuracy, every class
+    weighing the same and each row predicted by layers not fitted to it. If none
+    does, the given net is kept. To choose with groups, use `GridSearchCV`.
 
     Parameters
     ----------
@@ -45,21 +46,22 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         A `TorchClassifier` or a method built on it, also in a `Pipeline`. In
         `FrozenEstimator` it is used as it is; else it is cloned and fitted on a part of the
         rows. None is a `TorchClassifier`.
-    gamma : float, default=16.0
-        How fast a row's weight falls with the probability of its true class.
+    gamma : float or sequence of float, default=(32.0, 16.0, 8.0, 4.0, 2.0, 1.0)
+        How fast a row's weight falls with the probability of its true class; of several,
+        one is chosen.
     regularization : float, default=0.003
         Weight of the squared distance to the first layer, for standardised features.
     rows : {"all", "validation"}, default="all"
         Fit the layer on all rows, or, as in the paper, on those that the net was not trained
         on. The net is sure of rows that it was trained on; their probabilities come from
         layers on its features that were fitted to other rows.
-    max_loss : float, default=0.2
-        Accuracy that the new layer may cost: on rows as biased as the training rows, the
-        bias pays.
+    max_loss : float, default=0.1
+        Accuracy that the new layer may cost. On rows as biased as the training rows, the
+        bias itself is worth some.
     debias_fraction : float, default=0.2
         Share of the rows held out from the training of the net.
     allow_worse : bool, default=False
-        Take the new layer whatever it costs.
+        Take the smallest gamma even if it costs more.
     random_state : int, RandomState, Generator or None, default=None
 
     Attributes
@@ -69,8 +71,10 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         or post-processed.
     retrained_ : bool
         Whether the last layer is a new one.
-    accuracies_ : tuple of float
-        Of the given net and of the new layer on held-out rows, as for `max_loss`.
+    gamma_ : float or None
+        The gamma of the new layer.
+    losses_ : dict of float to float
+        For each gamma tried what it costs, as for `max_loss`.
     classes_ : ndarray of shape (n_classes,)
 
     References
@@ -93,10 +97,10 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         self,
         estimator: Any = None,
         *,
-        gamma: float = 16.0,
+        gamma: float | Sequence[float] = (32.0, 16.0, 8.0, 4.0, 2.0, 1.0),
         regularization: float = 0.003,
         rows: Literal["all", "validation"] = "all",
-        max_loss: float = 0.2,
+        max_loss: float = 0.1,
         debias_fraction: float = 0.2,
         allow_worse: bool = False,
         random_state: Any = None,
@@ -144,10 +148,8 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         """
         self._check_parameters()
         check_groups(sensitive_features, len(X))
-        y = np.asarray(y).reshape(-1)
-        if len(y) != len(X):
-            raise InputError(f"y has {len(y)} rows, X has {len(X)}. Pass one label per row.")
-        classes, codes = np.unique(y, return_inverse=True)
+        y = check_labels(y, n_samples=len(X))
+        codes, classes = code_labels(y)
         if len(classes) < 2 or np.bincount(codes).min() < 2:
             raise InputError("y needs two rows or more of two classes or more.")
         seed = as_seed(self.random_state)
@@ -168,33 +170,37 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         judged: NDArray[np.intp],
         seed: int,
     ) -> None:
-        """Fit the layer, and keep it unless it costs too much accuracy."""
-        first = layer.weight, layer.bias
-        before = layer.probabilities(features)
-        correct = before[np.arange(len(targets)), targets]
+        """Fit the layer with the largest gamma that costs little enough."""
+        first, own = (layer.weight, layer.bias), layer.probabilities(features)
+        correct = own[np.arange(len(targets)), targets]
         if self.rows == "all":
             others = np.setdiff1d(np.arange(len(targets)), judged)
             correct[others] = correct_probability(features, targets, _FOLDS, seed)[others]
 
-        def new_layer(rows: NDArray[np.intp]) -> Any:
-            weights = row_weights(correct[rows], targets[rows], self.gamma)
+        def new_layer(rows: NDArray[np.intp], gamma: float) -> Any:
+            weights = row_weights(correct[rows], targets[rows], gamma)
             return retrain(features[rows], targets[rows], weights, first, self.regularization)
 
-        after = np.empty(len(targets), dtype=np.int64)
-        for rest, fold in folds(targets, _FOLDS, seed):
-            after[fold] = layer.probabilities(features[fold], *new_layer(rest)).argmax(1)
-        self.accuracies_ = tuple(
-            float(balanced_accuracy_score(targets[judged], predicted[judged]))
-            for predicted in (before.argmax(1), after)
-        )
-        loss = self.accuracies_[0] - self.accuracies_[1]
-        if loss <= self.max_loss or self.allow_worse:
-            self._keep(layer, *new_layer(np.arange(len(targets))))
+        def accuracy(predicted: NDArray[np.int64]) -> float:
+            return float(balanced_accuracy_score(targets[judged], predicted[judged]))
+
+        self.gamma_, self.losses_ = None, {}
+        for gamma in sorted(map(float, np.atleast_1d(self.gamma)), reverse=True):
+            predicted = np.empty(len(targets), dtype=np.int64)
+            for rest, fold in folds(targets, _FOLDS, seed):
+                new = new_layer(rest, gamma)
+                predicted[fold] = layer.probabilities(features[fold], *new).argmax(1)
+            self.losses_[gamma] = accuracy(own.argmax(1)) - accuracy(predicted)
+            if self.losses_[gamma] <= self.max_loss:
+                break
+        if self.losses_[gamma] <= self.max_loss or self.allow_worse:
+            self.gamma_ = gamma
+            self._keep(layer, *new_layer(np.arange(len(targets)), gamma))
             return
         warnings.warn(
-            f"{type(self).__name__} keeps the net that it was given: the accuracy on {len(judged)} "
-            f"rows, every class weighing the same, would fall by {loss:.3f}. A larger max_loss "
-            "lets it fall, and a smaller gamma costs less.",
+            f"{type(self).__name__} keeps the net that it was given: with gamma={gamma:g} the "
+            f"accuracy on {len(judged)} rows, every class weighing the same, would fall by "
+            f"{self.losses_[gamma]:.3f}. Pass a larger max_loss or a smaller gamma.",
             FairvisionWarning,
             stacklevel=4,
         )
@@ -204,5 +210,6 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         if self.rows not in ("all", "validation"):
             raise InputError(f"rows is {self.rows!r}; pass 'all' or 'validation'.")
         for name in ("gamma", "regularization", "max_loss"):
-            if not getattr(self, name) >= 0:
+            values = np.atleast_1d(np.asarray(getattr(self, name), dtype=np.float64))
+            if not values.size or not (values >= 0).all():
                 raise InputError(f"{name} is {getattr(self, name)!r}; pass 0 or more.")

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from fairvision.base import (
     Groups,
     all_or_nothing,
     check_groups,
     check_images,
+    check_labels,
     check_pixels,
     independence_weights,
 )
@@ -151,11 +152,7 @@ class AttributionNoise(TransformerMixin, BaseEstimator):
         """
         self._check_parameters()
         X = check_pixels(X, type(self).__name__)
-        targets = column_or_1d(y, warn=True)
-        if len(targets) != len(X):
-            raise InputError(
-                f"y has {len(targets)} rows, X has {len(X)}. Pass one label per image."
-            )
+        targets = check_labels(y, n_samples=len(X))
         groups = check_groups(
             sensitive_features, len(X), required_by=type(self).__name__, min_groups=2
         )

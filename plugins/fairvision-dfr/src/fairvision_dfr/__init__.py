@@ -1,4 +1,4 @@
-"""Last-layer retraining (Kirichenko et al. 2023) for fairvision: balanced rows, a new last layer."""
+"""Last-layer retraining (Kirichenko et al. 2023) for fairvision: balanced rows, a new head."""
 
 from lazy_loader import attach_stub
 

@@ -11,7 +11,14 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import _safe_indexing
 
-from fairvision.base import all_or_nothing, as_seed, check_groups, leaves_worse_off
+from fairvision.base import (
+    all_or_nothing,
+    as_seed,
+    check_groups,
+    check_labels,
+    code_labels,
+    leaves_worse_off,
+)
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn import LastLayer, LastLayerClassifier
 from fairvision_dfr._algorithm import Penalty, folds, retrain, with_outputs
@@ -41,7 +48,7 @@ class LastLayerRetraining(LastLayerClassifier):
         rows. None is a `TorchClassifier`.
     penalty : {"l2", "l1"}, default="l2"
         Norm of the weights that is penalized; the paper takes "l1".
-    C : float or sequence of float, default=(1.0, 0.3, 0.1, 0.03, 0.01)
+    C : float or sequence of float, default=(10.0, 1.0, 0.1, 0.01)
         Inverse strength of the penalty, as in scikit-learn; of several, one is chosen.
     n_draws : int, default=10
         Balanced subsets whose layers are averaged.
@@ -82,7 +89,7 @@ class LastLayerRetraining(LastLayerClassifier):
     >>> faces = load("faces", n_samples=200, image_size=32, random_state=0)
     >>> model = LastLayerRetraining(TorchClassifier(max_epochs=2), random_state=0)
     >>> model = model.fit(
-    ...     faces.images, faces.target, sensitive_features=faces.sensitive_features["skin_group"]
+    ...     faces.images, faces.target, sensitive_features=faces.sensitive_features
     ... )
     >>> model.predict_proba(faces.images[:5]).shape
     (5, 2)
@@ -93,7 +100,7 @@ class LastLayerRetraining(LastLayerClassifier):
         estimator: Any = None,
         *,
         penalty: Penalty = "l2",
-        C: float | Sequence[float] = (1.0, 0.3, 0.1, 0.03, 0.01),
+        C: float | Sequence[float] = (10.0, 1.0, 0.1, 0.01),
         n_draws: int = 10,
         rows: Literal["all", "validation"] = "all",
         debias_fraction: float = 0.4,
@@ -147,11 +154,9 @@ class LastLayerRetraining(LastLayerClassifier):
         groups = check_groups(sensitive_features, len(X), required_by=name)
         assert groups is not None
         codes, labels = groups.intersection()
-        y = np.asarray(y).reshape(-1)
-        if len(y) != len(X):
-            raise InputError(f"y has {len(y)} rows, X has {len(X)}. Pass one label per row.")
+        y = check_labels(y, n_samples=len(X))
         seed = as_seed(self.random_state)
-        cells = np.unique(y, return_inverse=True)[1] * len(labels) + codes
+        cells = code_labels(y)[0] * len(labels) + codes
         layer, held = self._fit_net(
             X, y, sensitive_features, cells=cells, held_out=held_out, seed=seed
         )
@@ -159,16 +164,18 @@ class LastLayerRetraining(LastLayerClassifier):
             raise InputError(f"{name} needs a last layer with a bias; that of the net has none.")
         targets = layer.encode(y)
         cells = targets * len(labels) + codes
-        self.C_, self.scores_, self.sensitive_labels_ = None, pd.DataFrame(), labels
+        self.scores_, self.sensitive_labels_ = pd.DataFrame(), labels
+        self.C_: float | None = None
         empty = np.flatnonzero(
             np.bincount(self._used(cells, held), minlength=len(layer.classes) * len(labels))
             < _MIN_ROWS
         )
         if len(empty):
-            target, group = divmod(int(empty[0]), len(labels))
+            number, group = divmod(int(empty[0]), len(labels))
+            target = layer.classes.tolist()[number]
             warnings.warn(
                 f"{name} keeps the net that it was given: fewer than {_MIN_ROWS} rows have target "
-                f"{layer.classes.tolist()[target]!r} and group {labels[group]!r}. Add rows, or merge groups.",
+                f"{target!r} and group {labels[group]!r}. Add rows or merge groups.",
                 FairvisionWarning,
                 stacklevel=3,
             )
@@ -196,19 +203,19 @@ class LastLayerRetraining(LastLayerClassifier):
         if len(grid) > 1 or not self.allow_worse:
             predicted = {C: self._cross_fit(features, cells, C, seed)[judged] for C in grid}
             self.scores_ = _scores(predicted, cells[judged], len(labels))
-        self.C_ = grid[0] if self.scores_.empty else float(self.scores_["C"].iloc[0])
+        best = grid[0] if self.scores_.empty else float(self.scores_["C"].iloc[0])
         if not self.allow_worse:
             before = layer.probabilities(features[judged]).argmax(1)
             target, group = layer.classes[cells[judged] // len(labels)], cells[judged] % len(labels)
-            after = layer.classes[predicted[self.C_]]
+            after = layer.classes[predicted[best]]
             names = np.array([str(label) for label in labels])[group]
             if leaves_worse_off(
                 target, names, layer.classes[before], after, owner=type(self).__name__
             ):
-                self.C_ = None
                 self._keep(layer, None, None)
                 return
-        weight, bias = self._layer(features, cells, self.C_, self.n_draws, seed)
+        weight, bias = self._layer(features, cells, best, self.n_draws, seed)
+        self.C_ = best
         self._keep(layer, *with_outputs(weight, bias, len(layer.weight)))
 
     def _layer(

@@ -27,7 +27,7 @@ def fairvision_postprocessing() -> Iterable[Method]:
         reference=KIRICHENKO_2023,
         needs=Needs(fit=True, validation=True),
         presets={
-            "quick": {"C": 0.03},
+            "quick": {"C": 0.1},
             "paper": {
                 "penalty": "l1",
                 "C": (1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01),

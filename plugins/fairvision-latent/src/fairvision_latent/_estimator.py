@@ -15,7 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 from torch import nn
 
-from fairvision.base import Groups, all_or_nothing, check_groups, check_pixels, take
+from fairvision.base import (
+    Groups,
+    all_or_nothing,
+    check_groups,
+    check_labels,
+    check_pixels,
+    code_labels,
+    take,
+)
 from fairvision.exceptions import InputError, SavingError
 from fairvision.nn import TorchClassifier, as_seed, choose_device
 from fairvision_latent._algorithm import Hyperplane, Variant
@@ -266,16 +274,12 @@ class LatentPairSampler(BaseEstimator):
     def _check(self, X: Any, y: ArrayLike, sensitive_features: Any) -> NDArray[np.bool_]:
         """Labels of the target and of the protected attributes, (n_samples, 1 + n_protected)."""
         self._check_parameters()
-        targets = np.asarray(y)
-        if targets.shape != (len(X),):
-            raise InputError(
-                f"y has shape {targets.shape}, X has {len(X)} rows. Pass one label per image."
-            )
+        targets = check_labels(y, n_samples=len(X))
         groups = check_groups(
             sensitive_features, len(X), required_by="LatentPairSampler", min_groups=2
         )
         assert groups is not None
-        self.classes_, codes = np.unique(targets, return_inverse=True)
+        codes, self.classes_ = code_labels(targets)
         if len(self.classes_) != 2:
             raise InputError(
                 f"y has {len(self.classes_)} classes; a hyperplane has two sides. Pass a target of "
