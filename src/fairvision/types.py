@@ -51,7 +51,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """When a method reads group labels.
+    """When a method reads group labels, and whether X must be images.
 
     Parameters
     ----------
@@ -61,13 +61,18 @@ class Needs:
         It reads the groups of validation rows, and not those of the rows the net is trained on.
     predict : bool
         It reads the group of each row that it predicts.
+    pixels : bool
+        X must be images. Without, it takes features too: X of shape (n_samples, n_features),
+        or the maps of an inner layer.
     """
 
     fit: bool = False
     validation: bool = False
     predict: bool = False
+    pixels: bool = False
 
     def __str__(self) -> str:
+        """When it reads group labels."""
         return ", ".join(w for w in ("fit", "validation", "predict") if getattr(self, w)) or "never"
 
 
@@ -123,7 +128,7 @@ class Method(_Named):
         One line.
     reference : Reference or None
     needs : Needs
-        When it reads group labels.
+        When it reads group labels, and whether X must be images.
     targets : tuple of {"binary", "multiclass"}
         The classification targets it takes.
     groups : tuple of {"binary", "multiple"}

@@ -176,3 +176,40 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
         result = audit(tmp_path / name)
         assert result.exit_code == 2
         assert name in result.stderr
+
+
+def test_the_positive_class_is_named_and_a_score_of_the_other_one_too(
+    table: pd.DataFrame, tmp_path: Path
+) -> None:
+    path = tmp_path / "loans.csv"
+    swap = {"no": "denied", "yes": "approved"}  # sorted, approved comes first
+    table.assign(y=table["y"].map(swap), p=table["p"].map(swap)).to_csv(path, index=False)
+    output = audit(path, "--y-score", "s").stdout
+    assert "Positive class: denied" in output
+    assert "far below 0.5" in output
+    assert "'denied'" in output
+    right = audit(path, "--y-score", "s", "--pos-label", "approved").stdout
+    assert "Positive class: approved" in right
+    assert "far below" not in right
+
+
+def test_scores_alone_are_enough_with_a_threshold(csv: Path, table: pd.DataFrame) -> None:
+    def scores(*options: str) -> Result:
+        words = ["--y-true", "y", "--y-score", "s", "--sensitive", "skin", "--n-boot", "0"]
+        return CliRunner().invoke(main, ["audit", str(csv), *words, *options])
+
+    found = as_json(scores("--threshold", "0.6", "--json"))
+    right = (table["s"] >= 0.6) == (table["y"] == "yes")
+    assert found["overall"]["accuracy"]["value"] == pytest.approx(right.mean())
+    # The scores are then those of "no", and the rest is "yes".
+    other = as_json(scores("--threshold", "0.6", "--pos-label", "no", "--json"))
+    assert other["overall"]["accuracy"]["value"] == pytest.approx(1 - right.mean())
+    for options, word in (
+        ((), "pass --y-pred, or --y-score with --threshold"),
+        (("--threshold", "0.5", "--y-pred", "p"), "one of the two"),
+        (("--threshold", "0.5", "--y-score", "skin"), "not numeric"),
+        (("--threshold", "0.5", "--y-true", "s"), "two labels"),
+    ):
+        result = scores(*options)
+        assert result.exit_code == 2
+        assert word in " ".join(result.stderr.split()), result.stderr

@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from PIL import Image
+from torchvision import models
 
 import fairvision as fv
 from fairvision.cli import main
@@ -255,6 +257,16 @@ def test_a_folder_with_its_own_split(photographs: Path, tmp_path: Path) -> None:
             assert held["rows"].tolist() == np.flatnonzero(part == "test").tolist()
 
 
+def test_a_table_of_other_names_and_separators_in_grey(photographs: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(photographs / "labels.csv").rename(columns={"path": " file "})
+    table.to_csv(tmp_path / "mine.tsv", sep="\t", index=False)
+    arguments = of_folder(photographs, "--methods", "erm", "--path-column", "file")
+    arguments[arguments.index("--labels") + 1] = str(tmp_path / "mine.tsv")
+    result = run(*arguments, "--sep", "tab", "--mode", "L", "--resize", "squash", "--json")
+    assert result.exit_code == 0, result.output
+    assert "images of 1x24x24" in words(result)
+
+
 def test_a_bad_photograph_stops_or_is_counted(photographs: Path, tmp_path: Path) -> None:
     root = tmp_path / "photographs"
     shutil.copytree(photographs, root)
@@ -310,7 +322,7 @@ def test_many_classes_by_gender_and_race(utkface: Path) -> None:
     result = run(*of_utkface(utkface, "age_bin", "gender,race"))
     assert result.exit_code == 0, result.output
     assert "16-19, 20-23, 24-27, 28-31, 32-35, 36-39, and 8 more" in result.output
-    assert "image(s) outside the age bins." in result.output
+    assert "image(s) outside the age bins, the first" in result.output
     row = next(line for line in result.output.splitlines() if line.startswith("erm "))
     assert "undefined" in row  # not every age of every group is among so few
     assert "worst-group accuracy is undefined in seed 0: " in result.output
@@ -349,3 +361,39 @@ def test_an_estimator_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ):
         result = run(*FACES, "--methods", "erm", "--method", entry)
         assert (result.exit_code, message in words(result)) == (2, True), result.output
+
+
+def test_features_of_a_net_from_a_file(tmp_path: Path) -> None:
+    weights = str(tmp_path / "net.pth")
+    torch.save(models.squeezenet1_1().state_dict(), weights)
+    net = ["--backbone", "squeezenet1_1", "--weights", weights]
+    own = ["--features", "--features-size", "32", "--features-cache", str(tmp_path / "kept")]
+    result = run(*FACES, "--methods", "erm", *net, *own)
+    assert result.exit_code == 0, result.output
+    assert "features s (once)" in result.output
+    assert "512 features of squeezenet1_1, from images of 32x32" in words(result)
+    assert list((tmp_path / "kept").iterdir())
+
+
+def test_a_net_that_all_methods_train() -> None:
+    net = ["--backbone", "mlp", "--trainable", "head"]
+    result = run(*FACES, "--methods", "erm", *net, "--json")
+    assert result.exit_code == 0, result.output
+    (method,) = json.loads(result.stdout)["plan"]["methods"]
+    assert method["params"] == {"backbone": "mlp", "trainable": "head"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--features"], "--features needs --backbone"),
+        (["--features", "--backbone", "mlp", "--trainable", "head"], "leave --features out"),
+        (["--backbone", "mlp", "--layer", "0"], "go with --features"),
+        (["--features", "--backbone", "resnet18", "--weights", "no.pth"], "there is no such file"),
+        (["--weights", "no.pth", "--backbone", "resnet18"], "there is no such file"),
+    ],
+)
+def test_what_cannot_be_a_net(arguments: list[str], message: str) -> None:
+    result = run(*FACES, "--methods", "erm", *arguments)
+    assert result.exit_code == 2 or "no such file" in message, result.output
+    assert message in words(result)

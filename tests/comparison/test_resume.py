@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -13,12 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from sklearn.utils import Bunch
 
+import fairvision as fv
 from fairvision.comparison import Comparison, scheduler
 from fairvision.comparison.plan import versions
 from fairvision.comparison.serialization import dumps, plain
 from fairvision.comparison.store import Store
+from fairvision.datasets import ImageFiles
 from fairvision.exceptions import RunError
 
 Compare = Callable[..., Comparison]
@@ -28,8 +32,6 @@ Snapshot = Callable[[Path], dict[str, tuple[int, bytes]]]
 @pytest.fixture(scope="module")
 def finished(faces: Bunch, small: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One seed of plain training; tests work on copies."""
-    import fairvision as fv
-
     out = tmp_path_factory.mktemp("finished") / "out"
     fv.compare(faces, "erm", **small | {"seeds": 1, "out": out})
     return out
@@ -98,8 +100,72 @@ def test_other_pixels_under_the_same_labels_are_another_comparison(
     compare: Compare, faces: Bunch, out: Path
 ) -> None:
     data = Bunch(**{**faces, "images": 255 - faces.images})
-    with pytest.raises(RunError, match=r"images changed"):
+    with pytest.raises(RunError, match=r"pictures changed"):
         compare(dataset=data, seeds=1, out=out)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Forty pictures and their table."""
+    root = tmp_path / "photographs"
+    root.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 24, 24, 3), dtype=np.uint8)
+    for row, picture in enumerate(pixels):
+        Image.fromarray(picture).save(root / f"{row}.bmp")
+    parts = ["train"] * 24 + ["test"] * 16
+    table = {"path": [f"{row}.bmp" for row in range(40)], "y": [0, 1] * 20, "part": parts}
+    pd.DataFrame(table).assign(a=list("aabb") * 10).to_csv(root / "labels.csv", index=False)
+    return root
+
+
+def of_folder(root: Path, out: Path, small: dict[str, Any]) -> Comparison:
+    params = {"root": str(root), "labels": "labels.csv", "target": "y", "sensitive": "a"}
+    params |= {"split_column": "part", "image_size": 24}
+    own = {k: v for k, v in small.items() if k not in ("confounding", "n_train", "n_test")}
+    return fv.compare("folder", "erm", **own | {"seeds": 1, "out": out, "dataset_params": params})
+
+
+def test_a_photograph_replaced_under_its_name_is_another_comparison(
+    folder: Path, tmp_path: Path, small: dict[str, Any]
+) -> None:
+    out = tmp_path / "out"
+    of_folder(folder, out, small)
+    os.utime(folder / "3.bmp")  # touched, not changed
+    assert of_folder(folder, out, small).reused == 1
+    shutil.copy(folder / "4.bmp", folder / "3.bmp")  # of the same size
+    with pytest.raises(RunError, match=r"request: pictures changed\. Pass"):
+        of_folder(folder, out, small)
+
+
+def test_rows_that_change_their_part_are_another_comparison(
+    folder: Path, tmp_path: Path, small: dict[str, Any]
+) -> None:
+    of_folder(folder, tmp_path / "out", small)
+    table = pd.read_csv(folder / "labels.csv")
+    table["part"] = table["part"][::-1].to_numpy()
+    table.to_csv(folder / "labels.csv", index=False)
+    with pytest.raises(RunError, match=r"request: parts changed\. Pass"):
+        of_folder(folder, tmp_path / "out", small)
+
+
+def test_pictures_that_were_given_may_move(folder: Path, tmp_path: Path) -> None:
+    names = [f"{row}.bmp" for row in range(40)]
+    here = ImageFiles([folder / name for name in names], image_size=24)
+    moved = Path(shutil.copytree(folder, tmp_path / "elsewhere"))
+    there = ImageFiles([moved / name for name in names], image_size=24)
+    assert here.fingerprint() == there.fingerprint()
+    assert here[::-1].fingerprint() != here.fingerprint()
+    grey = ImageFiles(here.paths, image_size=24, mode="L")
+    assert grey.fingerprint() != here.fingerprint()
+    # Of a large file, the middle counts as well.
+    large = bytearray((folder / "0.bmp").read_bytes() + bytes(200_000))
+    prints = set()
+    for place in (None, len(large) // 2, len(large) - 1):
+        if place is not None:
+            large[place] ^= 1
+        (folder / "0.bmp").write_bytes(large)
+        prints.add(here.fingerprint())
+    assert len(prints) == 3
 
 
 def test_a_difference_is_named_in_words(compare: Compare, faces: Bunch, out: Path) -> None:

@@ -91,7 +91,7 @@ def test_what_does_not_fit_is_left_out_and_counted(official, greys):
     assert (data.n_bad_values, data.n_no_split, data.n_missing_image, data.n_no_entry) == (
         3, 3, 2, 2,
     )  # fmt: skip
-    assert "3 with missing, unknown or contradictory values" in data.DESCR
+    assert "3 row(s) with missing, unknown or contradictory values" in data.DESCR
     number = np.array(greys(data.images))
     assert set(range(24)) - set(number) == {3, 4, 7, 8, 9, 10, 11, 20}
     assert_array_equal(data.target, number % 3 == 0)
@@ -131,9 +131,13 @@ HTML = "<!DOCTYPE html><html><head><title>Quota exceeded</title></head></html>"
         (LIST, lambda text: text + "y.jpg" + 9 * " 1", "is not a table.*saw 10"),
         (LIST, lambda text: "24\n\0\0\0", "not a text file"),
         (PARTS, lambda text: text.replace("000001", "000000", 1), "'000000.jpg' more than once"),
-        (PARTS, lambda text: text.replace(".jpg", ".png"), "none of the 24 rows.*24 in no part"),
+        (
+            PARTS,
+            lambda text: text.replace(".jpg", ".png"),
+            "none of the 24 rows.*24 row.* in no part",
+        ),
         (LIST, lambda text: text.replace(".jpg", ".png"), "none of the 24 rows"),
-        (LIST, lambda text: text.replace("-1", " 0"), "24 with missing, unknown"),
+        (LIST, lambda text: text.replace("-1", " 0"), r"24 row\(s\) with missing, unknown"),
     ],
 )
 def test_files_that_are_not_what_they_should_be(official, name, spoil, message):

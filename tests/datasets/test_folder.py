@@ -75,8 +75,8 @@ def test_the_table_may_be_a_frame_or_lie_in_the_root(photo_folder, labels):
 
 
 def test_labels_that_look_like_missing_ones_are_labels(photo_folder, labels):
-    data = load(photo_folder, rewrite(labels, skin_tone=["NA", "None", "nan"] * 4))
-    assert set(data.sensitive_features["skin_tone"]) == {"NA", "None", "nan"}
+    data = load(photo_folder, rewrite(labels, skin_tone=["NA", "None", "null"] * 4))
+    assert set(data.sensitive_features["skin_tone"]) == {"NA", "None", "null"}
 
 
 def test_a_folder_can_be_split(photo_folder, labels):

@@ -71,7 +71,7 @@ def test_what_does_not_fit_is_left_out_and_counted(official):
     said = " ".join(data.remarks)
     assert "types.csv: 1 repeated row(s)." in said
     assert "2 row(s) of images that the data do not list, the first 'x.jpg'" in said
-    assert "2 without a usable label in the label file" in data.DESCR
+    assert "2 image(s) without a usable label in the label file" in data.DESCR
     ask = {"seeds": 1, "max_epochs": 1, "n_boot": 0, "progress": False, "report": False}
     given = {"root": str(root), "labels": "types.csv", "sensitive": "skin_group", "image_size": 16}
     notes = "\n".join(fv.compare("celeba", ["erm"], dataset_params=given, **ask).notes())

@@ -59,8 +59,8 @@ def test_names_without_a_race_are_counted_not_used(folder):
     assert len(data.images) == len(data.target) == len(NAMES)
     assert (data.n_missing_race, sorted(data.missing_race)) == (2, sorted(NO_RACE))
     assert (data.n_unreadable, sorted(data.unreadable)) == (3, sorted(OTHER))
-    assert "2 without a race" in data.DESCR
-    assert "3 with another name" in data.DESCR
+    assert "2 file(s) without a race" in data.DESCR
+    assert "3 file(s) with another name" in data.DESCR
     assert "perceived" in data.DESCR
 
 

@@ -20,7 +20,7 @@ from torch import nn
 from fairvision.datasets import ImageFiles
 from fairvision.exceptions import DatasetError, InputError
 from fairvision.nn import TorchClassifier, TrainingCheckpoint
-from fairvision.nn.pretrained import _load
+from fairvision.nn.weights import load_trunk, read_state
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 3, 8, 8), dtype=np.uint8)
 Y = np.arange(8) % 2
@@ -118,4 +118,4 @@ def test_weights_by_the_name_of_a_damaged_file(tmp_path: Path, data: Any) -> Non
     path = tmp_path / "weights.pt"
     path.write_bytes(data.draw(damaged(buffer.getvalue())))
     with suppress(InputError):
-        _load(trunk, str(path))
+        load_trunk(trunk, read_state(path), (), path, "net")

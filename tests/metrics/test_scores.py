@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from fairvision.exceptions import InputError
-from fairvision.metrics import Evaluation, calibrated_threshold, evaluate_predictions
+from fairvision.metrics import (
+    Evaluation,
+    calibrated_threshold,
+    evaluate_predictions,
+    paired_difference,
+)
+from fairvision.metrics.inputs import Options
+from fairvision.metrics.job import read_job
 from fairvision.metrics.scores import sort_scores
 
 
@@ -128,6 +135,53 @@ def test_score_intervals_cover_like_a_row_bootstrap_with_sklearn() -> None:
         draws.append(sk.roc_auc_score(true[rows], score[rows]))
     ends = found.overall_intervals.loc["roc_auc", ["lower", "upper"]].astype(float)
     np.testing.assert_allclose(ends, np.quantile(draws, [0.025, 0.975]), atol=0.006)
+
+
+@pytest.mark.parametrize("kind", ["even", "rare", "crowded", "weighted", "logits", "many groups"])
+def test_draws_of_binned_scores_are_those_of_the_scores(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    n = 20_000
+    n_groups = 12 if kind == "many groups" else 2
+    group = rng.integers(0, n_groups, n)
+    true = rng.random(n) < (0.01 if kind == "rare" else 0.4)
+    logit = 2 * true - 1 + 0.2 * group + rng.normal(size=n) * (1 + group)
+    score = logit if kind == "logits" else 1 / (1 + np.exp(-logit))
+    score = score**40 if kind == "crowded" else score  # nearly all of them at 0
+    weight = rng.exponential(size=n) if kind == "weighted" else None
+    options = Options(group, sample_weight=weight, metrics="all")
+    job = read_job(true, [score > 0.5], [score], [None], options)
+    exact = job.score_calculator(0, job.scores[0])
+    rows = exact.source.rows
+    value = exact(rows.gather(job.row_weights))
+    binned = exact.binned(value)
+    assert len(binned.source.rows) < len(rows)
+    np.testing.assert_allclose(binned(binned.source.rows.gather(job.row_weights)), value, atol=1e-9)
+    for _ in range(20):
+        drawn = np.bincount(rng.integers(0, n, n), minlength=n) * job.row_weights
+        a, b = exact(rows.gather(drawn)), binned(binned.source.rows.gather(drawn))
+        error = dict(zip(exact.keys, np.abs(a - b), strict=True))
+        assert max(e for e in error.values() if e == e) < 1e-3, error
+
+
+def test_intervals_of_binned_scores_and_of_their_difference() -> None:
+    true, score, group = sample(12_000)
+    options: dict[str, Any] = {"sensitive_features": group, "random_state": 0, "metrics": "roc_auc"}
+    found = evaluate(true, score, group, n_boot=300, metrics="roc_auc", random_state=0)
+    ends = found.overall_intervals.loc["roc_auc", ["lower", "upper"]].astype(float)
+    assert found.overall["roc_auc"] == pytest.approx(sk.roc_auc_score(true, score), abs=1e-12)
+    assert ends["lower"] < found.overall["roc_auc"] < ends["upper"]
+    assert ends["upper"] - ends["lower"] == pytest.approx(2 * 1.96 * 0.0025, rel=0.3)
+    noisy = score + np.random.default_rng(1).normal(0, 1e-4, len(score))
+    pair = paired_difference(
+        true, score > 0.5, score > 0.5, y_score_a=score, y_score_b=noisy, n_boot=100, **options
+    )
+    row = pair.loc["roc_auc"]
+    assert row["value"] == pytest.approx(
+        sk.roc_auc_score(true, score) - sk.roc_auc_score(true, noisy), abs=1e-12
+    )
+    # The same rows are drawn for both: what differs is 1e-4 of a score.
+    assert row["lower"] <= row["value"] <= row["upper"]
+    assert row["upper"] - row["lower"] < 2e-4
 
 
 def test_rows_that_are_alike_are_joined_and_count_the_same() -> None:

@@ -312,7 +312,7 @@ def test_data_that_cannot_be(balanced, X, y, message):
     y = balanced.groups[y] if isinstance(y, slice) else y
     with pytest.raises(InputError, match=message):
         RegionClassifier().fit(balanced.images[X], y)
-    with pytest.raises(InputError, match="needs pictures"):
+    with pytest.raises(InputError, match="RegionClassifier needs pixels"):
         RegionClassifier().fit(np.zeros((10, 3)), np.arange(10) % 2)
 
 

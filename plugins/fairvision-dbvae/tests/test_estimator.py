@@ -251,7 +251,7 @@ def test_what_is_refused(data: Bunch, params: dict[str, Any], message: str) -> N
 
 def test_tables_and_tiny_images_are_refused(data: Bunch) -> None:
     y = data.target[:20]
-    with pytest.raises(InputError, match="reconstructs images"):
+    with pytest.raises(InputError, match="DBVAEClassifier needs pixels"):
         make().fit(np.zeros((20, 5)), y)
     with pytest.raises(InputError, match="8 x 8 at least"):
         make().fit(np.zeros((20, 3, 7, 9), np.uint8), y)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from sklearn.frozen import FrozenEstimator
 from torch import nn
 
 from fairvision.exceptions import InputError
@@ -194,3 +196,40 @@ def test_parameters_are_checked(params: dict[str, Any], word: str) -> None:
         AdversarialFineTuning(**params).fit(
             np.zeros((2, 3, 8, 8)), [0, 1], sensitive_features=[0, 1]
         )
+
+
+@pytest.mark.filterwarnings("ignore:.*found no net:fairvision.exceptions.FairvisionWarning")
+def test_a_probe_has_the_bias_itself_differentiated() -> None:
+    """A critic of fixed features teaches the head nothing: it would be plain fine-tuning."""
+    rng = np.random.default_rng(0)
+    y, g = np.arange(400) % 2, np.arange(400) // 2 % 2
+    X = rng.normal(size=(400, 4)) * 20 + 60 * y[:, None] + 40 * g[:, None]
+    probe = FrozenEstimator(TorchClassifier("linear", max_epochs=5, random_state=0).fit(X, y))
+
+    def path(**changes: Any) -> Any:
+        fixed = {"max_epochs": 2, "lr": 1e-2, "n_folds": 1, "random_state": 0}
+        tuned = AdversarialFineTuning(probe, **{**fixed, **changes})
+        return tuned.fit(X, y, sensitive_features=g).objective_path_
+
+    pd.testing.assert_frame_equal(path(critic="features"), path(critic=None))
+
+
+def test_frozen_layers_are_computed_once() -> None:
+    rng = np.random.default_rng(0)
+    y, g = np.arange(80) % 2, np.arange(80) // 2 % 2
+    X = (rng.random((80, 3, 16, 16)) / 2 + y.reshape(-1, 1, 1, 1) / 4).astype(np.float32)
+    net = TorchClassifier(trainable="last:1", max_epochs=1, random_state=0).fit(X, y)
+    rows = DebiasRows(find_net(net, "test"), X, np.arange(80), y, g)
+
+    forward, free = rows.trained_from(None)
+    assert forward._stored is not None
+    assert free == {"trunk.11.weight", "trunk.11.bias", "head.weight", "head.bias"}
+    method = AdversarialFineTuning(actor_steps=3, batch_size=16)
+    tuned = AdversarialTraining(
+        method,
+        rows,
+        np.arange(80),
+        lambda p, y, g: soft_bias(p, y, g, 2, "average_odds_difference"),
+    )
+    tuned.epoch()
+    assert {n for n, p in tuned.module.named_parameters() if p.grad is not None} == free

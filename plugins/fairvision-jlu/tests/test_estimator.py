@@ -233,3 +233,44 @@ def test_it_goes_on_from_a_checkpoint(biased, balanced, params):
     transform = v2.RandomHorizontalFlip()
     model = small(backbone=dropping, max_epochs=5, train_transform=transform, **params)
     assert check_resumes(model, biased.images, biased.target, **rows) == 2
+
+
+def _features() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The class in the first feature, the group in the others, on another scale."""
+    rng = np.random.default_rng(0)
+    y = np.arange(400) % 2
+    groups = np.where(rng.random(400) < 0.9, y, 1 - y)
+    X = rng.normal(size=(400, 6))
+    X[:, 0] += 2 * y
+    X[:, 1:] += 2 * groups[:, None]
+    return (X * 30 + 100).astype(np.float32), y, groups
+
+
+def test_on_features_a_hidden_layer_unlearns():
+    X, y, groups = _features()
+    fixed = {"backbone": "linear", "max_epochs": 15, "lr": 1e-2, "random_state": 0}
+
+    def worst(model):
+        right = model.fit(X, y, sensitive_features=groups).predict(X) == y
+        return min(right[(y == i) & (groups == j)].mean() for i in (0, 1) for j in (0, 1))
+
+    jlu = JLUClassifier(**fixed)
+    assert worst(jlu) > worst(JLUClassifier(alpha=0, **fixed)) + 0.1
+    assert jlu.transform(X).shape == (400, 128)
+
+
+def test_without_alpha_a_probe_is_a_plain_probe():
+    X, y, groups = _features()
+    fixed = {"backbone": "linear", "max_epochs": 2, "random_state": 0}
+    jlu = JLUClassifier(alpha=0, **fixed).fit(X, y, sensitive_features=groups)
+    plain = TorchClassifier(**fixed).fit(X, y)
+    np.testing.assert_array_equal(jlu.predict_proba(X), plain.predict_proba(X))
+
+
+def test_a_wrapped_net_whose_head_alone_is_trained_is_refused():
+    X, y, groups = _features()
+    net = torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    with pytest.raises(InputError, match="cannot unlearn"):
+        JLUClassifier.from_module(net, classes=[0, 1], trainable="head").fit(
+            X, y, sensitive_features=groups
+        )

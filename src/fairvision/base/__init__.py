@@ -9,14 +9,24 @@ from fairvision.base.fitting import (
     fit_with_groups,
     groups_at_predict,
 )
+from fairvision.base.forms import check_form
 from fairvision.base.groups import Groups, check_groups
-from fairvision.base.images import check_images, is_images, take
-from fairvision.base.lazy_images import LazyImages
+from fairvision.base.images import (
+    are_maps,
+    check_images,
+    check_pixels,
+    check_values,
+    is_images,
+    take,
+)
+from fairvision.base.labels import ScoreMixin, check_labels, code_labels, sort_labels
+from fairvision.base.lazy_images import LazyImages, TakenRows, rows_of
 from fairvision.base.progress import ProgressBar, progress_bar
 from fairvision.base.randomness import RandomState, as_generator, as_seed
 from fairvision.base.resampled import Resampled
 from fairvision.base.silence import silence_import
 from fairvision.base.state import fitted_attributes
+from fairvision.base.stored_images import read_once
 from fairvision.base.validation_split import (
     fit_or_frozen,
     stratified,
@@ -31,14 +41,22 @@ __all__ = [
     "ProgressBar",
     "RandomState",
     "Resampled",
+    "TakenRows",
+    "ScoreMixin",
     "WorstCell",
     "accepts",
     "all_or_nothing",
     "as_generator",
     "as_seed",
     "atomic_write",
+    "check_form",
     "check_groups",
+    "are_maps",
     "check_images",
+    "check_labels",
+    "check_pixels",
+    "check_values",
+    "code_labels",
     "compose",
     "fit_or_frozen",
     "fit_with_groups",
@@ -48,7 +66,10 @@ __all__ = [
     "is_images",
     "leaves_worse_off",
     "progress_bar",
+    "read_once",
+    "rows_of",
     "silence_import",
+    "sort_labels",
     "stratified",
     "stratified_folds",
     "take",

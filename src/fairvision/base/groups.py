@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fairvision.base.labels import check_labels, code_labels
 from fairvision.exceptions import GroupsRequiredError, InputError
 
 __all__ = ["Groups", "check_groups"]
@@ -149,26 +150,13 @@ def _columns(sensitive_features: Any) -> tuple[list[str], list[Any]]:
 
 
 def _encode(name: str, column: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    import pandas as pd
-
-    values = np.asarray(column)
-    codes, found = pd.factorize(values)  # hashes; sorting a million strings takes ten times longer
-    missing = codes < 0
-    if missing.any():
-        raise InputError(
-            f"sensitive feature {name!r} has {int(missing.sum())} missing label(s), the first in "
-            f"row {int(np.flatnonzero(missing)[0])}. Drop those rows or name a group for them."
-        )
-    categories = np.asarray(pd.Series(found, dtype=values.dtype).infer_objects())
-    try:
-        order = np.argsort(categories)
-    except TypeError:  # labels of mixed types do not sort; their text does
-        labels = categories.tolist()
-        keys = [(str(type(label)), str(label)) for label in labels]
-        order = np.array(sorted(range(len(labels)), key=keys.__getitem__))
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    return categories[order], rank[codes]
+    labels = check_labels(
+        column,
+        f"sensitive feature {name!r}",
+        advice="Drop those rows or name a group for them.",
+    )
+    codes, categories = code_labels(labels)
+    return categories, codes
 
 
 def check_groups(

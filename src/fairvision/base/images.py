@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fairvision.base.forms import as_indexable, check_form
 from fairvision.exceptions import InputError
 
-__all__ = ["check_images", "is_images", "take"]
+__all__ = ["are_maps", "check_images", "check_pixels", "check_values", "is_images", "take"]
 
 _FORM = "(n_samples, n_channels, height, width)"
 
@@ -40,11 +41,59 @@ def take(X: Any, rows: Any) -> NDArray[Any]:
         An ndarray, a CPU tensor, or a lazy sequence whose indexing by an
         integer array or a slice gives a smaller sequence.
     rows : slice or ndarray of int
+
+    Raises
+    ------
+    InputError
+        If pixels of a lazy sequence are neither uint8 nor floating in 0..1.
     """
-    return np.asarray(X[rows])
+    pixels = np.asarray(X[rows])
+    if pixels.ndim == 4 and not isinstance(X, np.ndarray):
+        check_values(pixels, maps=are_maps(pixels))  # a lazy sequence: nobody has seen them before
+    return pixels
 
 
-def check_images(X: Any, *, fitted_shape: tuple[int, ...] | None = None) -> Any:
+def are_maps(X: Any) -> bool:
+    """Whether X is meant as the maps of a net's inner layer: floating, not 1 or 3 channels."""
+    shape = _shape(X)
+    return len(shape) == 4 and _has_map_channels(shape) and "float" in str(getattr(X, "dtype", ""))
+
+
+def _has_map_channels(shape: tuple[int, ...]) -> bool:
+    channels_last = shape[3] in (1, 3, 4) and shape[2] > 2 * shape[3]
+    return shape[1] not in (1, 3) and not channels_last
+
+
+def check_pixels(X: Any, owner: str, *, fitted_shape: tuple[int, ...] | None = None) -> Any:
+    """Check images for a method that needs pixels: features and maps are refused.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_channels, height, width)
+    owner : str
+        The class that needs them.
+    fitted_shape : tuple (n_channels, height, width) or None
+
+    Returns
+    -------
+    X
+        As from `check_images`.
+
+    Raises
+    ------
+    InputError
+    """
+    shape = _shape(X)
+    if len(shape) == 2 or are_maps(X):
+        form = "a table of features" if len(shape) == 2 else "maps of an inner layer"
+        raise InputError(
+            f"{owner} needs pixels, and X of shape {shape} is {form}. Pass the images, of shape "
+            f"{_FORM} with 1 or 3 channels; `fairvision methods` lists the methods without PIXELS."
+        )
+    return check_images(X, fitted_shape=fitted_shape)
+
+
+def check_images(X: Any, *, fitted_shape: tuple[int, ...] | None = None, maps: bool = False) -> Any:
     """Check images without copying or decoding them.
 
     Parameters
@@ -53,16 +102,20 @@ def check_images(X: Any, *, fitted_shape: tuple[int, ...] | None = None) -> Any:
         uint8 in 0..255, floating in 0..1, or a lazy sequence of such.
     fitted_shape : tuple (n_channels, height, width) or None
         What an estimator was fitted on; X must have the same.
+    maps : bool
+        Whether X may be maps of a net's inner layer: floating, of any channels and values.
 
     Returns
     -------
-    X : the same object, or an ndarray of it if it was a nested list
+    X : the same object; an ndarray of a nested list; a lazy sequence of an HDF5 data set
 
     Raises
     ------
     InputError
         Naming the shape, type or value that does not fit, and what to do.
     """
+    check_form(X)
+    X = as_indexable(X)
     shape = _shape(X)
     if not hasattr(X, "shape") or not hasattr(X, "dtype"):
         X = np.asarray(X)
@@ -75,7 +128,7 @@ def check_images(X: Any, *, fitted_shape: tuple[int, ...] | None = None) -> Any:
         raise InputError(f"X has shape {shape}; images need {_FORM}.")
     if shape[0] == 0:
         raise InputError(f"X has shape {shape}: no images. Check the filter or folder it is from.")
-    if shape[1] not in (1, 3):
+    if shape[1] not in (1, 3) and not (maps and _has_map_channels(shape)):
         hint = (
             " The channels seem to be last: pass X.transpose(0, 3, 1, 2)."
             if shape[3] in (1, 3, 4)
@@ -87,18 +140,44 @@ def check_images(X: Any, *, fitted_shape: tuple[int, ...] | None = None) -> Any:
             f"X has images of shape {shape[1:]} (channels, height, width); the model was fitted "
             f"on {tuple(fitted_shape)}. Convert or resize them alike."
         )
-    _check_values(X)
+    check_values(X, maps=maps)
     return X
 
 
-def _check_values(X: Any) -> None:
+def _bits(X: Any) -> str | None:
+    """How to scale integers above 255; None if there are none."""
+    if not isinstance(X, np.ndarray) or (high := int(X.max())) <= 255:
+        return None
+    white = 2 ** max(10, high.bit_length()) - 1
+    return (
+        f"Its values reach {high}: pass (X / {white}).astype('float32'), with the highest possible "
+        "value in place of this guess."
+    )
+
+
+def check_values(X: Any, *, maps: bool = False) -> None:
+    """Check the type and the range of pixels; those of a lazy sequence are not read.
+
+    Parameters
+    ----------
+    X : array-like
+    maps : bool, default=False
+        Whether X holds maps of a net's inner layer, which have no range.
+
+    Raises
+    ------
+    InputError
+        If they are neither uint8 nor floating in 0..1, or not finite.
+    """
     name = str(X.dtype).removeprefix("torch.")
     if name == "uint8":
         return
     if name not in ("float16", "float32", "float64"):
+        wide = _bits(X) if name.startswith(("int", "uint")) else None
         raise InputError(
-            f"X has dtype {name}; expected uint8 in 0..255 or floating in 0..1. Pass "
-            "X.astype('uint8') if its values are 0..255, X.astype('float32') if they are 0..1."
+            f"X has dtype {name}; expected uint8 in 0..255 or floating in 0..1. "
+            + (wide or "Pass X.astype('uint8') if its values are 0..255, X.astype('float32') if ")
+            + ("" if wide else "they are 0..1.")
         )
     if not isinstance(X, np.ndarray) and not hasattr(X, "numpy"):
         return  # lazy: reading it all just to look at its range would defeat it
@@ -109,7 +188,7 @@ def _check_values(X: Any) -> None:
         raise InputError(
             f"X contains {what}. Find the broken images with ~np.isfinite(X).all((1, 2, 3))."
         )
-    if low < -1e-6 or high > 1 + 1e-6:
+    if not maps and (low < -1e-6 or high > 1 + 1e-6):
         raise InputError(
             f"X has floating values from {low:g} to {high:g}; expected 0..1. Divide by 255, or "
             "undo a normalisation: the model applies its own."

@@ -25,6 +25,7 @@ def fit_or_frozen(
     cells: NDArray[np.int64],
     validation_fraction: float,
     rng: np.random.Generator,
+    held_out: Any = None,
 ) -> tuple[Any, NDArray[np.intp]]:
     """Fit a clone on a part of the rows, or take a frozen estimator as it is.
 
@@ -39,6 +40,9 @@ def fit_or_frozen(
     validation_fraction : float
         Share of the rows held out.
     rng : Generator
+    held_out : array-like of bool of shape (n_samples,), default=None
+        The rows to hold out, in place of a share of them. A frozen estimator was trained
+        on the others.
 
     Returns
     -------
@@ -47,14 +51,20 @@ def fit_or_frozen(
     rows : ndarray
         Rows that it was not fitted on.
     """
+    held = None if held_out is None else _row_numbers(held_out, len(y))
     if isinstance(estimator, FrozenEstimator):
-        return estimator, np.arange(len(y))
-    if not 0 < validation_fraction < 1:
+        return estimator, np.arange(len(y)) if held is None else held
+    if held is None and not 0 < validation_fraction < 1:
         raise InputError(
             f"validation_fraction is {validation_fraction!r}; pass a share between 0 and 1, or a "
             "FrozenEstimator, to which all rows are validation data."
         )
-    rest, held = stratified(cells, validation_fraction, rng)
+    if held is None:
+        rest, held = stratified(cells, validation_fraction, rng)
+    else:
+        rest = np.setdiff1d(np.arange(len(y)), held)
+        if not len(rest):
+            raise InputError("held_out holds out every row, and the estimator is not fitted.")
     fitted = fit_with_groups(
         clone(estimator),
         _safe_indexing(X, rest),
@@ -62,6 +72,18 @@ def fit_or_frozen(
         sensitive_features=take_groups(sensitive_features, rest),
     )
     return fitted, held
+
+
+def _row_numbers(held_out: Any, n_samples: int) -> NDArray[np.intp]:
+    mask = np.asarray(held_out)
+    if mask.shape != (n_samples,) or mask.dtype != bool:
+        raise InputError(
+            f"held_out has shape {mask.shape} and dtype {mask.dtype}; pass one bool for each of "
+            f"the {n_samples} rows."
+        )
+    if not mask.any():
+        raise InputError("held_out holds out no row. Hold some out, or pass None.")
+    return np.flatnonzero(mask)
 
 
 def stratified(

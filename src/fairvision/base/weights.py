@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fairvision.base.labels import check_labels, code_labels
+
 __all__ = ["independence_weights"]
 
 
@@ -54,9 +56,9 @@ def independence_weights(
     >>> independence_weights([0, 0, 1, 1], ["x", "x", "x", "z"], equal_groups=True).tolist()
     [0.0, 0.0, 1.0, 1.0]
     """
-    target = np.asarray(targets)
+    target = check_labels(targets, "targets")
     columns = [target, *np.asarray(groups).reshape(len(target), -1).T]
-    codes = np.stack([np.unique(column, return_inverse=True)[1] for column in columns], axis=1)
+    codes = np.stack([code_labels(check_labels(c, "groups"))[0] for c in columns], axis=1)
     amount = np.ones(len(target)) if sample_weight is None else np.asarray(sample_weight, float)
     cells, cell = np.unique(codes, axis=0, return_inverse=True)
     joint = np.bincount(cell.reshape(-1), amount)

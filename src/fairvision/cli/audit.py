@@ -83,18 +83,20 @@ class Condition:
         return f"{metric} is {value:.4g}: {self.text}" if met else None
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, sep: str | None) -> pd.DataFrame:
+    from fairvision.datasets import clean_table, read_table
+
+    if path.suffix.lower() in (".csv", ".tsv", ".txt"):
+        return read_table(path, sep=sep)
+    return clean_table(_read_binary(path), path.name)
+
+
+def _read_binary(path: Path) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
     kind = path.suffix.lower()
     try:
-        if kind == ".csv":
-            # "None" and "NA" may well be the names of groups.
-            table = pd.read_csv(path, keep_default_na=False, na_values=["", "nan", "NaN"])
-            if not isinstance(table.index, pd.RangeIndex):
-                raise ValueError("its rows have more fields than its header")
-            return table
         if kind in (".parquet", ".pq"):
             return pd.read_parquet(path)
         if kind == ".npz":
@@ -107,7 +109,9 @@ def _read(path: Path) -> pd.DataFrame:
     except Exception as error:  # a damaged archive raises anything from KeyError to zlib.error
         reason = error if isinstance(error, (ValueError, OSError)) else describe(error)
         raise InputError(f"{path.name} cannot be read as {kind[1:]}: {reason}") from error
-    raise InputError(f"{path.name} is of kind {kind!r}; expected .csv, .parquet or .npz.")
+    raise InputError(
+        f"{path.name} is of kind {kind!r}; expected .csv, .tsv, .txt, .parquet or .npz."
+    )
 
 
 def _column(table: pd.DataFrame, name: str, option: str) -> Any:
@@ -155,12 +159,18 @@ Examples:
   fairvision audit predictions.csv --y-true smiling --y-pred predicted --sensitive skin_tone
   fairvision audit predictions.parquet --y-true y --y-pred p --y-score s \\
       --sensitive gender,race --fail-if 'accuracy_gap.upper>0.1' --report audit.html
+  fairvision audit scores.tsv --y-true y --y-score s --threshold 0.5 --sensitive gender
 """,
 )
 @click.argument("predictions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--y-true", required=True, metavar="COLUMN", help="True labels.")
-@click.option("--y-pred", required=True, metavar="COLUMN", help="Predicted labels.")
+@click.option("--y-pred", metavar="COLUMN", help="Predicted labels; or pass --threshold.")
 @click.option("--y-score", metavar="COLUMN", help="Scores of the positive class.")
+@click.option(
+    "--threshold",
+    type=float,
+    help="In place of --y-pred: scores from here on are predicted positive.",
+)
 @click.option("--weight", metavar="COLUMN", help="Weights of the rows.")
 @click.option(
     "--sensitive",
@@ -182,6 +192,9 @@ Examples:
     "--interval", type=click.Choice(["percentile", "bca"]), default="percentile", show_default=True
 )
 @click.option("--min-support", default=1, show_default=True, help="Rows that a group needs.")
+@click.option(
+    "--sep", help="What parts the fields of a text table: ',', ';', tab; sniffed if not given."
+)
 @click.option("--missing", type=click.Choice(["raise", "group"]), default="raise")
 @click.option("--seed", "random_state", type=int, help="Makes the intervals repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -199,19 +212,20 @@ Examples:
 def command(
     context: click.Context,
     predictions: Path,
+    sep: str | None,
     report: Path | None,
     as_json: bool,
     quiet: bool,
     fail_if: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Evaluate the predictions in a CSV, Parquet or NPZ file, by group, with intervals.
+    """Evaluate the predictions in a text table, Parquet or NPZ file, by group, with intervals.
 
     Exit code 0: evaluated. 1: a --fail-if condition holds in any grouping.
     2: the input cannot be used.
     """
     conditions = [Condition.parse(text) for text in fail_if]
-    evaluation = _evaluate(_read(predictions), [c.metric for c in conditions], **options)
+    evaluation = _evaluate(_read(predictions, sep), [c.metric for c in conditions], **options)
     evaluations = list({id(e): e for e in (evaluation, *evaluation.by_attribute.values())}.values())
     failed = [verdict for c in conditions for verdict in c.verdicts(evaluations)]
     if report is not None:
@@ -221,6 +235,10 @@ def command(
     if as_json:
         print_json({**evaluation.to_dict(), "failed": failed})
     elif not quiet:
+        if (label := evaluation.pos_label) is not None:
+            click.echo(
+                f"Positive class: {clean(str(label), limit=200)} (--pos-label names another)"
+            )
         for one in evaluations:
             _print(one)
     for verdict in failed:
@@ -233,8 +251,9 @@ def _evaluate(
     condition_metrics: list[str],
     *,
     y_true: str,
-    y_pred: str,
+    y_pred: str | None,
     y_score: str | None,
+    threshold: float | None,
     weight: str | None,
     sensitive: str,
     privileged: tuple[str, ...],
@@ -249,17 +268,46 @@ def _evaluate(
     for name in names:
         _column(table, name, "--sensitive")
     true = _column(table, y_true, "--y-true")
+    score = None if y_score is None else _column(table, y_score, "--y-score")
+    positive = None if pos_label is None else _label(pos_label, true, "--pos-label")
+    if (y_pred is None) == (threshold is None):
+        raise InputError("pass --y-pred, or --y-score with --threshold; one of the two.")
+    if threshold is None:
+        predicted = _column(table, str(y_pred), "--y-pred")
+    else:
+        predicted = _at(threshold, score, true, positive)
     return evaluate_predictions(
         true,
-        _column(table, y_pred, "--y-pred"),
+        predicted,
         sensitive_features=table[names],
-        y_score=None if y_score is None else _column(table, y_score, "--y-score"),
+        y_score=score,
         sample_weight=None if weight is None else _column(table, weight, "--weight"),
         metrics=[*metrics.split(","), *condition_metrics],
-        pos_label=None if pos_label is None else _label(pos_label, true, "--pos-label"),
+        pos_label=positive,
         privileged=_privileged(table, privileged, names),
         **options,
     )
+
+
+def _at(threshold: float, score: Any, true: Any, positive: Any) -> Any:
+    """The label that each score gives."""
+    import numpy as np
+
+    from fairvision.base import check_labels, code_labels
+
+    if score is None:
+        raise InputError("--threshold needs --y-score, the column that it is applied to.")
+    labels = code_labels(check_labels(true, "--y-true"))[1]
+    if len(labels) != 2:
+        raise InputError(
+            f"--threshold needs two labels; --y-true has {labels.tolist()[:10]}. Pass --y-pred."
+        )
+    try:
+        at_least = np.asarray(score, dtype=np.float64) >= threshold
+    except (TypeError, ValueError) as error:
+        raise InputError(f"--y-score is not numeric: {error}. Convert it.") from error
+    second = positive is None or labels[1] == positive
+    return labels[(at_least == second).astype(int)]
 
 
 def _write(

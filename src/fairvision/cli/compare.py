@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from fairvision.cli._backend import backend_options, backend_params
+from fairvision.cli._features import features_options, features_params
 from fairvision.cli._show import print_json, print_table
 from fairvision.exceptions import InputError
 from fairvision.plugins import clean, describe, resolve
@@ -75,6 +76,8 @@ Examples:
   fairvision compare --dataset celeba --root DIR --target Smiling --sensitive Male
   fairvision compare --dataset folder --root DIR --labels labels.csv \\
       --target smiling --sensitive skin_tone
+  fairvision compare --dataset utkface --root DIR --target old --sensitive gender \\
+      --image-size 224 --backbone mobilenet_v2 --weights FILE --features
   fairvision compare --methods erm,jlu --method mine=my_package.models:make_classifier
 """,
 )
@@ -82,12 +85,27 @@ Examples:
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of the images.")
 @click.option("--download", is_flag=True, help="Fetch what is not in --root: celeba only.")
 @click.option(
-    "--labels", help="CSV of `folder`, or labels beside celeba's; absolute or inside --root."
+    "--labels", help="Table of `folder`, or labels beside celeba's; absolute or inside --root."
 )
 @click.option("--target", help="Attribute to predict.")
 @click.option("--sensitive", help="Sensitive attribute; several with commas.")
 @click.option("--split-column", help="Column of the CSV that says train or test.")
+@click.option(
+    "--path-column", help="Column of the files in the table of `folder`: path if not given."
+)
+@click.option("--sep", help="What parts the table's fields: ',', ';', tab; sniffed if not given.")
 @click.option("--image-size", type=click.IntRange(8), help="Height and width in pixels.")
+@click.option("--mode", type=click.Choice(["RGB", "L"]), help="Colour, or grey: `folder` only.")
+@click.option(
+    "--resize",
+    type=click.Choice(["crop", "squash"]),
+    help="Crop the middle, or change the aspect ratio: `folder` only.",
+)
+@click.option(
+    "--pixel-max",
+    type=click.FloatRange(0, min_open=True),
+    help="White in grey files of more than 8 bits, such as 4095: `folder` only.",
+)
 @click.option("--n-samples", type=click.IntRange(1), help="Images to make, for drawn data.")
 @click.option("--skip-bad", is_flag=True, help="Leave out unreadable images, and count them.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder for decoded images.")
@@ -136,6 +154,7 @@ Examples:
     metavar="METHOD.PARAMETER=VALUE",
     help="A parameter of a method; may be given again.",
 )
+@features_options
 @click.option("--device", default="auto", show_default=True)
 @backend_options
 @click.option(
@@ -184,6 +203,7 @@ def command(**options: Any) -> None:
             max_epochs=options["epochs"],
             preset=options["preset"] or None,
             params=_settings(options["settings"]),
+            **features_params(options),
             device=options["device"],
             n_boot=options["n_boot"],
             progress=not options["quiet"],
@@ -205,7 +225,10 @@ def command(**options: Any) -> None:
 
 def _dataset_params(options: dict[str, Any]) -> dict[str, Any]:
     """What was given for the loader; what was not is left to its defaults."""
-    plain = ("root", "labels", "split_column", "image_size", "n_samples", "cache")
+    plain = (
+        "root", "labels", "path_column", "sep", "split_column", "image_size", "mode", "resize",
+        "pixel_max", "n_samples", "cache",
+    )  # fmt: skip
     given = {name: options[name] for name in plain if options[name] is not None}
     given = {k: str(v) if isinstance(v, Path) else v for k, v in given.items()}
     if options["target"]:

@@ -43,6 +43,7 @@ def command(stage: Stage | None, needs: str | None, as_json: bool) -> None:
                 m.qualified_name if m.name in ambiguous else m.name,
                 m.stage,
                 str(m.needs),
+                "needed" if m.needs.pixels else "",
                 str(m.origin),
                 m.origin.license or "(none stated)",
                 short(m.reference),
@@ -50,7 +51,7 @@ def command(stage: Stage | None, needs: str | None, as_json: bool) -> None:
             )
             for m in methods
         ]
-        columns = ("NAME", "STAGE", "GROUPS SEEN", "FROM", "LICENCE", "PAPER", "SUMMARY")
+        columns = ("NAME", "STAGE", "GROUPS SEEN", "PIXELS", "FROM", "LICENCE", "PAPER", "SUMMARY")
         print_table(rows, columns=columns)
     if found.failures:
         click.echo(

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fairvision.cli._backend import backend_options, backend_params
+from fairvision.cli._features import features_options, features_params
 from fairvision.cli._show import print_json, print_table
 from fairvision.plugins import clean
 
@@ -27,6 +28,7 @@ Examples:
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of the images.")
 @click.option("--scale", default="small", show_default=True, help="One of the recipe's scales.")
 @click.option("--seeds", type=click.IntRange(1), help="Number of seeds; default: as in the recipe.")
+@features_options
 @click.option("--device", default="auto", show_default=True)
 @backend_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.")
@@ -60,6 +62,7 @@ def command(name: str | None, as_list: bool, **options: Any) -> None:
         device=options["device"],
         progress=not options["quiet"],
         report=options["out"] is not None,
+        **features_params(options),
         **backend_params(options),
     )
     if as_json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from fairvision.comparison.backends import Backend
 from fairvision.comparison.balanced_baseline import with_balanced_baseline
 from fairvision.comparison.data import data_notes, read_data
 from fairvision.comparison.estimators import check_sendable
+from fairvision.comparison.features import Features, has_features, suited_to_features
 from fairvision.comparison.methods import Methods, names_all, plan_methods
 from fairvision.comparison.plan import Plan, versions
 from fairvision.comparison.progress import Progress
@@ -22,7 +23,7 @@ from fairvision.comparison.serialization import dumps
 from fairvision.comparison.split import plan_split
 from fairvision.comparison.store import Store
 from fairvision.comparison.summary import differences, summarize
-from fairvision.exceptions import InputError
+from fairvision.exceptions import InputError, RunError
 from fairvision.reports import comparison_page
 
 __all__ = ["compare"]
@@ -51,6 +52,8 @@ def compare(
     max_epochs: int = 10,
     preset: str | None = "quick",
     params: Mapping[str, Mapping[str, Any]] | None = None,
+    shared_params: Mapping[str, Any] | None = None,
+    features: Any = None,
     baseline: str = "erm",
     device: str = "auto",
     n_boot: int = 1000,
@@ -130,6 +133,13 @@ def compare(
         of the classes.
     params : mapping of label to mapping, or None
         Parameters on top of the preset, or of the estimator.
+    shared_params : mapping or None
+        Parameters of every named method that has them, and of the ERM classifier inside the
+        others: ``{"backbone": "mobilenet_v2", "weights": FILE}``. `params` goes before.
+    features : FeatureExtractor or None, default=None
+        Give every method the features of this net in place of the images. They are computed
+        once for all runs, seeds and workers; the table has their time. Methods that need
+        pixels are refused, or left out if `methods` holds "all".
     baseline : str, default="erm"
         Label that `differences` compares to.
     device : str, default="auto"
@@ -177,9 +187,13 @@ def compare(
     """
     _check_numbers(n_threads=(n_threads, 1), max_epochs=(max_epochs, 0), n_boot=(n_boot, 0))
     workers = Backend(n_jobs, backend, address, n_threads, device != "cpu", executor)
-    planned = plan_methods(methods, preset=preset, params=params)
+    planned = plan_methods(methods, preset=preset, params=params, shared_params=shared_params)
     _check_checkpoints(checkpoint_every, out)
     data, description = read_data(dataset, dataset_params)
+    planned, left_out = _suited(planned, data, methods, features)
+    extracted = None if features is None else Features(features, data)
+    if extracted is not None:
+        description["features"] = extracted.extractor.identity_
     sizes: dict[str, Any] = {"n_train": n_train, "n_test": n_test, "test_size": test_size}
     split = plan_split(data, confounding=confounding, counterexamples=counterexamples, **sizes)
     wanted = balanced_baseline if names_all(methods) else bool(balanced_baseline)
@@ -187,7 +201,8 @@ def compare(
     planned, notes = with_balanced_baseline(planned, data, split, numbers, wanted=wanted)
     plan = Plan(
         description, split, planned, numbers, max_epochs, device, n_threads, n_boot, versions(),
-        report,
+        report, None if extracted is None else extracted.describe(),
+        dict(shared_params or {}),
     )  # fmt: skip
     if n_jobs != 1 or backend != "loky" or executor is not None:
         check_sendable(plan)
@@ -195,12 +210,26 @@ def compare(
     store = None if out is None else Store(out)
     with store.open(plan, rerun=rerun) if store else nullcontext():
         with Progress(len(planned) * len(numbers), max_epochs, show=progress) as bar:
-            done = run_all(plan, data, store, workers, bar, checkpoint_every)
-        return _result(plan, data, done, (*data_notes(data, split), *notes), baseline, store)
+            done = run_all(plan, data, store, workers, bar, checkpoint_every, extracted)
+        notes = [*data_notes(data, split), *left_out, *notes]
+        return _result(plan, data, done, notes, baseline, store, extracted)
+
+
+def _suited(planned: Any, data: Bunch, methods: Methods, features: Any) -> Any:
+    """The methods that can be run, and notes on those that cannot."""
+    if features is None and not has_features(data):
+        return planned, []
+    return suited_to_features(planned, every=names_all(methods))
 
 
 def _result(
-    plan: Plan, data: Bunch, done: Any, notes: tuple[str, ...], baseline: str, store: Store | None
+    plan: Plan,
+    data: Bunch,
+    done: Any,
+    notes: Iterable[str],
+    baseline: str,
+    store: Store | None,
+    features: Features | None,
 ) -> Comparison:
     """The comparison of finished runs, written to its folder."""
     runs, failures, reused = done
@@ -211,14 +240,24 @@ def _result(
         summary=summarize(runs),
         differences=differences(runs, data.sensitive_features, baseline, plan.n_boot),
         sensitive_features=data.sensitive_features,
-        data_notes=notes,
+        data_notes=tuple(notes),
         baseline=baseline,
         out=None if store is None else store.out,
         reused=reused,
+        features_seconds=None if features is None else features.seconds or _seconds(plan, store),
     )
     if store is not None:
         _write(store, result)
     return result
+
+
+def _seconds(plan: Plan, store: Store | None) -> float | None:
+    """What the same features took when the runs in the folder were made."""
+    with suppress(RunError):
+        before = {} if store is None else store.summary()
+        if (before["plan"].get("features") or {}) == dict(plan.features or {}):
+            return before.get("features_seconds")
+    return None
 
 
 def _write(store: Store, result: Comparison) -> None:

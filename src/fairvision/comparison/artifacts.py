@@ -39,6 +39,7 @@ def collect(
     evaluation: Evaluation,
     classes: Sequence[str],
     seed: int,
+    pictures: Any,
 ) -> dict[str, Any]:
     """Gather what the report shows of one fitted estimator and its test rows.
 
@@ -53,6 +54,7 @@ def collect(
     classes : sequence of str
         What the classes are called, in the order of their labels.
     seed : int
+    pictures : images of the test rows, or None
 
     Returns
     -------
@@ -67,7 +69,7 @@ def collect(
         "seed": seed,
         "reliability": _reliability(evaluation),
         "embedding": _embedding(estimator, *few, words, seed),
-        "worst": _worst(images, y, groups, y_pred, evaluation, words),
+        "worst": _worst(pictures, y, groups, y_pred, evaluation, words),
         "sections": [_section(section, estimator, *few) for section in _sections(name)],
     }
 
@@ -123,7 +125,7 @@ def _two_dimensions(features: NDArray[np.float64], seed: int) -> NDArray[np.floa
 
 
 def _worst(
-    images: Any,
+    pictures: Any,
     y: NDArray[Any],
     groups: Any,
     y_pred: NDArray[Any],
@@ -138,7 +140,7 @@ def _worst(
     parts = group_words(evaluation.groups[group])
     mine = (groups.astype(str).to_numpy() == parts).all(1) & (y == evaluation.classes[code])
     wrong = np.flatnonzero(mine & (y_pred != y))
-    shown = wrong[:PICTURES] if is_images(images) else wrong[:0]
+    shown = wrong[:0] if pictures is None else wrong[:PICTURES]
     return {
         "class": words[str(evaluation.classes[code])],
         "group": _words(parts),
@@ -147,7 +149,7 @@ def _worst(
         "pictures": [
             {"src": picture(image), "predicted": words.get(str(label), str(label))}
             for image, label in zip(
-                take(images, shown) if len(shown) else (), y_pred[shown], strict=True
+                take(pictures, shown) if len(shown) else (), y_pred[shown], strict=True
             )
         ],
     }

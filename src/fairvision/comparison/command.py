@@ -12,6 +12,13 @@ __all__ = ["command"]
 # Parameters of loaders that `fairvision compare` has options for.
 _DATA = ("root", "labels", "split_column", "cache", "skip_bad")
 _OPTIONS = {*_DATA, "target", "sensitive", "image_size", "n_samples"}
+_FEATURES = {
+    "backbone": "--backbone",
+    "weights": "--weights",
+    "layer": "--layer",
+    "image_size": "--features-size",
+    "cache": "--features-cache",
+}
 _SPLIT = ("confounding", "counterexamples", "n_train", "n_test")
 
 
@@ -34,8 +41,18 @@ def _in_words(plan: Mapping[str, Any]) -> bool:
         and set(plan["dataset"]["params"]) <= _OPTIONS
         and seeds == list(range(len(seeds)))
         and not any(m.get("estimator") for m in plan["methods"])
+        and _net_in_words(plan)
         and all(m["label"] in _names(m) for m in plan["methods"] if not m.get("balanced"))
         and len(_presets(plan)) <= 1
+    )
+
+
+def _net_in_words(plan: Mapping[str, Any]) -> bool:
+    features = plan.get("features") or {}
+    return (
+        set(plan.get("shared_params") or {}) <= {"backbone", "weights", "trainable"}
+        and features.get("backbone") != "a module"
+        and not isinstance(features.get("image_size"), list)
     )
 
 
@@ -67,13 +84,25 @@ def _words(plan: Mapping[str, Any]) -> list[str]:
     words += ["--seeds", str(len(plan["seeds"])), "--epochs", str(plan["max_epochs"])]
     words += ["--preset", next(iter(_presets(plan)), ""), "--threads", str(plan["n_threads"])]
     words += ["--n-boot", str(plan["n_boot"]), "--device", plan["device"]]
-    return [*words, *_settings(methods)]
+    shared = plan.get("shared_params") or {}
+    for name, value in shared.items():
+        words += [f"--{name}", ",".join(value) if isinstance(value, list) else str(value)]
+    return [*words, *_features(plan.get("features")), *_settings(methods, shared)]
 
 
-def _settings(methods: list[Mapping[str, Any]]) -> Iterator[str]:
+def _features(features: Mapping[str, Any] | None) -> Iterator[str]:
+    if features:
+        yield "--features"
+        for name in _FEATURES:
+            if features[name] is not None:
+                yield from (_FEATURES[name], str(features[name]))
+
+
+def _settings(methods: list[Mapping[str, Any]], shared: Mapping[str, Any]) -> Iterator[str]:
     for method in methods:
         for name, value in method["params"].items():
-            yield from ("--set", f"{method['label']}.{name}={json.dumps(value)}")
+            if name not in shared or shared[name] != value:
+                yield from ("--set", f"{method['label']}.{name}={json.dumps(value)}")
 
 
 def _call(plan: Mapping[str, Any]) -> str:
@@ -92,10 +121,26 @@ def _call(plan: Mapping[str, Any]) -> str:
         "n_boot": plan["n_boot"],
         "device": plan["device"],
     }
+    if shared := plan.get("shared_params"):
+        options["shared_params"] = dict(shared)
+    if features := plan.get("features"):
+        given_to_net = {name: features[name] for name in _FEATURES if features[name] is not None}
+        options["features"] = _Code(
+            f"FeatureExtractor({', '.join(f'{k}={v!r}' for k, v in given_to_net.items())})"
+        )
     shown = ", ".join(f"{m['label']!r}: {_method(m)}" for m in methods)
     lines = ["dataset" if given else repr(dataset["name"]), f"{{{shown}}}"]
     lines += [f"{name}={value!r}" for name, value in options.items()]
     return "fairvision.compare(\n" + "".join(f"    {line},\n" for line in lines) + ")"
+
+
+class _Code(str):
+    """Python, and no text in it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def _method(method: Mapping[str, Any]) -> str:

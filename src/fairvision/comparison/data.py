@@ -11,26 +11,12 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from fairvision.base import check_groups, check_images, is_images
+from fairvision.base import are_maps, check_groups, check_images, check_labels, is_images
 from fairvision.comparison.split import VALIDATION
-from fairvision.datasets import load
+from fairvision.datasets import left_out, load
 from fairvision.exceptions import InputError
 
 __all__ = ["class_names", "data_notes", "read_data"]
-
-# What loaders count as left out, and what that means.
-_LEFT_OUT = {
-    "n_skipped": ("unreadable image(s)", "skipped"),
-    "n_missing_race": ("file(s) without a race in the name", "missing_race"),
-    "n_unreadable": ("file(s) with another name", "unreadable"),
-    "n_outside": ("image(s) outside the age bins", ""),
-    "n_bad_values": ("row(s) with missing, unknown or contradictory values", "bad_values"),
-    "n_no_split": ("row(s) in no part of the partition list", "no_split"),
-    "n_two_labels": ("image(s) that the label file labels twice, differently", "two_labels"),
-    "n_no_label": ("image(s) without a usable label in the label file", "no_label"),
-    "n_missing_image": ("row(s) whose image is not there", "missing_image"),
-    "n_no_entry": ("image(s) that the list does not name", "no_entry"),
-}
 
 
 def read_data(
@@ -53,8 +39,12 @@ def read_data(
         description = {"name": "given"}
     data = _checked(given)
     if description["name"] == "given":
-        description["images"] = _content(data.images)
-    # A folder's photographs may change between two calls of the same command.
+        description["pictures"] = _content(data.images)
+    elif hasattr(data.images, "fingerprint"):
+        # A folder's photographs may change between two calls of the same command.
+        description["pictures"] = data.images.fingerprint()
+    if data.get("split") is not None:
+        description["parts"] = joblib.hash(np.asarray(data.split).astype(str))
     labels = joblib.hash((data.target, data.sensitive_features.to_numpy().astype(str)))
     if data.get("fit_params"):
         description["fit_params"] = _fit_params(data.fit_params)
@@ -71,7 +61,7 @@ def _checked(given: Any) -> Bunch:
             f"the data set has no {', '.join(missing)}; pass a name or what "
             "`fairvision.datasets.load` returns."
         )
-    target = np.asarray(given["target"])
+    target = check_labels(given["target"], "target")
     if target.dtype == object:  # text; object arrays would need pickle on disk
         target = target.astype(str)
     images = _checked_inputs(given["images"])
@@ -85,10 +75,10 @@ def _checked(given: Any) -> Bunch:
 
 
 def _checked_inputs(X: Any) -> Any:
-    """Images, or features of shape (n_samples, n_features): an array or a DataFrame."""
+    """Images, maps, or features of shape (n_samples, n_features): an array or a DataFrame."""
     if np.ndim(X) == 2 and not is_images(X):
         return X if hasattr(X, "shape") else np.asarray(X)
-    return check_images(X)
+    return check_images(X, maps=are_maps(X))
 
 
 def _fit_params(given: Any) -> dict[str, str]:
@@ -102,9 +92,9 @@ def _fit_params(given: Any) -> dict[str, str]:
 
 
 def _content(images: Any) -> str:
-    """A hash of images that were given, of their paths where they lie in files."""
-    if hasattr(images, "paths"):
-        return joblib.hash((list(images.paths), tuple(images.shape)))
+    """A hash of images that were given, of the files where they lie in files."""
+    if hasattr(images, "fingerprint"):
+        return str(images.fingerprint())
     return joblib.hash(np.asarray(images))
 
 
@@ -125,10 +115,7 @@ def data_notes(data: Bunch, split: Mapping[str, Any]) -> list[str]:
         f"{len(data.target)} {unit}; target "
         f"{data.target_name} ({_list(class_names(data))}); sensitive {sensitive}."
     ]
-    for count, (what, names) in _LEFT_OUT.items():
-        if n := int(data.get(count) or 0):
-            first = f", the first {data[names][0]!r}" if data.get(names) else ""
-            notes.append(f"Left out: {n} {what}{first}.")
+    notes += [f"Left out: {line}." for line in left_out(data)]
     notes.extend(data.get("remarks") or ())
     if data.get("fit_params"):
         notes.append(f"fit is also given {_list(set(data.fit_params))}, where a method takes it.")

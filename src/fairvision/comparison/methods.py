@@ -18,7 +18,11 @@ Methods = str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]]
 
 
 def plan_methods(
-    methods: Methods, *, preset: str | None, params: Mapping[str, Mapping[str, Any]] | None = None
+    methods: Methods,
+    *,
+    preset: str | None,
+    params: Mapping[str, Mapping[str, Any]] | None = None,
+    shared_params: Mapping[str, Any] | None = None,
 ) -> tuple[MethodPlan, ...]:
     """Plan every method before anything runs.
 
@@ -31,6 +35,8 @@ def plan_methods(
         Used by the named methods that have it.
     params : mapping of label to mapping
         Further parameters.
+    shared_params : mapping
+        Parameters of every named method that has them, the ERM classifier among them.
 
     Raises
     ------
@@ -51,8 +57,25 @@ def plan_methods(
     plain_training = next((p for p in plans if p.name == PLAIN_TRAINING), None)
     if plain_training is None:
         plain_training = _plan("erm", PLAIN_TRAINING, preset, {})
-    model = replace(plain_training, label="erm")
+    shared = dict(shared_params or {})
+    model = _with_shared(replace(plain_training, label="erm"), shared)
+    plans = [_with_shared(p, shared) for p in plans]
+    unused = set(shared) - {name for p in (*plans, model) for name in p.params}
+    if unused:
+        raise InputError(f"shared_params names {sorted(unused)}, which none of the methods has.")
     return tuple(replace(p, model=model) if _needs_model(p) else p for p in plans)
+
+
+def _with_shared(plan: MethodPlan, shared: Mapping[str, Any]) -> MethodPlan:
+    """A named method with those of the shared parameters that it has; its own go before."""
+    if not shared or plan.estimator is not None:
+        return plan
+    try:
+        known = inspect.signature(_target(plan.name)).parameters
+    except (PluginError, TypeError, ValueError):  # its own runs fail later, and say why
+        return plan
+    own = {name: value for name, value in shared.items() if name in known}
+    return replace(plan, params={**own, **plan.params})
 
 
 def names_all(methods: Methods) -> bool:

@@ -96,6 +96,10 @@ class Plan:
     versions : mapping of str to str
     report : bool
         Whether the artifacts that a report shows are kept of the first seed's estimators.
+    features : mapping or None
+        The net whose features take the place of the images: `Features.describe`.
+    shared_params : mapping
+        What was asked for every method that has it; each method's `params` hold it too.
     """
 
     dataset: Mapping[str, Any]
@@ -108,6 +112,8 @@ class Plan:
     n_boot: int = 1000
     versions: Mapping[str, str] = field(default_factory=dict)
     report: bool = True
+    features: Mapping[str, Any] | None = None
+    shared_params: Mapping[str, Any] = field(default_factory=dict)
 
     def has_artifacts(self, seed: int) -> bool:
         """Whether the report shows the estimators of this seed: of the first only."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fairvision.comparison.features import note
 from fairvision.comparison.plan import Plan
 from fairvision.comparison.report_data import describe_methods, report_data
 from fairvision.comparison.run import Run
@@ -54,6 +55,8 @@ class Comparison:
         The folder that holds it all.
     reused : int
         Runs found finished on disk and not done again.
+    features_seconds : float or None
+        What computing the features took, which all runs shared.
     """
 
     plan: Plan
@@ -66,6 +69,7 @@ class Comparison:
     baseline: str = "erm"
     out: Path | None = None
     reused: int = 0
+    features_seconds: float | None = None
 
     @property
     def results(self) -> pd.DataFrame:
@@ -107,11 +111,14 @@ class Comparison:
     def table(self) -> pd.DataFrame:
         """The short table as text: a row a method, each measure with its interval."""
         rows: dict[str, dict[str, str]] = {}
+        seconds = self.features_seconds
+        once = {} if seconds is None else {"features s (once)": f"{seconds:.1f}"}
         for method in self.plan.methods:
             own = [run for run in self.runs if run.method == method.label]
             row = {"groups seen": method.groups_seen}
             if own:
                 row |= self._cells(self.summary, method.label, "")
+                row |= once
                 row["training s"] = f"{np.mean([run.train_seconds for run in own]):.1f}"
                 row["steps"] = _steps(own)
             else:
@@ -136,14 +143,15 @@ class Comparison:
 
     def notes(self) -> list[str]:
         """What a reader of the table must know."""
-        notes = [*self.data_notes, *self._rows_note(), self._interval_note()]
+        notes = [*self.data_notes, *self._features_note(), *self._rows_note()]
+        notes.append(self._interval_note())
         notes += [f"Worst group of {m}: {text}." for m, text in self._worst_groups().items()]
         if "leakage" in self.summary.index.get_level_values("metric"):
             notes.append(
                 "Leakage: balanced accuracy of a fresh probe that reads the group from the "
                 "features of test images, within classes of the target."
             )
-        notes += [*self._undefined_notes(), *self._idle_notes()]
+        notes += [*self._evaluation_notes(), *self._undefined_notes(), *self._idle_notes()]
         steps = {run.n_steps for run in self.runs if run.n_steps is not None}
         if len(steps) > 1:
             notes.append(
@@ -153,6 +161,9 @@ class Comparison:
         for (method, seed), error in self.failures.items():
             notes.append(f"{method}, seed {seed} failed: {error}")
         return notes
+
+    def _features_note(self) -> list[str]:
+        return [] if self.plan.features is None else [note(self.plan.features)]
 
     def _rows_note(self) -> list[str]:
         found = [" or ".join(map(str, sorted(set(n)))) for n in zip(*self._sizes(), strict=True)]
@@ -187,6 +198,18 @@ class Comparison:
                 name, times = counts.most_common(1)[0]
                 found[method.label] = f"{name} (in {times} of {len(own)} seed(s))"
         return found
+
+    def _evaluation_notes(self) -> list[str]:
+        """What the evaluations note: classes or groups unseen at fit, scores of the wrong class."""
+        methods: dict[str, list[str]] = {}
+        for run in self.runs:
+            for text in run.evaluation.get("notes") or ():
+                methods.setdefault(text, []).append(run.method)
+        everyone = len({run.method for run in self.runs})
+        return [
+            text if len(set(names)) == everyone else f"{', '.join(dict.fromkeys(names))}: {text}"
+            for text, names in methods.items()
+        ]
 
     def _undefined_notes(self) -> list[str]:
         """Why a measure of the short table has no value, each reason once."""
@@ -238,6 +261,7 @@ class Comparison:
             {
                 "plan": self.plan.to_dict(),
                 "baseline": self.baseline,
+                "features_seconds": self.features_seconds,
                 "columns": COLUMNS,
                 "methods": describe_methods(self.plan.methods),
                 "results": self.results.to_dict(orient="records"),

@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch
 from threadpoolctl import threadpool_limits
 
-from fairvision.base import accepts, compose, fit_with_groups
+from fairvision.base import (
+    accepts,
+    are_maps,
+    compose,
+    fit_with_groups,
+    is_images,
+    read_once,
+)
 from fairvision.comparison.artifacts import collect, group_words, worst_cell
 from fairvision.comparison.checkpoints import add_callbacks, restored_seconds
 from fairvision.comparison.data import class_names
@@ -177,6 +184,7 @@ def _take(data: Bunch, rows: Any) -> tuple[Any, Any, Any]:
 def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fitted) -> Run:
     estimator, test = fitted.estimator, fitted.test
     images, y_true, groups = _take(data, test)
+    images = read_once(images)
     y_true = np.asarray(y_true)
     y_pred, y_score = _predict(estimator, images, groups, method.groups_at_predict)
     threshold = _threshold(plan, data, method, estimator)
@@ -209,10 +217,25 @@ def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fit
         y_pred=y_pred,
         y_score=y_score,
         threshold=threshold,
-        artifacts=collect(method.name, estimator, *rows, y_pred, evaluation, classes, seed)
+        artifacts=collect(
+            method.name,
+            estimator,
+            *rows,
+            y_pred,
+            evaluation,
+            classes,
+            seed,
+            _pictures(data, test, images),
+        )
         if plan.has_artifacts(seed)
         else None,
     )
+
+
+def _pictures(data: Bunch, rows: Any, X: Any) -> Any:
+    """The images of the rows in `X`, also where the methods were given features; else None."""
+    images = take_rows(data.pictures, rows) if "pictures" in data else X
+    return images if is_images(images) and not are_maps(images) else None
 
 
 def _biased_rows(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fitted) -> Any:
@@ -230,7 +253,7 @@ def _threshold(plan: Plan, data: Bunch, method: MethodPlan, estimator: Any) -> f
     if len(classes) != 2 or not len(rows):
         return None
     images, y, groups = _take(data, rows)
-    scores = _predict(estimator, images, groups, method.groups_at_predict)[1]
+    scores = _predict(estimator, read_once(images), groups, method.groups_at_predict)[1]
     if scores is None:
         return None
     cut = calibrated_threshold(y, scores, pos_label=classes[1])

@@ -15,6 +15,7 @@ from sklearn.utils import Bunch
 from fairvision.comparison.backends import MAX_TRIES, Backend
 from fairvision.comparison.checkpoints import checkpoints
 from fairvision.comparison.dispatch import Lost, map_unordered
+from fairvision.comparison.features import Features
 from fairvision.comparison.plan import MethodPlan, Plan, versions
 from fairvision.comparison.progress import Progress
 from fairvision.comparison.run import Run
@@ -65,6 +66,7 @@ def run_all(
     backend: Backend,
     progress: Progress,
     checkpoint_every: int | None = None,
+    features: Features | None = None,
 ) -> tuple[list[Run], dict[tuple[str, int], str], int]:
     """Do every run that is not stored yet.
 
@@ -89,6 +91,8 @@ def run_all(
         else:
             todo.append((method, seed))
     reused = len(runs)
+    if todo and features is not None:
+        data = features.extract(data)
 
     def keepers(method: MethodPlan, seed: int) -> list[Any]:
         folder = None if store is None else store.checkpoint(method.label, seed)

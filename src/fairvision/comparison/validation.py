@@ -34,6 +34,7 @@ def check_run(run: Run) -> None:
         _need(isinstance(group, str) and isinstance(n, Integral))
     for name, entry in {**run.evaluation["overall"], **run.evaluation["disparities"]}.items():
         _need(isinstance(name, str) and isinstance(entry.get("note", ""), str))
+    _need(all(isinstance(note, str) for note in run.evaluation.get("notes") or ()))
     for epoch in run.history:
         _need(all(isinstance(k, str) and isinstance(v, Real | None) for k, v in epoch.items()))
     if run.worst_group is not None:

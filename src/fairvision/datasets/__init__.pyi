@@ -7,9 +7,12 @@ from ._fairface import load_fairface as load_fairface
 from ._files import ImageFiles as ImageFiles
 from ._folder import load_folder as load_folder
 from ._lfw import load_lfw as load_lfw
+from ._listing import left_out as left_out
 from ._load import load as load
 from ._ppb import load_ppb as load_ppb
 from ._sheet import contact_sheet as contact_sheet
 from ._split import biased_split as biased_split
+from ._tables import clean_table as clean_table
+from ._tables import read_table as read_table
 from ._torch import from_torch as from_torch
 from ._utkface import load_utkface as load_utkface

@@ -19,13 +19,14 @@ from fairvision.base import atomic_write
 from fairvision.datasets._decode import Decoder
 from fairvision.exceptions import DatasetError
 
-__all__ = ["Cache"]
+__all__ = ["Cache", "stamp"]
 
 _VERSION = 1  # of the decoding; a new version makes new keys
 _ABANDONED = 600.0  # seconds without a new batch after which a writer counts as dead
 
 
-def _stamp(path: str) -> str:
+def stamp(path: str) -> str:
+    """Size and modification time of a file, as text."""
     try:
         stat = os.stat(path)
     except (OSError, ValueError):  # an impossible file name is a ValueError
@@ -38,7 +39,7 @@ def _key(paths: Sequence[str], decoder: Decoder) -> str:
     key = hashlib.sha256(json.dumps([_VERSION, asdict(decoder)], sort_keys=True).encode())
     for path in paths:
         name = os.path.abspath(path).encode("utf-8", "surrogatepass")
-        key.update(b"\0" + name + b"\0" + _stamp(path).encode())
+        key.update(b"\0" + name + b"\0" + stamp(path).encode())
     return key.hexdigest()[:32]
 
 

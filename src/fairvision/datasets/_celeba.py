@@ -124,6 +124,7 @@ def load_celeba(
     target: str = "Smiling",
     sensitive: str | Sequence[str] = "Male",
     labels: str | os.PathLike[str] | pd.DataFrame | None = None,
+    sep: str | None = None,
     image_size: int | tuple[int, int] = 64,
     skip_bad: bool = False,
     cache: str | os.PathLike[str] | None = None,
@@ -150,6 +151,8 @@ def load_celeba(
         ``skin_type``; 1 to 6, or I to VI) come ``skin_tone``, I to VI, and
         ``skin_group``, lighter for I to III and darker for IV to VI. Images without a
         label that is asked for, or with two, are left out and counted.
+    sep : str or None, default=None
+        What parts the fields of `labels`, as in :func:`load_folder`.
     image_size : int or (height, width), default=64
         The photographs are 218 x 178.
     skip_bad : bool, default=False
@@ -198,7 +201,7 @@ def load_celeba(
     remarks: list[str] = []
     if labels is not None:
         used = [target, *([sensitive] if isinstance(sensitive, str) else sensitive)]
-        table, unlabelled, remarks = join_labels(table, labels, folder, used=used)
+        table, unlabelled, remarks = join_labels(table, labels, folder, used=used, sep=sep)
         reasons |= unlabelled
     table = table.assign(split=parts)
     more = {"remarks": remarks}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fairvision.datasets._range import convert
 from fairvision.exceptions import BadImageError, InputError
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Decoder:
         Scale the shorter side and crop the middle, or change the aspect ratio.
     max_pixels : int
         A file whose header states more pixels is refused before it is decoded.
+    pixel_max : float or None
+        The value of white in grey files of more than 8 bits.
     """
 
     height: int
@@ -41,6 +44,7 @@ class Decoder:
     mode: Literal["RGB", "L"] = "RGB"
     resize: Literal["crop", "squash"] = "crop"
     max_pixels: int = 50_000_000
+    pixel_max: float | None = None
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
@@ -49,6 +53,8 @@ class Decoder:
             raise InputError(f"mode must be 'RGB' or 'L'; got {self.mode!r}.")
         if self.resize not in ("crop", "squash"):
             raise InputError(f"resize must be 'crop' or 'squash'; got {self.resize!r}.")
+        if self.pixel_max is not None and not self.pixel_max > 0:
+            raise InputError(f"pixel_max must be above 0, or None; got {self.pixel_max!r}.")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -67,7 +73,7 @@ class Decoder:
         BadImageError
             Naming the file and what is wrong with it.
         """
-        from PIL import Image
+        from PIL import Image, UnidentifiedImageError
 
         if not os.path.isfile(path):  # reading a pipe or a device could take forever
             raise BadImageError(
@@ -80,6 +86,11 @@ class Decoder:
                 pixels = np.asarray(self._resized(self._upright(image)))
         except BadImageError as error:
             raise BadImageError(f"{path!r}: {error}") from None
+        except UnidentifiedImageError as error:
+            raise BadImageError(
+                f"{path!r} is no image of a kind that is read: {', '.join(_FORMATS)}. Convert it "
+                "(AVIF, HEIC and others to PNG), or pass skip_bad=True to leave such files out."
+            ) from error
         # On broken bytes Pillow's readers raise OSError, SyntaxError, struct.error, and more.
         except Exception as error:
             reason = str(error) if str(error) and path not in str(error) else type(error).__name__
@@ -99,21 +110,10 @@ class Decoder:
 
     def _upright(self, image: Image.Image) -> Image.Image:
         """The image in `mode`, rotated as its EXIF entry says."""
-        from PIL import Image, ImageOps
-
         if image.format == "JPEG":  # the JPEG reader can scale down while it decodes
             side = max(self.height, self.width)
             image.draft(self.mode, (side, side))
-        if image.mode.startswith("I;16"):  # Pillow's own conversion would clip at 255
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-        elif image.mode in ("I", "F"):
-            raise BadImageError(
-                f"pixels of mode {image.mode!r} have no known range. Save the image with 8 bits."
-            )
-        if "transparency" in image.info:
-            image = image.convert("RGBA")
-        image = ImageOps.exif_transpose(image)
-        return image if image.mode == self.mode else image.convert(self.mode)
+        return convert(image, self.mode, self.pixel_max)
 
     def _resized(self, image: Image.Image) -> Image.Image:
         from PIL import Image

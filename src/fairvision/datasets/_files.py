@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fairvision.base import LazyImages
-from fairvision.datasets._cache import Cache
+from fairvision.datasets._cache import Cache, stamp
 from fairvision.datasets._decode import Decoder
 from fairvision.exceptions import BadImageError, InputError
 
 __all__ = ["ImageFiles"]
 
+_PIECE = 21_845  # bytes that are read of a large file at a time to know it again
 _BATCH = 256  # images decoded at a time where all of them are read
+
+
+def _content_hash(path: str) -> bytes:
+    """A hash of a file; of one that cannot be read, of nothing: decoding it says why."""
+    digest = hashlib.sha256()
+    if not os.path.isfile(path):  # a pipe could take forever
+        return digest.digest()
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        places = (0, (size - _PIECE) // 2, size - _PIECE) if size > 3 * _PIECE else (0,)
+        digest.update(size.to_bytes(8, "little"))
+        for place in places:
+            file.seek(place)
+            digest.update(file.read(_PIECE if len(places) > 1 else -1))
+    return digest.digest()
 
 
 class _Reader:
@@ -112,6 +131,14 @@ class ImageFiles(LazyImages):
         Threads that decode a batch; None takes the number of cores, at most 8.
     max_pixels : int, default=50_000_000
         Files whose header states more are refused before they are decoded.
+    pixel_max : float or None, default=None
+        The value of white in grey files of more than 8 bits, such as 4095 for X-rays of 12 bits.
+        None takes what the header says (TIFF, PPM), else 65535 if the file has values above 32767;
+        others are refused.
+
+    Notes
+    -----
+    Transparency is dropped: a pixel has its colour, however transparent it is.
 
     Attributes
     ----------
@@ -145,11 +172,12 @@ class ImageFiles(LazyImages):
         cache: str | os.PathLike[str] | None = None,
         n_threads: int | None = None,
         max_pixels: int = 50_000_000,
+        pixel_max: float | None = None,
     ) -> None:
         if isinstance(paths, (str, os.PathLike)):
             raise InputError(f"paths must be a list of files; got the single {os.fspath(paths)!r}.")
         height, width = map(int, np.broadcast_to(image_size, 2))
-        decoder = Decoder(height, width, mode, resize, max_pixels)
+        decoder = Decoder(height, width, mode, resize, max_pixels, pixel_max)
         threads = min(8, os.cpu_count() or 1) if n_threads is None else n_threads
         files = [os.fspath(path) for path in paths]
         self._reader = _Reader(files, decoder, threads, cache)
@@ -160,11 +188,32 @@ class ImageFiles(LazyImages):
         return [self._reader.paths[row] for row in self.rows.tolist()]
 
     @property
+    def is_stored(self) -> bool:  # type: ignore[override]
+        return self._reader.cache is not None
+
+    @property
     def n_decoded(self) -> int:
         return self._reader.n_decoded
 
     def read(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
         return self._reader.read(rows)
+
+    def fingerprint(self) -> str:
+        """A hash of the files' content, row by row, and of how they are decoded.
+
+        It is the same for a copy in another folder. Of a file above 64 KB the size, the beginning,
+        the middle and the end are read.
+        """
+        digest = hashlib.sha256(repr(asdict(self._reader.decoder)).encode())
+        with ThreadPoolExecutor(max(1, self._reader.n_threads)) as pool:
+            for content in pool.map(_content_hash, self.paths, chunksize=64):
+                digest.update(content)
+        return digest.hexdigest()[:32]
+
+    def identities(self) -> list[str]:
+        """Path, size, modification time and settings of each file."""
+        settings = repr(self._reader.decoder)
+        return [f"{os.path.abspath(path)}\0{stamp(path)}\0{settings}" for path in self.paths]
 
     def without_bad(self) -> tuple[ImageFiles, dict[int, str]]:
         """Read every image once and leave out those that cannot be read.

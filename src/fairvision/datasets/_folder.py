@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -13,8 +14,9 @@ from sklearn.utils import Bunch
 from fairvision.datasets._bunch import column, text
 from fairvision.datasets._files import ImageFiles
 from fairvision.datasets._listing import image_bunch
-from fairvision.datasets._lists import check_distinct, find_table, read_list
-from fairvision.datasets._paths import check_root, inside
+from fairvision.datasets._lists import check_distinct, find_table
+from fairvision.datasets._paths import check_root, inside, spelt_in_root
+from fairvision.datasets._tables import clean_table, read_table
 from fairvision.exceptions import BadImageError, DatasetError
 
 __all__ = ["load_folder"]
@@ -26,18 +28,17 @@ Left out: {left_out}.
 """
 
 
-def _read_table(labels: Any, root: str, path_column: str) -> tuple[pd.DataFrame, str]:
+def _read_table(
+    labels: Any, root: str, path_column: str, sep: str | None
+) -> tuple[pd.DataFrame, str]:
     """The label table, and its name for errors."""
     if isinstance(labels, pd.DataFrame):
-        return labels.reset_index(drop=True), "the DataFrame"
+        return clean_table(labels, "the DataFrame"), "the DataFrame"
     path = find_table(labels, root)
-    # Names of files stay text: "007" is not 7.
-    return read_list(path, skipinitialspace=True, dtype={path_column: str}), path
+    return read_table(path, sep=sep, text=[path_column]), path
 
 
 def _check_table(table: pd.DataFrame, source: str, needed: Sequence[str]) -> None:
-    if table.empty:
-        raise DatasetError(f"{source!r} has no rows; it needs one per image.")
     for name in needed:
         column(table, name, role="column")  # or an error that lists the columns
         base = name if name in table.columns else name.partition("=")[0]
@@ -52,11 +53,23 @@ def _check_table(table: pd.DataFrame, source: str, needed: Sequence[str]) -> Non
 def _check_files(names: Sequence[str], paths: Sequence[str]) -> None:
     missing = [i for i, path in enumerate(paths) if not os.path.isfile(path)]
     if missing:
+        first = paths[missing[0]]
         raise BadImageError(
             f"{len(missing)} of {len(paths)} files do not exist, the first {names[missing[0]]!r} "
-            f"in {os.path.dirname(paths[missing[0]])!r}. Check root and the paths, or pass "
+            f"in {os.path.dirname(first)!r}{_similar(first)}. Check root and the paths, or pass "
             "skip_bad=True to leave such rows out."
         )
+
+
+def _similar(path: str) -> str:
+    """Which file there has the name with another ending, if one has."""
+    folder, name = os.path.split(path)
+    stem = os.path.splitext(name)[0].casefold()
+    with contextlib.suppress(OSError):
+        for other in sorted(os.listdir(folder)):
+            if os.path.splitext(other)[0].casefold() in (stem, name.casefold()):
+                return f"; there is {other!r}"
+    return ""
 
 
 def load_folder(
@@ -66,6 +79,7 @@ def load_folder(
     target: str,
     sensitive: str | Sequence[str],
     path_column: str = "path",
+    sep: str | None = None,
     split_column: str | None = None,
     image_size: int | tuple[int, int] = 64,
     mode: Literal["RGB", "L"] = "RGB",
@@ -73,6 +87,7 @@ def load_folder(
     skip_bad: bool = False,
     cache: str | os.PathLike[str] | None = None,
     max_pixels: int = 50_000_000,
+    pixel_max: float | None = None,
 ) -> Bunch:
     """Read any images of a folder, lazily, with labels from a CSV file.
 
@@ -81,16 +96,23 @@ def load_folder(
     root : path
         Folder of the images.
     labels : path or DataFrame
-        CSV file with a header and one row per image; looked for in `root` first.
+        Text table with a header and one row per image; looked for in `root` first. Names and
+        fields lose outer spaces; an empty field, ``nan``, ``<NA>`` or ``NaT`` is missing; a column
+        of integers, numbers or truth values is read as such, unless one has a leading zero.
     target : str
         Column to predict, or ``"column=value"``.
     sensitive : str or list of str
         Columns of the sensitive features.
     path_column : str, default="path"
-        Column of the files, relative to `root`.
+        Column of the files, relative to `root` or absolute and below it. One that differs from a
+        file's name by letter case, kind of slash or form of Unicode alone stands for that file.
+    sep : str or None, default=None
+        What parts the fields of the table: a character, "comma", "semicolon" or "tab"; None takes
+        of these the one that parts the header most often. Unless it is a comma, numbers may have
+        a decimal comma.
     split_column : str or None, default=None
         Column of the part of each row, such as ``"train"``.
-    image_size, mode, resize, cache, max_pixels
+    image_size, mode, resize, cache, max_pixels, pixel_max
         As in :class:`ImageFiles`.
     skip_bad : bool, default=False
         Whether to leave out images that are missing or cannot be read, and count
@@ -113,17 +135,24 @@ def load_folder(
         fields, a path leads out of the root or comes twice, or there are no rows.
     """
     folder = check_root(root)
-    table, source = _read_table(labels, folder, path_column)
+    table, source = _read_table(labels, folder, path_column, sep)
     columns = [sensitive] if isinstance(sensitive, str) else list(sensitive)
     parts = [] if split_column is None else [split_column]
     _check_table(table, source, [path_column, target, *columns, *parts])
-    names = text(table[path_column]).tolist()
+    names = spelt_in_root(folder, text(table[path_column]).tolist())
+    table = table.assign(**{path_column: pd.Series(names, index=table.index, dtype=object)})
     paths = inside(folder, names)
     check_distinct(names, source, paths=paths)
     if not skip_bad:
         _check_files(names, paths)
     images = ImageFiles(
-        paths, image_size=image_size, mode=mode, resize=resize, cache=cache, max_pixels=max_pixels
+        paths,
+        image_size=image_size,
+        mode=mode,
+        resize=resize,
+        cache=cache,
+        max_pixels=max_pixels,
+        pixel_max=pixel_max,
     )
     return image_bunch(
         images,

@@ -9,7 +9,9 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
-from fairvision.datasets._lists import find_column, find_table, read_list
+from fairvision.datasets._lists import find_column, find_table
+from fairvision.datasets._paths import respelt
+from fairvision.datasets._tables import clean_table, read_table
 from fairvision.exceptions import DatasetError
 
 __all__ = ["NAMES", "TONES", "join_labels", "skin_types"]
@@ -35,6 +37,7 @@ def join_labels(
     root: str,
     *,
     used: Sequence[str],
+    sep: str | None = None,
 ) -> tuple[pd.DataFrame, dict[str, NDArray[Any]], list[str]]:
     """Add the columns of a label file to those of a list, by the images' names.
 
@@ -48,6 +51,8 @@ def join_labels(
     used : sequence of str
         Columns that the user named (``"name=value"`` too): a row without one of them
         is a bad one.
+    sep : str or None
+        As in :func:`read_table`.
 
     Returns
     -------
@@ -63,7 +68,8 @@ def join_labels(
         Naming the file and the column that is missing, is in the list already or
         holds nothing usable.
     """
-    own, source = _read(labels, root)
+    own, source = _read(labels, root, sep)
+    own["path"] = respelt(own["path"], table["path"].dropna().tolist())
     n_given = len(own)
     # Equal rows count once; rows that contradict each other give no label.
     own = own.drop_duplicates()
@@ -93,10 +99,13 @@ def join_labels(
     return joined, {"two_labels": two, "no_label": unlabelled.to_numpy()}, remarks
 
 
-def _read(labels: str | os.PathLike[str] | pd.DataFrame, root: str) -> tuple[pd.DataFrame, str]:
+def _read(
+    labels: str | os.PathLike[str] | pd.DataFrame, root: str, sep: str | None
+) -> tuple[pd.DataFrame, str]:
     """The file's columns as text, with ``path`` and what Fitzpatrick types give; its name."""
     if isinstance(labels, pd.DataFrame):
-        table, source = labels.astype(object), "the DataFrame of labels"
+        source = "the DataFrame of labels"
+        table = clean_table(labels, source).astype(object)
         table = table.where(table.isna(), table.map(str))
     else:
         source, path = os.fspath(labels), find_table(labels, root)
@@ -105,9 +114,7 @@ def _read(labels: str | os.PathLike[str] | pd.DataFrame, root: str) -> tuple[pd.
                 f"{root!r} holds no {source!r}. Put the file of labels there: a CSV with a column "
                 "image_id and a column for each label, such as fitzpatrick (1 to 6, or I to VI)."
             )
-        table = read_list(path, dtype=str)
-    table = table.apply(lambda column: column.str.strip())
-    table = table.mask(table == "")
+        table = read_table(path, sep=sep, text=None)
     name, tone = find_column(table, NAMES), find_column(table, TONES)
     if name is None or len(table.columns) < 2:
         columns = ", ".join(map(str, table.columns[:50]))

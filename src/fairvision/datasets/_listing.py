@@ -17,25 +17,41 @@ from fairvision.datasets._files import ImageFiles
 from fairvision.datasets._lists import check_distinct
 from fairvision.exceptions import BadImageError, DatasetError
 
-__all__ = ["Listing", "image_bunch"]
+__all__ = ["Listing", "image_bunch", "left_out"]
 
 # Why a row or an image is left out; the Bunch has ``n_<reason>`` and the names in ``<reason>``.
 _REASONS = {
-    "missing_race": "without a race in the file name",
-    "unreadable": "with another name",
-    "outside": "outside the age bins",
-    "bad_values": "with missing, unknown or contradictory values",
-    "no_split": "in no part of the partition list",
-    "two_labels": "that the label file labels twice, differently",
-    "no_label": "without a usable label in the label file",
-    "missing_image": "whose image is not there",
-    "no_entry": "image(s) that the list does not name",
     "skipped": "unreadable image(s)",
+    "missing_race": "file(s) without a race in the name",
+    "unreadable": "file(s) with another name",
+    "outside": "image(s) outside the age bins",
+    "bad_values": "row(s) with missing, unknown or contradictory values",
+    "no_split": "row(s) in no part of the partition list",
+    "two_labels": "image(s) that the label file labels twice, differently",
+    "no_label": "image(s) without a usable label in the label file",
+    "missing_image": "row(s) whose image is not there",
+    "no_entry": "image(s) that the list does not name",
 }
 
 
+def left_out(data: Mapping[str, Any]) -> list[str]:
+    """What a loader left out of a data set: how many, why, and the first by name.
+
+    Parameters
+    ----------
+    data : Bunch or mapping
+        With ``n_<reason>``, and the names in ``<reason>``.
+    """
+    lines = []
+    for reason, words in _REASONS.items():
+        if n := int(data.get(f"n_{reason}") or 0):
+            names = data.get(reason)
+            lines.append(f"{n} {words}{f', the first {names[0]!r}' if names else ''}")
+    return lines
+
+
 def _summary(left_out: Mapping[str, Sequence[str]]) -> str:
-    parts = [f"{len(names)} {_REASONS[reason]}" for reason, names in left_out.items() if names]
+    parts = [f"{len(left_out[r])} {words}" for r, words in _REASONS.items() if left_out.get(r)]
     return ", ".join(parts) or "nothing"
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Collection, Iterable
 
 from fairvision.exceptions import DatasetError
 
-__all__ = ["IMAGE_ENDINGS", "check_root", "inside"]
+__all__ = ["IMAGE_ENDINGS", "check_root", "inside", "respelt", "spelt_in_root"]
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
@@ -47,18 +48,18 @@ def inside(root: str, names: Iterable[str]) -> list[str]:
     root : str
         From :func:`check_root`.
     names : iterable of str
-        Relative to it.
+        Relative to it, or absolute and below it.
 
     Raises
     ------
     DatasetError
-        Naming the first that is absolute, that leads out of the root (by ``..`` or a
-        symbolic link), or that is no possible file name.
+        Naming the first that leads out of the root (by itself, by ``..`` or a symbolic
+        link), or that is no possible file name.
     """
     folders: dict[str, str] = {}
     paths = []
     for name in names:
-        if os.path.isabs(name) or not _possible(name):
+        if not _possible(name):
             raise DatasetError(f"path {name!r} is not a file name relative to the root {root!r}.")
         path = _resolved(os.path.join(root, name), folders)
         if not path.startswith(os.path.join(root, "")):
@@ -68,3 +69,53 @@ def inside(root: str, names: Iterable[str]) -> list[str]:
             )
         paths.append(path)
     return paths
+
+
+def _key(name: str) -> str:
+    """What is the same for all spellings of a name: Unicode's forms, slashes, letter case."""
+    plain = unicodedata.normalize("NFC", name).replace("\\", "/").casefold()
+    return unicodedata.normalize("NFC", os.path.normpath(plain))
+
+
+def respelt(names: Iterable[str], known: Collection[str]) -> list[str]:
+    """Names as `known` spells them; those that it has, or has not exactly once, stay.
+
+    Parameters
+    ----------
+    names : iterable of str
+    known : collection of str
+    """
+    names, exact = list(names), set(known)
+    if exact.issuperset(names):
+        return names
+    places: dict[str, list[str]] = {}
+    for name in exact:
+        places.setdefault(_key(name), []).append(name)
+    spelt = []
+    for name in names:
+        found = [] if name in exact else places.get(_key(name), [])
+        spelt.append(found[0] if len(found) == 1 else name)
+    return spelt
+
+
+def spelt_in_root(root: str, names: list[str]) -> list[str]:
+    """Names as the files of a root are spelt, where no file has the name itself.
+
+    The root is listed only if one is missing.
+    """
+    lost = [
+        i
+        for i, name in enumerate(names)
+        if _possible(name) and not os.path.exists(os.path.join(root, name))
+    ]
+    if not lost:
+        return names
+    files = [
+        os.path.normpath(os.path.join(os.path.relpath(folder, root), file))
+        for folder, _, below in os.walk(root)
+        for file in below
+    ]
+    spelt = list(names)
+    for i, name in zip(lost, respelt([names[i] for i in lost], files), strict=True):
+        spelt[i] = name
+    return spelt

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import Bunch
 
-from fairvision.base import RandomState, as_generator
+from fairvision.base import RandomState, as_generator, check_labels, code_labels
 from fairvision.datasets._bunch import column, encode
 from fairvision.exceptions import DatasetError
 
@@ -38,9 +38,9 @@ def _encoded(data: Any, values: Any, role: str) -> tuple[str, NDArray[np.int64],
     if values is None:
         name, names = data.get("target_name", role), list(data.get("target_names", ()))
         values = data["target"]
-    levels, codes = np.unique(pd.Series(np.asarray(values)).to_numpy(), return_inverse=True)
+    codes, levels = code_labels(check_labels(values, role))
     named = names if len(names) == len(levels) else levels.tolist()
-    return name, codes.astype(np.int64), [str(level) for level in named]
+    return name, codes, [str(level) for level in named]
 
 
 def _cell_shares(

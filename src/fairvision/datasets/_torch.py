@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-from fairvision.base import LazyImages
+from fairvision.base import LazyImages, check_labels, check_values
+from fairvision.datasets._range import convert
 from fairvision.exceptions import DatasetError
 
 __all__ = ["TorchImages", "from_torch"]
+
+_SOME = 64  # rows of which a list of targets is compared with the items
 
 
 class TorchImages(LazyImages):
@@ -34,6 +37,8 @@ class TorchImages(LazyImages):
         images = np.empty((len(rows), *self.image_shape), dtype=self.dtype)
         for place, row in enumerate(rows.tolist()):
             images[place] = self._read(row)
+        if images.size:
+            check_values(images)
         return images
 
     def _read(self, row: int) -> NDArray[Any]:
@@ -42,6 +47,11 @@ class TorchImages(LazyImages):
             raise DatasetError(
                 f"Item {row} has an image of shape {image.shape}, item 0 one of "
                 f"{self.image_shape}. Let the data set's transform bring them to one size."
+            )
+        if image.dtype != self.dtype:
+            raise DatasetError(
+                f"Item {row} has an image of {image.dtype}, item 0 one of {self.dtype}. Let the "
+                "data set's transform bring them to one type."
             )
         return image
 
@@ -54,7 +64,8 @@ def from_torch(dataset: Any, *, sensitive_features: Any = None) -> Bunch:
     dataset : torch.utils.data.Dataset or DataLoader
         With a length. Images are tensors or arrays of shape (n_channels, height,
         width), uint8 or floating in 0..1, or PIL pictures, all of one size. Of a
-        `DataLoader` the data set is taken; batches and shuffling are the estimator's.
+        `DataLoader` the data set is taken, and of its sampler the rows; batches and shuffling
+        are the estimator's.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_sensitive), \
 default=None
         Used in place of the third element of the items; a DataFrame or dict gives the
@@ -64,14 +75,15 @@ default=None
     -------
     Bunch
         ``images``, a lazy array; ``target`` of shape (n_samples,), and
-        ``sensitive_features``, a DataFrame or None. Targets are read from the data
-        set's ``targets`` if it has them, as torchvision's have, else from the items,
-        which reads every image once.
+        ``sensitive_features``, a DataFrame or None. Targets are those of the items. The data
+        set's ``targets`` (with its ``target_transform``), as torchvision's have them, save
+        reading every image once, if some items, of every label, agree with them.
 
     Raises
     ------
     DatasetError
-        If the data set has no length, or its items are of another form.
+        If the data set has no length, its items are of another form, or a `DataLoader` draws
+        rows or changes batches in a way of its own.
 
     Examples
     --------
@@ -82,10 +94,7 @@ default=None
     >>> data.images.shape, data.target.tolist()
     ((8, 3, 24, 24), [0, 1, 0, 1, 0, 1, 0, 1])
     """
-    from torch.utils.data import DataLoader
-
-    if isinstance(dataset, DataLoader):
-        dataset = dataset.dataset
+    dataset = _of_loader(dataset)
     if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
         raise DatasetError(
             f"{type(dataset).__name__} has no length and no items by number. Training shuffles, so "
@@ -100,25 +109,93 @@ default=None
             "(image, target) or (image, target, group)."
         )
     wanted = n_parts - 1 if sensitive_features is None else 1
-    known = getattr(dataset, "targets", None)
-    if wanted == 1 and known is not None and len(known) == len(dataset):
-        columns = [np.asarray(known)]
-    else:
-        items = [dataset[row][1 : wanted + 1] for row in range(len(dataset))]
-        columns = [np.asarray([_label(part) for part in column]) for column in zip(*items)]  # noqa: B905
+    known = _known_targets(dataset) if wanted == 1 else None
+    columns = [known] if known is not None else _columns(dataset, range(len(dataset)), wanted)
     groups = columns[1] if wanted == 2 else sensitive_features
+    frame = None if groups is None else _frame(groups)
+    if frame is not None and len(frame) != len(dataset):
+        raise DatasetError(
+            f"sensitive_features has {len(frame)} rows, the data set {len(dataset)}. Pass one "
+            "label per item."
+        )
     return Bunch(
         images=TorchImages(dataset),
-        target=columns[0],
-        sensitive_features=None if groups is None else _frame(groups),
+        target=check_labels(columns[0], "the target"),
+        sensitive_features=frame,
     )
+
+
+def _of_loader(dataset: Any) -> Any:
+    """The rows that a `DataLoader` reads, as a data set; any other data set as it is."""
+    from torch.utils import data
+
+    if not isinstance(dataset, data.DataLoader):
+        return dataset
+    if isinstance(dataset.dataset, data.IterableDataset):
+        return dataset.dataset
+    collate = dataset.collate_fn
+    if collate not in (data.default_collate, data.default_convert):
+        raise DatasetError(
+            f"the DataLoader makes its batches by {getattr(collate, '__name__', collate)!r}, "
+            "which would be lost. Pass a data set whose items are what it gives."
+        )
+    sampler: Any = getattr(dataset.batch_sampler, "sampler", dataset.sampler)
+    rows: Any = dataset.dataset
+    if type(sampler) is data.SubsetRandomSampler:
+        return data.Subset(rows, sorted(sampler.indices))
+    plain = type(dataset.batch_sampler) in (data.BatchSampler, type(None))
+    shuffles = type(sampler) is data.RandomSampler and not sampler.replacement
+    every = shuffles and sampler.num_samples == len(rows)
+    if not plain or not (every or type(sampler) is data.SequentialSampler):
+        name = type(sampler if plain else dataset.batch_sampler).__name__
+        raise DatasetError(
+            f"the DataLoader draws rows by {name}, which would be lost. Pass its data set, or "
+            "torch.utils.data.Subset(dataset, rows); a method such as balanced-sampling draws rows."
+        )
+    return dataset.dataset
+
+
+def _columns(dataset: Any, rows: Iterable[int], n: int) -> list[NDArray[Any]]:
+    """What the items hold after their image: a column for each of the first `n` parts."""
+    items = [dataset[row][1 : n + 1] for row in rows]
+    return [np.asarray([_label(part) for part in column]) for column in zip(*items)]  # noqa: B905
+
+
+def _known_targets(dataset: Any) -> NDArray[Any] | None:
+    """The data set's own list of targets, if it agrees with its items."""
+    known = _listed_targets(dataset)
+    if known is None or known.shape != (len(dataset),):
+        return None
+    # Rows of every label, because a transform may join two of many; and some from everywhere.
+    first = np.unique(known, return_index=True)[1]
+    last = len(known) - 1 - np.unique(known[::-1], return_index=True)[1]
+    some = np.linspace(0, len(known) - 1, min(len(known), _SOME)).astype(int)
+    rows = np.unique(np.concatenate([first, last, some]))
+    (seen,) = _columns(dataset, rows.tolist(), 1)
+    return known if seen.shape == rows.shape and (seen == known[rows]).all() else None
+
+
+def _listed_targets(dataset: Any) -> NDArray[Any] | None:
+    """What `targets` says of each row, as `target_transform` changes it."""
+    from torch.utils.data import Subset
+
+    if isinstance(dataset, Subset):
+        inner = _listed_targets(dataset.dataset)
+        return None if inner is None else inner[np.asarray(dataset.indices, dtype=np.intp)]
+    targets = getattr(dataset, "targets", None)
+    try:
+        listed = [_label(target) for target in targets]  # type: ignore[union-attr]
+        change = getattr(dataset, "target_transform", None)
+        return np.asarray(listed if change is None else [_label(change(one)) for one in listed])
+    except Exception:  # no list, or a transform of more than the target: the items tell
+        return None
 
 
 def _image(item: Any) -> NDArray[Any]:
     """The image of an item, channels first."""
     image = item[0]
     if hasattr(image, "getbands"):  # a PIL picture: height, width, channels
-        array = np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+        array = np.asarray(convert(image, None, None))
         return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
     array = np.asarray(image)
     if array.ndim != 3:

@@ -24,9 +24,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fairvision.base import silence_import
+from fairvision.base import silence_import, sort_labels
 from fairvision.metrics.confusion import Floats
-from fairvision.metrics.inputs import sort_labels
 
 if TYPE_CHECKING:
     from aif360.metrics import ClassificationMetric

@@ -86,6 +86,9 @@ def draw_counts(rng: np.random.Generator, rows: Counts, n_draws: int) -> Counts:
     themselves is the faster way to the same distribution.
     """
     n = int(rows.sum())
+    if len(rows) == n:
+        draws = (np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(n_draws))
+        return np.stack([*draws]) if n_draws else np.empty((0, n), dtype=np.int64)
     if 8 * len(rows) < n:
         return rng.multinomial(n, rows / n, size=n_draws)
     kind = np.repeat(np.arange(len(rows)), rows)
@@ -153,6 +156,7 @@ def estimate(
     rng: np.random.Generator,
     *,
     width: int = 1,
+    gather: Callable[[Floats], Floats] | None = None,
 ) -> Estimate:
     """Numbers of a sample and their bootstrap intervals.
 
@@ -167,21 +171,29 @@ def estimate(
     rng : Generator
     width : int
         Numbers that `measure` holds for one draw, which bounds memory.
+    gather : callable or None
+        Applied to the weights of each draw before they are measured: adds up those of many rows
+        into those of few bins.
     """
-    value = measure(rows * weight)
+
+    def amounts(counts: Counts) -> Floats:
+        return counts * weight if gather is None else gather(counts * weight)
+
+    def draw(n_draws: int) -> Floats:
+        if gather is None:
+            return amounts(draw_counts(rng, rows, n_draws))
+        return np.concatenate([amounts(draw_counts(rng, rows, 1)) for _ in range(n_draws)])
+
+    value = measure(amounts(rows))
     nothing = np.full_like(value, np.nan)
     if bootstrap.n_boot == 0:
         return Estimate(value, nothing, nothing, np.zeros_like(value))
-    step = max(1, _CHUNK // max(width, len(rows)))
-    draws = np.concatenate(
-        [
-            measure(draw_counts(rng, rows, min(step, bootstrap.n_boot - start)) * weight)
-            for start in range(0, bootstrap.n_boot, step)
-        ]
-    )
+    step = max(1, _CHUNK // (width if gather else max(width, len(rows))))
+    starts = range(0, bootstrap.n_boot, step)
+    draws = np.concatenate([measure(draw(min(step, bootstrap.n_boot - n))) for n in starts])
     levels = np.repeat(bootstrap.tails[:, None], len(value), axis=1)
     if bootstrap.kind == "bca":
-        left_out = [measure(left * weight) for left in _left_out(rng, rows, step)]
+        left_out = [measure(amounts(left)) for left in _left_out(rng, rows, step)]
         times = rows if len(rows) <= _MAX_KINDS else np.ones(_MAX_KINDS, dtype=np.int64)
         acceleration = _acceleration(np.concatenate(left_out), times)
         levels = _bca_levels(value, draws, acceleration, bootstrap.tails)

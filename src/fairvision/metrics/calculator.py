@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairvision.metrics.catalog import RECALL
-from fairvision.metrics.confusion import Confusion, Floats
+from fairvision.metrics.confusion import Confusion, Floats, Pairs
 from fairvision.metrics.scores import GroupScores, ScoreRows
 from fairvision.metrics.spec import MetricSpec
 
 __all__ = ["Calculator", "CountSource", "Key", "ScoreSource"]
 
+# Reasons that a note spells out: of a thousand classes, hundreds may have no rows in a group.
+MOST_REASONS = 20
 # The table that shows a number ("overall", "group", "disparity"), the group code or -1, the metric.
 Key = tuple[str, int, str]
 
@@ -36,6 +38,8 @@ class CountSource:
         Classes that occur in the true labels.
     privileged, directions : ndarray or None
         Of the compared groups, see `Confusion`.
+    pairs : Pairs or None
+        As of `Confusion`.
     """
 
     labels: list[Any]
@@ -45,16 +49,18 @@ class CountSource:
     present: NDArray[np.int64]
     privileged: NDArray[np.bool_] | None
     directions: Floats | None
+    pairs: Pairs | None = None
 
     def everyone(self, table: Floats) -> Confusion:
         return self.groups(table.sum(-3, keepdims=True))
 
     def groups(self, table: Floats) -> Confusion:
-        return Confusion(table, self.positive, self.present)
+        return Confusion(table, self.positive, self.present, pairs=self.pairs)
 
     def compared(self, groups: Confusion) -> Confusion:
         table = groups.table if self.keep.all() else groups.table[..., self.keep, :, :]
-        return Confusion(table, self.positive, self.present, self.privileged, self.directions)
+        sides = self.privileged, self.directions
+        return Confusion(table, self.positive, self.present, *sides, pairs=self.pairs)
 
     def undefined(self, spec: MetricSpec) -> str:
         return ""
@@ -121,10 +127,13 @@ class Calculator:
     source : CountSource or ScoreSource
     specs : list of MetricSpec
         All of them read this source.
+    shift : ndarray of shape (n_numbers,) or None
+        Added to the numbers: what binned scores leave out.
     """
 
     source: Any
     specs: list[MetricSpec]
+    shift: Floats | None = None
 
     @property
     def _columns(self) -> list[tuple[Key, MetricSpec]]:
@@ -155,7 +164,22 @@ class Calculator:
                 columns.append(np.asarray(spec.compute(compared))[..., None])
             elif not spec.by_group:
                 columns.append(np.full((*groups.draws, 1), np.nan))
-        return np.concatenate(columns, axis=-1)
+        numbers = np.concatenate(columns, axis=-1)
+        if self.shift is None:
+            return numbers
+        # Shares and their differences stay what they can be; a divergence has no upper end.
+        highest = [np.inf if name == "score_kl" else 1.0 for _, _, name in self.keys]
+        return np.clip(numbers + self.shift, 0.0, highest)
+
+    def binned(self, value: Floats) -> Calculator:
+        """The same metrics of binned scores, to draw from; `value` are those of the sample."""
+        rows = self.source.rows
+        few = rows.binned()
+        if few is rows:
+            return self
+        binned = Calculator(replace(self.source, rows=few), self.specs)
+        shift = np.nan_to_num(value - binned(few.rows * few.weight))
+        return replace(binned, shift=shift)
 
     def notes(self, data: Floats, value: Floats) -> list[str]:
         """Why a number is undefined in `data`, for each of `keys`; empty where it is not."""
@@ -175,4 +199,7 @@ class Calculator:
             label for label, keep in zip(self.source.labels, self.source.keep, strict=True) if keep
         ]
         reasons = [r for rate in spec.uses for r in self.source.reasons(rate, compared, labels)]
-        return "; ".join(dict.fromkeys(reasons)) or spec.undefined
+        reasons = list(dict.fromkeys(reasons))
+        if len(reasons) > MOST_REASONS:
+            reasons[MOST_REASONS:] = [f"and {len(reasons) - MOST_REASONS} more"]
+        return "; ".join(reasons) or spec.undefined

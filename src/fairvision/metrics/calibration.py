@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from fairvision.base import check_labels
 from fairvision.exceptions import InputError
 from fairvision.metrics.confusion import Floats, divide
 from fairvision.metrics.grouping import Grouping
@@ -35,6 +36,7 @@ def calibrated_threshold(
     y_score : array-like of shape (n_samples,)
         Higher for the positive class.
     pos_label : object
+        Of the type of the labels.
     sample_weight : array-like of shape (n_samples,) or None
 
     Returns
@@ -49,7 +51,13 @@ def calibrated_threshold(
     Space De-biasing", CVPR 2021.
     """
     score = as_floats("y_score", y_score)
-    positive = np.asarray(y_true) == pos_label
+    labels = check_labels(y_true, "y_true")
+    kinds = {isinstance(label, str) for label in labels.tolist()}
+    if kinds and isinstance(pos_label, str) not in kinds:
+        raise InputError(
+            f"pos_label is {pos_label!r}; y_true has labels such as {labels[0]!r}. Pass one."
+        )
+    positive = labels == pos_label
     if score.shape != positive.shape or score.ndim != 1:
         raise InputError(f"y_score has shape {score.shape}, y_true {positive.shape}; expected one.")
     weight = check_weight(sample_weight, len(score))

@@ -16,25 +16,16 @@ from fairvision.metrics.spec import MetricSpec, aggregate, family, ratio, span
 __all__ = ["METRICS", "RECALL", "association", "available_metrics", "metric_table"]
 
 
-def _rates_of_every_class(c: Confusion, given_truth: bool) -> Floats:
-    """P(predicted | group) or P(predicted | true, group), groups on the last axis."""
-    if given_truth:
-        shares = divide(c.table, c.of_class[..., None])[..., c.present, :]
-    else:
-        shares = divide(c.predicted, c.total[..., None])[..., None, :]
-    return np.moveaxis(shares, -3, -1)
-
-
 def _demographic_parity(c: Confusion) -> Floats:
     if c.positive is not None:
         return span(c.selection_rate)
-    return span(_rates_of_every_class(c, given_truth=False)).max((-2, -1))
+    return span(c.shares(given_truth=False)).max(-1)
 
 
 def _equalized_odds(c: Confusion) -> Floats:
     if c.positive is not None:
         return np.maximum(span(c.tpr), span(c.fpr))
-    return span(_rates_of_every_class(c, given_truth=True)).max((-2, -1))
+    return span(c.shares(given_truth=True)).max(-1)
 
 
 def _signed(*rates: MetricSpec) -> Callable[[Confusion], Floats]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fairvision.metrics.confusion import Pairs
 from fairvision.metrics.inputs import Predictions
 
 __all__ = ["Cells", "count_cells"]
 
 # Up to this many dense cells are counted by `bincount`; beyond it only occupied ones are kept.
 _DENSE = 1 << 22
+# With more classes, draws are tables of the pairs of labels that occur, not of all pairs.
+_MAX_CLASSES = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,19 +47,36 @@ class Cells:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @cached_property
+    def pairs(self) -> Pairs | None:
+        """The pairs of true and predicted label that occur; None for few classes."""
+        n_classes = self.shape[1]
+        if n_classes <= _MAX_CLASSES:
+            return None
+        flat = np.unique(np.concatenate(self.place) % n_classes**2)
+        return Pairs(flat // n_classes, flat % n_classes, n_classes)
+
+    @property
+    def drawn_shape(self) -> tuple[int, int, int]:
+        """Shape of a table of `drawn`."""
+        return self.shape if self.pairs is None else (self.shape[0], 1, len(self.pairs.true))
+
+    def drawn(self, amounts: NDArray[np.floating], index: int = 0) -> NDArray[np.float64]:
+        """The `table` of many draws: of `pairs` alone, where there are such."""
+        if self.pairs is None:
+            return self.table(amounts, index)
+        n_classes = self.pairs.n_classes
+        group, flat = np.divmod(self.place[index], n_classes**2)
+        known = self.pairs.true * n_classes + self.pairs.predicted
+        place = group * len(known) + np.searchsorted(known, flat)
+        return _added(amounts, place, self.drawn_shape)
+
     def table(self, amounts: NDArray[np.floating], index: int = 0) -> NDArray[np.float64]:
         """Add up `amounts` of shape (..., n_cells) into tables of shape (..., *shape).
 
         `index` says by which set of predictions.
         """
-        order = np.argsort(self.place[index], kind="stable")
-        sorted_place = self.place[index][order]
-        starts = np.flatnonzero(np.r_[True, sorted_place[1:] != sorted_place[:-1]])
-        tables = np.zeros((*amounts.shape[:-1], int(np.prod(self.shape))))
-        tables[..., sorted_place[starts]] = np.add.reduceat(
-            amounts[..., order], starts, axis=-1, dtype=np.float64
-        )
-        return tables.reshape(*amounts.shape[:-1], *self.shape)
+        return _added(amounts, self.place[index], self.shape)
 
     def weighted(self, index: int = 0) -> NDArray[np.float64]:
         """Sums of weights, shape (n_groups, n_classes, n_classes)."""
@@ -64,6 +85,20 @@ class Cells:
     def counted(self, index: int = 0) -> NDArray[np.float64]:
         """Numbers of rows, shape (n_groups, n_classes, n_classes)."""
         return self.table(self.rows.astype(np.float64), index)
+
+
+def _added(
+    amounts: NDArray[np.floating], place: NDArray[np.int64], shape: tuple[int, int, int]
+) -> NDArray[np.float64]:
+    """Add up amounts, (..., n_cells), by their place in a flattened table."""
+    order = np.argsort(place, kind="stable")
+    sorted_place = place[order]
+    starts = np.flatnonzero(np.r_[True, sorted_place[1:] != sorted_place[:-1]])
+    tables = np.zeros((*amounts.shape[:-1], int(np.prod(shape))))
+    tables[..., sorted_place[starts]] = np.add.reduceat(
+        amounts[..., order], starts, axis=-1, dtype=np.float64
+    )
+    return tables.reshape(*amounts.shape[:-1], *shape)
 
 
 def _distinct_weights(

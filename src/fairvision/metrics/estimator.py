@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 
-from fairvision.base import Groups, accepts, as_generator
+from fairvision.base import Groups, accepts, as_generator, read_once
 from fairvision.metrics.evaluation import Evaluation
-from fairvision.metrics.inputs import read_groups
-from fairvision.metrics.predictions import evaluate_predictions
+from fairvision.metrics.inputs import check_meet, read_groups, read_labels
+from fairvision.metrics.predictions import evaluate_predictions, unseen_classes
 from fairvision.metrics.selection import reads_scores
 
 __all__ = ["evaluate"]
@@ -33,7 +32,8 @@ def evaluate(
     """Predict with a fitted estimator, and evaluate.
 
     Scores come from `predict_proba`, or else `decision_function`, where a
-    metric reads them. Group labels are handed to a `predict` that asks for them.
+    metric reads them; lazy images are decoded once for both. Group labels are handed to a
+    `predict` that asks for them.
 
     Parameters
     ----------
@@ -57,16 +57,22 @@ def evaluate(
     -------
     Evaluation
     """
-    rng = as_generator(random_state)
+    rng, X = as_generator(random_state), read_once(X)
     y_pred = _call(estimator.predict, X, sensitive_features, rng)
     score = _scores(estimator, X, sensitive_features, rng) if reads_scores(metrics) else None
     known = getattr(estimator, "classes_", None)
     if train is None:
         missing = options.get("missing", "raise")
         train = _seen_at_fit(estimator, sensitive_features, len(y_pred), missing)
+    notes = []
     if known is not None:
-        options = {"labels": _with(known, y), "score_labels": known, **options}
-    return evaluate_predictions(
+        classes, present = np.asarray(known).tolist(), read_labels("y", y)[1]
+        if "labels" not in options:
+            check_meet(("y", "the estimator"), present, classes)
+        notes = unseen_classes(present, classes)
+        labels = [*classes, *(label for label in present if label not in set(classes))]
+        options = {"labels": labels, "score_labels": known, **options}
+    evaluation = evaluate_predictions(
         y,
         y_pred,
         sensitive_features=sensitive_features,
@@ -77,6 +83,8 @@ def evaluate(
         train=train,
         **options,
     )
+    evaluation.notes += [note for note in notes if note not in evaluation.notes]
+    return evaluation
 
 
 def _seen_at_fit(
@@ -97,12 +105,6 @@ def _scores(estimator: Any, X: Any, sensitive_features: Any, rng: np.random.Gene
         score = np.asarray(_call(estimator.decision_function, X, sensitive_features, rng))
         return np.stack([-score, score], axis=1) if score.ndim == 1 else score
     return None
-
-
-def _with(known: Any, y: ArrayLike) -> list[Any]:
-    """The estimator's classes and the labels of `y` that are not among them."""
-    classes = list(np.asarray(known).tolist())
-    return [*classes, *(label for label in pd.unique(np.asarray(y)) if label not in set(classes))]
 
 
 def _call(predict: Any, X: Any, sensitive_features: Any, rng: np.random.Generator) -> Any:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fairvision.base import Groups, check_groups
+from fairvision.base import Groups, check_groups, check_labels, code_labels, sort_labels
 from fairvision.exceptions import InputError
 
 __all__ = ["Options", "Predictions", "Target", "read_predictions", "read_scores"]
@@ -56,6 +56,8 @@ class Predictions:
         Index of the positive class; None for a target without one.
     weight : ndarray of shape (n_samples,) or None
         float64; None means that every row weighs 1.
+    notes : list of str
+        Of labels that only `y_true` or only a `y_pred` has.
     """
 
     classes: NDArray[Any]
@@ -64,41 +66,24 @@ class Predictions:
     groups: Groups
     positive: int | None
     weight: NDArray[np.float64] | None
+    notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.y_true)
 
 
-def code_labels(name: str, values: ArrayLike) -> tuple[NDArray[np.int64], list[Any]]:
-    """Integer codes and distinct labels, in order of appearance."""
-    import pandas as pd
-
-    labels = np.asarray(values)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1 or len(labels) == 0:
-        raise InputError(f"{name} has shape {labels.shape}; expected (n_samples,), at least 1 row.")
-    codes, distinct = pd.factorize(labels)  # hashes: far faster than sorting a million labels
-    missing = int(np.count_nonzero(codes < 0))
-    if missing:
-        first = int(np.flatnonzero(codes < 0)[0])
-        raise InputError(
-            f"{name} has {missing} missing label(s), the first in row {first}. Drop those rows."
-        )
+def read_labels(name: str, values: ArrayLike) -> tuple[NDArray[np.int64], list[Any]]:
+    """Integer codes and sorted distinct labels."""
+    labels = check_labels(values, name)
+    if len(labels) == 0:
+        raise InputError(f"{name} has shape (0,); expected (n_samples,), at least 1 row.")
+    codes, distinct = code_labels(labels)
     if labels.dtype.kind == "f" and not np.all(np.mod(distinct, 1) == 0):
         raise InputError(
             f"{name} has fractional values ({distinct[0]:g}, ...); expected class labels. "
             "Pass scores as y_score and their thresholded labels as y_pred."
         )
-    return np.asarray(codes, dtype=np.int64), distinct.tolist()
-
-
-def sort_labels(labels: set[Any]) -> list[Any]:
-    """Sorted labels; labels of mixed types are sorted by type and text."""
-    try:
-        return sorted(labels)
-    except TypeError:
-        return sorted(labels, key=lambda label: (type(label).__name__, str(label)))
+    return codes, distinct.tolist()
 
 
 def label_array(labels: Sequence[Any]) -> NDArray[Any]:
@@ -119,6 +104,55 @@ def _check_kinds(names: Sequence[str], distinct: Sequence[list[Any]]) -> None:
             f"{names[i]} holds text ({distinct[i][:3]}) and {names[j]} does not "
             f"({distinct[j][:3]}), so no label can match. Convert one of them."
         )
+
+
+def check_meet(names: tuple[str, str], true: Iterable[Any], other: Iterable[Any]) -> None:
+    """Refuse two sets of labels that are two spellings of the same classes.
+
+    Raises
+    ------
+    InputError
+        If no label is in both (a single wrong one on each side may be), if two labels differ by
+        case, spaces or a decimal point alone, or if each side has two and they share one.
+    """
+    own, foreign = set(true) - set(other), set(other) - set(true)
+    if not own or not foreign:
+        return
+    spelt = {_plain(label): label for label in foreign}
+    alike = [(label, spelt[_plain(label)]) for label in own if _plain(label) in spelt]
+    union = len({*true, *other})
+    two = len(set(true)) == len(set(other)) == 2
+    if alike or two or union == len(own) + len(foreign) > 2:
+        example = f": {alike[0][0]!r} and {alike[0][1]!r} are not the same" if alike else ""
+        known = sort_labels({*true, *other})
+        raise InputError(
+            f"{names[0]} has the labels {_few(true)}, {names[1]} {_few(other)}{example}. Write "
+            f"them alike, or pass labels={known if union <= 10 else '[...]'} if all are classes."
+        )
+
+
+def _plain(label: Any) -> str:
+    """A label without case, outer spaces and a decimal point: "Yes " is "yes", "1.0" is "1"."""
+    text = str(label).strip().casefold()
+    try:
+        return f"{float(text):g}"
+    except ValueError:
+        return text
+
+
+def _few(labels: Iterable[Any]) -> str:
+    shown = sort_labels(set(labels))
+    return f"{shown[:10]}{' and more' if len(shown) > 10 else ''}"
+
+
+def _label_notes(names: Sequence[str], distinct: Sequence[list[Any]]) -> list[str]:
+    """Labels of only one side, where each side has some."""
+    notes = []
+    for name, labels in zip(names[1:], distinct[1:], strict=True):
+        own, foreign = set(distinct[0]) - set(labels), set(labels) - set(distinct[0])
+        if own and foreign:
+            notes.append(f"labels only in y_true: {_few(own)}; only in {name}: {_few(foreign)}")
+    return notes
 
 
 def _positive(classes: list[Any], pos_label: Any) -> int | None:
@@ -205,13 +239,16 @@ def read_predictions(
     """
     names = ["y_true"]
     names += ["y_pred"] if len(y_preds) == 1 else [f"y_pred_{c}" for c in "abcdef"[: len(y_preds)]]
-    coded = [code_labels(n, v) for n, v in zip(names, (y_true, *y_preds), strict=True)]
+    coded = [read_labels(n, v) for n, v in zip(names, (y_true, *y_preds), strict=True)]
     n_samples = len(coded[0][0])
     for name, (codes, _) in zip(names, coded, strict=True):
         if len(codes) != n_samples:
             raise InputError(f"{name} has {len(codes)} rows, y_true has {n_samples}.")
     distinct = [values for _, values in coded]
     _check_kinds(names, distinct)
+    if options.labels is None:
+        for name, labels in zip(names[1:], distinct[1:], strict=True):
+            check_meet((names[0], name), distinct[0], labels)
     classes = _classes(distinct, options.labels)
     place = {label: code for code, label in enumerate(classes)}
     lookup = [np.array([place[label] for label in values]) for values in distinct]
@@ -223,6 +260,7 @@ def read_predictions(
         groups=read_groups(options.sensitive_features, n_samples, options.missing),
         positive=_positive(classes, options.pos_label),
         weight=check_weight(options.sample_weight, n_samples),
+        notes=_label_notes(names, distinct),
     )
 
 

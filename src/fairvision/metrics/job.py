@@ -96,6 +96,7 @@ class Job:
             present=np.flatnonzero(self.cells.weighted().sum((0, 2)) > 0),
             privileged=None if privileged is None else privileged[keep],
             directions=None if directions is None else directions[keep],
+            pairs=self.cells.pairs,
         )
         return Calculator(source, specs)
 
@@ -149,14 +150,14 @@ def count_tables(job: Job, reads: str = "counts") -> list[pd.DataFrame]:
     pairs = list(zip(calculators, job.groupings, strict=True))
 
     def measure(amounts: Floats) -> Floats:
-        table = job.cells.table(amounts)
+        table = job.cells.drawn(amounts)
         return np.concatenate([c(grouping.merged(table)) for c, grouping in pairs], axis=-1)
 
-    width = int(np.prod(job.cells.shape))
+    width = int(np.prod(job.cells.drawn_shape)) + 3 * int(np.prod(job.cells.shape[:2]))
     numbers = estimate(
         measure, job.cells.rows, job.cells.weight, job.bootstrap, job.rng, width=width
     )
-    weights, tables, start = job.cells.weighted(), [], 0
+    weights, tables, start = job.cells.drawn(job.cells.rows * job.cells.weight), [], 0
     for calculator, grouping in pairs:
         columns = slice(start, start + len(calculator.keys))
         own = Estimate(*(values[columns] for values in numbers))
@@ -171,8 +172,18 @@ def score_table(job: Job, index: int) -> pd.DataFrame:
     assert job.scores[0] is not None
     calculator = job.score_calculator(index, job.scores[0])
     rows = calculator.source.rows
-    numbers = estimate(calculator, rows.rows, rows.weight, job.bootstrap, job.rng)
-    notes = calculator.notes(rows.rows * rows.weight, numbers.value)
+    value = calculator(rows.rows * rows.weight)
+    binned = calculator.binned(value)
+    few = binned.source.rows
+    if few is rows or job.data.weight is None:
+        numbers = estimate(binned, few.rows, few.weight, job.bootstrap, job.rng)
+    else:  # rows of one bin have different weights: each row is drawn, in the order of the bins
+        ones, weight = np.ones(len(job.data), dtype=np.int64), job.row_weights[few.order_of_rows]
+        numbers = estimate(
+            binned, ones, weight, job.bootstrap, job.rng, width=len(few), gather=few.join
+        )
+    numbers = numbers._replace(value=value)
+    notes = calculator.notes(rows.rows * rows.weight, value)
     return tabulate(calculator.keys, numbers, notes, job.bootstrap.n_boot)
 
 

@@ -93,29 +93,35 @@ def paired_difference(
 def _by_counts(job: Job, reads: str = "counts") -> pd.DataFrame:
     """Metrics of the table of counts, on one set of draws of the joint cells."""
     calculator, cells = job.count_calculator(0, reads), job.cells
-    tables = [cells.weighted(index) for index in (0, 1)]
+    tables = [cells.drawn(cells.rows * cells.weight, index) for index in (0, 1)]
     return _differences(
         calculator.keys,
-        lambda amounts: [calculator(cells.table(amounts, index)) for index in (0, 1)],
+        lambda amounts: [calculator(cells.drawn(amounts, index)) for index in (0, 1)],
         [calculator.notes(table, calculator(table)) for table in tables],
         job,
-        (cells.rows, cells.weight, 2 * int(np.prod(cells.shape))),
+        (cells.rows, cells.weight, 2 * int(np.prod(cells.drawn_shape))),
     )
 
 
 def _by_scores(job: Job) -> pd.DataFrame:
     """Metrics of the sorted scores, on one set of draws of the rows."""
     calculators = [job.score_calculator(0, target) for target in job.scores if target is not None]
+    rows, weight = np.ones(len(job.data), dtype=np.int64), job.row_weights
+    own = [c.source.rows.gather(rows * weight) for c in calculators]
+    values = [c(amounts) for c, amounts in zip(calculators, own, strict=True)]
+    notes = [c.notes(*pair) for c, *pair in zip(calculators, own, values, strict=True)]
+    binned = [c.binned(value) for c, value in zip(calculators, values, strict=True)]
+    sizes = [len(c.source.rows) for c in binned]
+
+    def gather(amounts: Floats) -> Floats:
+        return np.concatenate([c.source.rows.gather(amounts) for c in binned], axis=-1)
 
     def measure(amounts: Floats) -> list[Floats]:
-        return [calculator(calculator.source.rows.gather(amounts)) for calculator in calculators]
+        parts = np.split(amounts, [sizes[0]], axis=-1)
+        return [c(part) for c, part in zip(binned, parts, strict=True)]
 
-    rows, weight = np.ones(len(job.data), dtype=np.int64), job.row_weights
-    notes = [
-        calculator.notes(calculator.source.rows.gather(weight), value)
-        for calculator, value in zip(calculators, measure(rows * weight), strict=True)
-    ]
-    return _differences(calculators[0].keys, measure, notes, job, (rows, weight, len(job.data)))
+    drawn = (rows, weight, sum(sizes))
+    return _differences(calculators[0].keys, measure, notes, job, drawn, gather)
 
 
 def _differences(
@@ -124,6 +130,7 @@ def _differences(
     notes: list[list[str]],
     job: Job,
     drawn: tuple[NDArray[np.int64], Floats, int],
+    gather: Callable[[Floats], Floats] | None = None,
 ) -> pd.DataFrame:
     """Both methods' numbers from the same draws, and their differences."""
     shown = np.array([table != "group" for table, _, _ in keys], dtype=bool)
@@ -133,7 +140,7 @@ def _differences(
         return np.concatenate([a, b, a - b], axis=-1)
 
     rows, weight, width = drawn
-    result = estimate(both, rows, weight, job.bootstrap, job.rng, width=width)
+    result = estimate(both, rows, weight, job.bootstrap, job.rng, width=width, gather=gather)
     a, b, value = np.split(result.value, 3)
     reasons = [
         "; ".join(f"{name}: {reason}" for name, reason in zip("ab", pair, strict=True) if reason)

@@ -19,6 +19,8 @@ __all__ = ["evaluate_predictions"]
 
 # Fewer rows than this of a class in a group: one row moves a rate by ten points or more.
 SMALL_CELL = 10
+# An AUC below this is worse than no model: the scores are those of another class.
+LOW_AUC = 0.4
 
 
 def evaluate_predictions(
@@ -161,11 +163,30 @@ def _flags(job: Job, index: int, unseen: Any) -> list[str]:
     return flags
 
 
+def unseen_classes(present: Iterable[Any], known: Iterable[Any]) -> list[str]:
+    """A note of the classes that the training rows lacked; none where those are not known."""
+    unseen = [label for label in present if label not in set(known)] if known else []
+    gap = "no row of them can be predicted correctly, so their gaps are 0 and say nothing"
+    return [f"classes unseen at fit: {unseen}; {gap}"] if unseen else []
+
+
+def _score_notes(job: Job, table: pd.DataFrame) -> list[str]:
+    """Scores that rank the positive class low are mostly those of another class."""
+    rows = table[(table["table"] == "overall") & (table["metric"] == "roc_auc")]
+    if rows.empty or not rows["value"].iloc[0] < LOW_AUC or rows["upper"].iloc[0] >= 0.5:
+        return []
+    label = job.data.classes.tolist()[job.data.positive]
+    return [
+        f"roc_auc is {rows['value'].iloc[0]:.2f}, far below 0.5: y_score ranks the positive class "
+        f"{label!r} low. If it is the score of another class, pass that one as pos_label."
+    ]
+
+
 def _evaluation(job: Job, index: int, table: pd.DataFrame) -> Evaluation:
     grouping, keep, data = job.groupings[index], job.keep(index), job.data
     labels = np.empty(len(grouping), dtype=object)
     labels[:] = grouping.labels
-    notes = []
+    notes = [] if index else [*data.notes, *_score_notes(job, table)]
     if not keep.all():
         few = f"groups with fewer than {job.min_support} rows"
         notes.append(f"{few}, left out of the numbers over groups: {labels[~keep].tolist()}")
@@ -174,6 +195,8 @@ def _evaluation(job: Job, index: int, table: pd.DataFrame) -> Evaluation:
         unseen = job.train.unseen(index, grouping)
         if unseen.any():
             notes.append(f"groups unseen at fit: {labels[unseen].tolist()}")
+        present = data.classes[job.rows(index).sum((0, 2)) > 0].tolist()
+        notes += unseen_classes(present, job.train.classes)
     curves = None
     if job.scores[0] is not None:
         curves = reliability_curves(grouping, job.group, *job.scores[0], data.weight)

@@ -13,7 +13,7 @@ from fairvision.exceptions import InputError
 from fairvision.metrics.bootstrap import Bootstrap, estimate
 from fairvision.metrics.confusion import Floats, divide
 from fairvision.metrics.grouping import groupings
-from fairvision.metrics.inputs import as_floats, code_labels, read_groups
+from fairvision.metrics.inputs import as_floats, read_groups, read_labels
 
 __all__ = ["leakage"]
 
@@ -85,7 +85,7 @@ def leakage(
     rng = as_generator(random_state)
     strata = codes
     if y is not None:
-        classes, _ = code_labels("y", y)
+        classes, _ = read_labels("y", y)
         if len(classes) != len(X):
             raise InputError(f"y has {len(classes)} rows, features {len(X)}.")
         strata = classes * len(labels) + codes

@@ -13,7 +13,7 @@ from fairvision.exceptions import InputError
 from fairvision.metrics.catalog import association
 from fairvision.metrics.confusion import Floats
 from fairvision.metrics.grouping import Grouping, groupings
-from fairvision.metrics.inputs import code_labels, read_groups
+from fairvision.metrics.inputs import read_groups, read_labels
 
 __all__ = ["Training", "read_training"]
 
@@ -71,7 +71,7 @@ def read_training(train: Any, names: tuple[str, ...], missing: str) -> Training 
     codes, finest_first = groupings(groups)
     if y is None:
         return Training(finest_first, [np.zeros((len(g), 0)) for g in finest_first], [])
-    labels, classes = code_labels("train's y", y)
+    labels, classes = read_labels("train's y", y)
     shape = (len(finest_first[0]), 1, len(classes))
     table = np.bincount(codes * len(classes) + labels, minlength=shape[0] * shape[2])
     dense: Floats = table.reshape(shape).astype(np.float64)

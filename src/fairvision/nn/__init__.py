@@ -2,10 +2,13 @@
 
 from fairvision.nn.checkpoint import TrainingCheckpoint
 from fairvision.nn.classifier import TorchClassifier
-from fairvision.nn.device import choose_device
+from fairvision.nn.device import choose_device, device_or_cpu
 from fairvision.nn.distributed import process_group_of
 from fairvision.nn.export import Probabilities, as_module
+from fairvision.nn.feature_extractor import FeatureExtractor
+from fairvision.nn.finite import check_loss, check_scores
 from fairvision.nn.identity import fingerprint
+from fairvision.nn.last_layer import LastLayer, LastLayerClassifier
 from fairvision.nn.modules import (
     FeatureClassifier,
     PretrainedClassifier,
@@ -15,6 +18,8 @@ from fairvision.nn.modules import (
 from fairvision.nn.net import inference_size
 from fairvision.nn.objective import Objective, Step, TrainingContext, cross_entropy
 from fairvision.nn.objective_classifier import ObjectiveClassifier
+from fairvision.nn.prefix import FrozenPrefix, find_prefix
+from fairvision.nn.probe import Standardize, check_inputs
 from fairvision.nn.process_group import ProcessGroup
 from fairvision.nn.randomness import as_seed, isolated_rng
 from fairvision.nn.rows import Batch, Batches, Rows, scale
@@ -23,22 +28,32 @@ __all__ = [
     "Batch",
     "Batches",
     "FeatureClassifier",
+    "FeatureExtractor",
+    "FrozenPrefix",
+    "LastLayer",
+    "LastLayerClassifier",
     "Objective",
     "ObjectiveClassifier",
     "PretrainedClassifier",
     "Probabilities",
     "ProcessGroup",
     "Rows",
+    "Standardize",
     "Step",
     "TorchClassifier",
     "TrainingCheckpoint",
     "TrainingContext",
     "as_module",
     "as_seed",
+    "check_inputs",
+    "check_loss",
+    "check_scores",
     "choose_device",
     "cross_entropy",
+    "device_or_cpu",
     "features_and_logits",
     "evaluation_mode",
+    "find_prefix",
     "fingerprint",
     "inference_size",
     "isolated_rng",

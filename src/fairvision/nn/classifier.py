@@ -2,52 +2,41 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import (
     BaseEstimator,
-    ClassifierMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     clone,
 )
-from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor, nn
 
-from fairvision.base import (
-    all_or_nothing,
-    check_groups,
-    check_images,
-)
+from fairvision.base import ScoreMixin, all_or_nothing, check_groups, check_pixels
 from fairvision.exceptions import InputError
-from fairvision.nn.backbones import Backbone, build_classifier
+from fairvision.nn.backbones import Backbone
 from fairvision.nn.checks import (
     check_parameters,
     check_training_data,
     check_weights,
 )
 from fairvision.nn.device import choose_device
-from fairvision.nn.distributed import (
-    check_accelerator,
-)
-from fairvision.nn.export import Probabilities
-from fairvision.nn.modules import with_features
-from fairvision.nn.objective import Objective, TrainingContext
+from fairvision.nn.distributed import check_accelerator
+from fairvision.nn.objective import Objective
+from fairvision.nn.prediction import FittedModule
 from fairvision.nn.randomness import RandomState
 from fairvision.nn.rows import Transform
-from fairvision.nn.storage import get_state, set_state
-from fairvision.nn.training import apply_module, train
+from fairvision.nn.trainable import Trainable, check_trainable
+from fairvision.nn.training import context_of, train
 
 __all__ = ["TorchClassifier"]
 
 
 class TorchClassifier(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator
+    FittedModule, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoreMixin, BaseEstimator
 ):
     """Train a torch model on images.
 
@@ -57,17 +46,26 @@ class TorchClassifier(
     Parameters
     ----------
     backbone : str, nn.Module or callable, default="small-cnn"
-        ``"small-cnn"``, ``"mlp"``, the name of any `torchvision.models`
-        classifier (its head is replaced), ``"timm:NAME"`` of any model of timm
-        (``pip install fairvision[timm]``), ``"package.module:factory"``, a
-        module (copied, never changed), or a factory, called with
-        (n_channels, height, width) if it requires an argument. Two-dimensional X
-        gets ``"mlp"`` in place of ``"small-cnn"``.
+        ``"small-cnn"``, ``"mlp"``, ``"linear"`` (a probe: the head alone, on
+        standardised features), the name of any `torchvision.models` classifier
+        (its head is replaced), ``"timm:NAME"`` of any model of timm (``pip install
+        fairvision[timm]``), ``"package.module:factory"``, a module (copied, never
+        changed), or a factory, called with (n_channels, height, width) if it
+        requires an argument. In place of
+        ``"small-cnn"``, two-dimensional X gets ``"mlp"``, maps ``"linear"``.
     objective : Objective or None, default=None
         What a step minimises. None is empirical risk minimisation: cross-entropy.
     weights : str or None, default=None
-        For backbones of torchvision and timm: ``"DEFAULT"`` or another published
-        name, downloaded by them, or the path of a state dict.
+        For backbones of torchvision and timm: the path of a state dict, which must fit in
+        all but the head; ``"package:NAME"``, one in an installed package; or ``"DEFAULT"``
+        or another published name, downloaded by them.
+    trainable : str or list of str, default="all"
+        The weights to train: ``"all"``; ``"head"`` alone; with ``"last:N"`` layers of
+        the trunk, such as residual blocks; or with those named. The others stay, with
+        the statistics of their batch normalisation; those that run first are then
+        computed once, unless `train_transform` changes the images.
+    trunk_lr : float or None, default=None
+        Learning rate of the trunk; None is `lr`.
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
         Or anything called as ``optimizer(params, lr=..., weight_decay=...)``.
     lr : float, default=1e-3
@@ -78,7 +76,8 @@ class TorchClassifier(
         Share of the training rows held out, stratified by class, to compute
         ``valid_loss`` and ``valid_acc`` each epoch, for early stopping.
     device : str, default="auto"
-        A torch device; ``"auto"`` takes CUDA if there is one, else the CPU.
+        A torch device, such as ``"cuda:1"`` or ``"mps"``; ``"auto"`` takes CUDA if
+        there is one, else the CPU.
     train_transform : callable or None, default=None
         Maps a batch of images in 0..1 on the training device to another such
         batch; any of torchvision's v2 transforms. Training batches only.
@@ -96,6 +95,9 @@ class TorchClassifier(
         its device and in its precision (``pip install fairvision[accelerate]``). Every
         process calls `fit` with all rows and ends with the same model, that of one
         process: `batch_size` counts the rows of all. Neither copied nor saved.
+    classes : array-like of shape (n_classes,) or None, default=None
+        The labels, in the order of the scores; `fit` refuses any other. None takes the
+        labels of `y`, sorted.
     random_state : int, RandomState, Generator or None, default=None
         The only source of randomness. The same int gives the same bits on one
         machine; the global generators are left as they were.
@@ -141,6 +143,8 @@ class TorchClassifier(
         *,
         objective: Objective | None = None,
         weights: str | None = None,
+        trainable: Trainable = "all",
+        trunk_lr: float | None = None,
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adamw",
         lr: float = 1e-3,
         weight_decay: float = 0.0,
@@ -153,12 +157,15 @@ class TorchClassifier(
         compile: bool | str | Callable[..., Any] = False,
         amp: bool = False,
         accelerator: Any = None,
+        classes: ArrayLike | None = None,
         random_state: RandomState = None,
         verbose: int = 0,
     ) -> None:
         self.backbone = backbone
         self.objective = objective
         self.weights = weights
+        self.trainable = trainable
+        self.trunk_lr = trunk_lr
         self.optimizer = optimizer
         self.lr = lr
         self.weight_decay = weight_decay
@@ -171,6 +178,7 @@ class TorchClassifier(
         self.compile = compile
         self.amp = amp
         self.accelerator = accelerator
+        self.classes = classes
         self.random_state = random_state
         self.verbose = verbose
 
@@ -190,8 +198,9 @@ class TorchClassifier(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_channels, height, width)
-            uint8 in 0..255 or floating in 0..1, or a lazy image sequence; or a
-            table of shape (n_samples, n_features).
+            uint8 in 0..255 or floating in 0..1, or a lazy image sequence; or
+            features, a table of shape (n_samples, n_features) or the maps of a
+            net's inner layer: floating, not 1 or 3 channels.
         y : array-like of shape (n_samples,)
             Class labels of any type.
         sensitive_features : array-like of shape (n_samples,) or \
@@ -250,14 +259,17 @@ class TorchClassifier(
         -------
         self
         """
+        if objective.needs_pixels:
+            X = check_pixels(X, type(self).__name__)
         X, codes = check_training_data(self, X, y)
         name = type(self).__name__ if objective.needs_groups else None
         self.groups_ = check_groups(
             sensitive_features, len(codes), required_by=name, min_groups=2 if name else 1
         )
         check_parameters(self)
+        check_trainable(self.trainable, self.trunk_lr)
         check_accelerator(self.accelerator, self.device)
-        context = self._context(self._device())
+        context = context_of(self, self._device())
         objective.check(context)
         weights = None if sample_weight is None else check_weights(sample_weight, codes)
         group_codes = None if self.groups_ is None else self.groups_.codes
@@ -270,130 +282,7 @@ class TorchClassifier(
             setattr(self, name, value)
         return self
 
-    def _context(self, device: torch.device) -> TrainingContext:
-        groups, params = getattr(self, "groups_", None), self.get_params(deep=False)
-        shape = self.input_shape_
-        return TrainingContext(shape, self.classes_, groups, device, self._dtype, params)
-
-    def _build(self, weights: Any) -> nn.Module:
-        """A new classifier from the backbone, on the CPU."""
-        backbone = self.backbone
-        if isinstance(backbone, str) and backbone == "small-cnn" and len(self.input_shape_) == 1:
-            backbone = "mlp"
-        return build_classifier(backbone, weights, self.input_shape_, len(self.classes_))
-
     def _device(self) -> torch.device:
         if self.accelerator is not None:
             return self.accelerator.device
         return choose_device(self.device)
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        # Tables are small and often badly scaled: double costs nothing there.
-        shape = getattr(self, "input_shape_", None)
-        return torch.float64 if shape is not None and len(shape) == 1 else torch.float32
-
-    @classmethod
-    def from_module(
-        cls,
-        module: nn.Module,
-        *,
-        classes: ArrayLike,
-        input_shape: tuple[int, int, int] | None = None,
-        **params: Any,
-    ) -> Self:
-        """Wrap a model that is already trained, to audit or post-process it.
-
-        Parameters
-        ----------
-        module : nn.Module
-            Takes floating images in 0..1 (put its normalisation in front with
-            ``nn.Sequential``) and gives logits: one per class, or a single one
-            for the second of two classes. Copied, never changed. Its features
-            are what enters its last linear layer, unless it has a method
-            ``features(x)`` and a linear ``head`` of its own.
-        classes : array-like of shape (n_classes,)
-            The label of each output, in the order of the outputs.
-        input_shape : tuple (n_channels, height, width) or None
-            Checked at predict if given.
-        **params
-            Parameters of the estimator.
-
-        Returns
-        -------
-        TorchClassifier
-            Fitted; ``module_`` computes what `module` computes. A clone of it
-            trains on from the weights of `module`.
-        """
-        module = with_features(module)
-        model = cls(backbone=module, **params)
-        model.classes_ = np.asarray(classes)
-        n_outputs = int(module.head.out_features)  # type: ignore[union-attr, arg-type]
-        if len(model.classes_) != max(n_outputs, 2):
-            raise InputError(
-                f"classes has {len(model.classes_)} labels, the model's last linear layer "
-                f"{n_outputs} output(s). Pass one label per output, in their order."
-            )
-        model.module_ = copy.deepcopy(module).to(model._device()).eval()
-        if input_shape is not None:
-            model.input_shape_ = tuple(input_shape)
-            model.n_features_in_ = int(input_shape[0])
-        return model
-
-    def __fairvision_getstate__(self) -> dict[str, Any]:
-        """What was learned, the module as its tensors; the skorch net is left out."""
-        return get_state(self)
-
-    def __fairvision_setstate__(self, state: Mapping[str, Any]) -> None:
-        """Build the module again, fetching nothing, and give it its tensors."""
-        set_state(self, state)
-
-    def __fairvision_module__(self) -> nn.Module:
-        """Images to probabilities, for `as_module`."""
-        check_is_fitted(self)
-        return Probabilities(self.module_)
-
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Probability of each class, float64 of shape (n_samples, n_classes)."""
-        check_is_fitted(self)
-        return self.apply(X, Probabilities(self.module_))
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """The likeliest class, shape (n_samples,)."""
-        codes = self.predict_proba(X).argmax(1)
-        return self.classes_[codes]
-
-    def transform(self, X: Any) -> NDArray[Any]:
-        """The learned features: what enters the head, shape (n_samples, n_features)."""
-        return self.apply(X, lambda x: self.module_.features(x))
-
-    @property
-    def _n_features_out(self) -> int:  # scikit-learn's name
-        return int(self.module_.head.in_features)
-
-    def apply(self, X: Any, function: Callable[[Tensor], Tensor]) -> NDArray[Any]:
-        """Apply a function of ``module_`` to images, batch by batch, in evaluation mode.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_channels, height, width)
-        function : callable
-            Takes floating images in 0..1 on the module's device, and returns a tensor
-            with a row for each.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, ...)
-        """
-        check_is_fitted(self)
-        X = self._check_input(X)
-        return apply_module(self.module_, function, X, self.batch_size)
-
-    def _check_input(self, X: Any) -> Any:
-        shape = getattr(self, "input_shape_", None)
-        if shape is not None and len(shape) == 1:
-            return validate_data(self, X, reset=False, dtype=np.float64)
-        return check_images(X, fitted_shape=shape)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "module_")

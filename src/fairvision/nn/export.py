@@ -6,10 +6,12 @@ from typing import Any
 
 import torch
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 
 from fairvision.base import Resampled
 from fairvision.exceptions import InputError
+from fairvision.nn.device import as_double
 
 __all__ = ["Probabilities", "as_module"]
 
@@ -34,7 +36,7 @@ class Probabilities(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Probabilities, float64 of shape (n, n_classes)."""
         # In double precision: rows sum to 1, and extreme scores keep their order.
-        probabilities = self.module(images).double().softmax(1)
+        probabilities = as_double(self.module(images)).softmax(1)
         if self.threshold is None:
             return probabilities
         score, t = probabilities[:, 1], self.threshold
@@ -44,15 +46,25 @@ class Probabilities(nn.Module):
         return torch.stack([1 - positive, positive], dim=1)
 
 
+class Chain(nn.Sequential):
+    """Modules one after another, each in its own precision."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        for module in self:
+            weight = next(module.parameters(), images)
+            images = module(images.to(weight.dtype))
+        return images
+
+
 def as_module(estimator: Any) -> nn.Module:
     """The module that computes the probabilities of an estimator, including its threshold.
 
     Parameters
     ----------
     estimator : estimator
-        Fitted: a `TorchClassifier` or a method built on it, alone or inside
-        `FrozenEstimator` or `Resampled`. Your own class can have a method
-        ``__fairvision_module__(self)`` that returns the module.
+        Fitted: a `TorchClassifier` or a method built on it, alone, inside
+        `FrozenEstimator` or `Resampled`, or in a `Pipeline` behind a `FeatureExtractor`. Your
+        own class can have a method ``__fairvision_module__(self)`` that returns the module.
 
     Returns
     -------
@@ -68,6 +80,8 @@ def as_module(estimator: Any) -> nn.Module:
     while isinstance(estimator, (FrozenEstimator, Resampled)):
         frozen = isinstance(estimator, FrozenEstimator)
         estimator = estimator.estimator if frozen else estimator.classifier_
+    if isinstance(estimator, Pipeline):
+        return Chain(*(as_module(step) for _, step in estimator.steps)).eval()
     own = getattr(type(estimator), "__fairvision_module__", None)
     if own is None:
         raise InputError(

@@ -148,6 +148,8 @@ class Objective(BaseEstimator):
     logged: ClassVar[tuple[str, ...]] = ()
     #: Whether `fit` must be given ``sensitive_features`` with two groups or more.
     needs_groups: bool = False
+    #: Whether X must be images: features and the maps of an inner layer are then refused.
+    needs_pixels: ClassVar[bool] = False
 
     def check(self, context: TrainingContext) -> None:
         """Check the parameters against each other and the data, before anything runs.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fairvision.exceptions import InputError
 from fairvision.nn.modules import FeatureClassifier, last_linear
+from fairvision.nn.weights import load_trunk, read_state, weights_file
 
 __all__ = [
     "Shape",
@@ -21,6 +22,7 @@ __all__ = [
     "taking",
     "timm_classifier",
     "torchvision_classifier",
+    "trained_size",
 ]
 
 Shape = tuple[int, ...]
@@ -42,6 +44,8 @@ def taking(input_shape: Shape) -> Iterator[None]:
     """Turn the errors of a net that does not accept such images into one `InputError`."""
     try:
         yield
+    except InputError:
+        raise
     except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(
             f"The backbone does not take images of shape {input_shape} "
@@ -70,29 +74,35 @@ def torchvision_classifier(
         raise InputError(f"No backbone is called {name!r}. {hint}")
     if len(input_shape) != 3:
         raise InputError(f"backbone {name!r} takes images; X has {input_shape[0]} plain features.")
-    fetch = not isinstance(weights, Unfetched)
-    local = weights is not None and fetch and Path(weights).is_file()
-    published = None if weights is None or local else _published(name, weights)
-    options = _options(name, input_shape, published, fetch)
+    fetch = weights is not None and not isinstance(weights, Unfetched)
+    file = weights_file(weights) if fetch and weights is not None else None
+    published = None if weights is None else _published(name, weights, file)
     with taking(input_shape):
-        model = models.get_model(name, weights=published if fetch else None, **options)
-    n_features = _remove_head(model)
-    if local:
-        _load(model, str(weights))
-    normalization = _IMAGENET
-    if published is not None:
-        preset = published.transforms()
-        normalization = {"mean": tuple(preset.mean), "std": tuple(preset.std)}
-    classifier = FeatureClassifier(model, n_features, n_classes, n_channels=3, **normalization)
+        model = models.get_model(name, weights=None, **_options(name, input_shape, published))
+    n_features, heads = _remove_head(model)
+    if file is not None:
+        load_trunk(model, read_state(file), heads, file, name)
+    elif fetch:
+        load_trunk(model, _downloaded(name, published), heads, published, name)
+    classifier = FeatureClassifier(
+        model, n_features, n_classes, n_channels=3, **_normalization(name, published, weights)
+    )
     features_of(classifier, input_shape)
     return classifier
 
 
-def _published(name: str, weights: str) -> Any:
-    """The entry of a torchvision weights enum with this name."""
+def _published(name: str, weights: str, file: Path | None) -> Any:
+    """The entry of a torchvision weights enum that `weights` names, by name or by its file.
+
+    None for another file.
+    """
     from torchvision import models
 
     known = models.get_model_weights(name)
+    own = Path(weights if file is None else file).name
+    entry = next((entry for entry in known if entry.url.endswith(f"/{own}")), None)
+    if entry is not None or file is not None:
+        return entry
     try:
         return known[weights.rpartition(".")[2]]
     except KeyError:
@@ -104,21 +114,52 @@ def _published(name: str, weights: str) -> Any:
         ) from None
 
 
-def _load(trunk: nn.Module, path: str) -> None:
-    """Load a trunk from a state dict; the head in it is ignored."""
+def _preset(name: str, published: Any) -> Any:
+    """How images are prepared for published weights; for a file of others, as for the first."""
+    from torchvision import models
+
+    return (published or next(iter(models.get_model_weights(name)))).transforms()
+
+
+def _normalization(name: str, published: Any, weights: str | None) -> dict[str, Any]:
+    if weights is None:
+        return dict(_IMAGENET)
+    preset = _preset(name, published)
+    return {"mean": tuple(preset.mean), "std": tuple(preset.std)}
+
+
+def trained_size(backbone: Any, weights: str | None) -> tuple[int, int] | None:
+    """Height and width that pretrained weights were trained at; None where nobody says."""
+    from torchvision import models
+
+    if weights is None or not isinstance(backbone, str):
+        return None
+    if backbone.startswith("timm:"):
+        with suppress(ImportError):
+            import timm
+
+            config = timm.get_pretrained_cfg(backbone.removeprefix("timm:"))
+            return None if config is None else (config.input_size[1], config.input_size[2])
+    if backbone not in models.list_models(module=models):
+        return None
+    file = None if isinstance(weights, Unfetched) else weights_file(weights)
+    size = _preset(backbone, _published(backbone, weights, file)).crop_size
+    return size[0], size[-1]
+
+
+def _downloaded(name: str, published: Any) -> dict[str, Tensor]:
+    """The published weights, from torch's own folder or the network."""
     try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
-        missing = trunk.load_state_dict(state, strict=False).missing_keys
-    except Exception as error:  # a damaged file raises anything
+        return dict(published.get_state_dict(progress=False, check_hash=True))
+    except Exception as error:  # no network, no space, another hash
+        file = published.url.rpartition("/")[2]
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
         raise InputError(
-            f"{path} cannot be loaded into the backbone: {error} Pass a state dict of exactly this "
-            "model, as torch.save(model.state_dict(), path) writes it."
+            f"weights {published.name} of {name} are not on this machine and cannot be downloaded "
+            f"({error}). Put {file} ({published.meta['_file_size']:.1f} MB, its SHA-256 begins "
+            f"with {Path(file).stem.rpartition('-')[2]}) into {folder}, or pass its path as "
+            f"weights. It is published at {published.url}."
         ) from error
-    if missing:
-        raise InputError(
-            f"{path} lacks {len(missing)} of the backbone's weights, {missing[0]!r} first. "
-            "Pass a state dict of exactly this model."
-        )
 
 
 def timm_classifier(
@@ -137,9 +178,10 @@ def timm_classifier(
         raise InputError(f"timm has no model {name!r}. {hint}")
     if len(input_shape) != 3:
         raise InputError(f"backbone {name!r} takes images; X has {input_shape[0]} plain features.")
-    published, local = weights == "DEFAULT", weights is not None and Path(weights).is_file()
     fetch = weights is not None and not isinstance(weights, Unfetched)
-    if fetch and not published and not local:
+    published = weights == "DEFAULT"
+    file = weights_file(weights) if fetch and not published and weights is not None else None
+    if fetch and not published and file is None:
         raise InputError(
             f"weights is {weights!r}: there is no such file. Pass 'DEFAULT', with the tag of other "
             f"weights after the name (timm.list_pretrained({name + '*'!r}) lists them)."
@@ -147,21 +189,38 @@ def timm_classifier(
     config = timm.get_pretrained_cfg(name)
     fixed = config is not None and config.fixed_input_size
     options: dict[str, Any] = {"img_size": input_shape[1:]} if fixed else {}
-    with taking(input_shape):
+    with taking(input_shape), _named_if_offline(name, config):
         model = timm.create_model(name, pretrained=fetch and published, num_classes=0, **options)
-    if fetch and local:
-        _load(model, str(weights))
     used: Any = model.pretrained_cfg
-    normalization = {key: tuple(used[key]) for key in ("mean", "std")}
+    if file is not None:
+        heads = used.get("classifier") or ()
+        heads = (heads,) if isinstance(heads, str) else heads
+        load_trunk(model, read_state(file), heads, file, name)
+    card = {key: tuple(used[key]) for key in ("mean", "std")}
     bare = FeatureClassifier(model, 1, 1, n_channels=3)
     n_features = features_of(bare, input_shape).shape[1]
-    return FeatureClassifier(model, n_features, n_classes, n_channels=3, **normalization)
+    return FeatureClassifier(model, n_features, n_classes, n_channels=3, **card)
 
 
-def _options(name: str, input_shape: Shape, weights: Any, fetch: bool) -> dict[str, Any]:
+@contextmanager
+def _named_if_offline(name: str, config: Any) -> Iterator[None]:
+    """Say which file is wanted where timm cannot download it."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        network = isinstance(error, OSError) or "socket" in type(error).__name__.lower()
+        if not network or config is None:
+            raise
+        place = config.url or f"https://huggingface.co/{config.hf_hub_id}, model.safetensors"
+        raise InputError(
+            f"the weights of timm's {name} are not on this machine and cannot be downloaded "
+            f"({error}). Get the file elsewhere ({place}; its size and hash are stated there) and "
+            "pass its path as weights."
+        ) from error
+
+
+def _options(name: str, input_shape: Shape, weights: Any) -> dict[str, Any]:
     """Constructor arguments that torchvision sets only when it downloads weights."""
-    if weights is not None and fetch:
-        return {}
     size = input_shape[1:] if weights is None else weights.meta["min_size"]
     if name in ("googlenet", "inception_v3"):
         # Auxiliary heads make `forward` return a tuple in training mode.
@@ -174,16 +233,20 @@ def _options(name: str, input_shape: Shape, weights: Any, fetch: bool) -> dict[s
     return {}
 
 
-def _remove_head(model: nn.Module) -> int:
-    """Remove the ImageNet head of a torchvision model; return its number of inputs."""
-    for auxiliary in ("aux1", "aux2", "AuxLogits"):
+def _remove_head(model: nn.Module) -> tuple[int, tuple[str, ...]]:
+    """Remove the ImageNet heads of a torchvision model; return the inputs of the last, and names.
+
+    The first name is that of the last head.
+    """
+    auxiliaries = ("aux1", "aux2", "AuxLogits")
+    for auxiliary in auxiliaries:
         if getattr(model, auxiliary, None) is not None:
             setattr(model, auxiliary, None)
     if hasattr(model, "aux_logits"):
         model.aux_logits = False  # type: ignore[assignment]  # torch types attributes as modules
     if type(model).__name__ == "SqueezeNet":  # its head is a 1 x 1 convolution
         model.classifier = nn.AdaptiveAvgPool2d(1)
-        return 512
+        return 512, ("classifier",)
     name, layer = last_linear(model)
     model.set_submodule(name, nn.Identity())
-    return layer.in_features
+    return layer.in_features, (name, *auxiliaries)

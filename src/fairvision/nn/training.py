@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from torch import Tensor, nn
 
-from fairvision.base import take
+from fairvision.base import TakenRows, take
 from fairvision.nn.acceleration import accelerated
+from fairvision.nn.backbones import backbone_for, build_classifier
 from fairvision.nn.checks import hold_out, training_rows
+from fairvision.nn.device import supported_dtype
 from fairvision.nn.distributed import (
     AcceleratedNet,
     check_same_rows,
@@ -24,10 +27,32 @@ from fairvision.nn.distributed import (
 from fairvision.nn.net import OPTIMIZERS, ObjectiveNet, inference_size
 from fairvision.nn.objective import Objective, TrainingContext
 from fairvision.nn.prefetch import prefetch
+from fairvision.nn.prefix import find_prefix, frozen_modules
+from fairvision.nn.probe import LINEAR, set_statistics
 from fairvision.nn.randomness import as_seed, isolated_rng
 from fairvision.nn.rows import Rows, scale
+from fairvision.nn.trainable import choose_trainable, parameter_groups
+from fairvision.nn.wrapping import check_not_frozen, reference_tensor, taking_images
 
-__all__ = ["apply_module", "train"]
+__all__ = ["apply_module", "build_module", "context_of", "train"]
+
+
+def context_of(estimator: Any, device: torch.device) -> TrainingContext:
+    """What an objective may know of the training of a `TorchClassifier`."""
+    shape, groups = estimator.input_shape_, getattr(estimator, "groups_", None)
+    # Tables are small and often badly scaled: double costs nothing there.
+    dtype = supported_dtype(torch.float64 if len(shape) == 1 else torch.float32, device)
+    params = estimator.get_params(deep=False)
+    return TrainingContext(shape, estimator.classes_, groups, device, dtype, params)
+
+
+def build_module(estimator: Any, weights: str | None) -> nn.Module:
+    """A new classifier from the estimator's backbone, on the CPU."""
+    shape = estimator.input_shape_
+    backbone = backbone_for(estimator.backbone, shape)
+    module = build_classifier(backbone, weights, shape, len(estimator.classes_))
+    choose_trainable(module, estimator.trainable)
+    return module
 
 
 def train(
@@ -56,18 +81,51 @@ def train(
     all_rows.process_group = rows.process_group = group
     seed, held_out = group.broadcast(as_seed(estimator.random_state)), None
     with isolated_rng(seed, context.device):
-        module = objective.make_module(partial(estimator._build, estimator.weights), context)
+        module = objective.make_module(partial(build_module, estimator, estimator.weights), context)
+        if estimator.max_epochs:
+            check_not_frozen(module)
         net = _make_net(estimator, module.to(context.device, context.dtype), objective, context)
         if estimator.validation_fraction:
             rows, held_out = hold_out(rows, estimator.validation_fraction, seed)
+        set_statistics(module, rows, context.device)
         precision = precision_of(estimator.accelerator, estimator.amp)
-        with (
-            accelerated(module, compile=estimator.compile, precision=precision),
-            group.gathered_outputs(module),
-        ):
-            net.train(rows, held_out, context)
-        with group.gathered_outputs(module):
-            return net, objective.fitted_attributes(module, all_rows)
+        with _without_frozen_prefix(estimator, objective, net, rows, held_out) as (rows, held_out):
+            with (
+                accelerated(module, compile=estimator.compile, precision=precision),
+                group.gathered_outputs(module),
+            ):
+                net.train(rows, held_out, context)
+            with group.gathered_outputs(module):
+                return net, objective.fitted_attributes(module, all_rows)
+
+
+@contextmanager
+def _without_frozen_prefix(
+    estimator: Any, objective: Objective, net: ObjectiveNet, rows: Rows, held_out: Rows | None
+) -> Iterator[tuple[Rows, Rows | None]]:
+    """Freeze what is not trained; what runs before all else is computed once, here.
+
+    Not for images that differ from epoch to epoch, nor in several processes, nor compiled,
+    nor for an objective that reads pixels.
+    """
+    frozen = estimator.trainable != "all"
+    if not frozen and not (estimator.backbone == LINEAR and len(estimator.input_shape_) == 3):
+        yield rows, held_out
+        return
+    fixed = isinstance(rows.images, (np.ndarray, Tensor, TakenRows))
+    fixed = fixed or getattr(rows.images, "reads_in_threads", False)
+    moving = estimator.train_transform is not None or objective.needs_pixels or estimator.compile
+    some = rows.batch(torch.arange(min(len(rows), 2)), net.device).images
+    if frozen:
+        net.frozen = frozen_modules(net.module, some)
+    prefix = None
+    if fixed and not moving:
+        prefix = find_prefix(net.module, some) if rows.process_group.size == 1 else None
+    if prefix is None:
+        yield rows, held_out
+        return
+    with prefix.left_out():
+        yield prefix.store(rows), None if held_out is None else prefix.store(held_out)
 
 
 def _make_net(
@@ -95,6 +153,7 @@ def _make_net(
         classes=np.arange(len(context.classes)),
         device=str(context.device),
         verbose=0 if rank else estimator.verbose,
+        **parameter_groups(module, estimator.trunk_lr),
     )
 
 
@@ -102,7 +161,7 @@ def apply_module(
     module: nn.Module, function: Callable[[Tensor], Tensor], X: Any, batch_size: int
 ) -> NDArray[Any]:
     """Apply a function of a module to batches of scaled images, in evaluation mode."""
-    weight = next(module.parameters())
+    weight = reference_tensor(module)
     size = inference_size(batch_size, weight.device)
     outputs = []
     module.eval()
@@ -111,5 +170,8 @@ def apply_module(
         batches = np.array_split(np.arange(len(X)), range(size, len(X), size))
         for batch in prefetch(partial(take, X), batches, X):
             images = scale(batch, weight.device, weight.dtype)
-            outputs.append(function(images).cpu().numpy())
+            with taking_images(module, images):
+                result = function(images).cpu()
+            half = result.dtype in (torch.bfloat16, torch.float16)  # numpy knows no bfloat16
+            outputs.append((result.float() if half else result).numpy())
     return np.concatenate(outputs)

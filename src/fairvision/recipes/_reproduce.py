@@ -11,7 +11,15 @@ from typing import Any
 import pandas as pd
 from sklearn.utils import Bunch
 
-from fairvision.comparison import MIN_SEEDS, Comparison, compare, plan_split, read_data, split_rows
+from fairvision.comparison import (
+    MIN_SEEDS,
+    Comparison,
+    Features,
+    compare,
+    plan_split,
+    read_data,
+    split_rows,
+)
 from fairvision.comparison.serialization import dumps
 from fairvision.comparison.store import Store
 from fairvision.datasets import load
@@ -159,8 +167,8 @@ def reproduce(
     out : str, Path or None
         Folder for the figures and a comparison per block. The same call resumes it.
     **params
-        For `fairvision.compare`: n_jobs, n_threads, backend, address, checkpoint_every, device,
-        progress, report.
+        For `fairvision.compare`: features, shared_params, n_jobs, n_threads, backend,
+        address, checkpoint_every, device, progress, report.
 
     Returns
     -------
@@ -192,7 +200,9 @@ def reproduce(
         )
         comparisons[block.name] = comparison
         if folder is not None:
-            result = BlockResult(block, comparison, partial(_read, dataset, dataset_params))
+            result = BlockResult(
+                block, comparison, partial(_read, dataset, dataset_params, params.get("features"))
+            )
             figures += draw_figures(result, recipe.package, folder)
     table = results(recipe, blocks, comparisons)
     reproduction = Reproduction(recipe, data, scale, blocks, comparisons, table, tuple(figures))
@@ -243,8 +253,9 @@ def _data(recipe: Recipe, block: Block) -> tuple[Any, Mapping[str, Any] | None]:
     return find_prepare(recipe, block.prepare)(load(block.dataset, **block.load)), None
 
 
-def _read(dataset: Any, params: Mapping[str, Any] | None) -> Bunch:
-    return read_data(dataset, params)[0]
+def _read(dataset: Any, params: Mapping[str, Any] | None, features: Any = None) -> Bunch:
+    data = read_data(dataset, params)[0]
+    return data if features is None else Features(features, data).extract(data)
 
 
 def find_prepare(recipe: Recipe, target: str) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.pipeline import Pipeline
 
 from fairvision.exceptions import InputError
 from fairvision.nn import as_module
@@ -95,8 +96,10 @@ def export_onnx(
 def _shape(estimator: Any, given: Sequence[int] | None) -> tuple[int, ...]:
     while given is None and estimator is not None:
         given = getattr(estimator, "input_shape_", None)
-        inner = (getattr(estimator, name) for name in _INNER if hasattr(estimator, name))
-        estimator = next(inner, None)
+        inner = [getattr(estimator, name) for name in _INNER if hasattr(estimator, name)]
+        if isinstance(estimator, Pipeline):
+            inner = [estimator[0]]
+        estimator = next(iter(inner), None)
     if given is None:
         raise InputError(
             "The estimator does not know the shape of its images. Pass "

@@ -13,12 +13,13 @@ from fairvision.plugins import Registry, clean, default_registry, resolve
 __all__ = ["NAMED", "Trust"]
 
 #: Text that `TorchClassifier` would import: "package.module:name", but no device ("cuda:0").
-NAMED = re.compile(r"(?!timm:)[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+NAMED = re.compile(r"(?!timm:|package:)[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 # Besides the classes of plugins: the host's own, and those that are used around them.
 _LISTED = (
     "fairvision.base:Groups",
     "fairvision.base:Resampled",
+    "fairvision.nn:FeatureExtractor",
     "fairvision.nn:TorchClassifier",
     "imblearn.over_sampling:RandomOverSampler",
     "imblearn.under_sampling:RandomUnderSampler",

@@ -42,6 +42,27 @@ def stripes(
     return Samples(X[order], y[order], np.array(["a", "b", "c"])[groups[order]])
 
 
+def features(n: int = 64, seed: int = 0) -> Samples:
+    """Eight features, each on a scale of its own; three tell the class, one the group.
+
+    Every class has as many rows of every group.
+    """
+    rng = np.random.default_rng(seed)
+    y, g = np.arange(n) % 2, np.arange(n) // 2 % 2
+    X = rng.normal(size=(n, 8))
+    X[:, :3] += 3 * y[:, None]
+    X[:, 3] += 3 * g
+    X = (X + 5) * np.array([0.01, 1, 100, 1, 1, 10, 0.1, 1])
+    return Samples(X.astype(np.float32), y, np.array(["a", "b"])[g])
+
+
+def maps(n: int = 64, seed: int = 0) -> Samples:
+    """The features as maps of 2 x 2, which average to them up to noise."""
+    data = features(n, seed)
+    noise = np.random.default_rng(seed).normal(1, 0.1, (n, 8, 2, 2))
+    return Samples((data.X[..., None, None] * noise).astype(np.float32), data.y, data.groups)
+
+
 @cache
 def _drawn() -> Samples:
     from fairvision.datasets import load_faces

@@ -9,7 +9,15 @@ from typing import Any
 
 from fairvision.exceptions import InputError
 from fairvision.plugins import RegisteredMethod, closest, default_registry
-from fairvision.testing import _behaviour, _contract, _groups, _inputs, _state, _toolkits
+from fairvision.testing import (
+    _behaviour,
+    _contract,
+    _features,
+    _groups,
+    _inputs,
+    _state,
+    _toolkits,
+)
 from fairvision.testing._result import Check, Result, run_all
 from fairvision.testing._subject import Subject
 from fairvision.types import Claims
@@ -18,7 +26,7 @@ from fairvision.types import Claims
 #: function of these modules is a check, which raises if the promise in its docstring is broken.
 CHECKS: dict[str, Callable[[Subject], None]] = {
     name: function
-    for module in (_contract, _inputs, _groups, _state, _toolkits, _behaviour)
+    for module in (_contract, _inputs, _features, _groups, _state, _toolkits, _behaviour)
     for name, function in vars(module).items()
     if getattr(function, "__module__", None) == module.__name__
     and inspect.isfunction(function)

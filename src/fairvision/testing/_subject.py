@@ -72,6 +72,17 @@ class Subject:
         method = self.make(seed, epochs=epochs, **params)
         return Resampled(method, self._erm(seed, epochs)) if self.method.stage == "pre" else method
 
+    def probe(self, *, epochs: int = 1) -> Any:
+        """An unfitted classifier of features, with a linear probe where it takes a backbone."""
+        linear = TorchClassifier("linear", max_epochs=epochs, random_state=0, **_TRAINING)
+        params: dict[str, Any] = {}
+        if "estimator" in self.parameters:
+            params["estimator"] = linear
+        elif self.method.stage == "in" and "backbone" in self.parameters:
+            params["backbone"] = "linear"
+        made = self.make(epochs=epochs, **params)
+        return Resampled(made, linear) if self.method.stage == "pre" else made
+
     def erm(self, seed: int = 0, *, epochs: int = 1) -> TorchClassifier:
         """The unfitted ERM baseline; parameters that the method has too have its values."""
         baseline = self._erm(seed, epochs)

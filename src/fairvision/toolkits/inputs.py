@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import column_or_1d
 
-from fairvision.base import Groups, check_groups
+from fairvision.base import Groups, check_form, check_groups, check_labels, code_labels
 from fairvision.exceptions import InputError
 from fairvision.nn import as_seed
 
@@ -19,9 +18,8 @@ def check_targets_and_groups(
     owner: Any, X: Any, y: ArrayLike, sensitive_features: Any
 ) -> tuple[NDArray[Any], Groups]:
     """The targets as an array of shape (n_samples,), and the groups, which are required."""
-    targets = np.asarray(column_or_1d(y))
-    if len(targets) != len(X):
-        raise InputError(f"y has {len(targets)} rows, X has {len(X)}. Pass one label per image.")
+    check_form(X)
+    targets = check_labels(y, n_samples=len(X))
     groups = check_groups(sensitive_features, len(X), required_by=type(owner).__name__)
     assert groups is not None  # check_groups raises if required groups are None
     return targets, groups
@@ -32,10 +30,10 @@ def check_binary(
 ) -> tuple[NDArray[Any], NDArray[np.int64], Groups]:
     """The two classes, the class code of each row, and the groups."""
     targets, groups = check_targets_and_groups(owner, X, y, sensitive_features)
-    classes, codes = np.unique(targets, return_inverse=True)
+    codes, classes = code_labels(targets)
     if len(classes) != 2:
         raise InputError(f"{type(owner).__name__} takes two classes; y has {classes.tolist()}.")
-    return classes, codes.astype(np.int64), groups
+    return classes, codes, groups
 
 
 def draw_labels(

@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from fairvision.base import all_or_nothing, fitted_attributes, stratified
+from fairvision.base import ScoreMixin, all_or_nothing, fitted_attributes, stratified
 from fairvision.exceptions import ConstraintMetWarning, InputError
 from fairvision.nn import TorchClassifier, as_seed
 from fairvision.toolkits.inputs import check_binary, draw_labels
@@ -27,7 +27,7 @@ _CONSTRAINTS = {
 }
 
 
-class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class ExponentiatedGradientClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
     """A mixture of classifiers trained on reweighted rows (fairlearn's ExponentiatedGradient) [1]_.
 
     `fit` reads the groups, `predict` does not. ERM training comes first. If it satisfies the
@@ -139,7 +139,7 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
         codes_of_groups, labels = groups.intersection()
         cells = codes * len(labels) + codes_of_groups
         train_rows, constraint_rows = self._split(cells)
-        trainer = Trainer(X, codes, cells, train_rows)
+        trainer = Trainer(X, classes, codes, cells, train_rows)
         with warnings.catch_warnings():
             # fairlearn assigns to pandas tables in a deprecated way.
             warnings.filterwarnings("ignore", category=FutureWarning, module="fairlearn")
@@ -229,9 +229,15 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ClassifierMixin, BaseE
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probability that `predict` draws each class, shape (n_samples, 2)."""
         check_is_fitted(self)
-        votes = np.stack([np.asarray(estimator.predict(X)) for estimator in self.estimators_])
+        votes = np.stack([self._votes(estimator, X) for estimator in self.estimators_])
         positive = self.shares_ @ votes
         return np.column_stack([1 - positive, positive])
+
+    def _votes(self, estimator: Any, X: Any) -> NDArray[np.bool_]:
+        """Which rows a classifier gives the second class."""
+        # Files of the first format hold classifiers of the codes 0 and 1.
+        known = set(np.asarray(estimator.classes_).tolist()) <= set(self.classes_.tolist())
+        return np.asarray(estimator.predict(X)) == (self.classes_[1] if known else 1)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Labels, drawn by the classifiers' shares.

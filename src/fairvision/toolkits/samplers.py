@@ -9,9 +9,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import column_or_1d
 
-from fairvision.base import silence_import, take_groups
+from fairvision.base import check_labels, code_labels, silence_import, take_groups
 from fairvision.exceptions import InputError
 from fairvision.toolkits.inputs import check_targets_and_groups
 
@@ -50,35 +49,49 @@ class Reweighing(BaseEstimator):
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
     __metadata_request__fit_resample: ClassVar = {"sensitive_features": True}
 
-    def fit(self, X: Any, y: ArrayLike, *, sensitive_features: Any = None) -> Self:
-        """Compute the weights."""
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Compute the weights, which `sample_weight` is a factor of."""
         with silence_import():
             from aif360.sklearn.preprocessing import Reweighing as Toolkit
 
         targets, groups = check_targets_and_groups(self, X, y, sensitive_features)
+        target_codes, classes = code_labels(targets)
         codes, labels = groups.intersection()
         # aif360 reads the group from the index; the column is only there to make a table.
         index = pd.Index(codes, name="group")
         toolkit = Toolkit("group")
         _, weights = toolkit.fit_transform(
             pd.DataFrame({"row": np.zeros(len(codes))}, index=index),
-            pd.Series(np.unique(targets, return_inverse=True)[1], index=index),
+            pd.Series(target_codes, index=index),
+            sample_weight=None if sample_weight is None else np.asarray(sample_weight, float),
         )
         self.sample_weight_ = np.asarray(weights, dtype=np.float64)
         self.factors_ = pd.DataFrame(
             toolkit.reweigh_factors_,
             index=[labels[code] for code in toolkit.groups_],
-            columns=np.unique(targets),
+            columns=classes,
         )
         self.sensitive_features_ = sensitive_features
         return self
 
     def fit_resample(
-        self, X: Any, y: ArrayLike, *, sensitive_features: Any = None
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
     ) -> tuple[Any, NDArray[Any]]:
         """Return X and y unchanged; the weights are in ``sample_weight_``."""
-        self.fit(X, y, sensitive_features=sensitive_features)
-        return X, np.asarray(column_or_1d(y))
+        self.fit(X, y, sensitive_features=sensitive_features, sample_weight=sample_weight)
+        return X, check_labels(y)
 
 
 class BalancedSampling(BaseEstimator):
@@ -122,7 +135,7 @@ class BalancedSampling(BaseEstimator):
         if self.strategy not in samplers:
             raise InputError(f"strategy is {self.strategy!r}; pass 'over' or 'under'.")
         targets, groups = check_targets_and_groups(self, X, y, sensitive_features)
-        codes = np.unique(targets, return_inverse=True)[1]
+        codes = code_labels(targets)[0]
         group_codes, labels = groups.intersection()
         cells = {
             "target and group": codes * len(labels) + group_codes,
@@ -148,4 +161,4 @@ class BalancedSampling(BaseEstimator):
         """The drawn rows of X and y."""
         self.fit(X, y, sensitive_features=sensitive_features)
         rows = self.sample_indices_
-        return _safe_indexing(X, rows), np.asarray(column_or_1d(y))[rows]
+        return _safe_indexing(X, rows), check_labels(y)[rows]

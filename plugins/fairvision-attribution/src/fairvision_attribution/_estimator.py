@@ -9,9 +9,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
-from fairvision.base import Groups, all_or_nothing, check_groups, check_images, independence_weights
+from fairvision.base import (
+    Groups,
+    all_or_nothing,
+    check_groups,
+    check_images,
+    check_labels,
+    check_pixels,
+    independence_weights,
+)
 from fairvision.exceptions import InputError
 from fairvision_attribution._algorithm import top_mask
 from fairvision_attribution._noise import NOISES, Noise, NoisyImages
@@ -143,12 +151,8 @@ class AttributionNoise(TransformerMixin, BaseEstimator):
             tells is then unknowable.
         """
         self._check_parameters()
-        X = check_images(X)
-        targets = column_or_1d(y, warn=True)
-        if len(targets) != len(X):
-            raise InputError(
-                f"y has {len(targets)} rows, X has {len(X)}. Pass one label per image."
-            )
+        X = check_pixels(X, type(self).__name__)
+        targets = check_labels(y, n_samples=len(X))
         groups = check_groups(
             sensitive_features, len(X), required_by=type(self).__name__, min_groups=2
         )

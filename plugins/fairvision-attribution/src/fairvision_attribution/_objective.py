@@ -38,6 +38,7 @@ class RegionObjective(Objective):
 
     logged: ClassVar = ("patch_accuracy",)
     needs_groups = True
+    needs_pixels: ClassVar = True
 
     def __init__(
         self,
@@ -68,8 +69,6 @@ class RegionObjective(Objective):
             raise InputError(
                 f"label_smoothing is {self.label_smoothing!r}; pass a number from 0 to 1."
             )
-        if len(context.input_shape) != 3:
-            raise InputError("A RegionClassifier needs pictures; X is a table.")
         if context.params["weights"] is not None:
             raise InputError(
                 f"weights is {context.params['weights']!r}; published weights are of whole "

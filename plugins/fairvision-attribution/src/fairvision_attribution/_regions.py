@@ -16,7 +16,6 @@ from fairvision.base import (
     all_or_nothing,
     check_groups,
     check_images,
-    is_images,
     progress_bar,
     take,
 )
@@ -155,8 +154,6 @@ class RegionClassifier(ObjectiveClassifier):
         """
         self._check_scan()
         several = np.ndim(y) == 2 and np.shape(y)[1] > 1
-        if not is_images(X):
-            raise InputError("A RegionClassifier needs pictures; X is a table.")
         check_groups(sensitive_features, len(X))
         if several:
             attributes = check_groups(y, len(X), required_by="RegionClassifier", min_groups=2)

@@ -68,6 +68,7 @@ classification_weight, reconstruction_weight, kl_weight, decoder_filters, keep_i
     """
 
     logged: ClassVar = ("class_loss", "reconstruction_loss", "kl", "effective_sample_size")
+    needs_pixels: ClassVar = True
 
     def __init__(
         self,
@@ -121,11 +122,6 @@ classification_weight, reconstruction_weight, kl_weight, decoder_filters, keep_i
             )
 
     def _check_images(self, shape: tuple[int, ...]) -> None:
-        if len(shape) != 3:
-            raise InputError(
-                f"X has rows of shape {shape}; DB-VAE reconstructs images and needs "
-                "(n_samples, n_channels, height, width). For tables use another method."
-            )
         if min(shape[1:]) < _SMALLEST:
             raise InputError(
                 f"X has images of {shape[1]} x {shape[2]} pixels; the decoder draws "
@@ -142,7 +138,7 @@ classification_weight, reconstruction_weight, kl_weight, decoder_filters, keep_i
     def start(self, module: nn.Module, rows: Rows, context: TrainingContext) -> None:
         """Note which classes are debiased."""
         self.classes_, self.device_ = context.classes, context.device
-        self.codes_ = np.searchsorted(self.classes_, self.debiased_).tolist()
+        self.codes_ = np.flatnonzero(np.isin(self.classes_, self.debiased_)).tolist()
         self.encode_batch_size_ = inference_size(context.batch_size, context.device)
         self.is_debiased_ = torch.zeros(len(self.classes_), dtype=torch.bool, device=self.device_)
         self.is_debiased_[self.codes_] = True

@@ -46,7 +46,7 @@ def fairvision_inprocessing() -> Iterable[Method]:
         "fairvision_dbvae:DBVAEClassifier",
         "Debiasing VAE: images with rare learned features are drawn more often. No group labels.",
         reference=AMINI_2019,
-        needs=Needs(),
+        needs=Needs(pixels=True),
         claims=Claims(
             no_gain_reason="it shows what is rare among the latents of some thousand images more "
             "often; 600 images and seconds of training do not reach that"

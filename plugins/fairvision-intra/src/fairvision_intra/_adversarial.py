@@ -53,7 +53,8 @@ class AdversarialFineTuning(IntraProcessor):
     critic : {"features", "labels", None}, default=None
         With None there is no critic, and the bias of the batch itself is
         differentiated. Else the critic's input for each row: activations alone, as
-        published, or class and group as well.
+        published, or class and group as well. Where the head alone is trained, as on
+        a linear probe, None always: a critic of the activations teaches it nothing.
     sampling : {"balanced", "natural"}, default="balanced"
         A batch has as many rows of every class and group, or numbers in proportion
         to the rows (and at least one of each).
@@ -111,13 +112,14 @@ class AdversarialFineTuning(IntraProcessor):
     def _trials(self, rows: DebiasRows, objective: BoundedPerformance, seed: int) -> Trials:
         self.n_steps_, group = 0, rows.net.process_group
         yield Trial(group.broadcast(rows.forward.scores()), columns={"epoch": 0})
-        bias, everything = batch_bias(self, objective), np.arange(len(rows.targets))
+        method = self if self._trains_features(rows) else replace(self, critic=None)
+        bias, everything = batch_bias(method, objective), np.arange(len(rows.targets))
         folds: list[NDArray[np.intp]] = []
         if self.n_folds > 1:
             cells = rows.targets + 2 * rows.groups
             folds = stratified_folds(cells, self.n_folds, np.random.default_rng(seed))
         parts = [everything, *(np.setdiff1d(everything, fold) for fold in folds)]
-        trainings = [AdversarialTraining(self, rows, part, bias) for part in parts]
+        trainings = [AdversarialTraining(method, rows, part, bias) for part in parts]
         for epoch in range(1, self.max_epochs + 1):
             means, *_ = [training.epoch() for training in trainings]
             self.n_steps_ += self.actor_steps
@@ -129,6 +131,13 @@ class AdversarialFineTuning(IntraProcessor):
                     scores[part] = training.forward.scores(rows=part.astype(np.intp))
             changed = trainings[0].forward.weights()
             yield Trial(group.broadcast(scores), changed, {"epoch": epoch, **means})
+
+    def _trains_features(self, rows: DebiasRows) -> bool:
+        """Whether it trains weights in front of the head."""
+        forward, trained = rows.trained_from(self.n_layers)
+        head = set(forward.module.head.parameters())  # type: ignore[union-attr]
+        weights = forward.module.named_parameters()
+        return any(name in trained and weight not in head for name, weight in weights)
 
 
 def batch_bias(method: AdversarialFineTuning, objective: BoundedPerformance) -> BatchBias:

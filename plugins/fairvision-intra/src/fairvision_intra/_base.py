@@ -13,15 +13,17 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
+from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.utils import _safe_indexing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from fairvision.base import (
+    ScoreMixin,
     all_or_nothing,
     check_groups,
-    check_images,
+    check_labels,
+    code_labels,
     fit_or_frozen,
     fitted_attributes,
     is_images,
@@ -35,6 +37,7 @@ from fairvision.nn import (
     TorchClassifier,
     as_module,
     as_seed,
+    check_inputs,
     inference_size,
     isolated_rng,
 )
@@ -75,7 +78,8 @@ class DebiasRows:
         """The net and these images; read at the first use."""
         X, holder = self.net.prepare(_safe_indexing(self.X, self.index)), self.net.holder
         if is_images(X):
-            X = check_images(X, fitted_shape=getattr(holder, "input_shape_", None))
+            shape, backbone = (getattr(holder, a, None) for a in ("input_shape_", "backbone"))
+            X = check_inputs(X, backbone=backbone, fitted_shape=shape)
         else:
             X = np.asarray(X, dtype=np.float64)
         device = next(self.net.module.parameters()).device
@@ -84,15 +88,23 @@ class DebiasRows:
 
     def trained_from(self, n_layers: int | None) -> tuple[Forward, set[str]]:
         """The net from its last `n_layers` on, and the names of the parameters to train there."""
-        if n_layers is None:
-            weights = self.net.module.named_parameters()
-            free = {name for name, weight in weights if weight.requires_grad}
+        if n_layers is not None:
+            first = last_layers(self.forward, n_layers)[0]
+            return self._resumed_at(first), set(self.forward.parameters_from(first))
+        weights = dict(self.net.module.named_parameters())
+        free = {name for name, weight in weights.items() if weight.requires_grad}
+        if not free or len(free) == len(weights):
             # None is free in a net that was frozen for predicting.
-            return self.forward, free or set(self.forward.weights())
-        first = last_layers(self.forward, n_layers)[0]
-        if first not in self._resumed:
-            self._resumed[first] = self.forward.resuming_at(first)
-        return self._resumed[first], set(self.forward.parameters_from(first))
+            return self.forward, set(weights)
+        layers = last_layers(self.forward, 0)  # all
+        first = next((name for name in layers if f"{name}.weight" in free), layers[0])
+        later = free <= set(self.forward.parameters_from(first))
+        return self._resumed_at(first) if later else self.forward, free
+
+    def _resumed_at(self, layer: str) -> Forward:
+        if layer not in self._resumed:
+            self._resumed[layer] = self.forward.resuming_at(layer)
+        return self._resumed[layer]
 
 
 def _has_features(self: Any) -> bool:
@@ -117,7 +129,7 @@ def check_one_of(owner: Any, name: str, *choices: Any) -> None:
 
 # A dataclass writes each parameter once; its `__init__` stores them and does nothing else.
 @dataclass(eq=False, repr=False)
-class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class IntraProcessor(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
     """Base of the methods; see `RandomPerturbation` for parameters and attributes."""
 
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
@@ -181,9 +193,7 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         codes, labels = groups.intersection()
         if len(labels) < 2:
             raise InputError(f"{name} needs two groups or more; every row is in {labels[0]!r}.")
-        y = np.asarray(y).reshape(-1)
-        if len(y) != len(X):
-            raise InputError(f"y has {len(y)} rows, X has {len(X)}. Pass one label per image.")
+        y = check_labels(y, n_samples=len(X))
         seed = as_seed(self.random_state)
         rng = np.random.default_rng(seed)
         estimator = self.estimator
@@ -192,7 +202,7 @@ class IntraProcessor(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             X,
             y,
             sensitive_features,
-            cells=np.unique(y, return_inverse=True)[1] * (codes.max() + 1) + codes,
+            cells=code_labels(y)[0] * (codes.max() + 1) + codes,
             validation_fraction=self.debias_fraction,
             rng=rng,
         )

@@ -68,9 +68,18 @@ METHODS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
 }
 
 
+# For a pretrained net on photographs: all but its last layers is computed once and stays.
+PRETRAINED: dict[str, dict[str, Any]] = {
+    "adversarial-fine-tuning": {"n_layers": 2, "lr": 3e-4, "max_epochs": 3}
+}
+
+
 @hookimpl
 def fairvision_postprocessing() -> Iterable[Method]:
     for name, (target, summary, quick, paper) in METHODS.items():
+        presets = {"quick": quick, "paper": paper}
+        if name in PRETRAINED:
+            presets["pretrained"] = PRETRAINED[name]
         yield Method(
             name,
             target,
@@ -78,7 +87,7 @@ def fairvision_postprocessing() -> Iterable[Method]:
             reference=SAVANI_2020,
             needs=Needs(validation=True),
             targets=("binary",),
-            presets={"quick": quick, "paper": paper},
+            presets=presets,
             claims=Claims(params=SMALL[name], no_gain_reason=NO_GAIN),
         )
 

@@ -28,7 +28,9 @@ class JLUClassifier(ObjectiveClassifier):
     Parameters
     ----------
     backbone : str, nn.Module or callable, default="small-cnn"
-        As in `TorchClassifier`, like every parameter that is not listed here.
+        As in `TorchClassifier`, like every parameter that is not listed here. Where
+        nothing in front of the head is trained (``"linear"``, ``trainable="head"``), a
+        hidden layer of 128 units is put there, whose features can unlearn.
     alpha : float, default=1.0
         Weight of the confusion; 0 is plain training, bit for bit.
     warmup, ramp : float, default=0.25

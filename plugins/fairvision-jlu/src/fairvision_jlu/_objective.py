@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fairvision.base import Groups, check_groups, check_images, is_images
+from fairvision.base import Groups, check_groups, is_images
 from fairvision.exceptions import CollapseWarning, InputError
 from fairvision.nn import (
     Batch,
     Batches,
+    FeatureClassifier,
     Objective,
     Rows,
     Step,
     TrainingContext,
+    check_inputs,
     cross_entropy,
     evaluation_mode,
     features_and_logits,
@@ -27,6 +29,9 @@ from fairvision_jlu._algorithm import decorrelating_weights
 from fairvision_jlu._heads import SpuriousHeads
 
 __all__ = ["JLUObjective"]
+
+#: Units of the layer that is put behind features which are not trained.
+_N_HIDDEN = 128
 
 
 class JLUObjective(Objective):
@@ -114,7 +119,11 @@ standardize, decorrelate, use_spurious_data
                 "(X, sensitive_features)."
             )
         X, labels = self.spurious_data
-        X = check_images(X, fitted_shape=context.input_shape) if is_images(X) else np.asarray(X)
+        if is_images(X):
+            backbone, shape = context.params["backbone"], context.input_shape
+            X = check_inputs(X, backbone=backbone, fitted_shape=shape)
+        else:
+            X = np.asarray(X)
         if tuple(X.shape[1:]) != context.input_shape:
             raise InputError(
                 f"spurious_data has rows of shape {tuple(X.shape[1:])}; X has rows of shape "
@@ -125,6 +134,23 @@ standardize, decorrelate, use_spurious_data
         no_targets = np.zeros(len(X), dtype=np.int64)
         self._spurious, self.spurious_data = groups, None
         self.secondary = Rows(X, no_targets, groups.codes, dtype=context.dtype)
+
+    def make_module(self, build: Callable[[], nn.Module], context: TrainingContext) -> nn.Module:
+        """The backbone; with a hidden layer if nothing in front of its head is trained.
+
+        Features that stay as they are cannot unlearn anything.
+        """
+        module = build()
+        head = set(module.head.parameters())  # type: ignore[union-attr]
+        if not self.alpha or any(p.requires_grad for p in module.parameters() if p not in head):
+            return module
+        if not isinstance(module, FeatureClassifier):
+            raise InputError(
+                f"Only the head of the {type(module).__name__} is trained, so its features cannot "
+                "unlearn anything. Pass trainable='last:1' or more, or alpha=0."
+            )
+        module.add_hidden(_N_HIDDEN)
+        return module
 
     def start(self, module: nn.Module, rows: Rows, context: TrainingContext) -> None:
         """Make the heads and the rows' weights."""

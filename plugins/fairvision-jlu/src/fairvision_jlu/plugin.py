@@ -32,6 +32,16 @@ def fairvision_inprocessing() -> Iterable[Method]:
         claims=Claims(disabled_params={"alpha": 0}),
         presets={
             "quick": {"max_epochs": 8},
+            # On photographs: a pretrained net of which the last blocks unlearn, slowly.
+            "pretrained": {
+                "backbone": "mobilenet_v2",
+                "weights": "DEFAULT",
+                "trainable": "last:2",
+                "lr": 1e-3,
+                "trunk_lr": 1e-4,
+                "alpha": 3.0,
+                "max_epochs": 10,
+            },
             # The report's net and optimiser; Alvi et al. train a VGG-M on 224 x 224 instead.
             "paper": {
                 "backbone": "fairvision_jlu._networks:report_cnn",

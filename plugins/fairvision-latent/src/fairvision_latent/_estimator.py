@@ -15,8 +15,16 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 from torch import nn
 
-from fairvision.base import Groups, all_or_nothing, check_groups, check_images, take
-from fairvision.exceptions import InputError
+from fairvision.base import (
+    Groups,
+    all_or_nothing,
+    check_groups,
+    check_labels,
+    check_pixels,
+    code_labels,
+    take,
+)
+from fairvision.exceptions import InputError, SavingError
 from fairvision.nn import TorchClassifier, as_seed, choose_device
 from fairvision_latent._algorithm import Hyperplane, Variant
 from fairvision_latent._gan import GAN_PRESETS, ProgressiveGAN, check_ints
@@ -182,7 +190,7 @@ class LatentPairSampler(BaseEstimator):
         return self
 
     def _fit(self, X: Any, y: ArrayLike, sensitive_features: Any) -> tuple[Any, NDArray[np.bool_]]:
-        X = check_images(X)
+        X = check_pixels(X, type(self).__name__)
         labels = self._check(X, y, sensitive_features)
         self._rng = np.random.default_rng(as_seed(self.random_state))
         self.n_features_in_ = int(X.shape[1])
@@ -251,21 +259,27 @@ class LatentPairSampler(BaseEstimator):
         real = take(X, np.arange(len(X))).astype(drawn.dtype, copy=False)
         return np.concatenate([real, drawn]), y_new
 
+    def __fairvision_getstate__(self) -> dict[str, Any]:
+        """Only unfitted: what `fit` found is large, and serves no prediction."""
+        if hasattr(self, "source_"):
+            raise SavingError(
+                "A fitted LatentPairSampler is not saved alone. Save the classifier that was "
+                "trained on its pairs (the Resampled around both), clone(sampler), or its GAN: "
+                "sampler.generator_.save(folder)."
+            )
+        return {}
+
     # -- input --------------------------------------------------------------------
 
     def _check(self, X: Any, y: ArrayLike, sensitive_features: Any) -> NDArray[np.bool_]:
         """Labels of the target and of the protected attributes, (n_samples, 1 + n_protected)."""
         self._check_parameters()
-        targets = np.asarray(y)
-        if targets.shape != (len(X),):
-            raise InputError(
-                f"y has shape {targets.shape}, X has {len(X)} rows. Pass one label per image."
-            )
+        targets = check_labels(y, n_samples=len(X))
         groups = check_groups(
             sensitive_features, len(X), required_by="LatentPairSampler", min_groups=2
         )
         assert groups is not None
-        self.classes_, codes = np.unique(targets, return_inverse=True)
+        codes, self.classes_ = code_labels(targets)
         if len(self.classes_) != 2:
             raise InputError(
                 f"y has {len(self.classes_)} classes; a hyperplane has two sides. Pass a target of "

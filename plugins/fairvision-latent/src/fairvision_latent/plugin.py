@@ -30,7 +30,7 @@ def fairvision_preprocessing() -> Iterable[Method]:
         "fairvision_latent:LatentPairSampler",
         "Adds generated pairs that share the target and differ in the protected attribute.",
         reference=RAMASWAMY_2021,
-        needs=Needs(fit=True),
+        needs=Needs(fit=True, pixels=True),
         targets=("binary",),
         groups=("binary",),
         claims=Claims(

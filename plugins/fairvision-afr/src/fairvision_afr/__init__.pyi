@@ -1,0 +1,3 @@
+from ._estimator import AutomaticFeatureReweighting as AutomaticFeatureReweighting
+
+__version__: str

@@ -1,0 +1,118 @@
+"""The paper's equations as functions of arrays: the rows' weights, and the new last layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import log_softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+from sklearn.preprocessing import StandardScaler
+
+__all__ = ["correct_probability", "folds", "retrain", "row_weights"]
+
+Layer = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def row_weights(
+    correct: NDArray[np.float64], targets: NDArray[np.int64], gamma: float
+) -> NDArray[np.float64]:
+    """Weights that fall with the probability of the true class; every class has the same sum.
+
+    Parameters
+    ----------
+    correct : ndarray of shape (n_samples,)
+        Probability of the true class by the first model.
+    targets : ndarray of shape (n_samples,)
+        Codes of the class.
+    gamma : float
+        A row of probability 0 weighs exp(gamma) times as much as a row of probability 1.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        Their sum is 1.
+    """
+    weights = np.exp(-gamma * correct)
+    sums = np.bincount(targets, weights)
+    return weights / sums[targets] / np.count_nonzero(sums)
+
+
+def _log_probabilities(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each class; one output is the second of two classes."""
+    if logits.shape[1] == 1:
+        logits = np.hstack([np.zeros_like(logits), logits])
+    return log_softmax(logits, axis=1)
+
+
+def retrain(
+    features: NDArray[np.float64],
+    targets: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    first: Layer,
+    regularization: float,
+) -> Layer:
+    """The layer of least weighted cross-entropy that stays near the first one.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_samples, n_features)
+    targets : ndarray of shape (n_samples,)
+    weights : ndarray of shape (n_samples,)
+    first : (weight, bias)
+        Of shapes (n_outputs, n_features) and (n_outputs,).
+    regularization : float
+        Weight of the squared distance to `first`, for standardised features.
+
+    Returns
+    -------
+    (weight, bias)
+        Of the same shapes.
+    """
+    scaler = StandardScaler().fit(features)
+    inputs = np.column_stack([scaler.transform(features), np.ones(len(features))])
+    start = np.column_stack([first[0] * scaler.scale_, first[1] + first[0] @ scaler.mean_])
+    rows = np.arange(len(targets))
+
+    def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        layer = flat.reshape(start.shape)
+        logs = _log_probabilities(inputs @ layer.T)
+        slope = np.exp(logs) * weights[:, None]
+        slope[rows, targets] -= weights
+        move = layer - start
+        gradient = slope[:, -len(layer) :].T @ inputs + 2 * regularization * move
+        value = -weights @ logs[rows, targets] + regularization * np.square(move).sum()
+        return float(value), gradient.ravel()
+
+    best = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 500})
+    layer = best.x.reshape(start.shape)
+    weight = layer[:, :-1] / scaler.scale_
+    return weight, layer[:, -1] - weight @ scaler.mean_
+
+
+def correct_probability(
+    features: NDArray[np.float64], targets: NDArray[np.int64], n_folds: int, seed: int
+) -> NDArray[np.float64]:
+    """Probability of each row's true class by plain logistic regressions on other rows."""
+    correct = np.empty(len(targets))
+    for rest, fold in folds(targets, n_folds, seed):
+        scaler = StandardScaler().fit(features[rest])
+        model = LogisticRegression(max_iter=1000).fit(
+            scaler.transform(features[rest]), targets[rest]
+        )
+        columns = np.searchsorted(model.classes_, targets[fold])
+        scores = model.predict_proba(scaler.transform(features[fold]))
+        correct[fold] = scores[np.arange(len(fold)), columns]
+    return correct
+
+
+def folds(
+    targets: NDArray[np.int64], n_folds: int, seed: int
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Row numbers to fit on and to predict: every class is in every part to fit on."""
+    smallest = int(np.unique(targets, return_counts=True)[1].min())
+    splitter = StratifiedKFold(min(n_folds, smallest), shuffle=True, random_state=seed)
+    yield from splitter.split(targets, targets)

@@ -1,0 +1,58 @@
+"""The rows' weights and the new last layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from fairvision_afr._algorithm import correct_probability, folds, retrain, row_weights
+
+
+def test_weights_fall_with_the_probability_and_balance_the_classes() -> None:
+    correct, targets = np.array([0.0, 1.0, 0.5, 0.5, 0.5]), np.array([0, 0, 2, 2, 2])
+    weights = row_weights(correct, targets, 3.0)
+    assert weights[0] / weights[1] == pytest.approx(np.exp(3))
+    assert weights[:2].sum() == pytest.approx(0.5)
+    np.testing.assert_allclose(weights[2:], 1 / 6)
+    np.testing.assert_allclose(row_weights(correct, targets, 0.0)[:2], 0.25)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2, 3])
+def test_a_large_regularization_keeps_the_first_layer(n_outputs: int) -> None:
+    rng = np.random.default_rng(0)
+    X, first = rng.normal(3, 2, (60, 4)), (rng.normal(size=(n_outputs, 4)), np.ones(n_outputs))
+    y = np.arange(60) % max(n_outputs, 2)
+    weights = np.full(60, 1 / 60)
+    kept = retrain(X, y, weights, first, 1e6)
+    for new, old in zip(kept, first, strict=True):
+        assert new.shape == old.shape
+        np.testing.assert_allclose(new, old, atol=1e-4)
+    moved = retrain(X, y, weights, first, 1e-3)
+    assert np.abs(moved[0] - first[0]).max() > 0.1
+
+
+def test_from_zero_it_is_scikit_learns_logistic_regression(balanced: Any) -> None:
+    """Whose C is 1 / (2 n lambda) for weights of 1 / n; it does not penalize the bias."""
+    X, y, n, strength = balanced.X, balanced.y, len(balanced.y), 0.01
+    zero = np.zeros((1, X.shape[1])), np.zeros(1)
+    weight, _ = retrain(X, y, np.full(n, 1 / n), zero, strength)
+    scaler = StandardScaler().fit(X)
+    model = LogisticRegression(C=1 / (2 * n * strength), tol=1e-8, max_iter=1000)
+    model.fit(scaler.transform(X), y)
+    np.testing.assert_allclose(weight * scaler.scale_, model.coef_, atol=2e-3)
+
+
+def test_probabilities_come_from_other_rows() -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    correct = correct_probability(rng.normal(size=(60, 100)), y, 5, 0)
+    assert 0.2 < (correct > 0.5).mean() < 0.8  # a layer that had seen the rows would know them
+
+
+def test_folds_of_a_rare_class() -> None:
+    targets = np.repeat([0, 1], [30, 2])
+    assert [set(targets[rest]) for rest, _ in folds(targets, 5, 0)] == [{0, 1}] * 2

@@ -1,0 +1,107 @@
+"""What the estimator takes, what it keeps, and when it keeps the given net."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+
+import fairvision as fv
+from fairvision.exceptions import FairvisionWarning, InputError
+from fairvision.nn import TorchClassifier, as_module
+from fairvision_afr import AutomaticFeatureReweighting, plugin
+
+
+def make(estimator: Any, **params: Any) -> AutomaticFeatureReweighting:
+    return AutomaticFeatureReweighting(estimator, **{"random_state": 0, **params})
+
+
+def test_the_worst_cell_rises_without_groups(net: Any, biased: Any, test_rows: Any) -> None:
+    model = make(clone(net)).fit(biased.X, biased.y)
+    assert model.retrained_
+    assert test_rows.worst(model) > test_rows.worst(net) + 0.05
+    head, before = (m.module_.head.weight.detach() for m in (model.estimator_, net))
+    ratios = [float((w[1] - w[0])[1] / (w[1] - w[0])[0]) for w in (head, before)]
+    assert ratios[0] < 0.7 * ratios[1]  # the spurious direction against the core one
+
+
+def test_groups_change_nothing(net: Any, biased: Any) -> None:
+    without = make(FrozenEstimator(net)).fit(biased.X, biased.y)
+    groups = make(FrozenEstimator(net)).fit(biased.X, biased.y, sensitive_features=biased.groups)
+    scores = without.predict_proba(biased.X)
+    np.testing.assert_array_equal(scores, groups.predict_proba(biased.X))
+    module = as_module(without)
+    np.testing.assert_allclose(module(torch.from_numpy(biased.X)).detach(), scores)
+
+
+def test_balanced_data_stay_as_good(balanced: Any, test_rows: Any) -> None:
+    net = TorchClassifier("torch.nn:Identity", lr=0.05, random_state=0).fit(balanced.X, balanced.y)
+    model = make(clone(net)).fit(balanced.X, balanced.y)
+    assert test_rows.worst(model) > test_rows.worst(net) - 0.08
+
+
+def test_only_held_out_rows_as_in_the_paper(net: Any, biased: Any, balanced: Any) -> None:
+    X, y = np.concatenate([biased.X, balanced.X]), np.concatenate([biased.y, balanced.y])
+    held_out = np.repeat([False, True], [len(biased.y), len(balanced.y)])
+    paper = {"rows": "validation", "gamma": 2.0}
+    part = make(FrozenEstimator(net), **paper).fit(X, y, held_out=held_out)
+    alone = make(FrozenEstimator(net), **paper).fit(balanced.X, balanced.y)
+    np.testing.assert_array_equal(part.predict_proba(X), alone.predict_proba(X))
+    both = make(FrozenEstimator(net), gamma=2.0).fit(X, y, held_out=held_out)
+    assert not np.array_equal(both.predict_proba(X), alone.predict_proba(X))
+
+
+def test_the_largest_gamma_that_costs_little_is_taken(net: Any, biased: Any) -> None:
+    model = make(FrozenEstimator(net), gamma=(1.0, 100.0)).fit(biased.X, biased.y)
+    assert model.gamma_ == 1.0
+    assert model.losses_[100.0] > 0.1 >= model.losses_[1.0]
+
+
+def test_a_great_loss_keeps_the_given_net(net: Any, biased: Any) -> None:
+    costly = {"gamma": 100.0}
+    with pytest.warns(FairvisionWarning, match="would fall by"):
+        model = make(FrozenEstimator(net), **costly).fit(biased.X, biased.y)
+    assert not model.retrained_
+    assert model.gamma_ is None
+    np.testing.assert_array_equal(model.predict_proba(biased.X), net.predict_proba(biased.X))
+    allowed = make(FrozenEstimator(net), allow_worse=True, **costly).fit(biased.X, biased.y)
+    assert allowed.retrained_
+
+
+def test_three_classes_and_one_logit() -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(150) % 3
+    X = rng.normal(0, 0.5, (150, 3)) + np.eye(3)[y]
+    net = TorchClassifier("torch.nn:Identity", lr=0.05, random_state=0)
+    model = make(net).fit(X, np.array(["a", "b", "c"])[y])
+    assert model.predict_proba(X).shape == (150, 3)
+    images = rng.random((40, 1, 2, 2), dtype=np.float32)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(4, 1))
+    wrapped = FrozenEstimator(TorchClassifier.from_module(module, classes=[0, 1]))
+    model = make(wrapped, allow_worse=True).fit(images, np.arange(40) % 2)
+    assert model.estimator_.module_.head.out_features == 1
+
+
+def test_what_is_refused(net: Any, biased: Any) -> None:
+    for params in ({"rows": "some"}, {"gamma": -1}, {"regularization": -1}, {"max_loss": -1}):
+        with pytest.raises(InputError, match=next(iter(params))):
+            make(FrozenEstimator(net), **params).fit(biased.X, biased.y)
+    with pytest.raises(InputError, match="needs a fitted torch net"):
+        make(LogisticRegression()).fit(biased.X, biased.y)
+    with pytest.raises(InputError, match="two classes"):
+        make(FrozenEstimator(net)).fit(biased.X, np.zeros_like(biased.y))
+
+
+def test_the_method() -> None:
+    (method,) = plugin.fairvision_postprocessing()
+    assert str(method.needs) == "never"
+    for preset in method.presets:
+        made = fv.make(method.name, preset, estimator=TorchClassifier())
+        assert isinstance(made, AutomaticFeatureReweighting)
+    assert made.rows == "validation"

@@ -1,0 +1,8 @@
+"""Last-layer retraining (Kirichenko et al. 2023) for fairvision: balanced rows, a new head."""
+
+from lazy_loader import attach_stub
+
+__version__ = "0.1.0"
+
+# The names are in __init__.pyi; each is imported when it is first used.
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

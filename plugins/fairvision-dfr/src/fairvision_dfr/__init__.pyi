@@ -1,0 +1,3 @@
+from ._estimator import LastLayerRetraining as LastLayerRetraining
+
+__version__: str

@@ -1,0 +1,269 @@
+"""Last-layer retraining as a meta-estimator."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import _safe_indexing
+
+from fairvision.base import (
+    all_or_nothing,
+    as_seed,
+    check_groups,
+    check_labels,
+    code_labels,
+    leaves_worse_off,
+)
+from fairvision.exceptions import FairvisionWarning, InputError
+from fairvision.nn import LastLayer, LastLayerClassifier
+from fairvision_dfr._algorithm import Penalty, folds, retrain, with_outputs
+
+__all__ = ["LastLayerRetraining"]
+
+_FOLDS = 5
+_MIN_ROWS = 2  # of a cell: one to fit on, one to predict
+
+
+class LastLayerRetraining(LastLayerClassifier):
+    """Train a net's last layer again on rows balanced over target and group [1]_.
+
+    The features stay as they are. Subsets with as many rows of every cell (target and group)
+    are drawn, a logistic regression is fitted to each, and the mean of their weights becomes
+    the last layer. Groups are read in `fit` only.
+
+    C is the one with the best accuracy in the worst cell, cross-fitted: each row that the
+    net was not trained on is predicted by layers that were not fitted to it. If the worst
+    cell is then below that of the given net, beyond chance, the given net is kept.
+
+    Parameters
+    ----------
+    estimator : classifier or None, default=None
+        A `TorchClassifier` or a method built on it, also in a `Pipeline`. In
+        `FrozenEstimator` it is used as it is; else it is cloned and fitted on a part of the
+        rows. None is a `TorchClassifier`.
+    penalty : {"l2", "l1"}, default="l2"
+        Norm of the weights that is penalized; the paper takes "l1".
+    C : float or sequence of float, default=(10.0, 1.0, 0.1, 0.01)
+        Inverse strength of the penalty, as in scikit-learn; of several, one is chosen.
+    n_draws : int, default=10
+        Balanced subsets whose layers are averaged.
+    rows : {"all", "validation"}, default="all"
+        Fit the layer on all rows, or, as in the paper, on those that the net was not trained on.
+        Both are judged by the latter.
+    debias_fraction : float, default=0.4
+        Share of the rows held out from the training of the net.
+    allow_worse : bool, default=False
+        Take the new layer even if the worst cell falls.
+    random_state : int, RandomState, Generator or None, default=None
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The fitted estimator with the new last layer; an ordinary one, to be saved, exported
+        or post-processed.
+    retrained_ : bool
+        Whether the last layer is a new one.
+    C_ : float or None
+        The C of the new layer.
+    scores_ : DataFrame of shape (n_C, 3)
+        For each C the cross-fitted accuracy in the worst cell and the mean over the cells.
+    classes_ : ndarray of shape (n_classes,)
+    sensitive_labels_ : list
+        The groups.
+
+    References
+    ----------
+    .. [1] P. Kirichenko, P. Izmailov, A. G. Wilson: Last Layer Re-Training is Sufficient for
+       Robustness to Spurious Correlations. ICLR 2023, arXiv:2204.02937.
+
+    Examples
+    --------
+    >>> from fairvision.datasets import load
+    >>> from fairvision.nn import TorchClassifier
+    >>> from fairvision_dfr import LastLayerRetraining
+    >>> faces = load("faces", n_samples=200, image_size=32, random_state=0)
+    >>> model = LastLayerRetraining(TorchClassifier(max_epochs=2), random_state=0)
+    >>> model = model.fit(
+    ...     faces.images, faces.target, sensitive_features=faces.sensitive_features
+    ... )
+    >>> model.predict_proba(faces.images[:5]).shape
+    (5, 2)
+    """
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        penalty: Penalty = "l2",
+        C: float | Sequence[float] = (10.0, 1.0, 0.1, 0.01),
+        n_draws: int = 10,
+        rows: Literal["all", "validation"] = "all",
+        debias_fraction: float = 0.4,
+        allow_worse: bool = False,
+        random_state: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.penalty = penalty
+        self.C = C
+        self.n_draws = n_draws
+        self.rows = rows
+        self.debias_fraction = debias_fraction
+        self.allow_worse = allow_worse
+        self.random_state = random_state
+
+    @all_or_nothing
+    def fit(
+        self, X: Any, y: ArrayLike, *, sensitive_features: Any = None, held_out: Any = None
+    ) -> Self:
+        """Fit the estimator unless it is frozen, then its last layer again.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            What the estimator takes.
+        y : array-like of shape (n_samples,)
+        sensitive_features : array-like of shape (n_samples,) or (n_samples, n_sensitive)
+            Several columns mean their intersection.
+        held_out : array-like of bool of shape (n_samples,), default=None
+            The rows that the estimator is not trained on, or, if it is frozen, was not.
+            None holds out `debias_fraction` of every cell; of a frozen estimator's, all rows.
+
+        Returns
+        -------
+        self
+
+        Warns
+        -----
+        FairvisionWarning
+            If the given net is kept: because a cell has no rows, or the worst cell would fall.
+
+        Raises
+        ------
+        GroupsRequiredError
+            Without group labels.
+        InputError
+            If the estimator holds no net, or a parameter makes no sense. Nothing is changed.
+        """
+        self._check_parameters()
+        name = type(self).__name__
+        groups = check_groups(sensitive_features, len(X), required_by=name)
+        assert groups is not None
+        codes, labels = groups.intersection()
+        y = check_labels(y, n_samples=len(X))
+        seed = as_seed(self.random_state)
+        cells = code_labels(y)[0] * len(labels) + codes
+        layer, held = self._fit_net(
+            X, y, sensitive_features, cells=cells, held_out=held_out, seed=seed
+        )
+        if not layer.has_bias:
+            raise InputError(f"{name} needs a last layer with a bias; that of the net has none.")
+        targets = layer.encode(y)
+        cells = targets * len(labels) + codes
+        self.scores_, self.sensitive_labels_ = pd.DataFrame(), labels
+        self.C_: float | None = None
+        empty = np.flatnonzero(
+            np.bincount(self._used(cells, held), minlength=len(layer.classes) * len(labels))
+            < _MIN_ROWS
+        )
+        if len(empty):
+            number, group = divmod(int(empty[0]), len(labels))
+            target = layer.classes.tolist()[number]
+            warnings.warn(
+                f"{name} keeps the net that it was given: fewer than {_MIN_ROWS} rows have target "
+                f"{target!r} and group {labels[group]!r}. Add rows or merge groups.",
+                FairvisionWarning,
+                stacklevel=3,
+            )
+            return self._keep(layer, None, None)
+        features = layer.features(X if self.rows == "all" else _safe_indexing(X, held))
+        judged = held if self.rows == "all" else np.arange(len(held))
+        self._retrain(layer, features, self._used(cells, held), judged, seed)
+        return self
+
+    def _used(self, values: NDArray[Any], held: NDArray[np.intp]) -> NDArray[Any]:
+        return values if self.rows == "all" else values[held]
+
+    def _retrain(
+        self,
+        layer: LastLayer,
+        features: NDArray[np.float64],
+        cells: NDArray[np.int64],
+        judged: NDArray[np.intp],
+        seed: int,
+    ) -> None:
+        """Choose C, fit the layer, and keep it unless the worst cell falls."""
+        labels = self.sensitive_labels_
+        grid = [float(C) for C in np.atleast_1d(self.C)]
+        predicted = {}
+        if len(grid) > 1 or not self.allow_worse:
+            predicted = {C: self._cross_fit(features, cells, C, seed)[judged] for C in grid}
+            self.scores_ = _scores(predicted, cells[judged], len(labels))
+        best = grid[0] if self.scores_.empty else float(self.scores_["C"].iloc[0])
+        if not self.allow_worse:
+            before = layer.probabilities(features[judged]).argmax(1)
+            target, group = layer.classes[cells[judged] // len(labels)], cells[judged] % len(labels)
+            after = layer.classes[predicted[best]]
+            names = np.array([str(label) for label in labels])[group]
+            if leaves_worse_off(
+                target, names, layer.classes[before], after, owner=type(self).__name__
+            ):
+                self._keep(layer, None, None)
+                return
+        weight, bias = self._layer(features, cells, best, self.n_draws, seed)
+        self.C_ = best
+        self._keep(layer, *with_outputs(weight, bias, len(layer.weight)))
+
+    def _layer(
+        self, features: NDArray[Any], cells: NDArray[Any], C: float, n_draws: int, seed: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return retrain(
+            features,
+            cells // len(self.sensitive_labels_),
+            cells,
+            C=C,
+            penalty=self.penalty,
+            n_draws=n_draws,
+            rng=np.random.default_rng(seed),
+        )
+
+    def _cross_fit(
+        self, features: NDArray[Any], cells: NDArray[Any], C: float, seed: int
+    ) -> NDArray[np.intp]:
+        """The class of each row by layers that were not fitted to it."""
+        predicted = np.zeros(len(cells), dtype=np.intp)
+        n_draws = -(-self.n_draws // _FOLDS)
+        for rest, fold in folds(cells, _FOLDS, seed):
+            weight, bias = self._layer(features[rest], cells[rest], C, n_draws, seed)
+            logits = features[fold] @ weight.T + bias
+            predicted[fold] = logits[:, 0] > 0 if len(weight) == 1 else logits.argmax(1)
+        return predicted
+
+    def _check_parameters(self) -> None:
+        for name, choices in (("penalty", ("l1", "l2")), ("rows", ("all", "validation"))):
+            if getattr(self, name) not in choices:
+                raise InputError(f"{name} is {getattr(self, name)!r}; pass one of {choices}.")
+        if self.n_draws < 1:
+            raise InputError(f"n_draws is {self.n_draws!r}; pass 1 or more.")
+        grid = np.atleast_1d(np.asarray(self.C, dtype=np.float64))
+        if not grid.size or not (grid > 0).all():
+            raise InputError(f"C is {self.C!r}; pass one positive number or several.")
+
+
+def _scores(
+    predicted: dict[float, NDArray[np.intp]], cells: NDArray[Any], n_groups: int
+) -> pd.DataFrame:
+    """The accuracies in the worst cell and on average over the cells, the best C first."""
+    rows = []
+    for C, codes in predicted.items():
+        correct = codes == cells // n_groups
+        accuracy = [correct[cells == cell].mean() for cell in np.unique(cells)]
+        rows.append({"C": C, "worst_cell": min(accuracy), "mean_cell": float(np.mean(accuracy))})
+    table = pd.DataFrame(rows)
+    return table.sort_values(
+        ["worst_cell", "mean_cell"], ascending=False, kind="stable", ignore_index=True
+    )

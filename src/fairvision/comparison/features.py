@@ -1,0 +1,135 @@
+"""Features of a pretrained net in place of images: computed once, shared by all runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from sklearn.base import clone
+from sklearn.utils import Bunch
+
+from fairvision.base import are_maps, is_images
+from fairvision.comparison.plan import MethodPlan
+from fairvision.exceptions import InputError
+from fairvision.plugins import RegisteredMethod, default_registry
+
+__all__ = ["Features", "has_features", "note", "suited_to_features"]
+
+
+class Features:
+    """The features of a comparison's images.
+
+    Parameters
+    ----------
+    extractor : FeatureExtractor
+        Cloned. Its net is built here, so that what is wrong with it is said first.
+    data : Bunch
+        With images.
+
+    Attributes
+    ----------
+    seconds : float or None
+        What computing them took; None before.
+
+    Raises
+    ------
+    InputError
+        If it is no extractor, its net cannot be built, or the data are features already.
+    """
+
+    def __init__(self, extractor: Any, data: Bunch) -> None:
+        from fairvision.nn import FeatureExtractor  # late: a report is read without torch
+
+        if not isinstance(extractor, FeatureExtractor):
+            raise InputError(
+                f"features is {extractor!r:.80}; pass a fairvision.nn.FeatureExtractor, which "
+                "learns nothing from the rows, or None."
+            )
+        if has_features(data):
+            raise InputError(
+                f"features is given, but the data hold features of shape {data.images.shape} and "
+                "no images. Leave it out."
+            )
+        self.extractor = clone(extractor).fit(data.images)
+        self.seconds: float | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """What was asked for, and what decides the features, as plain data."""
+        extractor = self.extractor
+        net = extractor.backbone if isinstance(extractor.backbone, str) else "a module"
+        names = ("weights", "layer", "image_size", "cache")
+        given = {name: getattr(extractor, name) for name in names}
+        given = {name: str(v) if isinstance(v, Path) else v for name, v in given.items()}
+        size, shape = extractor.module_.size, extractor.feature_shape_
+        return {
+            "backbone": net,
+            **given,
+            "identity": extractor.identity_,
+            "size": list(size or extractor.input_shape_[1:]),
+            "shape": list(shape),
+        }
+
+    def extract(self, data: Bunch) -> Bunch:
+        """The data with features as its ``images``; the images as ``pictures``, for the report."""
+        start = time.perf_counter()
+        features = self.extractor.transform(data.images)
+        self.seconds = time.perf_counter() - start
+        return Bunch(**{**data, "images": features, "pictures": data.images})
+
+
+def note(features: Mapping[str, Any]) -> str:
+    """What the methods were given, in words; from `Features.describe`."""
+    of = f", layer {features['layer']}" if features["layer"] else ""
+    shape, size = ("x".join(map(str, features[name])) for name in ("shape", "size"))
+    return (
+        f"Every method was given {shape} features of {features['backbone']}{of}, from images of "
+        f"{size} pixels, computed once for all runs."
+    )
+
+
+def has_features(data: Bunch) -> bool:
+    """Whether the data hold features, a table or maps, and no images."""
+    return not is_images(data.images) or are_maps(data.images)
+
+
+def suited_to_features(
+    planned: Sequence[MethodPlan], *, every: bool
+) -> tuple[tuple[MethodPlan, ...], list[str]]:
+    """The methods that features can be given to.
+
+    Parameters
+    ----------
+    planned : sequence of MethodPlan
+    every : bool
+        Whether all methods were asked for: those that need pixels are then left out.
+
+    Returns
+    -------
+    methods : tuple of MethodPlan
+    notes : list of str
+
+    Raises
+    ------
+    InputError
+        If a method that was named needs pixels.
+    """
+    labels = [method.label for method in planned if _needs_pixels(method)]
+    if not labels:
+        return tuple(planned), []
+    names = ", ".join(labels)
+    if not every:
+        raise InputError(
+            f"{names} need{'s' if len(labels) == 1 else ''} pixels, and every method is to be "
+            "given features. Leave out the method, or give images without features=."
+        )
+    left = tuple(method for method in planned if method.label not in labels)
+    return left, [f"Left out, since only images will do for it: {names}."]
+
+
+def _needs_pixels(method: MethodPlan) -> bool:
+    if not method.is_registered:
+        return False
+    found = cast(RegisteredMethod, default_registry().find("method", method.name))
+    return found.needs.pixels

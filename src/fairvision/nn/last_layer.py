@@ -1,0 +1,241 @@
+"""The last layer of a fitted net, for methods that train it again."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, MetaEstimatorMixin
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils import Tags, TransformerTags, _safe_indexing
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from fairvision.base import ScoreMixin, check_labels, fit_or_frozen
+from fairvision.exceptions import InputError
+from fairvision.nn.classifier import TorchClassifier
+from fairvision.nn.export import as_module
+
+__all__ = ["LastLayer", "LastLayerClassifier"]
+
+# Attributes in which wrappers that pass X on unchanged keep their fitted estimator.
+_FITTED = ("best_estimator_", "classifier_", "final_estimator_", "estimator_")
+
+
+class LastLayer:
+    """The last layer of the net in a fitted estimator.
+
+    The net is looked for in the estimator itself, on the last step of a `Pipeline`, in
+    `FrozenEstimator`, `Resampled` and searches. Nothing of it is ever changed.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with ``transform`` for the features.
+    owner : str
+        The method that asks, for errors.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,)
+    weight : ndarray of shape (n_outputs, n_features)
+        One output for each class, or a single one for the second of two classes.
+    bias : ndarray of shape (n_outputs,)
+        Zeros where the layer has none.
+
+    Raises
+    ------
+    InputError
+        If there is no net.
+    """
+
+    def __init__(self, estimator: Any, owner: str) -> None:
+        self.estimator, self.owner = estimator, owner
+        holder, names = estimator, []
+        while not (isinstance(getattr(holder, "module_", None), nn.Module)):
+            names.append(type(holder).__name__)
+            holder = _inner(holder)
+            if holder is None:
+                raise InputError(
+                    f"{owner} needs a fitted torch net, and there is none in {' > '.join(names)}. "
+                    "Pass a TorchClassifier or a method built on it; for a bare module, "
+                    "FrozenEstimator(TorchClassifier.from_module(module, classes=...))."
+                )
+        head = holder.module_.head
+        self.classes = np.asarray(holder.classes_)
+        self.weight = head.weight.detach().cpu().double().numpy()
+        self.has_bias = head.bias is not None
+        bias = torch.zeros(len(self.weight)) if head.bias is None else head.bias
+        self.bias = bias.detach().cpu().double().numpy()
+
+    def features(self, X: Any) -> NDArray[np.float64]:
+        """What enters the layer, shape (n_samples, n_features)."""
+        return np.asarray(self.estimator.transform(X), dtype=np.float64)
+
+    def probabilities(
+        self, features: NDArray[Any], weight: ArrayLike | None = None, bias: ArrayLike | None = None
+    ) -> NDArray[np.float64]:
+        """Probabilities of shape (n_samples, n_classes), by this layer or by another."""
+        weight = self.weight if weight is None else np.asarray(weight)
+        bias = self.bias if bias is None else np.asarray(bias)
+        logits = features @ weight.T + bias
+        if logits.shape[1] == 1:
+            logits = np.hstack([np.zeros_like(logits), logits])
+        odds = np.exp(logits - logits.max(1, keepdims=True))
+        return odds / odds.sum(1, keepdims=True)
+
+    def encode(self, y: ArrayLike) -> NDArray[np.int64]:
+        """The number of each label among the net's classes."""
+        y = check_labels(y)
+        unknown = sorted(set(y.tolist()) - set(self.classes.tolist()), key=str)
+        if unknown:
+            raise InputError(
+                f"y has the label(s) {unknown}; the net knows {self.classes.tolist()}."
+            )
+        order = np.argsort(self.classes)
+        return order[np.searchsorted(self.classes, y, sorter=order)]
+
+    def check(self, X: Any, features: NDArray[Any]) -> None:
+        """Check, on a few rows, that the layer alone turns features into probabilities.
+
+        Raises
+        ------
+        InputError
+            If the estimator's probabilities are others: a threshold, say, comes after.
+        """
+        given = np.asarray(self.estimator.predict_proba(X), dtype=np.float64)
+        if not np.allclose(given, self.probabilities(features), atol=1e-3):
+            raise InputError(
+                f"{self.owner}: the probabilities of {type(self.estimator).__name__} are not those "
+                "of its net's last layer. Pass the classifier itself, and put what changes its "
+                "probabilities, such as a threshold, around this method."
+            )
+
+    def replace(self, weight: ArrayLike, bias: ArrayLike) -> Any:
+        """A copy of the estimator whose net has another last layer, of the same shape."""
+        return _with_layer(self.estimator, np.asarray(weight), np.asarray(bias))
+
+
+def _inner(step: Any) -> Any:
+    """The estimator inside a wrapper, None if `step` is no wrapper."""
+    if isinstance(step, FrozenEstimator):
+        return step.estimator
+    if isinstance(step, Pipeline):
+        return step[-1]
+    return next((getattr(step, name) for name in _FITTED if hasattr(step, name)), None)
+
+
+def _with_layer(step: Any, weight: NDArray[Any], bias: NDArray[Any]) -> Any:
+    if isinstance(step, FrozenEstimator):
+        return _with_layer(step.estimator, weight, bias)
+    rebuilt = copy.copy(step)
+    if isinstance(step, Pipeline):
+        name, last = step.steps[-1]
+        rebuilt.steps = [*step.steps[:-1], (name, _with_layer(last, weight, bias))]
+    elif hasattr(step, "module_"):
+        rebuilt.module_ = copy.deepcopy(step.module_)
+        head = rebuilt.module_.head
+        with torch.no_grad():
+            head.weight.copy_(torch.from_numpy(weight))
+            if head.bias is not None:
+                head.bias.copy_(torch.from_numpy(bias))
+        vars(rebuilt).pop("net_", None)  # it holds the old weights
+    else:
+        name = next(name for name in _FITTED if hasattr(step, name))
+        setattr(rebuilt, name, _with_layer(getattr(step, name), weight, bias))
+    return rebuilt
+
+
+def _has_features(self: Any) -> bool:
+    getattr(getattr(self, "estimator_", self.estimator), "transform")  # noqa: B009
+    return True
+
+
+class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
+    """Base of meta-estimators that train a net's last layer again.
+
+    A subclass has a parameter ``estimator`` and a `fit` that sets ``estimator_``, the fitted
+    estimator with the new last layer, and ``classes_``. Predictions are those of
+    ``estimator_``, which can be saved, exported and post-processed like any other.
+    """
+
+    __metadata_request__fit: ClassVar = {"sensitive_features": True, "held_out": True}
+
+    estimator: Any
+    debias_fraction: float
+    estimator_: Any
+    classes_: NDArray[Any]
+
+    def _fit_net(
+        self,
+        X: Any,
+        y: NDArray[Any],
+        sensitive_features: Any,
+        *,
+        cells: NDArray[np.int64],
+        held_out: Any,
+        seed: int,
+    ) -> tuple[LastLayer, NDArray[np.intp]]:
+        """The last layer of the fitted estimator, and the rows that it was not fitted on.
+
+        Parameters
+        ----------
+        cells : ndarray of shape (n_samples,)
+            Both parts get their share of each.
+        held_out : array-like of bool of shape (n_samples,) or None
+        seed : int
+        """
+        inner = TorchClassifier(random_state=seed) if self.estimator is None else self.estimator
+        fitted, held = fit_or_frozen(
+            inner,
+            X,
+            y,
+            sensitive_features,
+            cells=cells,
+            validation_fraction=self.debias_fraction,
+            rng=np.random.default_rng(seed),
+            held_out=held_out,
+        )
+        layer = LastLayer(fitted, type(self).__name__)
+        few = _safe_indexing(X, held[:32])
+        layer.check(few, layer.features(few))
+        return layer, held
+
+    def _keep(self, layer: LastLayer, weight: ArrayLike | None, bias: ArrayLike | None) -> Self:
+        """Set the fitted attributes; without a weight, the layer stays as it is."""
+        self.retrained_ = weight is not None
+        if weight is None or bias is None:
+            weight, bias = layer.weight, layer.bias
+        self.estimator_ = layer.replace(weight, bias)
+        self.classes_ = layer.classes
+        return self
+
+    def __fairvision_module__(self) -> nn.Module:
+        check_is_fitted(self, "estimator_")
+        return as_module(self.estimator_)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The likeliest class, shape (n_samples,)."""
+        check_is_fitted(self, "estimator_")
+        return self.estimator_.predict(X)
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Probabilities of shape (n_samples, n_classes)."""
+        check_is_fitted(self, "estimator_")
+        return np.asarray(self.estimator_.predict_proba(X), dtype=np.float64)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags = TransformerTags()  # `transform` exists if the estimator has it
+        return tags
+
+    @available_if(_has_features)
+    def transform(self, X: Any) -> NDArray[Any]:
+        """The net's features, which stay as they are."""
+        check_is_fitted(self, "estimator_")
+        return self.estimator_.transform(X)

@@ -1,0 +1,110 @@
+"""The linear probe: a head on features that were computed before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fairvision.base import are_maps, check_images, take
+from fairvision.nn.modules import evaluation_mode
+from fairvision.nn.rows import Rows, scale
+
+__all__ = ["LINEAR", "Standardize", "check_inputs", "linear", "set_statistics"]
+
+#: The backbone's name.
+LINEAR = "linear"
+#: Rows that the statistics are computed from at a time.
+_ROWS = 1024
+
+
+class Standardize(nn.Module):
+    """Features minus their mean, divided by their standard deviation.
+
+    Both are buffers, taken from the training rows by `set_statistics`: they are saved and
+    exported with the module. A feature that never varies becomes 0.
+
+    Parameters
+    ----------
+    n_features : int
+    """
+
+    mean: Tensor
+    std: Tensor
+    n_rows: Tensor
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("std", torch.ones(n_features))
+        self.register_buffer("n_rows", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.std
+
+    def update(self, x: Tensor) -> None:
+        """Add rows to the statistics (Chan, Golub, LeVeque 1979: no sums of large squares)."""
+        n, before = len(x), int(self.n_rows)
+        total = n + before
+        shift = x.mean(0) - self.mean
+        variance = before * self.std.square() + n * x.var(0, correction=0)
+        variance = variance / total + shift.square() * (before * n / total**2)
+        self.mean += shift * (n / total)
+        self.std.copy_(variance.sqrt())
+        self.n_rows += n
+
+    def finish(self) -> None:
+        """Divide by 1 where all that varies is rounding."""
+        rounding = 8 * torch.finfo(self.std.dtype).eps * self.mean.abs()
+        self.std[self.std <= rounding] = 1.0
+
+
+def linear(input_shape: tuple[int, ...]) -> nn.Module:
+    """The features standardised; maps are averaged over height and width before."""
+    layers: list[nn.Module] = [Standardize(input_shape[0])]
+    if len(input_shape) == 3:
+        layers = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), *layers]
+    return nn.Sequential(*layers)
+
+
+def check_inputs(X: Any, *, backbone: Any, fitted_shape: tuple[int, ...] | None = None) -> Any:
+    """Check images, or the maps of an inner layer, which may have any channels and values.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_channels, height, width)
+    backbone : str, nn.Module or callable
+        ``"linear"`` takes everything as maps.
+    fitted_shape : tuple or None
+        As in `fairvision.base.check_images`.
+    """
+    linear = isinstance(backbone, str) and backbone == LINEAR
+    return check_images(X, fitted_shape=fitted_shape, maps=linear or are_maps(X))
+
+
+def set_statistics(module: nn.Module, rows: Rows, device: torch.device | str) -> None:
+    """Give each new `Standardize` of a module the mean and deviation of its inputs.
+
+    Parameters
+    ----------
+    module : nn.Module
+        With ``features(x)``, on the device.
+    rows : Rows
+        The training rows.
+    device : torch device
+    """
+    layers = [m for m in module.modules() if isinstance(m, Standardize) and not m.n_rows]
+    if not layers:
+        return
+    handles = [m.register_forward_pre_hook(lambda m, args: m.update(args[0])) for m in layers]
+    try:
+        with torch.no_grad(), evaluation_mode(module):
+            for part in np.array_split(np.arange(len(rows)), range(_ROWS, len(rows), _ROWS)):
+                module.features(scale(take(rows.images, part), device, rows.dtype))  # type: ignore[operator]
+    finally:
+        for handle in handles:
+            handle.remove()
+    for layer in layers:
+        layer.finish()

@@ -1,0 +1,188 @@
+"""A comparison on the features of a net: computed once, and for those methods that can use them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils import Bunch
+from torch import nn
+from torchvision import models
+
+import fairvision as fv
+from fairvision.comparison import Comparison
+from fairvision.comparison.command import command
+from fairvision.comparison.features import suited_to_features
+from fairvision.comparison.methods import plan_methods
+from fairvision.exceptions import InputError, RunError
+from fairvision.hookspecs import hookimpl
+from fairvision.nn import FeatureExtractor
+from fairvision.types import Method, Needs
+
+Compare = Callable[..., Comparison]
+
+
+def extractor(seed: int = 0, **params: Any) -> FeatureExtractor:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = nn.Sequential(
+            nn.Conv2d(3, 8, 5, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()
+        )
+    return FeatureExtractor(net, **params)
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many images each pass through a net was for."""
+    counted: list[int] = []
+    transform = FeatureExtractor.transform
+
+    def count(self: FeatureExtractor, X: Any) -> Any:
+        counted.append(len(X))
+        return transform(self, X)
+
+    monkeypatch.setattr(FeatureExtractor, "transform", count)
+    return counted
+
+
+def test_features_are_computed_once_for_all_runs(compare: Compare, passes: list[int]) -> None:
+    methods = {"erm": "erm", "mine": LogisticRegression(), "weighed": "reweighing"}
+    result = compare(methods, features=extractor(), n_jobs=1)
+    assert passes == [500]
+    assert not result.failures
+    assert set(result.table()["features s (once)"]) == {f"{result.features_seconds:.1f}"}
+    assert any("given 32 features of a module, from images of 24x24" in n for n in result.notes())
+
+
+def test_the_numbers_are_those_of_features_computed_by_hand(compare: Compare, faces: Bunch) -> None:
+    by_hand = Bunch(**{**faces, "images": extractor().fit_transform(faces.images)})
+    one, two = compare(features=extractor()), compare(dataset=by_hand)
+    for mine, theirs in zip(one.runs, two.runs, strict=True):
+        np.testing.assert_array_equal(mine.y_score, theirs.y_score)
+
+
+def test_workers_get_the_same(compare: Compare, tmp_path: Path, passes: list[int]) -> None:
+    one = compare(features=extractor(cache=tmp_path))
+    two = compare(features=extractor(cache=tmp_path), n_jobs=2)
+    assert passes == [500, 500]  # none in a worker
+    for mine, theirs in zip(one.runs, two.runs, strict=True):
+        np.testing.assert_array_equal(mine.y_score, theirs.y_score)
+
+
+def test_a_finished_folder_needs_no_features_and_keeps_their_time(
+    compare: Compare, tmp_path: Path, passes: list[int]
+) -> None:
+    first = compare(features=extractor(), out=tmp_path / "out", report=True)
+    again = compare(features=extractor(), out=tmp_path / "out", report=True)
+    assert passes == [500]
+    assert again.reused == 2
+    assert again.features_seconds == first.features_seconds
+    with pytest.raises(RunError, match="features changed"):
+        compare(features=extractor(seed=1), out=tmp_path / "out", report=True)
+    with pytest.raises(RunError, match="features changed"):
+        compare(out=tmp_path / "out", report=True)
+    assert "data:image/" in (tmp_path / "out/report.html").read_text()  # the pictures themselves
+
+
+def test_maps_of_a_layer(compare: Compare) -> None:
+    result = compare(features=extractor(layer="1"))
+    assert not result.failures
+    assert any("8x10x10 features of a module, layer 1" in note for note in result.notes())
+
+
+@pytest.fixture
+def needy(fresh_registry: None) -> None:
+    """A method that needs pixels."""
+
+    class Plugin:
+        FAIRVISION_API = (1, 0)
+
+        @hookimpl
+        def fairvision_inprocessing(self) -> Any:
+            target = "fairvision.nn:TorchClassifier"
+            yield Method("needy", target, "Training on pixels.", needs=Needs(pixels=True))
+
+    fv.register(Plugin())
+
+
+@pytest.mark.usefixtures("needy")
+def test_a_method_that_needs_pixels_is_refused_before_anything_runs(
+    compare: Compare, faces: Bunch, passes: list[int]
+) -> None:
+    with pytest.raises(InputError, match=r"needy needs pixels.*Leave out the method"):
+        compare(["erm", "needy"], features=extractor())
+    table = np.asarray(faces.images).reshape(500, -1)
+    with pytest.raises(InputError, match="needy needs pixels"):
+        compare(["erm", "needy"], dataset=Bunch(**{**faces, "images": table}))
+    assert passes == []
+
+
+@pytest.mark.usefixtures("needy")
+def test_it_is_left_out_where_all_are_asked_for() -> None:
+    planned = plan_methods(["erm", "needy"], preset=None)
+    left, notes = suited_to_features(planned, every=True)
+    assert [method.label for method in left] == ["erm"]
+    assert notes == ["Left out, since only images will do for it: needy."]
+
+
+def test_parameters_for_every_method_that_has_them(compare: Compare) -> None:
+    result = compare(
+        {"erm": "erm", "own": ("erm", {"lr": 0.5}), "weighed": "reweighing"},
+        shared_params={"backbone": "mlp", "lr": 0.01},
+    )
+    params = {m.label: dict((m.model or m).params) for m in result.plan.methods}
+    shared = {"backbone": "mlp", "lr": 0.01}
+    assert params == {"erm": shared, "own": {**shared, "lr": 0.5}, "weighed": shared}
+    with pytest.raises(InputError, match=r"\['bakbone'\], which none of the methods has"):
+        compare(shared_params={"bakbone": "mlp"})
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (LogisticRegression(), "features is LogisticRegression.*FeatureExtractor"),
+        (FeatureExtractor, "features is <class"),
+        (extractor(layer="9"), "no layer '9'"),
+    ],
+)
+def test_what_computes_no_features(compare: Compare, features: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        compare(features=features)
+
+
+def test_of_features_none_are_computed(compare: Compare, faces: Bunch) -> None:
+    table = Bunch(**{**faces, "images": np.zeros((500, 3))})
+    with pytest.raises(InputError, match=r"hold features of shape \(500, 3\)"):
+        compare(dataset=table, features=extractor())
+
+
+def test_the_command_that_does_it_again(
+    compare: Compare, faces_params: dict[str, Any], tmp_path: Path
+) -> None:
+    weights = str(tmp_path / "net.pth")
+    torch.save(models.squeezenet1_1().state_dict(), weights)
+    given = {"weights": weights, "layer": "features.2", "image_size": 32, "cache": str(tmp_path)}
+    net = FeatureExtractor("squeezenet1_1", **given)
+    methods = ["erm"]
+    result = compare(methods, dataset="faces", dataset_params=faces_params, features=net)
+    words = command(result.plan.to_dict())
+    assert (
+        f"--features --backbone squeezenet1_1 --weights {weights} --layer features.2 "
+        f"--features-size 32 --features-cache {tmp_path}" in words
+    )
+    shared = {"backbone": "mlp"}
+    result = compare(
+        methods, dataset="faces", dataset_params=faces_params, shared_params=shared, max_epochs=0
+    )
+    words = command(result.plan.to_dict())
+    assert "--backbone mlp" in words
+    assert "--set" not in words
+    result = compare(methods, features=extractor(), shared_params={"lr": 0.1}, max_epochs=0)
+    python = command(result.plan.to_dict())
+    assert "shared_params={'lr': 0.1}" in python
+    assert "features=FeatureExtractor(backbone='a module')" in python

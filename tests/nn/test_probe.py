@@ -1,0 +1,136 @@
+"""The linear probe: on tables and on maps, standardised inside."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+import fairvision as fv
+from fairvision.exceptions import InputError
+from fairvision.nn import Standardize, TorchClassifier, as_module
+
+N = 96
+TARGET = np.arange(N) % 2
+GROUPS = np.where(np.arange(N) % 3 == 0, "a", "b")
+
+
+def features(*shape: int) -> np.ndarray:
+    """Far from 0..1, each column on a scale of its own; the first one tells the class."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(N, *shape))
+    values[:, 0] += 2 * TARGET.reshape(-1, *[1] * (len(shape) - 1))
+    scales = 10.0 ** rng.integers(-3, 4, shape[0]).reshape(-1, *[1] * (len(shape) - 1))
+    return ((values + 50) * scales).astype(np.float32)
+
+
+INPUTS = {"table": features(6), "maps": features(6, 3, 3), "maps of 3 channels": features(3, 2, 2)}
+
+
+@pytest.mark.parametrize("X", INPUTS.values(), ids=INPUTS)
+def test_features_are_standardised_over_the_training_rows(X):
+    model = TorchClassifier("linear", max_epochs=1, random_state=0).fit(X, TARGET)
+    table = X if X.ndim == 2 else X.mean((2, 3))
+    expected = StandardScaler().fit_transform(table.astype(np.float64))
+    np.testing.assert_allclose(model.transform(X), expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("X", INPUTS.values(), ids=INPUTS)
+def test_a_probe_is_saved_with_its_scaling(X, tmp_path):
+    model = TorchClassifier("linear", max_epochs=2, random_state=0).fit(X, TARGET)
+    loaded = fv.load(fv.save(model, tmp_path / "probe.fv"))
+    np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
+
+
+@pytest.mark.parametrize("X", INPUTS.values(), ids=INPUTS)
+def test_a_probe_is_one_module(X):
+    model = TorchClassifier("linear", max_epochs=2, random_state=0).fit(X, TARGET)
+    module = as_module(model)
+    file = io.BytesIO()
+    torch.save(module.state_dict(), file)
+    assert any(name.endswith("mean") for name in module.state_dict())
+    with torch.no_grad():
+        inputs = torch.from_numpy(X).to(next(model.module_.parameters()).dtype)
+        np.testing.assert_allclose(module(inputs).numpy(), model.predict_proba(X), atol=1e-6)
+
+
+def test_a_probe_reaches_logistic_regression():
+    X = INPUTS["table"]
+    scaled = StandardScaler().fit_transform(X.astype(np.float64))
+    expected = LogisticRegression(C=np.inf).fit(scaled, TARGET).predict_proba(scaled)
+    model = TorchClassifier("linear", max_epochs=150, batch_size=N, lr=0.05, random_state=0)
+    np.testing.assert_allclose(model.fit(X, TARGET).predict_proba(X), expected, atol=0.02)
+
+
+def test_rows_held_out_or_of_weight_0_have_no_part_in_the_scaling():
+    X = INPUTS["table"].copy()
+    weights = np.ones(N)
+    weights[:10] = 0
+    model = TorchClassifier("linear", max_epochs=1, random_state=0)
+    mean = model.fit(X, TARGET, sample_weight=weights).module_.trunk[0].mean
+    np.testing.assert_allclose(mean.numpy(), X[10:].mean(0, dtype=np.float64), rtol=1e-6)
+    held_out = model.set_params(validation_fraction=0.5).fit(X, TARGET).module_.trunk[0]
+    assert held_out.n_rows == N // 2
+
+
+def test_statistics_do_not_depend_on_the_batches():
+    X = torch.from_numpy(INPUTS["table"]).double()
+    whole, parts = Standardize(6).double(), Standardize(6).double()
+    whole.update(X)
+    for part in X.split(7):
+        parts.update(part)
+    for name in ("mean", "std"):
+        torch.testing.assert_close(getattr(whole, name), getattr(parts, name))
+
+
+def test_a_constant_feature_becomes_0():
+    X = INPUTS["table"].copy()
+    X[:, 3] = 0.1
+    model = TorchClassifier("linear", max_epochs=1, random_state=0).fit(X, TARGET)
+    assert abs(model.transform(X)[:, 3]).max() < 1e-6
+
+
+def test_a_clone_of_a_wrapped_probe_keeps_its_scaling():
+    X = INPUTS["table"]
+    first = TorchClassifier("linear", max_epochs=1, random_state=0).fit(X, TARGET)
+    wrapped = TorchClassifier.from_module(first.module_, classes=[0, 1], max_epochs=1)
+    again = wrapped.fit(X[:20] * 3, TARGET[:20])
+    torch.testing.assert_close(again.module_.trunk[0].mean, first.module_.trunk[0].mean)
+
+
+def test_maps_get_a_probe_where_images_get_the_small_cnn():
+    model = TorchClassifier(max_epochs=1, random_state=0).fit(INPUTS["maps"], TARGET)
+    assert isinstance(model.module_.trunk[-1], Standardize)
+
+
+@pytest.mark.parametrize("form", ["float", "uint8"])
+def test_images_with_channels_last_are_no_maps(form):
+    X = np.random.default_rng(0).random((N, 16, 16, 3)).astype(np.float32)
+    X = X if form == "float" else (X * 255).astype(np.uint8)
+    with pytest.raises(InputError, match="channels seem to be last"):
+        TorchClassifier(max_epochs=1).fit(X, TARGET)
+
+
+def test_maps_of_another_shape_are_refused_at_predict():
+    model = TorchClassifier("linear", max_epochs=1, random_state=0).fit(INPUTS["maps"], TARGET)
+    with pytest.raises(InputError, match="fitted on"):
+        model.predict(features(6, 2, 2))
+    broken = INPUTS["maps"].copy()
+    broken[0, 0, 0, 0] = np.nan
+    with pytest.raises(InputError, match="NaN"):
+        model.predict(broken)
+
+
+def test_a_probe_is_exported(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    X = INPUTS["maps"]
+    model = TorchClassifier("linear", max_epochs=1, random_state=0).fit(X, TARGET)
+    session = onnxruntime.InferenceSession(fv.saving.export_onnx(model, tmp_path / "probe.onnx"))
+    name = session.get_inputs()[0].name
+    kind = {"tensor(float)": np.float32, "tensor(double)": np.float64}[session.get_inputs()[0].type]
+    probabilities = session.run(["probabilities"], {name: X.astype(kind)})[0]
+    np.testing.assert_allclose(probabilities, model.predict_proba(X), atol=1e-5)
