@@ -19,7 +19,7 @@ OFFERED = list(plugin.fairvision_postprocessing())
 
 @pytest.mark.parametrize("method", OFFERED, ids=lambda m: m.name)
 def test_presets_make_an_estimator(method: Any) -> None:
-    assert set(method.presets) == {"quick", "paper"}
+    assert {"quick", "paper"} <= set(method.presets)
     assert method.needs.validation
     assert not method.needs.fit
     for preset in method.presets:
