@@ -37,6 +37,10 @@ class GroupsRequiredError(InputError):
     """A method needs `sensitive_features`, and they are None."""
 
 
+class DivergedError(FairvisionError, ArithmeticError):
+    """A training or its net gives numbers that are not finite."""
+
+
 class DatasetError(FairvisionError, ValueError):
     """A data set cannot be read with these parameters."""
 

@@ -12,12 +12,16 @@ from imblearn.under_sampling import NearMiss, RandomUnderSampler
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_validate
+from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import get_routing_for_object
 
-from fairvision.base import Resampled
-from fairvision.exceptions import InputError
+from fairvision.base import Resampled, check_groups, independence_weights
+from fairvision.exceptions import GroupsRequiredError, InputError
 from fairvision.nn import TorchClassifier
+from fairvision.toolkits import Reweighing
 
 
 def rows_in(groups) -> list[int]:
@@ -178,3 +182,101 @@ def test_a_bad_second_fit_keeps_the_first(recorder, numbered, change, message):
     with pytest.raises(InputError, match=message):
         model.fit(arguments.pop("X"), arguments.pop("y"), **arguments)
     assert vars(model) == before
+
+
+class NeedsGroups(LogisticRegression):
+    """A classifier that keeps what reaches its fit."""
+
+    __metadata_request__fit = {"sensitive_features": True}  # noqa: RUF012
+
+    def fit(self, X, y, *, sensitive_features=None, sample_weight=None):
+        check_groups(sensitive_features, len(X), required_by="NeedsGroups")
+        self.groups_, self.weights_ = sensitive_features, sample_weight
+        return super().fit(np.asarray(X).reshape(len(X), -1), y, sample_weight)
+
+    def predict(self, X):
+        return super().predict(np.asarray(X).reshape(len(X), -1))
+
+
+AROUND = {
+    "a pipeline": lambda inner: Pipeline([("pass", "passthrough"), ("last", inner)]),
+    "a search": lambda inner: GridSearchCV(inner, {"C": [1.0]}, cv=2),
+    "a search of a pipeline": lambda inner: GridSearchCV(
+        Pipeline([("last", inner)]), {"last__C": [1.0]}, cv=2
+    ),
+}
+
+
+@pytest.mark.parametrize("routing", [False, True])
+@pytest.mark.parametrize("name", AROUND)
+def test_groups_and_weights_reach_a_classifier_inside_another(numbered, name, routing):
+    with sklearn.config_context(enable_metadata_routing=routing):
+        inner = NeedsGroups()
+        if routing:
+            inner.set_fit_request(sample_weight=True, sensitive_features=True)
+            inner.set_score_request(sample_weight=True)
+        model = Resampled(RandomUnderSampler(random_state=0), AROUND[name](inner))
+        weights = np.arange(30.0) + 1
+        model.fit(
+            numbered.images,
+            numbered.target,
+            sensitive_features=numbered.groups,
+            sample_weight=weights,
+        )
+    fitted = getattr(model.classifier_, "best_estimator_", model.classifier_)
+    fitted = fitted[-1] if isinstance(fitted, Pipeline) else fitted
+    rows = model.sampler_.sample_indices_
+    assert rows_in(fitted.groups_) == rows.tolist()
+    np.testing.assert_array_equal(fitted.weights_, weights[rows])
+
+
+def test_groups_that_nobody_hands_on_are_said_to_be_lost(numbered):
+    model = Resampled(RandomUnderSampler(), OneVsRestClassifier(NeedsGroups()))
+    with pytest.raises(GroupsRequiredError, match=r"were given, but OneVsRestClassifier.fit hands"):
+        model.fit(numbered.images, numbered.target, sensitive_features=numbered.groups)
+
+
+class TestWeights:
+    def test_of_repeated_rows(self, numbered):
+        weights = np.arange(30.0)
+        model = Resampled(RandomOverSampler(random_state=0), NeedsGroups())
+        model.fit(
+            numbered.images,
+            numbered.target,
+            sensitive_features=numbered.groups,
+            sample_weight=weights,
+        )
+        rows = rows_in(model.classifier_.groups_)
+        np.testing.assert_array_equal(model.classifier_.weights_, weights[rows])
+
+    def test_reweighing_counts_a_row_of_weight_two_twice(self, numbered):
+        groups, weights = np.tile(["a", "b", "b"], 10), np.tile([1.0, 2.0, 1.0], 10)
+        model = Resampled(Reweighing(), NeedsGroups())
+        model.fit(
+            numbered.images, numbered.target, sensitive_features=groups, sample_weight=weights
+        )
+        expected = weights * independence_weights(numbered.target, groups, weights)
+        np.testing.assert_allclose(model.classifier_.weights_, expected)
+
+    def test_are_refused_by_new_rows_and_by_a_classifier_without(self, numbered):
+        given = {"sensitive_features": numbered.groups, "sample_weight": np.ones(30)}
+        with pytest.raises(InputError, match="Backwards makes rows that have no sample_weight"):
+            Resampled(Backwards(), NeedsGroups()).fit(numbered.images, numbered.target, **given)
+        with pytest.raises(InputError, match=r"sample_weight has shape \(3,\), X has 30 rows"):
+            Resampled(RandomOverSampler(), NeedsGroups()).fit(
+                numbered.images, numbered.target, sample_weight=np.ones(3)
+            )
+        with pytest.raises(InputError, match=r"KNeighborsClassifier\.fit takes no sample_weight"):
+            Resampled(RandomOverSampler(), KNeighborsClassifier()).fit(
+                numbered.images, numbered.target, sample_weight=np.ones(30)
+            )
+
+
+def test_it_is_a_metadata_router():
+    routing = get_routing_for_object(Resampled(RandomOverSampler(), NeedsGroups()))
+    assert routing.consumes("fit", ["sensitive_features", "other"]) == {"sensitive_features"}
+    inner = NeedsGroups()
+    with sklearn.config_context(enable_metadata_routing=True):
+        inner.set_fit_request(sample_weight=True)
+    routing = get_routing_for_object(Resampled(RandomOverSampler(), inner))
+    assert routing.consumes("fit", ["sample_weight"]) == {"sample_weight"}

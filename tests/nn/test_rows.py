@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from fairvision.nn import Batches, Rows, scale
+from fairvision.nn import Batches, Rows, fingerprint, scale
+from fairvision.nn.checks import hold_out, training_rows
 from fairvision.nn.rows import split
 
 
@@ -58,3 +59,26 @@ def test_each_iteration_is_an_epoch_in_an_order_of_its_own():
     assert torch.cat([targets for _, targets in first]).tolist() == [4, 0, 2]
     assert all((batch.images == 1).all() for batch, _ in first)
     assert torch.cat([batch.rows for batch, _ in batches]).tolist() == [1, 1]
+
+
+def test_parts_of_an_array_share_it_and_read_the_same(pictures):
+    images = pictures.images
+    rows = Rows(images, pictures.target)
+    part = rows.subset(np.arange(1, 48, 2)).subset(np.array([5, 0, 3]))
+    assert part.images.array is images
+    expected = Rows(images[[11, 1, 7]], pictures.target[[11, 1, 7]])
+    read = [r.batch(torch.tensor([2, 0]), "cpu").images for r in (part, expected)]
+    assert torch.equal(*read)
+    assert fingerprint(part) == fingerprint(expected)
+    assert part.images.shape == expected.images.shape
+
+
+def test_rows_of_weight_0_and_held_out_cost_no_copy(pictures):
+    weights = np.ones(48)
+    weights[::3] = 0
+    kept = training_rows(pictures.images, pictures.target, None, weights, dtype=torch.float32)
+    train, held_out = hold_out(kept, 0.25, 0)
+    assert {part.images.array is pictures.images for part in (kept, train, held_out)} == {True}
+    assert len(train) + len(held_out) == 32
+    table = np.arange(12.0).reshape(6, 2)
+    assert isinstance(Rows(table, np.zeros(6)).subset(np.array([1, 3])).images, np.ndarray)

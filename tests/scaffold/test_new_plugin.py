@@ -22,6 +22,7 @@ FILES = {
     "pyproject.toml",
     "tox.ini",
     "src/fairvision_two_words/__init__.py",
+    "src/fairvision_two_words/__init__.pyi",
     "src/fairvision_two_words/_algorithm.py",
     "src/fairvision_two_words/_estimator.py",
     "src/fairvision_two_words/plugin.py",
@@ -53,6 +54,34 @@ def test_its_plugin_module_loads_and_is_light(site: Any, tmp_path: Path, stage: 
     (method,) = plugin.offers
     assert (method.name, method.stage) == ("two-words", stage)
     assert "slow" not in str([note.message for note in plugin.notes])
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_importing_its_package_imports_nothing_heavy(
+    site: Any, tmp_path: Path, stage: Stage
+) -> None:
+    root = new_plugin("two-words", stage, tmp_path)
+    done = site.python(
+        f"import sys; sys.path.insert(0, {str(root / 'src')!r})\n"
+        "import fairvision_two_words.plugin as plugin, fairvision_two_words\n"
+        "print(sorted({'numpy', 'sklearn', 'torch'} & sys.modules.keys()))\n"
+        "print(fairvision_two_words.__all__, [list(getattr(plugin, name)())[0].name "
+        "for name in dir(plugin) if name.startswith('fairvision_')])"
+    )
+    heavy, names = done.stdout.splitlines()
+    assert heavy == "[]", done.stderr
+    assert "TwoWords" in names
+    assert "'two-words'" in names
+
+
+@pytest.mark.parametrize("name", ["erm", "fairvision-erm"])
+def test_a_taken_name_is_said_before_files_are_written(
+    site: Any, tmp_path: Path, name: str
+) -> None:
+    done = site.run("new-plugin", name, "--stage", "in", "--into", str(tmp_path / "new"))
+    assert done.returncode != 0
+    assert "'erm' is a method of fairvision" in done.stderr
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("name", ["", "Two-Words", "2fast", "two_words", "../up", "a--b"])

@@ -204,6 +204,16 @@ def test_faults_of_a_plugin(site: Any, monkeypatch: pytest.MonkeyPatch, check: s
     )
 
 
+def test_a_package_that_imports_torch_is_heavy_whoever_imported_it_before(
+    site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    hook = "import torch\n@hookimpl\ndef fairvision_inprocessing():\n"
+    site.add("x-two", hook + '    yield Method("m", "broken:Guesses", "A thing.")\n')
+    with pytest.raises(ConformanceError, match=r"is_light_to_list: listing it imports .*torch"):
+        check_plugin("x-two", methods=False, registry=site.registry())
+
+
 def test_every_check_says_what_must_hold() -> None:
     for name, check in CHECKS.items():
         first = str(check.__doc__).splitlines()[0]

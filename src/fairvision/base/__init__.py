@@ -9,6 +9,7 @@ from fairvision.base.fitting import (
     fit_with_groups,
     groups_at_predict,
 )
+from fairvision.base.forms import check_form
 from fairvision.base.groups import Groups, check_groups
 from fairvision.base.images import (
     are_maps,
@@ -19,7 +20,7 @@ from fairvision.base.images import (
     take,
 )
 from fairvision.base.labels import ScoreMixin, check_labels, code_labels, sort_labels
-from fairvision.base.lazy_images import LazyImages
+from fairvision.base.lazy_images import LazyImages, TakenRows, rows_of
 from fairvision.base.progress import ProgressBar, progress_bar
 from fairvision.base.randomness import RandomState, as_generator, as_seed
 from fairvision.base.resampled import Resampled
@@ -40,6 +41,7 @@ __all__ = [
     "ProgressBar",
     "RandomState",
     "Resampled",
+    "TakenRows",
     "ScoreMixin",
     "WorstCell",
     "accepts",
@@ -47,6 +49,7 @@ __all__ = [
     "as_generator",
     "as_seed",
     "atomic_write",
+    "check_form",
     "check_groups",
     "are_maps",
     "check_images",
@@ -64,6 +67,7 @@ __all__ = [
     "leaves_worse_off",
     "progress_bar",
     "read_once",
+    "rows_of",
     "silence_import",
     "sort_labels",
     "stratified",

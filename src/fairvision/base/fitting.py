@@ -10,7 +10,9 @@ from typing import Any, TypeVar, cast
 import sklearn
 from sklearn.utils.metadata_routing import get_routing_for_object
 
-__all__ = ["accepts", "all_or_nothing", "fit_with_groups", "groups_at_predict"]
+from fairvision.exceptions import GroupsRequiredError
+
+__all__ = ["accepts", "all_or_nothing", "fit_keyword", "fit_with_groups", "groups_at_predict"]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -29,18 +31,45 @@ def groups_at_predict(estimator: Any) -> str | None:
     return type(estimator).__name__ if reads else None
 
 
-def fit_with_groups(estimator: Any, X: Any, y: Any, **metadata: Any) -> Any:
-    """Fit, passing on the metadata that are not None and that `fit` takes.
+def fit_keyword(estimator: Any, name: str) -> str | None:
+    """The keyword under which `fit` passes metadata to whom it is for; None if to nobody.
 
-    It takes what it names, and with scikit-learn's metadata routing switched on
-    also what an estimator inside it (a step of a Pipeline, say) asked for.
+    With scikit-learn's metadata routing that is what someone inside asked for by this name.
+    Without, a `Pipeline` passes ``step__name`` to a step, and a search all that it is given.
+    """
+    if accepts(estimator.fit, name):
+        return name
+    if sklearn.get_config()["enable_metadata_routing"]:
+        return name if get_routing_for_object(estimator).consumes("fit", [name]) else None
+    steps = getattr(estimator, "steps", None)
+    if steps and hasattr(steps[-1][1], "fit"):
+        inner = fit_keyword(steps[-1][1], name)
+        return None if inner is None else f"{steps[-1][0]}__{inner}"
+    if {"estimator", "refit"} <= estimator.get_params(deep=False).keys():
+        return fit_keyword(estimator.estimator, name)
+    return None
+
+
+def fit_with_groups(estimator: Any, X: Any, y: Any, **metadata: Any) -> Any:
+    """Fit, passing on the metadata that are not None and that `fit` has a keyword for.
+
+    Raises
+    ------
+    GroupsRequiredError
+        If someone inside needs groups, and `fit` hands on none that it was given.
     """
     given = {name: value for name, value in metadata.items() if value is not None}
-    known = {name: value for name, value in given.items() if accepts(estimator.fit, name)}
-    if sklearn.get_config()["enable_metadata_routing"]:
-        routed = get_routing_for_object(estimator).consumes("fit", given.keys())
-        known |= {name: given[name] for name in routed}
-    return estimator.fit(X, y, **known)
+    keywords = {name: fit_keyword(estimator, name) for name in given}
+    known = {key: given[name] for name, key in keywords.items() if key is not None}
+    try:
+        return estimator.fit(X, y, **known)
+    except GroupsRequiredError as error:
+        if "sensitive_features" not in given or keywords["sensitive_features"]:
+            raise
+        raise GroupsRequiredError(
+            f"{error} They were given, but {type(estimator).__name__}.fit hands on none. Call "
+            "sklearn.set_config(enable_metadata_routing=True) before, so that it does."
+        ) from error
 
 
 def all_or_nothing(fit: Method) -> Method:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fairvision.base.forms import as_indexable, check_form
 from fairvision.exceptions import InputError
 
 __all__ = ["are_maps", "check_images", "check_pixels", "check_values", "is_images", "take"]
@@ -106,13 +107,15 @@ def check_images(X: Any, *, fitted_shape: tuple[int, ...] | None = None, maps: b
 
     Returns
     -------
-    X : the same object, or an ndarray of it if it was a nested list
+    X : the same object; an ndarray of a nested list; a lazy sequence of an HDF5 data set
 
     Raises
     ------
     InputError
         Naming the shape, type or value that does not fit, and what to do.
     """
+    check_form(X)
+    X = as_indexable(X)
     shape = _shape(X)
     if not hasattr(X, "shape") or not hasattr(X, "dtype"):
         X = np.asarray(X)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["LazyImages"]
+__all__ = ["LazyImages", "TakenRows", "rows_of"]
 
 _ALL = slice(None)
 
@@ -130,3 +130,39 @@ class LazyImages(ABC):
 
 def _is_full(part: Any) -> bool:
     return isinstance(part, slice) and part == _ALL
+
+
+class TakenRows(LazyImages):
+    """Rows of an array of images in memory, by their numbers: a read copies only what it reads.
+
+    Parameters
+    ----------
+    array : ndarray of shape (n_images, n_channels, height, width)
+    rows : ndarray of int
+    """
+
+    def __init__(self, array: NDArray[Any], rows: NDArray[np.intp]) -> None:
+        super().__init__(len(array), array.shape[1:], array.dtype)
+        self.array = array
+        self.rows = rows
+
+    def read(self, rows: NDArray[np.intp]) -> NDArray[Any]:
+        """Pixels of some rows of the array."""
+        return self.array[rows]
+
+
+def rows_of(images: Any, rows: NDArray[Any]) -> Any:
+    """Some rows of images without a copy of them, for code that reads them batch by batch.
+
+    Parameters
+    ----------
+    images : array-like of shape (n_samples, n_channels, height, width)
+    rows : ndarray of int
+
+    Returns
+    -------
+    TakenRows of an array in memory; of anything else, and of a table, ``images[rows]``
+    """
+    if type(images) is np.ndarray and images.ndim > 2:
+        return TakenRows(images, np.asarray(rows, dtype=np.intp))
+    return images[rows]

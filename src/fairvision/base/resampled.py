@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils import _safe_indexing
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from fairvision.base.fitting import accepts, all_or_nothing, fit_with_groups
+from fairvision.base.fitting import accepts, all_or_nothing, fit_keyword, fit_with_groups
+from fairvision.base.forms import check_form
 from fairvision.base.groups import check_groups
 from fairvision.base.labels import ScoreMixin, check_labels
 from fairvision.base.state import fitted_attributes
@@ -41,7 +43,8 @@ class Resampled(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
     sampler : sampler
         With ``fit_resample(X, y, *, sensitive_features=None)`` and
         ``sensitive_features_`` after it; ``sample_weight_``, if it leaves any, is
-        passed on to the classifier. A sampler of imbalanced-learn, which
+        passed on to the classifier. One whose ``fit_resample`` takes `sample_weight` puts
+        it into them. A sampler of imbalanced-learn, which
         knows no groups and no images, is shown `y` alone and must choose among
         the rows by it (as its random over- and under-samplers do).
     classifier : classifier
@@ -60,8 +63,23 @@ class Resampled(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         self.sampler = sampler
         self.classifier = classifier
 
+    def get_metadata_routing(self) -> MetadataRouter:
+        """What is passed on to the classifier, for scikit-learn's metadata routing."""
+        mapping = MethodMapping()
+        for method in ("fit", "predict", "predict_proba"):
+            mapping.add(caller=method, callee=method)
+        router = MetadataRouter(owner=type(self).__name__).add_self_request(self)
+        return router.add(classifier=self.classifier, method_mapping=mapping)
+
     @all_or_nothing
-    def fit(self, X: Any, y: ArrayLike, *, sensitive_features: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Resample the training data, then fit the classifier on what came out.
 
         Parameters
@@ -70,6 +88,8 @@ class Resampled(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         y : array-like of shape (n_samples,)
         sensitive_features : array-like of shape (n_samples,) or \
 (n_samples, n_sensitive), default=None
+        sample_weight : array-like of shape (n_samples,), default=None
+            For a sampler that keeps its rows, or chooses among them.
 
         Returns
         -------
@@ -78,19 +98,29 @@ class Resampled(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         Raises
         ------
         InputError
-            If lengths differ, the sampler cannot choose rows or loses their groups, or
-            the classifier takes no weights where the sampler gives some.
+            If lengths differ, the sampler cannot choose rows or loses their groups or
+            weights, or the classifier takes no weights where there are some.
         """
+        check_form(X)
         sampler = clone(self.sampler)
+        before = X
         if accepts(sampler.fit_resample, "sensitive_features"):
-            X, y = sampler.fit_resample(X, y, sensitive_features=sensitive_features)
+            weighs = sample_weight is not None and accepts(sampler.fit_resample, "sample_weight")
+            own = {"sample_weight": sample_weight} if weighs else {}
+            X, y = sampler.fit_resample(X, y, sensitive_features=sensitive_features, **own)
             groups = _groups_after(sampler, sensitive_features)
         else:
+            weighs = False
             X, y, groups = _choose(sampler, X, y, sensitive_features)
-        classifier, weights = clone(self.classifier), getattr(sampler, "sample_weight_", None)
-        if weights is not None and not accepts(classifier.fit, "sample_weight"):
+        weights = getattr(sampler, "sample_weight_", None)
+        if sample_weight is not None and not weighs:
+            kept = _weights_after(sampler, sample_weight, len(before), len(X))
+            weights = kept if weights is None else kept * np.asarray(weights)
+        classifier = clone(self.classifier)
+        if weights is not None and fit_keyword(classifier, "sample_weight") is None:
+            owner = "sample_weight" if sample_weight is not None else type(sampler).__name__
             raise InputError(
-                f"{type(sampler).__name__} weights the rows, and {type(classifier).__name__}.fit "
+                f"{owner} weights the rows, and {type(classifier).__name__}.fit "
                 "takes no sample_weight. Put it next to a classifier that does."
             )
         self.classifier_ = fit_with_groups(
@@ -138,6 +168,29 @@ def _groups_after(sampler: Any, before: Any) -> Any:
             "rows. Its fit_resample must set `sensitive_features_`."
         )
     return groups
+
+
+def _weights_after(
+    sampler: Any, sample_weight: ArrayLike, n_before: int, n_after: int
+) -> NDArray[np.float64]:
+    """The weights of the rows that a sampler chose or kept."""
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.shape != (n_before,):
+        raise InputError(
+            f"sample_weight has shape {weights.shape}, X has {n_before} rows. Pass one per row."
+        )
+    rows = getattr(sampler, "sample_indices_", None)
+    if rows is not None:
+        return weights[np.asarray(rows)]
+    # A sampler that keeps its rows is a transformer, or gives weights of their own.
+    if n_after == n_before and (
+        hasattr(sampler, "transform") or hasattr(sampler, "sample_weight_")
+    ):
+        return weights
+    raise InputError(
+        f"{type(sampler).__name__} makes rows that have no sample_weight. Leave it out, or use a "
+        "sampler that keeps its rows or has sample_indices_."
+    )
 
 
 def _choose(sampler: Any, X: Any, y: ArrayLike, groups: Any) -> tuple[Any, Any, Any]:

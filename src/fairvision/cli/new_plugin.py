@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from fairvision.cli._show import registry
+from fairvision.exceptions import InputError
 from fairvision.types import STAGES, Stage
 
 
@@ -32,7 +34,18 @@ def command(name: str, stage: Stage, into: Path) -> None:
     """
     from fairvision.scaffold import new_plugin
 
+    _check_free(name.removeprefix("fairvision-"))
     root = new_plugin(name, stage, into)
     for path in sorted(path for path in root.rglob("*") if path.is_file()):
         click.echo(path)
     click.echo(f"\nNext: cd {root} && python -m pip install -e . && fairvision check {name}")
+
+
+def _check_free(name: str) -> None:
+    """Refuse the name of an installed method: the short name would then mean neither."""
+    taken = [method.origin for method in registry().methods() if method.name == name]
+    if taken:
+        raise InputError(
+            f"{name!r} is a method of {taken[0]}, which is installed here. Choose another name: "
+            "two methods of one name are reached as distribution:name only."
+        )

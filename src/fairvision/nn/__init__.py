@@ -2,10 +2,11 @@
 
 from fairvision.nn.checkpoint import TrainingCheckpoint
 from fairvision.nn.classifier import TorchClassifier
-from fairvision.nn.device import choose_device
+from fairvision.nn.device import choose_device, device_or_cpu
 from fairvision.nn.distributed import process_group_of
 from fairvision.nn.export import Probabilities, as_module
 from fairvision.nn.feature_extractor import FeatureExtractor
+from fairvision.nn.finite import check_loss, check_scores
 from fairvision.nn.identity import fingerprint
 from fairvision.nn.last_layer import LastLayer, LastLayerClassifier
 from fairvision.nn.modules import (
@@ -45,8 +46,11 @@ __all__ = [
     "as_module",
     "as_seed",
     "check_inputs",
+    "check_loss",
+    "check_scores",
     "choose_device",
     "cross_entropy",
+    "device_or_cpu",
     "features_and_logits",
     "evaluation_mode",
     "find_prefix",

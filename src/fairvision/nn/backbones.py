@@ -5,22 +5,25 @@ from __future__ import annotations
 import copy
 import importlib
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
-from fairvision.exceptions import InputError
+from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn.modules import FeatureClassifier, PretrainedClassifier
 from fairvision.nn.pretrained import (
     Shape,
     Unfetched,
     features_of,
+    taking,
     timm_classifier,
     torchvision_classifier,
 )
 from fairvision.nn.probe import LINEAR, linear
+from fairvision.nn.wrapping import reference_tensor, trace, uncompiled
 
 __all__ = ["Backbone", "Unfetched", "backbone_for", "build_classifier", "mlp", "small_cnn"]
 
@@ -120,7 +123,11 @@ def build_classifier(
         raise InputError(
             f"backbone is {backbone!r}; pass a name, an nn.Module, or a factory that returns one."
         )
-    return _complete(module.cpu(), input_shape, n_classes)
+    module = uncompiled(module).cpu()
+    built = _complete(module, input_shape, n_classes)
+    if isinstance(backbone, nn.Module) and built is not module and hasattr(built, "trunk"):
+        _warn_of_head(module, input_shape, n_classes)
+    return built
 
 
 _OWN: dict[str, Callable[[Shape], nn.Module]] = {
@@ -150,22 +157,47 @@ def _requires_argument(factory: Callable[..., nn.Module]) -> bool:
 
 def _complete(module: nn.Module, input_shape: Shape, n_classes: int) -> nn.Module:
     """Add a head if the module has none, or one for another number of classes."""
-    head = getattr(module, "head", None)
-    if not callable(getattr(module, "features", None)) or not isinstance(head, nn.Linear):
-        return _with_head(module, input_shape, n_classes)
-    if features_of(module, input_shape).shape[1:] != (head.in_features,):
-        return _with_head(
-            module, input_shape, n_classes
-        )  # its `.features` are not the input of the head
     if isinstance(module, PretrainedClassifier):
-        if max(head.out_features, 2) != n_classes:
+        with torch.no_grad(), taking(input_shape):
+            n_outputs = module.eval()(_blank(module, input_shape)).shape[1]
+        if n_outputs != n_classes:
             raise InputError(
-                f"The wrapped model has {head.out_features} output(s), but y has {n_classes} "
+                f"The wrapped model has {n_outputs} output(s), but y has {n_classes} "
                 "classes. Replace its last layer first."
             )
-    elif head.out_features != n_classes:
+        return module
+    head = getattr(module, "head", None)
+    # Its `.features` may not be the input of the head.
+    own = callable(getattr(module, "features", None)) and isinstance(head, nn.Linear)
+    if not own or features_of(module, input_shape).shape[1:] != (head.in_features,):  # type: ignore[union-attr]
+        return _with_head(module, input_shape, n_classes)
+    assert isinstance(head, nn.Linear)
+    if head.out_features == 1 and n_classes == 2:  # it is trained on these classes
+        name = next(name for name, layer in module.named_modules() if layer is head)
+        return PretrainedClassifier(module, name)
+    if head.out_features != n_classes:
         module.head = nn.Linear(head.in_features, n_classes)
     return module
+
+
+def _blank(module: nn.Module, input_shape: Shape) -> torch.Tensor:
+    return torch.zeros(2, *input_shape, dtype=reference_tensor(module).dtype)
+
+
+def _warn_of_head(module: nn.Module, input_shape: Shape, n_classes: int) -> None:
+    """Say that what a trained net knows of the classes is not used."""
+    with taking(input_shape):
+        seen = trace(module, input_shape)
+    n_outputs = getattr(seen.layer, "out_features", getattr(seen.layer, "out_channels", 0))
+    if max(n_outputs, 2) == n_classes and n_outputs:
+        warnings.warn(
+            f"The backbone {type(module).__name__} ends in a layer {seen.head!r} of {n_outputs} "
+            f"output(s), and y has {n_classes} classes. It is taken for features: a new head that "
+            "knows nothing is put behind it. To train on, with the net's own head, use "
+            "TorchClassifier.from_module(net, classes=...) and a clone of it.",
+            FairvisionWarning,
+            stacklevel=2,
+        )
 
 
 def _with_head(

@@ -13,8 +13,9 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
-from fairvision.base import check_labels, is_images
+from fairvision.base import check_form, check_labels, is_images, rows_of
 from fairvision.exceptions import InputError
+from fairvision.nn.labels import in_order
 from fairvision.nn.net import OPTIMIZERS
 from fairvision.nn.probe import check_inputs
 from fairvision.nn.rows import Rows
@@ -109,8 +110,8 @@ def check_shape(shape: Any) -> None:
         raise InputError(f"input_shape_ is {shape!r}; images may have up to {_LARGEST} values.")
 
 
-def encode(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Sorted class labels, and the class code of each row."""
+def encode(y: Any, order: Any = None) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Class labels, sorted or in the given order, and the class code of each row."""
     y = check_labels(y)
     try:
         check_classification_targets(y)
@@ -124,11 +125,12 @@ def encode(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
             f"y has one class ({classes.tolist()[0]!r}); a classifier needs two or more. "
             "Check the target column, or the part of the data that you selected."
         )
-    return classes, codes.astype(np.int64)
+    return in_order(order, classes, codes)
 
 
 def check_training_data(estimator: Any, X: Any, y: ArrayLike) -> tuple[Any, NDArray[np.int64]]:
     """Check X and y; set `classes_` and the input's shape; return X and class codes."""
+    check_form(X)
     if is_images(X):
         X = check_inputs(X, backbone=estimator.backbone)
         y = np.asarray(column_or_1d(y, warn=True))
@@ -141,7 +143,7 @@ def check_training_data(estimator: Any, X: Any, y: ArrayLike) -> tuple[Any, NDAr
         if np.asarray(y).ndim == 1:
             check_labels(y)  # scikit-learn's own words for missing text are a TypeError
         X, y = validate_data(estimator, X, y, dtype=TABLE_DTYPES)
-    estimator.classes_, codes = encode(y)
+    estimator.classes_, codes = encode(y, estimator.classes)
     estimator.input_shape_ = tuple(int(size) for size in X.shape[1:])
     return X, codes
 
@@ -173,7 +175,7 @@ def training_rows(
     kept = np.flatnonzero(weights)
     weights = weights[kept] / weights[kept].mean()
     if len(kept) < len(codes):
-        X, codes = X[kept], codes[kept]
+        X, codes = rows_of(X, kept), codes[kept]
         groups = None if groups is None else groups[kept]
     return Rows(X, codes, groups, weights, dtype=dtype)
 

@@ -2,47 +2,42 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     clone,
 )
-from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor, nn
 
 from fairvision.base import ScoreMixin, all_or_nothing, check_groups, check_pixels
 from fairvision.exceptions import InputError
 from fairvision.nn.backbones import Backbone
 from fairvision.nn.checks import (
-    TABLE_DTYPES,
     check_parameters,
     check_training_data,
     check_weights,
 )
 from fairvision.nn.device import choose_device
 from fairvision.nn.distributed import check_accelerator
-from fairvision.nn.export import Probabilities
-from fairvision.nn.modules import with_features
 from fairvision.nn.objective import Objective
-from fairvision.nn.probe import check_inputs
+from fairvision.nn.prediction import FittedModule
 from fairvision.nn.randomness import RandomState
 from fairvision.nn.rows import Transform
-from fairvision.nn.storage import get_state, set_state
 from fairvision.nn.trainable import Trainable, check_trainable
-from fairvision.nn.training import apply_module, context_of, train
+from fairvision.nn.training import context_of, train
 
 __all__ = ["TorchClassifier"]
 
 
-class TorchClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoreMixin, BaseEstimator):
+class TorchClassifier(
+    FittedModule, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoreMixin, BaseEstimator
+):
     """Train a torch model on images.
 
     The estimator holds a skorch net, made in `fit`, and gives it plain parameters. What
@@ -81,7 +76,8 @@ class TorchClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoreMi
         Share of the training rows held out, stratified by class, to compute
         ``valid_loss`` and ``valid_acc`` each epoch, for early stopping.
     device : str, default="auto"
-        A torch device; ``"auto"`` takes CUDA if there is one, else the CPU.
+        A torch device, such as ``"cuda:1"`` or ``"mps"``; ``"auto"`` takes CUDA if
+        there is one, else the CPU.
     train_transform : callable or None, default=None
         Maps a batch of images in 0..1 on the training device to another such
         batch; any of torchvision's v2 transforms. Training batches only.
@@ -99,6 +95,9 @@ class TorchClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoreMi
         its device and in its precision (``pip install fairvision[accelerate]``). Every
         process calls `fit` with all rows and ends with the same model, that of one
         process: `batch_size` counts the rows of all. Neither copied nor saved.
+    classes : array-like of shape (n_classes,) or None, default=None
+        The labels, in the order of the scores; `fit` refuses any other. None takes the
+        labels of `y`, sorted.
     random_state : int, RandomState, Generator or None, default=None
         The only source of randomness. The same int gives the same bits on one
         machine; the global generators are left as they were.
@@ -158,6 +157,7 @@ class TorchClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoreMi
         compile: bool | str | Callable[..., Any] = False,
         amp: bool = False,
         accelerator: Any = None,
+        classes: ArrayLike | None = None,
         random_state: RandomState = None,
         verbose: int = 0,
     ) -> None:
@@ -178,6 +178,7 @@ class TorchClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoreMi
         self.compile = compile
         self.amp = amp
         self.accelerator = accelerator
+        self.classes = classes
         self.random_state = random_state
         self.verbose = verbose
 
@@ -285,108 +286,3 @@ class TorchClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoreMi
         if self.accelerator is not None:
             return self.accelerator.device
         return choose_device(self.device)
-
-    @classmethod
-    def from_module(
-        cls,
-        module: nn.Module,
-        *,
-        classes: ArrayLike,
-        input_shape: tuple[int, int, int] | None = None,
-        **params: Any,
-    ) -> Self:
-        """Wrap a model that is already trained, to audit or post-process it.
-
-        Parameters
-        ----------
-        module : nn.Module
-            Takes floating images in 0..1 (put its normalisation in front with
-            ``nn.Sequential``) and gives logits: one per class, or a single one
-            for the second of two classes. Copied, never changed. Its features
-            are what enters its last linear layer, unless it has a method
-            ``features(x)`` and a linear ``head`` of its own.
-        classes : array-like of shape (n_classes,)
-            The label of each output, in the order of the outputs.
-        input_shape : tuple (n_channels, height, width) or None
-            Checked at predict if given.
-        **params
-            Parameters of the estimator.
-
-        Returns
-        -------
-        TorchClassifier
-            Fitted; ``module_`` computes what `module` computes. A clone of it
-            trains on from the weights of `module`.
-        """
-        module = with_features(module)
-        model = cls(backbone=module, **params)
-        model.classes_ = np.asarray(classes)
-        n_outputs = int(module.head.out_features)  # type: ignore[union-attr, arg-type]
-        if len(model.classes_) != max(n_outputs, 2):
-            raise InputError(
-                f"classes has {len(model.classes_)} labels, the model's last linear layer "
-                f"{n_outputs} output(s). Pass one label per output, in their order."
-            )
-        model.module_ = copy.deepcopy(module).to(model._device()).eval()
-        if input_shape is not None:
-            model.input_shape_ = tuple(input_shape)
-            model.n_features_in_ = int(input_shape[0])
-        return model
-
-    def __fairvision_getstate__(self) -> dict[str, Any]:
-        """What was learned, the module as its tensors; the skorch net is left out."""
-        return get_state(self)
-
-    def __fairvision_setstate__(self, state: Mapping[str, Any]) -> None:
-        """Build the module again, fetching nothing, and give it its tensors."""
-        set_state(self, state)
-
-    def __fairvision_module__(self) -> nn.Module:
-        """Images to probabilities, for `as_module`."""
-        check_is_fitted(self)
-        return Probabilities(self.module_)
-
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Probability of each class, float64 of shape (n_samples, n_classes)."""
-        check_is_fitted(self)
-        return self.apply(X, Probabilities(self.module_))
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """The likeliest class, shape (n_samples,)."""
-        codes = self.predict_proba(X).argmax(1)
-        return self.classes_[codes]
-
-    def transform(self, X: Any) -> NDArray[Any]:
-        """The learned features: what enters the head, shape (n_samples, n_features)."""
-        return self.apply(X, lambda x: self.module_.features(x))
-
-    @property
-    def _n_features_out(self) -> int:  # scikit-learn's name
-        return int(self.module_.head.in_features)
-
-    def apply(self, X: Any, function: Callable[[Tensor], Tensor]) -> NDArray[Any]:
-        """Apply a function of ``module_`` to images, batch by batch, in evaluation mode.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_channels, height, width)
-        function : callable
-            Takes floating images in 0..1 on the module's device, and returns a tensor
-            with a row for each.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, ...)
-        """
-        check_is_fitted(self)
-        X = self._check_input(X)
-        return apply_module(self.module_, function, X, self.batch_size)
-
-    def _check_input(self, X: Any) -> Any:
-        shape = getattr(self, "input_shape_", None)
-        if shape is not None and len(shape) == 1:
-            return validate_data(self, X, reset=False, dtype=TABLE_DTYPES)
-        return check_inputs(X, backbone=self.backbone, fitted_shape=shape)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "module_")

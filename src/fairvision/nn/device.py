@@ -1,39 +1,118 @@
-"""The device that a model computes on."""
+"""The device that a model computes on, of any kind that torch knows."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from fairvision.exceptions import InputError
 
-__all__ = ["choose_device"]
+__all__ = [
+    "as_double",
+    "choose_device",
+    "device_or_cpu",
+    "generator_states",
+    "seed_device",
+    "set_generator_states",
+    "supported_dtype",
+]
 
 
-def choose_device(device: str) -> torch.device:
+def choose_device(device: str | torch.device) -> torch.device:
     """The torch device of a `device` parameter.
 
     Parameters
     ----------
-    device : str
+    device : str or torch.device
         ``"auto"`` takes CUDA if there is one, else the CPU; or any name that
-        `torch.device` takes.
+        `torch.device` takes: ``"cuda:1"``, ``"mps"``, ``"xpu"``.
 
     Raises
     ------
     InputError
-        If torch knows no such device, or has fewer CUDA devices.
+        If torch knows no such device, or sees none here.
     """
-    n_cuda = torch.cuda.device_count()
-    if device == "auto":
+    if isinstance(device, str) and device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not isinstance(device, (str, torch.device)):
+        raise InputError(f"device is {device!r}; pass 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'.")
     try:
         chosen = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise InputError(
             f"device is {device!r}; pass 'auto', 'cpu', 'cuda' or 'cuda:1'. ({error})"
         ) from error
-    if chosen.type == "cuda" and (chosen.index or 0) >= n_cuda:
+    n_devices = _count(chosen.type)
+    if (chosen.index or 0) >= n_devices:
         raise InputError(
-            f"device is {device!r}, but torch sees {n_cuda} CUDA device(s). Pass 'cpu' or 'auto'."
+            f"device is {str(device)!r}, but torch sees {n_devices} {chosen.type.upper()} "
+            "device(s). Pass 'cpu' or 'auto'."
         )
     return chosen
+
+
+def device_or_cpu(device: str | torch.device) -> torch.device:
+    """The torch device of a `device` parameter that was saved; the CPU where there is none."""
+    try:
+        return choose_device(device)
+    except InputError:
+        return torch.device("cpu")
+
+
+def _count(kind: str) -> int:
+    """How many devices of a kind torch can compute on here."""
+    if kind == "cpu":
+        return 1
+    backend = getattr(torch.backends, kind, None)
+    module = getattr(torch, kind, None)
+    available = getattr(backend, "is_available", None) or getattr(module, "is_available", None)
+    # "meta" computes nothing; other kinds say whether they are there.
+    if kind == "meta" or available is None or not available():
+        return 0
+    return int(module.device_count()) if hasattr(module, "device_count") else 1  # type: ignore[union-attr]
+
+
+def supported_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
+    """The floating dtype, or single precision where the device has no double one."""
+    return torch.float32 if device.type == "mps" else dtype
+
+
+def as_double(scores: Tensor) -> Tensor:
+    """Scores in double precision, on the CPU if their device has none."""
+    return (scores.cpu() if scores.device.type == "mps" else scores).double()
+
+
+def _module(device: torch.device | str) -> Any:
+    """torch's module for the random generators of a device, such as `torch.xpu`; CPU: None."""
+    kind = torch.device(device).type
+    return None if kind == "cpu" else getattr(torch, kind, None)
+
+
+def generator_states(device: torch.device | str) -> list[Tensor]:
+    """The states of the generators of a device's kind; none for the CPU."""
+    module = _module(device)
+    if module is None:
+        return []
+    if hasattr(module, "get_rng_state_all"):
+        return list(module.get_rng_state_all())
+    return [module.get_rng_state()]
+
+
+def set_generator_states(device: torch.device | str, states: list[Tensor]) -> None:
+    """Restore what `generator_states` gave."""
+    module = _module(device)
+    if module is None or not states:
+        return
+    if hasattr(module, "set_rng_state_all"):
+        module.set_rng_state_all(states)
+    else:
+        module.set_rng_state(states[0])
+
+
+def seed_device(device: torch.device | str, seed: int) -> None:
+    """Seed the generators of a device's kind."""
+    module = _module(device)
+    if module is not None:
+        getattr(module, "manual_seed_all", module.manual_seed)(seed)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fairvision.base import Resampled
 from fairvision.exceptions import InputError
+from fairvision.nn.device import as_double
 
 __all__ = ["Probabilities", "as_module"]
 
@@ -35,7 +36,7 @@ class Probabilities(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Probabilities, float64 of shape (n, n_classes)."""
         # In double precision: rows sum to 1, and extreme scores keep their order.
-        probabilities = self.module(images).double().softmax(1)
+        probabilities = as_double(self.module(images)).softmax(1)
         if self.threshold is None:
             return probabilities
         score, t = probabilities[:, 1], self.threshold

@@ -15,7 +15,7 @@ import torch
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
-from fairvision.base import take
+from fairvision.base import TakenRows, take
 from fairvision.nn.objective import Objective
 from fairvision.nn.rows import Rows
 
@@ -81,12 +81,12 @@ def _object(value: Any) -> Iterator[Any]:
         yield from _chunks({k: v for k, v in vars(value).items() if not k.endswith("_")})
 
 
-def _array(value: Tensor | np.ndarray[Any, Any]) -> Iterator[Any]:
+def _array(value: Tensor | np.ndarray[Any, Any] | TakenRows) -> Iterator[Any]:
     yield f"{value.dtype} {tuple(value.shape)}".encode()
     if isinstance(value, Tensor):
         flat = value.detach().cpu().contiguous().reshape(-1)
         yield flat.view(torch.uint8).numpy()
-    elif value.dtype.hasobject:
+    elif isinstance(value, np.ndarray) and value.dtype.hasobject:
         yield from _chunks(value.tolist())
     else:
         for row in value if value.ndim > 1 else [value]:  # a row at a time: no copy of all
@@ -96,6 +96,9 @@ def _array(value: Tensor | np.ndarray[Any, Any]) -> Iterator[Any]:
 def _images(images: Any) -> Iterator[Any]:
     if isinstance(images, (np.ndarray, Tensor)):
         yield from _chunks(images)
+    elif isinstance(images, TakenRows):  # as the array of these rows
+        yield np.ndarray.__qualname__.encode()
+        yield from _array(images)
     else:
         some = np.unique(np.linspace(0, len(images) - 1, _N_HASHED).astype(np.int64))
         paths = list(map(str, getattr(images, "paths", ())))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ __all__ = [
     "evaluation_mode",
     "features_and_logits",
     "last_linear",
-    "with_features",
+    "pick_output",
 ]
 
 
@@ -67,7 +67,7 @@ class FeatureClassifier(nn.Module):
             x = x.expand(-1, self.n_channels, -1, -1)
         if self.normalized:
             x = (x - self.mean) / self.std
-        h = self.trunk(x).flatten(1)
+        h = pick_output(self.trunk(x), None).flatten(1)
         return h if self.hidden is None else self.hidden(h)
 
     def add_hidden(self, n_hidden: int) -> None:
@@ -87,35 +87,93 @@ class PretrainedClassifier(nn.Module):
     """A wrapper that gives any model `.features(x)` and `.head`; the model stays as it is.
 
     The features are the input of the model's last linear layer, read with a hook.
-    `forward` is the model's own.
+    `forward` gives the model's logits, one column a class.
 
     Parameters
     ----------
     model : nn.Module
-    head : str
-        Name of its last linear layer in ``model.named_modules()``.
+    head : str or None
+        Name of its last linear layer in ``model.named_modules()``. A last convolution has
+        features, averaged over the image, but does not serve as a head; None has neither.
+    output : str, int or None, default=None
+        Which of its outputs to take, where the model gives a dict, a dataclass or a tuple.
+    gives : {"logits", "probabilities"}, default="logits"
+        What the model gives; the logarithm of probabilities serves as logits.
     """
 
-    def __init__(self, model: nn.Module, head: str) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        head: str | None,
+        *,
+        output: str | int | None = None,
+        gives: str = "logits",
+    ) -> None:
         super().__init__()
         self.model = model
         self.head_name = head
+        self.output = output
+        self.gives = gives
 
     @property
     def head(self) -> nn.Linear:
-        return cast(nn.Linear, self.model.get_submodule(self.head_name))
+        layer = self._last_layer()
+        if not isinstance(layer, nn.Linear):
+            raise InputError(
+                f"{type(self.model).__name__} ends in {type(layer).__name__} "
+                f"{self.head_name!r}, and this needs a last layer that is linear. Predictions, "
+                "audits and thresholds work without one."
+            )
+        return layer
+
+    def _last_layer(self) -> nn.Module:
+        if self.head_name is None:
+            raise InputError(
+                f"{type(self.model).__name__} has no linear layer that gives its outputs, so no "
+                "features to read. Wrap it in a module with .features(x) and a linear .head. "
+                "Predictions, audits and thresholds work without one."
+            )
+        return self.model.get_submodule(self.head_name)
 
     def features(self, x: Tensor) -> Tensor:
-        """Images to what enters the last linear layer, shape (n, n_features)."""
-        return _head_input(self.head, self.model, x)[0]
+        """Images to what enters the last layer, shape (n, n_features)."""
+        return _head_input(self._last_layer(), self.model, x)[0]
 
     def forward(self, x: Tensor) -> Tensor:
-        logits = self.model(x)
+        scores = pick_output(self.model(x), self.output)
         # x.shape[0], not len(x), which an exporter would make a constant.
-        if logits.numel() == x.shape[0]:  # one logit: the positive class against 0
-            logits = logits.reshape(-1, 1)
-            return torch.cat([torch.zeros_like(logits), logits], dim=1)
-        return logits
+        one = scores.numel() == x.shape[0]  # one score: of the second of two classes
+        scores = scores.reshape(-1, 1) if one else scores.flatten(1)
+        if self.gives == "probabilities":
+            scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+            scores = torch.cat([1 - scores, scores], dim=1) if one else scores
+            return scores.clamp_min(torch.finfo(scores.dtype).tiny).log()
+        return torch.cat([torch.zeros_like(scores), scores], dim=1) if one else scores
+
+
+def pick_output(outputs: Any, name: str | int | None) -> Tensor:
+    """The tensor of scores among what a model gives.
+
+    Raises
+    ------
+    InputError
+        If there are several, and `name` is none of them.
+    """
+    if isinstance(outputs, Tensor):
+        return outputs
+    if isinstance(outputs, Mapping):
+        choices: dict[Any, Any] = dict(outputs)
+    elif isinstance(outputs, (tuple, list)):
+        choices = {**dict(enumerate(outputs)), **getattr(outputs, "_asdict", dict)()}
+    else:
+        choices = dict(getattr(outputs, "__dict__", {}))
+    tensors = {key: value for key, value in choices.items() if isinstance(value, Tensor)}
+    if name not in tensors:
+        raise InputError(
+            f"The net gives a {type(outputs).__name__}, and output is {name!r}. Pass the logits to "
+            f"TorchClassifier.from_module(net, classes=..., output=...): one of {list(tensors)}."
+        )
+    return tensors[name]
 
 
 def _head_input(head: nn.Module, model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -126,7 +184,10 @@ def _head_input(head: nn.Module, model: nn.Module, x: Tensor) -> tuple[Tensor, T
         outputs = model(x)
     finally:
         handle.remove()
-    return inputs[-1].flatten(1), outputs
+    features = inputs[-1]
+    if isinstance(head, nn.Conv2d):
+        features = features.mean((2, 3))
+    return features.flatten(1), outputs
 
 
 def features_and_logits(module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -167,19 +228,6 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
     finally:
         for submodule, mode in training:
             submodule.training = mode
-
-
-def with_features(model: nn.Module) -> nn.Module:
-    """The model, wrapped in `PretrainedClassifier` unless it has `.features` and `.head`.
-
-    `.features` must be a method: a *submodule* of that name, as many torchvision models
-    have, may not compute the input of the head.
-    """
-    features, head = getattr(model, "features", None), getattr(model, "head", None)
-    own = callable(features) and not isinstance(features, nn.Module)
-    if own and isinstance(head, nn.Linear):
-        return model
-    return PretrainedClassifier(model, last_linear(model)[0])
 
 
 def last_linear(model: nn.Module) -> tuple[str, nn.Linear]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,9 @@ from skorch import NeuralNetClassifier
 from skorch.callbacks import EarlyStopping, PassthroughScoring
 from torch import Tensor
 
+from fairvision.exceptions import InputError
 from fairvision.nn.checkpoint import CheckpointFile, TrainingCheckpoint
+from fairvision.nn.finite import check_loss, check_weights_finite, numeric_errors
 from fairvision.nn.objective import Objective, TrainingContext, cross_entropy
 from fairvision.nn.rows import Batch, Batches, Rows, Transform
 
@@ -31,6 +34,20 @@ def inference_size(batch_size: int, device: torch.device | str) -> int:
     256 images of 64 x 64 take twice as long as four times 64, out of the cache.
     """
     return batch_size if torch.device(device).type == "cpu" else 4 * batch_size
+
+
+@contextmanager
+def _rows_for_batch_norm(n_rows: int) -> Iterator[None]:
+    """Say what to change where batch normalisation meets a batch of one row."""
+    try:
+        yield
+    except ValueError as error:
+        if n_rows > 1 or "more than 1 value per channel" not in str(error):
+            raise
+        raise InputError(
+            "A batch has one row, and the net has batch normalisation, which needs two. Pass "
+            f"batch_size=2 or more. ({error})"
+        ) from error
 
 
 class ObjectiveNet(NeuralNetClassifier):
@@ -99,7 +116,9 @@ class ObjectiveNet(NeuralNetClassifier):
 
     def train_step_single(self, batch: tuple[Batch, Tensor], **fit_params: Any) -> dict[str, Any]:
         self._set_training(True)
-        step = self.objective.step(self.module_, batch[0])
+        with numeric_errors(len(self.history)), _rows_for_batch_norm(len(batch[0])):
+            step = self.objective.step(self.module_, batch[0])
+        check_loss(step.loss, len(self.history))
         self.backward(step.loss)
         for name, value in step.logged.items():
             self.history.record_batch(name, value)
@@ -162,6 +181,7 @@ class ObjectiveNet(NeuralNetClassifier):
         except KeyboardInterrupt:
             if not self._stopped_early():
                 raise
+        check_weights_finite(self.module_, len(self.history))
         if file is not None and file.keep:
             file.save(finished=True)
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from fairvision.base import RandomState, as_seed
+from fairvision.nn.device import generator_states, seed_device, set_generator_states
 
 __all__ = ["RandomState", "as_seed", "isolated_rng"]
 
@@ -42,6 +43,8 @@ def isolated_rng(seed: int, device: torch.device | str = "cpu") -> Iterator[None
         numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
         with_cuda = torch.device(device).type == "cuda" or torch.cuda.is_initialized()
         devices = range(torch.cuda.device_count()) if with_cuda else ()
+        other = "cpu" if torch.device(device).type == "cuda" else device  # forked below
+        device_states = generator_states(other)
         try:
             with (
                 torch.random.fork_rng(devices=devices),
@@ -50,9 +53,11 @@ def isolated_rng(seed: int, device: torch.device | str = "cpu") -> Iterator[None
                 torch.default_generator.manual_seed(seed)
                 if with_cuda:
                     torch.cuda.manual_seed_all(seed)
+                seed_device(other, seed)
                 np.random.seed(seed)  # noqa: NPY002
                 random.seed(seed)
                 yield
         finally:
+            set_generator_states(other, device_states)
             np.random.set_state(numpy_state)  # noqa: NPY002
             random.setstate(python_state)

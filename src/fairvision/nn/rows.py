@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from fairvision.base import take
+from fairvision.base import rows_of, take
 from fairvision.nn.prefetch import prefetch
 from fairvision.nn.process_group import SINGLE_PROCESS, ProcessGroup
 
@@ -107,9 +107,9 @@ class Rows(Dataset[Batch]):
         return len(self.targets)
 
     def subset(self, rows: NDArray[Any]) -> Rows:
-        """Some of the rows; no image is decoded."""
+        """Some of the rows; no image is decoded or copied."""
         subset = copy.copy(self)
-        subset.images, subset.targets = self.images[rows], self.targets[rows]
+        subset.images, subset.targets = rows_of(self.images, rows), self.targets[rows]
         subset.groups = None if self.groups is None else self.groups[rows]
         subset.weights = None if self.weights is None else self.weights[rows]
         return subset

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from torch import Tensor, nn
 
-from fairvision.base import take
+from fairvision.base import TakenRows, take
 from fairvision.nn.acceleration import accelerated
 from fairvision.nn.backbones import backbone_for, build_classifier
 from fairvision.nn.checks import hold_out, training_rows
+from fairvision.nn.device import supported_dtype
 from fairvision.nn.distributed import (
     AcceleratedNet,
     check_same_rows,
@@ -31,6 +32,7 @@ from fairvision.nn.probe import LINEAR, set_statistics
 from fairvision.nn.randomness import as_seed, isolated_rng
 from fairvision.nn.rows import Rows, scale
 from fairvision.nn.trainable import choose_trainable, parameter_groups
+from fairvision.nn.wrapping import check_not_frozen, reference_tensor, taking_images
 
 __all__ = ["apply_module", "build_module", "context_of", "train"]
 
@@ -39,7 +41,7 @@ def context_of(estimator: Any, device: torch.device) -> TrainingContext:
     """What an objective may know of the training of a `TorchClassifier`."""
     shape, groups = estimator.input_shape_, getattr(estimator, "groups_", None)
     # Tables are small and often badly scaled: double costs nothing there.
-    dtype = torch.float64 if len(shape) == 1 else torch.float32
+    dtype = supported_dtype(torch.float64 if len(shape) == 1 else torch.float32, device)
     params = estimator.get_params(deep=False)
     return TrainingContext(shape, estimator.classes_, groups, device, dtype, params)
 
@@ -80,6 +82,8 @@ def train(
     seed, held_out = group.broadcast(as_seed(estimator.random_state)), None
     with isolated_rng(seed, context.device):
         module = objective.make_module(partial(build_module, estimator, estimator.weights), context)
+        if estimator.max_epochs:
+            check_not_frozen(module)
         net = _make_net(estimator, module.to(context.device, context.dtype), objective, context)
         if estimator.validation_fraction:
             rows, held_out = hold_out(rows, estimator.validation_fraction, seed)
@@ -108,7 +112,7 @@ def _without_frozen_prefix(
     if not frozen and not (estimator.backbone == LINEAR and len(estimator.input_shape_) == 3):
         yield rows, held_out
         return
-    fixed = isinstance(rows.images, (np.ndarray, Tensor))
+    fixed = isinstance(rows.images, (np.ndarray, Tensor, TakenRows))
     fixed = fixed or getattr(rows.images, "reads_in_threads", False)
     moving = estimator.train_transform is not None or objective.needs_pixels or estimator.compile
     some = rows.batch(torch.arange(min(len(rows), 2)), net.device).images
@@ -157,7 +161,7 @@ def apply_module(
     module: nn.Module, function: Callable[[Tensor], Tensor], X: Any, batch_size: int
 ) -> NDArray[Any]:
     """Apply a function of a module to batches of scaled images, in evaluation mode."""
-    weight = next(module.parameters())
+    weight = reference_tensor(module)
     size = inference_size(batch_size, weight.device)
     outputs = []
     module.eval()
@@ -166,5 +170,8 @@ def apply_module(
         batches = np.array_split(np.arange(len(X)), range(size, len(X), size))
         for batch in prefetch(partial(take, X), batches, X):
             images = scale(batch, weight.device, weight.dtype)
-            outputs.append(function(images).cpu().numpy())
+            with taking_images(module, images):
+                result = function(images).cpu()
+            half = result.dtype in (torch.bfloat16, torch.float16)  # numpy knows no bfloat16
+            outputs.append((result.float() if half else result).numpy())
     return np.concatenate(outputs)

@@ -14,6 +14,7 @@ from skorch.callbacks.scoring import ScoringBase
 from torch import Tensor
 
 from fairvision.exceptions import InputError
+from fairvision.nn.device import generator_states, set_generator_states
 from fairvision.nn.identity import random_states
 
 __all__ = ["capture", "check_callback", "restore"]
@@ -54,7 +55,7 @@ def restore(net: Any, state: Mapping[str, Any]) -> None:
             _restore_callback(callback, state["callbacks"][name])
     net.history[:] = [{"batches": [], **epoch} for epoch in state["history"]]
     net.n_restored_ = len(net.history)
-    _restore_random(state["random"])
+    _restore_random(state["random"], net.device)
 
 
 def check_callback(name: str, callback: Any) -> None:
@@ -131,19 +132,17 @@ def _plain(value: Any) -> Any:
 
 def _random_state(net: Any) -> dict[str, Any]:
     of_torch, of_numpy, of_python = random_states()
-    with_cuda = torch.device(net.device).type == "cuda"
     return {
         "torch": of_torch,
         "numpy": [of_numpy[0], of_numpy[1].tolist(), *map(_plain, of_numpy[2:])],
         "python": of_python,
-        "cuda": torch.cuda.get_rng_state_all() if with_cuda else [],
+        "cuda": generator_states(net.device),  # of any device; the CPU has none besides torch's
     }
 
 
-def _restore_random(state: Mapping[str, Any]) -> None:
+def _restore_random(state: Mapping[str, Any], device: torch.device | str) -> None:
     torch.set_rng_state(state["torch"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+    set_generator_states(device, state["cuda"])
     name, words, *rest = state["numpy"]
     np.random.set_state((name, np.array(words, dtype=np.uint32), *rest))  # noqa: NPY002
     random.setstate(state["python"])

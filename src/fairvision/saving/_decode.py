@@ -32,11 +32,19 @@ class Decoder:
     tensors : dict of str to Tensor
     objects : mapping of str to object
         Parameters that the file could not hold, by full name.
+    device : str or None
+        Replaces the parameter `device` of every estimator.
     """
 
     def __init__(
-        self, trust: Trust, tensors: dict[str, Tensor], objects: Mapping[str, Any]
+        self,
+        trust: Trust,
+        tensors: dict[str, Tensor],
+        objects: Mapping[str, Any],
+        *,
+        device: str | None = None,
     ) -> None:
+        self.device = device
         self.trust = trust
         self.tensors = tensors
         self.objects = objects
@@ -65,9 +73,10 @@ class Decoder:
 
     def estimator(self, node: dict[str, Any]) -> Any:
         """Make an estimator from its parameters and restore its fitted state."""
-        estimator = self._class(node)(
-            **{name: self.parameter(value) for name, value in node["params"].items()}
-        )
+        params = {name: self.parameter(value) for name, value in node["params"].items()}
+        if self.device is not None and "device" in params:
+            params["device"] = self.device
+        estimator = self._class(node)(**params)
         self._estimators[node["id"]] = estimator
         state = {name: self.value(value) for name, value in node["state"].items()}
         restore = getattr(type(estimator), "__fairvision_setstate__", None)
@@ -113,8 +122,11 @@ class Decoder:
 
     def _pretrained(self, node: dict[str, Any]) -> Any:
         model = self.parameter(node["model"])
-        wrapped = isinstance(model, PretrainedClassifier)
-        return model if wrapped else PretrainedClassifier(model, node["head"])
+        if isinstance(model, PretrainedClassifier):
+            return model
+        # Older files have only logits, of nets with one output.
+        options = {key: node[key] for key in ("output", "gives") if key in node}
+        return PretrainedClassifier(model, node["head"], **options)
 
     def _data(self, node: dict[str, Any]) -> Any:
         cls = self.trust.find(node["class"])

@@ -41,12 +41,15 @@ class Encoder:
     objects : dict of str to str
         Descriptions of the parameters that cannot be stored, by their name in
         ``get_params``.
+    given : dict of str to object
+        These parameters themselves.
     """
 
     def __init__(self, trust: Trust) -> None:
         self.trust = trust
         self.tensors: dict[str, torch.Tensor] = {}
         self.objects: dict[str, str] = {}
+        self.given: dict[str, Any] = {}
         # With the objects themselves: a freed object's id can be used again.
         self._estimators: dict[int, tuple[Any, int]] = {}
         self._named: dict[int, tuple[Any, str]] = {}
@@ -111,12 +114,14 @@ class Encoder:
                 "$": "pretrained",
                 "model": self._object(value.model, path),
                 "head": value.head_name,
+                "output": value.output,
+                "gives": value.gives,
             }
         # classifier_, the fitted clone, has the parameters of classifier.
         name = "__".join(part.removesuffix("_") for part in path)
         if not isinstance(value, str):
             name = self._named.setdefault(id(value), (value, name))[1]
-        self.objects[name] = _described(value)
+        self.objects[name], self.given[name] = _described(value), value
         return {"$": "object", "name": name}
 
     def value(self, value: Any, path: Path, *, parameter: bool = False) -> Any:

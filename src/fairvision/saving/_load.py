@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from fairvision.exceptions import InputError, SavingError
+from fairvision.nn import choose_device
 from fairvision.plugins import clean, closest, default_registry, describe
 from fairvision.saving._decode import Decoder
 from fairvision.saving._file import unpack
@@ -18,7 +19,12 @@ from fairvision.saving._trust import Trust
 __all__ = ["load", "read_manifest"]
 
 
-def load(path: str | PathLike[str], *, objects: Mapping[str, Any] | None = None) -> Any:
+def load(
+    path: str | PathLike[str],
+    *,
+    objects: Mapping[str, Any] | None = None,
+    device: str | None = None,
+) -> Any:
     """Load the estimator that `save` wrote.
 
     It makes only classes of installed plugins, of fairvision, and a few of
@@ -33,6 +39,10 @@ def load(path: str | PathLike[str], *, objects: Mapping[str, Any] | None = None)
         (``{"backbone": module}``; the last part of a nested name is enough). Only the
         structure of a module is used; its weights come from the file. Parameters that
         prediction does not need, such as a `train_transform`, may be None.
+    device : str or None, default=None
+        Where the estimator computes, as its own parameter `device` says; it replaces that
+        of every estimator in the file. None keeps what was saved, and takes the CPU where
+        there is no such device.
 
     Returns
     -------
@@ -46,12 +56,15 @@ def load(path: str | PathLike[str], *, objects: Mapping[str, Any] | None = None)
         a newer format; if it needs a class that is not installed; or if `objects`
         lacks something, or does not fit.
     InputError
-        If `path` is the name of a data set: use :func:`fairvision.datasets.load`.
+        If `path` is the name of a data set (use :func:`fairvision.datasets.load`), or
+        torch sees no such `device`.
     """
+    if device is not None:
+        choose_device(device)
     manifest, tensors = _read(Path(path))
     try:
         given = _given(manifest["objects"], objects or {})
-        return Decoder(Trust(), tensors, given).estimator(manifest["estimator"])
+        return Decoder(Trust(), tensors, given, device=device).estimator(manifest["estimator"])
     except SavingError as error:
         raise SavingError(f"{path} cannot be loaded: {str(error).rstrip('.')}.") from error
     except Exception as error:  # a manifest that makes no sense can raise anything

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import fairvision
 from fairvision.exceptions import SavingError
+from fairvision.plugins import describe
+from fairvision.saving._decode import Decoder
 from fairvision.saving._encode import Encoder
-from fairvision.saving._file import pack, write
+from fairvision.saving._file import pack, unpack, write
 from fairvision.saving._trust import Trust
 
 if TYPE_CHECKING:
@@ -69,8 +71,8 @@ def save(
     Raises
     ------
     SavingError
-        If `load` would refuse the class, if the fitted state cannot be stored, or if
-        the file exists or cannot be written.
+        If `load` would refuse the class, if the fitted state cannot be stored or read
+        again, or if the file exists or cannot be written.
 
     Examples
     --------
@@ -81,7 +83,8 @@ def save(
     """
     if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
         raise SavingError(f"estimator is {estimator!r}; pass a fitted estimator.")
-    encoder = Encoder(Trust())
+    trust = Trust()
+    encoder = Encoder(trust)
     root = encoder.estimator(estimator)
     manifest = {
         "fairvision": fairvision.__version__,
@@ -91,6 +94,20 @@ def save(
         "objects": encoder.objects,
         "estimator": root,
     }
-    path = Path(path)
-    write(pack(manifest, encoder.tensors), path, overwrite=overwrite)
+    data, path = pack(manifest, encoder.tensors), Path(path)
+    _check_readable(data, trust, encoder.given, type(estimator).__name__)
+    write(data, path, overwrite=overwrite)
     return path
+
+
+def _check_readable(data: bytes, trust: Trust, given: dict[str, Any], name: str) -> None:
+    """Read the bytes as `load` does: a file that nobody can read is none."""
+    try:
+        manifest, tensors = unpack(data)
+        Decoder(trust, tensors, given).estimator(manifest["estimator"])
+    except Exception as error:  # `__fairvision_setstate__` of anybody's class may raise anything
+        raise SavingError(
+            f"{name} cannot be saved: what was written could not be read again "
+            f"({describe(error)}). Nothing was written to disk. If the class is yours, its "
+            "__fairvision_setstate__ must take what its __fairvision_getstate__ gives."
+        ) from error

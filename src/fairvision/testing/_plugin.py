@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -19,6 +22,18 @@ from fairvision.testing._method import method_checks
 from fairvision.testing._require import require, step
 from fairvision.testing._result import Check, Result, run_all
 
+# Imports a plugin's module, calls its hooks, and prints what heavy modules that took.
+_LIST = """
+import importlib, json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from fairvision.plugins._load import HEAVY
+before = set(sys.modules)
+module = importlib.import_module(sys.argv[2])
+for name in dir(module):
+    if name.startswith("fairvision_") and hasattr(getattr(module, name), "fairvision_impl"):
+        list(getattr(module, name)())
+print(", ".join(sorted(HEAVY & (set(sys.modules) - before))))
+"""
 _PARAMETERS = {
     "metric": ("sensitive_features", "y_score", "sample_weight"),
     "report section": ("estimator", "X", "y", "sensitive_features"),
@@ -34,9 +49,20 @@ def loads(plugin: Plugin) -> None:
 
 
 def is_light_to_list(plugin: Plugin) -> None:
-    """Listing it imports nothing heavy."""
+    """Listing it imports nothing heavy, in a process of its own too."""
     slow = [note for note in plugin.notes if note.message.startswith("slow")]
     require(not slow, "; ".join(f"{note.message}. {note.hint}" for note in slow))
+    # Here, others may have imported it all before.
+    command = [sys.executable, "-c", _LIST, json.dumps(sys.path), plugin.origin.module]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode == 0:  # of an object that was registered there is no module
+        heavy = done.stdout.strip()
+        module = plugin.origin.module
+        require(
+            not heavy,
+            f"listing it imports {heavy}. Let {module} hold descriptors only, and import late in "
+            f"{module.rpartition('.')[0] or module} (lazy_loader.attach_stub)",
+        )
 
 
 def states_its_licence(plugin: Plugin) -> None:

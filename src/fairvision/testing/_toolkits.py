@@ -16,6 +16,8 @@ import sklearn
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
+from fairvision.base import fitted_attributes
+from fairvision.exceptions import SavingError
 from fairvision.plugins import describe
 from fairvision.saving import load, save
 from fairvision.testing._data import Samples, stripes
@@ -55,10 +57,27 @@ def _survives(subject: Subject, action: str, round_trip: Callable[[Any], Any]) -
 
 
 def saves_and_loads(subject: Subject) -> None:
-    """A model that `fairvision.save` wrote and `load` read predicts the same."""
+    """What `save` wrote and `load` read predicts the same; a sampler keeps all it learned."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         _survives(subject, "saving and loading", lambda model: load(save(model, path)))
+        if subject.method.stage == "pre":
+            _sampler_survives(subject, Path(folder) / "sampler.safetensors")
+
+
+def _sampler_survives(subject: Subject, path: Path) -> None:
+    """A `Resampled` leaves its sampler out of its file, so the sampler is saved alone here."""
+    data = stripes()
+    sampler = subject.make()
+    sampler.fit_resample(data.X, data.y, **subject.fit_params(data))
+    with step("saving and loading the fitted sampler"):
+        try:
+            save(sampler, path)
+        except SavingError:  # refused before anything is written: that is an answer
+            return
+        copy = load(path)
+    lost = sorted(fitted_attributes(sampler).keys() - fitted_attributes(copy).keys() - {"net_"})
+    require(not lost, f"after saving and loading the sampler lacks {', '.join(lost)}")
 
 
 def can_be_pickled(subject: Subject) -> None:

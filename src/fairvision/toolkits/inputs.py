@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fairvision.base import Groups, check_groups, check_labels, code_labels
+from fairvision.base import Groups, check_form, check_groups, check_labels, code_labels
 from fairvision.exceptions import InputError
 from fairvision.nn import as_seed
 
@@ -18,6 +18,7 @@ def check_targets_and_groups(
     owner: Any, X: Any, y: ArrayLike, sensitive_features: Any
 ) -> tuple[NDArray[Any], Groups]:
     """The targets as an array of shape (n_samples,), and the groups, which are required."""
+    check_form(X)
     targets = check_labels(y, n_samples=len(X))
     groups = check_groups(sensitive_features, len(X), required_by=type(owner).__name__)
     assert groups is not None  # check_groups raises if required groups are None

@@ -22,7 +22,9 @@ class Trainer:
     """
 
     images: Any
-    #: The class of each row, and the code of its class and group.
+    #: Two labels, as the estimator sees them; fairlearn computes with their codes.
+    classes: NDArray[Any]
+    #: The class code of each row, and the code of its class and group.
     y: NDArray[np.int64]
     cells: NDArray[np.int64]
     #: The rows to train on; None for those that fairlearn names.
@@ -37,11 +39,16 @@ class Trainer:
         if self.train_rows is not None:
             rows, y, weights = self._transfer(self.train_rows, rows, y, weights)
         fitted = clone(estimator)
-        fitted.fit(_safe_indexing(self.images, rows), y, sample_weight=weights)
+        fitted.fit(self.images_of(rows), self.classes[y], sample_weight=weights)
         self.n_trainings += 1
         if is_erm:
             self.erm = fitted
         return fitted
+
+    def images_of(self, rows: NDArray[np.intp]) -> Any:
+        """The images of some rows; all of them are no copy."""
+        every = np.array_equal(rows, np.arange(len(self.images)))
+        return self.images if every else _safe_indexing(self.images, rows)
 
     def _transfer(self, to: Any, rows: Any, y: Any, weights: Any) -> tuple[Any, Any, Any]:
         """Give other rows the label and weight that fairlearn gives to all rows of their cell."""
@@ -71,12 +78,13 @@ class RowNumberClassifier(ClassifierMixin, BaseEstimator):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         labels, weights = np.asarray(y), np.asarray(sample_weight)
         self.estimator_ = self.trainer.train(self.estimator, _row_numbers(X), labels, weights)
-        self.classes_ = self.estimator_.classes_
+        self.classes_ = np.arange(2)
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
-        images = _safe_indexing(self.trainer.images, _row_numbers(X))
-        return np.asarray(self.estimator_.predict(images))
+        images = self.trainer.images_of(_row_numbers(X))
+        positive = np.asarray(self.estimator_.predict(images)) == self.trainer.classes[1]
+        return positive.astype(np.int64)
 
 
 def _row_numbers(X: Any) -> NDArray[np.intp]:

@@ -139,7 +139,7 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstima
         codes_of_groups, labels = groups.intersection()
         cells = codes * len(labels) + codes_of_groups
         train_rows, constraint_rows = self._split(cells)
-        trainer = Trainer(X, codes, cells, train_rows)
+        trainer = Trainer(X, classes, codes, cells, train_rows)
         with warnings.catch_warnings():
             # fairlearn assigns to pandas tables in a deprecated way.
             warnings.filterwarnings("ignore", category=FutureWarning, module="fairlearn")
@@ -229,9 +229,15 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstima
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probability that `predict` draws each class, shape (n_samples, 2)."""
         check_is_fitted(self)
-        votes = np.stack([np.asarray(estimator.predict(X)) for estimator in self.estimators_])
+        votes = np.stack([self._votes(estimator, X) for estimator in self.estimators_])
         positive = self.shares_ @ votes
         return np.column_stack([1 - positive, positive])
+
+    def _votes(self, estimator: Any, X: Any) -> NDArray[np.bool_]:
+        """Which rows a classifier gives the second class."""
+        # Files of the first format hold classifiers of the codes 0 and 1.
+        known = set(np.asarray(estimator.classes_).tolist()) <= set(self.classes_.tolist())
+        return np.asarray(estimator.predict(X)) == (self.classes_[1] if known else 1)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Labels, drawn by the classifiers' shares.

@@ -49,8 +49,15 @@ class Reweighing(BaseEstimator):
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
     __metadata_request__fit_resample: ClassVar = {"sensitive_features": True}
 
-    def fit(self, X: Any, y: ArrayLike, *, sensitive_features: Any = None) -> Self:
-        """Compute the weights."""
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Compute the weights, which `sample_weight` is a factor of."""
         with silence_import():
             from aif360.sklearn.preprocessing import Reweighing as Toolkit
 
@@ -63,6 +70,7 @@ class Reweighing(BaseEstimator):
         _, weights = toolkit.fit_transform(
             pd.DataFrame({"row": np.zeros(len(codes))}, index=index),
             pd.Series(target_codes, index=index),
+            sample_weight=None if sample_weight is None else np.asarray(sample_weight, float),
         )
         self.sample_weight_ = np.asarray(weights, dtype=np.float64)
         self.factors_ = pd.DataFrame(
@@ -74,10 +82,15 @@ class Reweighing(BaseEstimator):
         return self
 
     def fit_resample(
-        self, X: Any, y: ArrayLike, *, sensitive_features: Any = None
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
     ) -> tuple[Any, NDArray[Any]]:
         """Return X and y unchanged; the weights are in ``sample_weight_``."""
-        self.fit(X, y, sensitive_features=sensitive_features)
+        self.fit(X, y, sensitive_features=sensitive_features, sample_weight=sample_weight)
         return X, check_labels(y)
 
 

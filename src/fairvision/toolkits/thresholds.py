@@ -23,7 +23,7 @@ from fairvision.base import (
     stratified_folds,
 )
 from fairvision.exceptions import InputError
-from fairvision.nn import TorchClassifier, as_seed
+from fairvision.nn import TorchClassifier, as_seed, check_scores
 from fairvision.toolkits.inputs import check_binary, draw_labels
 
 __all__ = ["ThresholdOptimizedClassifier"]
@@ -245,7 +245,8 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
     def _scores(self, X: Any) -> NDArray[np.float64]:
         column = list(np.asarray(self.estimator_.classes_)).index(self.classes_[1])
         scores = np.asarray(self.estimator_.predict_proba(X), dtype=np.float64)
-        return scores[:, column : column + 1]
+        # fairlearn never ends with NaN.
+        return check_scores(scores, type(self.estimator_).__name__)[:, column : column + 1]
 
     def _positive(self, X: Any, sensitive_features: Any) -> NDArray[np.float64]:
         """Probability that `predict` gives the second class."""

@@ -179,7 +179,7 @@ default=1.0, 1.0, 3e-3
         """The code of the class that windows look for."""
         _check_two_classes(len(self.classes_))
         debiased = debiased_classes(self.debias_classes, self.classes_)
-        return int(np.searchsorted(self.classes_, debiased[-1]))
+        return self.classes_.tolist().index(debiased[-1])
 
     def __fairvision_module__(self) -> torch.nn.Module:
         if self.windows is not None:

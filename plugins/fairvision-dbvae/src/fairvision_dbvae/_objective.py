@@ -138,7 +138,7 @@ classification_weight, reconstruction_weight, kl_weight, decoder_filters, keep_i
     def start(self, module: nn.Module, rows: Rows, context: TrainingContext) -> None:
         """Note which classes are debiased."""
         self.classes_, self.device_ = context.classes, context.device
-        self.codes_ = np.searchsorted(self.classes_, self.debiased_).tolist()
+        self.codes_ = np.flatnonzero(np.isin(self.classes_, self.debiased_)).tolist()
         self.encode_batch_size_ = inference_size(context.batch_size, context.device)
         self.is_debiased_ = torch.zeros(len(self.classes_), dtype=torch.bool, device=self.device_)
         self.is_debiased_[self.codes_] = True

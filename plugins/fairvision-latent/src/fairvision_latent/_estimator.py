@@ -24,7 +24,7 @@ from fairvision.base import (
     code_labels,
     take,
 )
-from fairvision.exceptions import InputError
+from fairvision.exceptions import InputError, SavingError
 from fairvision.nn import TorchClassifier, as_seed, choose_device
 from fairvision_latent._algorithm import Hyperplane, Variant
 from fairvision_latent._gan import GAN_PRESETS, ProgressiveGAN, check_ints
@@ -258,6 +258,16 @@ class LatentPairSampler(BaseEstimator):
         self.table_ = pd.DataFrame(counts).fillna(0).astype(np.int64)
         real = take(X, np.arange(len(X))).astype(drawn.dtype, copy=False)
         return np.concatenate([real, drawn]), y_new
+
+    def __fairvision_getstate__(self) -> dict[str, Any]:
+        """Only unfitted: what `fit` found is large, and serves no prediction."""
+        if hasattr(self, "source_"):
+            raise SavingError(
+                "A fitted LatentPairSampler is not saved alone. Save the classifier that was "
+                "trained on its pairs (the Resampled around both), clone(sampler), or its GAN: "
+                "sampler.generator_.save(folder)."
+            )
+        return {}
 
     # -- input --------------------------------------------------------------------
 

@@ -20,7 +20,15 @@ from torch import Tensor
 
 from fairvision.base import all_or_nothing, check_pixels, take
 from fairvision.exceptions import InputError
-from fairvision.nn import Rows, as_seed, choose_device, fingerprint, isolated_rng, scale
+from fairvision.nn import (
+    Rows,
+    as_seed,
+    choose_device,
+    device_or_cpu,
+    fingerprint,
+    isolated_rng,
+    scale,
+)
 from fairvision_latent._gan_training import GANTraining
 from fairvision_latent._networks import Generator, ImageCritic, draw_images, stage_widths
 from fairvision_latent._training import Schedule, Trainer
@@ -333,7 +341,7 @@ class ProgressiveGAN(BaseEstimator):
         gan.generator_.load_state_dict(load_file(path / "generator.safetensors"))
         gan.generator_.growth = about["growth"]
         gan.generator_.requires_grad_(False).eval()
-        gan.generator_.to(choose_device(gan.device)).to(memory_format=_MEMORY_FORMAT)
+        gan.generator_.to(device_or_cpu(gan.device)).to(memory_format=_MEMORY_FORMAT)
         return gan
 
     def __sklearn_is_fitted__(self) -> bool:

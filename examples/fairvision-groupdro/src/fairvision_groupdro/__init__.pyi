@@ -1,0 +1,1 @@
+from ._estimator import GroupDROClassifier as GroupDROClassifier

@@ -1,0 +1,82 @@
+"""Numbers that are not finite: a training that diverged stops, and its scores go nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fairvision.exceptions import DivergedError
+
+__all__ = ["check_loss", "check_scores", "check_weights_finite", "numeric_errors"]
+
+_ADVICE = (
+    "Lower lr (a tenth of it), and look at the weights of the rows and at the parameters of the "
+    "loss; with accelerate's fp16, try bf16."
+)
+
+
+def check_loss(loss: Tensor, epoch: int, name: str = "the loss") -> None:
+    """Stop a training whose loss is not finite: no later step can mend it.
+
+    Parameters
+    ----------
+    loss : Tensor of shape ()
+    epoch : int
+        From 1.
+    name : str
+        What `loss` is.
+
+    Raises
+    ------
+    DivergedError
+    """
+    if not bool(torch.isfinite(loss)):
+        value = float(loss.detach())
+        raise DivergedError(f"Training diverged in epoch {epoch}: {name} is {value}. {_ADVICE}")
+
+
+@contextmanager
+def numeric_errors(epoch: int) -> Iterator[None]:
+    """Say that a training diverged where a matrix of it cannot be solved."""
+    try:
+        yield
+    except torch.linalg.LinAlgError as error:
+        raise DivergedError(f"Training diverged in epoch {epoch}: {error} {_ADVICE}") from error
+
+
+def check_weights_finite(module: nn.Module, epoch: int) -> None:
+    """Refuse a trained net whose last step made a weight infinite or NaN."""
+    for name, weight in module.named_parameters():
+        if not bool(torch.isfinite(weight).all()):
+            raise DivergedError(
+                f"Training diverged in epoch {epoch}: the weights {name!r} are not finite. "
+                + _ADVICE
+            )
+
+
+def check_scores(scores: NDArray[np.float64], owner: str) -> NDArray[np.float64]:
+    """Refuse scores that are not finite.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
+    owner : str
+        The class whose scores they are.
+
+    Returns
+    -------
+    scores : the same array
+    """
+    wrong = np.flatnonzero(~np.isfinite(scores).reshape(len(scores), -1).all(1))
+    if len(wrong):
+        raise DivergedError(
+            f"{owner} gives scores that are not finite for {len(wrong)} of {len(scores)} images, "
+            f"row {wrong[0]} first. Its training may have diverged: fit it again with a lower lr. "
+            "A net in half precision may overflow: pass module.float()."
+        )
+    return scores
