@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
@@ -21,6 +22,7 @@ from fairvision.nn.backbones import Backbone
 from fairvision.nn.checks import (
     check_parameters,
     check_training_data,
+    check_validation_data,
     check_weights,
 )
 from fairvision.nn.device import choose_device
@@ -75,6 +77,10 @@ class TorchClassifier(
     validation_fraction : float, default=0.0
         Share of the training rows held out, stratified by class, to compute
         ``valid_loss`` and ``valid_acc`` each epoch, for early stopping.
+    validation_data : tuple (X, y) or None, default=None
+        Images and labels of your own for the same, such as other people's photographs;
+        no step is taken on them. Neither copied nor saved. With it, `validation_fraction`
+        is 0.
     device : str, default="auto"
         A torch device, such as ``"cuda:1"`` or ``"mps"``; ``"auto"`` takes CUDA if
         there is one, else the CPU.
@@ -132,8 +138,8 @@ class TorchClassifier(
     (5, 2)
     """
 
-    # Of the process, not of the model.
-    __fairvision_unsaved__: ClassVar = ("accelerator",)
+    # Of the process or of the data, not of the model.
+    __fairvision_unsaved__: ClassVar = ("accelerator", "validation_data")
     # Groups reach `fit` without a set_fit_request call; under metadata routing only.
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
 
@@ -151,6 +157,7 @@ class TorchClassifier(
         max_epochs: int = 10,
         batch_size: int = 64,
         validation_fraction: float = 0.0,
+        validation_data: tuple[Any, ArrayLike] | None = None,
         device: str = "auto",
         train_transform: Transform | None = None,
         callbacks: Sequence[Any] | None = None,
@@ -172,6 +179,7 @@ class TorchClassifier(
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.validation_fraction = validation_fraction
+        self.validation_data = validation_data
         self.device = device
         self.train_transform = train_transform
         self.callbacks = callbacks
@@ -181,6 +189,13 @@ class TorchClassifier(
         self.classes = classes
         self.random_state = random_state
         self.verbose = verbose
+
+    def __sklearn_clone__(self) -> Self:
+        without = copy.copy(self)
+        without.validation_data = None
+        cloned = BaseEstimator.__sklearn_clone__(without)
+        cloned.validation_data = self.validation_data  # its images are not copied
+        return cloned
 
     # -- training -----------------------------------------------------------------
 
@@ -267,6 +282,7 @@ class TorchClassifier(
             sensitive_features, len(codes), required_by=name, min_groups=2 if name else 1
         )
         check_parameters(self)
+        validation = check_validation_data(self, pixels=objective.needs_pixels)
         check_trainable(self.trainable, self.trunk_lr)
         check_accelerator(self.accelerator, self.device)
         context = context_of(self, self._device())
@@ -275,7 +291,8 @@ class TorchClassifier(
         group_codes = None if self.groups_ is None else self.groups_.codes
         if self.groups_ is not None and weights is not None:
             self.groups_ = self.groups_[np.flatnonzero(weights)]
-        net, attributes = train(self, objective, context, (X, codes, group_codes, weights))
+        columns = X, codes, group_codes, weights
+        net, attributes = train(self, objective, context, columns, validation)
         self.net_, self.module_, self.history_ = net, net.module_.eval(), net.history
         self.n_steps_ = sum(self.history_[:, "train_batch_count"]) if len(net.history) else 0
         for name, value in attributes.items():

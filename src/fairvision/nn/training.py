@@ -56,7 +56,11 @@ def build_module(estimator: Any, weights: str | None) -> nn.Module:
 
 
 def train(
-    estimator: Any, objective: Objective, context: TrainingContext, columns: Any
+    estimator: Any,
+    objective: Objective,
+    context: TrainingContext,
+    columns: Any,
+    validation: Any = None,
 ) -> tuple[ObjectiveNet, Mapping[str, Any]]:
     """Train a new module with an objective.
 
@@ -67,6 +71,8 @@ def train(
     context : TrainingContext
     columns : tuple
         Images, class codes, group codes and sample weights.
+    validation : tuple or None
+        Images and class codes for the validation loss.
 
     Returns
     -------
@@ -79,7 +85,11 @@ def train(
     all_rows = Rows(*columns, dtype=context.dtype)
     check_same_rows(group, rows)
     all_rows.process_group = rows.process_group = group
-    seed, held_out = group.broadcast(as_seed(estimator.random_state)), None
+    held_out = None if validation is None else Rows(*validation, dtype=context.dtype)
+    if held_out is not None:
+        check_same_rows(group, held_out)
+        held_out.process_group = group
+    seed = group.broadcast(as_seed(estimator.random_state))
     with isolated_rng(seed, context.device):
         module = objective.make_module(partial(build_module, estimator, estimator.weights), context)
         if estimator.max_epochs:
