@@ -26,7 +26,7 @@ __all__ = ["CheckpointFile", "TrainingCheckpoint"]
 
 _DIGEST = sha256().digest_size
 # Parameters that say nothing about the weights, or what the random states and rows say better.
-_ASIDE = ("callbacks", "device", "random_state", "validation_data", "verbose")
+_ASIDE = ("callbacks", "device", "random_state", "validation_data", "verbose", "warm_start")
 
 
 class TrainingCheckpoint(Callback):

@@ -59,6 +59,8 @@ def check_parameters(estimator: Any) -> None:
         raise InputError(f"validation_fraction is {fraction!r}; pass 0 (none) up to 1.")
     _check_callbacks(estimator.callbacks, bool(fraction) or estimator.validation_data is not None)
     _check_acceleration(estimator.compile, estimator.amp)
+    if not isinstance(estimator.warm_start, bool):
+        raise InputError(f"warm_start is {estimator.warm_start!r}; pass True or False.")
     optimizer, transform = estimator.optimizer, estimator.train_transform
     if not callable(optimizer) and optimizer not in list(OPTIMIZERS):
         raise InputError(
@@ -130,9 +132,20 @@ def encode(y: Any, order: Any = None) -> tuple[NDArray[Any], NDArray[np.int64]]:
     return in_order(order, classes, codes)
 
 
-def check_training_data(estimator: Any, X: Any, y: ArrayLike) -> tuple[Any, NDArray[np.int64]]:
-    """Check X and y; set `classes_` and the input's shape; return X and class codes."""
-    X, y = _check_rows(estimator, X, y)
+def check_training_data(
+    estimator: Any, X: Any, y: ArrayLike, shape: tuple[int, ...] | None = None
+) -> tuple[Any, NDArray[np.int64]]:
+    """Check X and y; set `classes_` and the input's shape; return X and class codes.
+
+    Parameters
+    ----------
+    estimator : TorchClassifier
+    X, y
+        As in `fit`.
+    shape : tuple or None
+        That of a row, if it is settled.
+    """
+    X, y = _check_rows(estimator, X, y, shape)
     if is_images(X):
         estimator.n_features_in_ = int(X.shape[1])
         if hasattr(estimator, "feature_names_in_"):
@@ -149,7 +162,8 @@ def _check_rows(
     check_form(X)
     if shape is not None and is_images(X) != (len(shape) == 3):
         raise InputError(
-            f"X has shape {tuple(np.shape(X))}, but a training row has {shape}. Pass rows alike."
+            f"X has shape {tuple(np.shape(X))}, but {type(estimator).__name__} is "
+            f"trained on rows of shape {shape}. Pass rows alike."
         )
     if not is_images(X):
         if np.asarray(y).ndim == 1:
