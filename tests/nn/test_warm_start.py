@@ -203,9 +203,7 @@ class TestPartialFit:
 
     def test_classes_are_named_once_and_for_all(self, pictures):
         model = make()
-        with pytest.raises(
-            InputError, match=r"classes is None\. Name all labels in the first call"
-        ):
+        with pytest.raises(InputError, match=r"classes is None\. Name all labels"):
             model.partial_fit(pictures.images, pictures.target)
         model.partial_fit(pictures.images, pictures.target, [0, 1])
         with pytest.raises(InputError, match=r"classes is \[0, 2\], but the net has \[0, 1\]"):

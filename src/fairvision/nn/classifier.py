@@ -9,12 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    clone,
-)
+from sklearn.base import BaseEstimator, clone
 
 from fairvision.base import (
     ScoreMixin,
@@ -44,9 +39,7 @@ from fairvision.nn.warm_start import check_goes_on, earlier_fit, join, known_cla
 __all__ = ["TorchClassifier"]
 
 
-class TorchClassifier(
-    FittedModule, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoreMixin, BaseEstimator
-):
+class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
     """Train a torch model on images.
 
     The estimator holds a skorch net, made in `fit`, and gives it plain parameters. What
