@@ -61,7 +61,9 @@ def test_features_are_computed_once_for_all_runs(compare: Compare, passes: list[
 
 def test_the_numbers_are_those_of_features_computed_by_hand(compare: Compare, faces: Bunch) -> None:
     by_hand = Bunch(**{**faces, "images": extractor().fit_transform(faces.images)})
-    one, two = compare(features=extractor()), compare(dataset=by_hand)
+    one = compare(features=extractor())
+    assert {m.params.get("backbone", m.stage) for m in one.plan.methods} <= {"linear", "pre"}
+    two = compare(dataset=by_hand, shared_params={"backbone": "linear"})
     for mine, theirs in zip(one.runs, two.runs, strict=True):
         np.testing.assert_array_equal(mine.y_score, theirs.y_score)
 
@@ -182,7 +184,12 @@ def test_the_command_that_does_it_again(
     words = command(result.plan.to_dict())
     assert "--backbone mlp" in words
     assert "--set" not in words
-    result = compare(methods, features=extractor(), shared_params={"lr": 0.1}, max_epochs=0)
+    assert "--set" not in command(
+        compare(methods, dataset="faces", dataset_params=faces_params, features=net).plan.to_dict()
+    )
+    shared = {"lr": 0.1, "backbone": "mlp"}
+    result = compare(methods, features=extractor(), shared_params=shared, max_epochs=0)
+    assert result.plan.methods[0].params["backbone"] == "mlp"
     python = command(result.plan.to_dict())
-    assert "shared_params={'lr': 0.1}" in python
+    assert "shared_params={'lr': 0.1, 'backbone': 'mlp'}" in python
     assert "features=FeatureExtractor(backbone='a module')" in python

@@ -179,7 +179,8 @@ def tuning(accelerator: Any, **params: Any) -> Any:
         lr=2e-3,
         penalty=2.0,
         epsilon=0.05,
-        selection_fraction=0.3,
+        n_folds=2,
+        allow_worse=True,
         n_thresholds=25,
         bias="spd",
         **{"random_state": 0} | params,
@@ -201,7 +202,7 @@ CASES: dict[str, Callable[[Any], Any]] = {
     "jlu, spurious data": jlu_elsewhere,
     "dbvae": lambda a: dbvae(a, backbone="fairvision_dbvae:lab_encoder"),
     "dbvae, weighted": lambda a: dbvae(a, True, debias_classes="all", aggregate="max"),
-    "tuning": tuning,
+    "tuning": lambda a: tuning(a, critic="features"),
     "tuning, labels": lambda a: tuning(a, critic="labels", sampling="natural"),
     "tuning, no critic": lambda a: tuning(a, critic=None, sampling="natural"),
 }

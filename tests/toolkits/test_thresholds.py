@@ -13,7 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Bunch
 
 import fairvision as fv
-from fairvision.exceptions import GroupsRequiredError, InputError
+from fairvision.exceptions import FairvisionWarning, GroupsRequiredError, InputError
 from fairvision.nn import TorchClassifier
 from fairvision.toolkits import ThresholdOptimizedClassifier
 
@@ -40,7 +40,9 @@ def test_it_is_fairlearns_own(fitted: Any, net: TorchClassifier, faces: Bunch, g
 def test_the_gap_is_closed_where_thresholds_were_found(net: TorchClassifier, faces: Bunch) -> None:
     X, y = faces.images, faces.target
     group = np.where(np.random.default_rng(0).random(len(y)) < 0.2, 1 - y, y)
-    model = ThresholdOptimizedClassifier(FrozenEstimator(net), constraints="demographic_parity")
+    model = ThresholdOptimizedClassifier(
+        FrozenEstimator(net), constraints="demographic_parity", allow_worse=True
+    )
     positive = model.fit(X, y, sensitive_features=group).predict_proba(X, sensitive_features=group)
 
     def gap(share: Any) -> float:
@@ -48,6 +50,25 @@ def test_the_gap_is_closed_where_thresholds_were_found(net: TorchClassifier, fac
 
     assert gap(net.predict(X)) > 0.3
     assert gap(positive[:, 1]) < 1e-6  # in expectation over the draws
+
+
+def test_thresholds_that_leave_the_worst_cell_worse_off_are_not_used(
+    net: TorchClassifier, faces: Bunch, tmp_path: Any
+) -> None:
+    X, y = faces.images, faces.target
+    group = np.where(np.random.default_rng(0).random(len(y)) < 0.2, 1 - y, y)
+    model = ThresholdOptimizedClassifier(
+        FrozenEstimator(net), constraints="demographic_parity", random_state=0
+    )
+    with pytest.warns(FairvisionWarning, match="keeps the model that it was given"):
+        model.fit(X, y, sensitive_features=group)
+    assert model.threshold_optimizer_ is None
+    fv.save(model, tmp_path / "model.safetensors")
+    for kept in (model, fv.load(tmp_path / "model.safetensors")):
+        found = kept.predict(X, sensitive_features=group)
+        np.testing.assert_array_equal(found, net.predict(X))
+        scores = kept.predict_proba(X, sensitive_features=group)
+        np.testing.assert_allclose(scores, net.predict_proba(X))
 
 
 def test_draws_have_the_probabilities_and_follow_the_seed(

@@ -39,7 +39,7 @@ def test_from_zero_it_is_scikit_learns_logistic_regression(balanced: Any) -> Non
     """Whose C is 1 / (2 n lambda) for weights of 1 / n; it does not penalize the bias."""
     X, y, n, strength = balanced.X, balanced.y, len(balanced.y), 0.01
     zero = np.zeros((1, X.shape[1])), np.zeros(1)
-    weight, _ = retrain(X, y, np.full(n, 1 / n), zero, strength)
+    weight, _ = retrain(X, y, np.full(n, 1 / n), zero, strength / X.shape[1])
     scaler = StandardScaler().fit(X)
     model = LogisticRegression(C=1 / (2 * n * strength), tol=1e-8, max_iter=1000)
     model.fit(scaler.transform(X), y)

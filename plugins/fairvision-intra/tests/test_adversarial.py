@@ -207,7 +207,7 @@ def test_a_probe_has_the_bias_itself_differentiated() -> None:
     probe = FrozenEstimator(TorchClassifier("linear", max_epochs=5, random_state=0).fit(X, y))
 
     def path(**changes: Any) -> Any:
-        fixed = {"max_epochs": 2, "lr": 1e-2, "n_folds": 1, "random_state": 0}
+        fixed = {"max_epochs": 2, "lr": 1e-2, "n_folds": 1, "allow_worse": True, "random_state": 0}
         tuned = AdversarialFineTuning(probe, **{**fixed, **changes})
         return tuned.fit(X, y, sensitive_features=g).objective_path_
 

@@ -151,7 +151,7 @@ class TestEveryMethod:
         assert found.performance_ == best["performance"]
         assert found.predict(rows[0]).shape == (len(rows[0]),)
 
-    def test_infeasible_warns_and_gives_the_least_biased(
+    def test_infeasible_warns_and_returns_the_given_net(
         self, method: Any, net: Any, rows: Any
     ) -> None:
         groups = np.where(rows[1] == net.predict(rows[0]), "right", "wrong")
@@ -164,11 +164,43 @@ class TestEveryMethod:
                 margin=0.0005,
                 bias="accuracy_gap",
             )
-        path = found.objective_path_
+        assert (found.feasible_, found.trial_, found.threshold_) == (False, 0, 0.5)
+        assert same(state(found.module_), state(net.module_))
+        assert np.array_equal(found.predict(rows[0]), net.predict(rows[0]))
+        assert found.bias_ == 1
+
+    def test_a_good_net_and_few_rows_are_left_alone(self, method: Any) -> None:
+        """Whatever wins among trials on twenty rows has not shown that it is better."""
+        rng = np.random.default_rng(0)
+        y, g = rng.integers(0, 2, 420), rng.integers(0, 2, 420)
+        X = rng.normal(size=(420, 4)) + 3 * y[:, None]
+        good = TorchClassifier(backbone="mlp", max_epochs=20, random_state=0).fit(X[:200], y[:200])
+        few = slice(200, 220)
+        found = clone(method).set_params(estimator=FrozenEstimator(good))
+        with pytest.warns(FairvisionWarning, match="given net"):
+            found.fit(X[few], y[few], sensitive_features=g[few])
         assert not found.feasible_
-        assert found.bias_ == path.loc[path["value"].idxmax(), "bias"]
-        enough = path["performance"] >= found.min_performance_
-        assert found.bias_ == path["bias"][enough].min() > 0.001
+        assert np.array_equal(found.predict(X), good.predict(X))
+
+
+def test_a_given_net_keeps_its_own_threshold(net: Any, rows: Any) -> None:
+    """Also where the given net is the outcome of an earlier method."""
+    X, y, _ = rows
+    given = fit(METHODS[0], FrozenEstimator(net), rows, allow_worse=True)
+    given.threshold_ = 0.3
+    unfair = np.where(y == given.predict(X), "right", "wrong")
+    with pytest.warns(FairvisionWarning, match="given net"):
+        found = fit(
+            METHODS[0],
+            FrozenEstimator(given),
+            (X, y, unfair),
+            epsilon=0.001,
+            margin=0.0005,
+            bias="accuracy_gap",
+        )
+    assert found.threshold_ == 0.3
+    assert np.array_equal(found.predict(X), given.predict(X))
+    assert np.allclose(found.predict_proba(X), given.predict_proba(X))
 
 
 def shift(X: np.ndarray) -> np.ndarray:
@@ -228,12 +260,12 @@ def test_the_best_net_is_a_copy(net: Any, rows: Any) -> None:
     """Fine-tuning goes on after its best epoch; what is kept must not follow it."""
     X, y, _ = rows
     method = AdversarialFineTuning(
-        max_epochs=3, critic_steps=2, actor_steps=20, lr=0.1, selection_fraction=0.0, random_state=0
+        max_epochs=3, critic_steps=2, actor_steps=20, lr=0.1, n_folds=1, random_state=0
     )
-    found = fit(method, FrozenEstimator(net), rows)
+    found = fit(method, FrozenEstimator(net), rows, allow_worse=True)
     path = found.objective_path_
     best = int(path["value"].idxmax())
-    assert best < 3
+    assert best == found.trial_ < 3
     truth, selected = y == "yes", found.predict(X) == "yes"
     performance = (selected[truth].mean() + 1 - selected[~truth].mean()) / 2
     assert performance == pytest.approx(path["performance"][best])

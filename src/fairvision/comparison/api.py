@@ -138,8 +138,9 @@ def compare(
         others: ``{"backbone": "mobilenet_v2", "weights": FILE}``. `params` goes before.
     features : FeatureExtractor or None, default=None
         Give every method the features of this net in place of the images. They are computed
-        once for all runs, seeds and workers; the table has their time. Methods that need
-        pixels are refused, or left out if `methods` holds "all".
+        once for all runs, seeds and workers; the table has their time. Nets that are named
+        nowhere are linear. Methods that need pixels are refused, or left out if `methods`
+        holds "all".
     baseline : str, default="erm"
         Label that `differences` compares to.
     device : str, default="auto"
@@ -187,7 +188,8 @@ def compare(
     """
     _check_numbers(n_threads=(n_threads, 1), max_epochs=(max_epochs, 0), n_boot=(n_boot, 0))
     workers = Backend(n_jobs, backend, address, n_threads, device != "cpu", executor)
-    planned = plan_methods(methods, preset=preset, params=params, shared_params=shared_params)
+    shared: dict[str, Any] = {"shared_params": shared_params, "on_features": features is not None}
+    planned = plan_methods(methods, preset=preset, params=params, **shared)
     _check_checkpoints(checkpoint_every, out)
     data, description = read_data(dataset, dataset_params)
     planned, left_out = _suited(planned, data, methods, features)

@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fairvision.comparison.methods import ON_FEATURES
+
 __all__ = ["command"]
 
 # Parameters of loaders that `fairvision compare` has options for.
@@ -50,7 +52,7 @@ def _in_words(plan: Mapping[str, Any]) -> bool:
 def _net_in_words(plan: Mapping[str, Any]) -> bool:
     features = plan.get("features") or {}
     return (
-        set(plan.get("shared_params") or {}) <= {"backbone", "weights", "trainable"}
+        set(plan.get("shared_params") or {}) <= {"backbone", "weights", "trainable", "trunk_lr"}
         and features.get("backbone") != "a module"
         and not isinstance(features.get("image_size"), list)
     )
@@ -86,7 +88,10 @@ def _words(plan: Mapping[str, Any]) -> list[str]:
     words += ["--n-boot", str(plan["n_boot"]), "--device", plan["device"]]
     shared = plan.get("shared_params") or {}
     for name, value in shared.items():
-        words += [f"--{name}", ",".join(value) if isinstance(value, list) else str(value)]
+        option = f"--{name.replace('_', '-')}"
+        words += [option, ",".join(value) if isinstance(value, list) else str(value)]
+    if plan.get("features"):
+        shared = {**ON_FEATURES, **shared}
     return [*words, *_features(plan.get("features")), *_settings(methods, shared)]
 
 

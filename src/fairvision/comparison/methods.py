@@ -12,7 +12,9 @@ from fairvision.comparison.plan import PLAIN_TRAINING, MethodPlan
 from fairvision.exceptions import InputError, PluginError
 from fairvision.plugins import RegisteredMethod, closest, default_registry, resolve
 
-__all__ = ["Methods", "names_all", "plan_methods"]
+__all__ = ["ON_FEATURES", "Methods", "names_all", "plan_methods"]
+
+ON_FEATURES: Mapping[str, Any] = {"backbone": "linear"}
 
 Methods = str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]]
 
@@ -23,6 +25,7 @@ def plan_methods(
     preset: str | None,
     params: Mapping[str, Mapping[str, Any]] | None = None,
     shared_params: Mapping[str, Any] | None = None,
+    on_features: bool = False,
 ) -> tuple[MethodPlan, ...]:
     """Plan every method before anything runs.
 
@@ -37,6 +40,9 @@ def plan_methods(
         Further parameters.
     shared_params : mapping
         Parameters of every named method that has them, the ERM classifier among them.
+    on_features : bool
+        Whether they are given features of a pretrained net: a linear net on them is then
+        the default of all.
 
     Raises
     ------
@@ -57,10 +63,10 @@ def plan_methods(
     plain_training = next((p for p in plans if p.name == PLAIN_TRAINING), None)
     if plain_training is None:
         plain_training = _plan("erm", PLAIN_TRAINING, preset, {})
-    shared = dict(shared_params or {})
+    shared = {**(ON_FEATURES if on_features else {}), **(shared_params or {})}
     model = _with_shared(replace(plain_training, label="erm"), shared)
     plans = [_with_shared(p, shared) for p in plans]
-    unused = set(shared) - {name for p in (*plans, model) for name in p.params}
+    unused = set(shared_params or {}) - {name for p in (*plans, model) for name in p.params}
     if unused:
         raise InputError(f"shared_params names {sorted(unused)}, which none of the methods has.")
     return tuple(replace(p, model=model) if _needs_model(p) else p for p in plans)

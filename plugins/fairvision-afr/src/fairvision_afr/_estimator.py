@@ -46,15 +46,16 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         A `TorchClassifier` or a method built on it, also in a `Pipeline`. In
         `FrozenEstimator` it is used as it is; else it is cloned and fitted on a part of the
         rows. None is a `TorchClassifier`.
-    gamma : float or sequence of float, default=(32.0, 16.0, 8.0, 4.0, 2.0, 1.0)
+    gamma : float or sequence of float, default=(6.0, 4.0, 2.0, 1.0)
         How fast a row's weight falls with the probability of its true class; of several,
         one is chosen.
-    regularization : float, default=0.003
-        Weight of the squared distance to the first layer, for standardised features.
+    regularization : float, default=0.0004
+        Weight of the squared distance to the first layer, for standardised features and for
+        each of them.
     rows : {"all", "validation"}, default="all"
         Fit the layer on all rows, or, as in the paper, on those that the net was not trained
-        on. The net is sure of rows that it was trained on; their probabilities come from
-        layers on its features that were fitted to other rows.
+        on. The net is sure of rows that it was trained on; with "all", probabilities come
+        from strongly penalized layers on its features that were fitted to other rows.
     max_loss : float, default=0.1
         Accuracy that the new layer may cost. On rows as biased as the training rows, the
         bias itself is worth some.
@@ -97,8 +98,8 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         self,
         estimator: Any = None,
         *,
-        gamma: float | Sequence[float] = (32.0, 16.0, 8.0, 4.0, 2.0, 1.0),
-        regularization: float = 0.003,
+        gamma: float | Sequence[float] = (6.0, 4.0, 2.0, 1.0),
+        regularization: float = 0.0004,
         rows: Literal["all", "validation"] = "all",
         max_loss: float = 0.1,
         debias_fraction: float = 0.2,
@@ -174,8 +175,7 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         first, own = (layer.weight, layer.bias), layer.probabilities(features)
         correct = own[np.arange(len(targets)), targets]
         if self.rows == "all":
-            others = np.setdiff1d(np.arange(len(targets)), judged)
-            correct[others] = correct_probability(features, targets, _FOLDS, seed)[others]
+            correct = correct_probability(features, targets, _FOLDS, seed)
 
         def new_layer(rows: NDArray[np.intp], gamma: float) -> Any:
             weights = row_weights(correct[rows], targets[rows], gamma)

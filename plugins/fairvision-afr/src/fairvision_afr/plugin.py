@@ -25,7 +25,13 @@ def fairvision_postprocessing() -> Iterable[Method]:
         "fairvision_afr:AutomaticFeatureReweighting",
         "Train a net's last layer again on rows weighed by how unsure the net is of them.",
         reference=QIU_2023,
-        presets={"quick": {}, "paper": {"rows": "validation"}},
+        presets={
+            "quick": {},
+            "paper": {
+                "rows": "validation",
+                "gamma": (32.0, 16.0, 8.0, 4.0, 2.0, 1.0),
+            },
+        },
         claims=Claims(
             no_gain_reason="without groups, the weights of a few hundred rows are mostly chance"
         ),

@@ -274,9 +274,9 @@ class AdversarialTraining:
     def train_actor(self) -> dict[str, float]:
         """Return means over the steps."""
         method, sums = self.method, np.zeros(3)
-        bound = {"penalty": method.penalty, "epsilon": method.epsilon, "margin": method.margin}
-        if method.epsilon is None:  # the penalty begins at the first gap
-            bound["epsilon"] = bound["margin"]
+        # Without a bound the penalty begins at the first gap.
+        epsilon = method.margin if method.epsilon is None else method.epsilon
+        bound = {"penalty": method.penalty, "epsilon": epsilon, "margin": method.margin}
         for _ in range(method.actor_steps):
             rows = self._draw()
             h, logits = self.features_and_logits(rows)

@@ -29,6 +29,7 @@ from fairvision.base import (
     is_images,
     leaves_worse_off,
     stratified_folds,
+    worst_cell,
 )
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn import (
@@ -48,6 +49,7 @@ from fairvision_intra._search import SearchResult, Trials, cross_fitted, search
 __all__ = ["DebiasRows", "IntraProcessor", "check_at_least", "check_one_of"]
 
 _SELECTION_FOLDS = 5
+_GAIN_LEVEL = 0.8  # one-sided, of the exact tests that a gain in the worst cell must pass
 
 
 @dataclass(eq=False)
@@ -245,7 +247,7 @@ class IntraProcessor(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
                 callbacks=self.callbacks or (),
             )
         self.feasible_ = best.outcome.feasible and (
-            self.allow_worse or not self._leaves_worse_off(best, rows, objective, rng)
+            self.allow_worse or self._may_be_kept(best, rows, objective, rng)
         )
         self.trial_ = best.trial if self.feasible_ else 0
         outcome = best.outcome if self.feasible_ else objective.at(given, net.threshold)
@@ -259,20 +261,36 @@ class IntraProcessor(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         self.objective_path_ = pd.DataFrame(best.path)
         self.classes_, self.sensitive_labels_ = net.classes, labels
 
-    def _leaves_worse_off(
+    def _may_be_kept(
         self,
         best: SearchResult,
         rows: DebiasRows,
         objective: BoundedPerformance,
         rng: np.random.Generator,
     ) -> bool:
-        """Whether the choice, made on other rows, lowers the worst cell of the given net."""
-        threshold = rows.net.threshold
+        """Whether the choice, made on other rows, holds up in the worst cell.
+
+        With a bound on the bias it must not lower it. Without one the worst cell is all
+        there is to gain, and few rows must show the gain.
+        """
+        owner, threshold = type(self).__name__, rows.net.threshold
         folds = stratified_folds(rows.targets + 2 * rows.groups, _SELECTION_FOLDS, rng)
         after = cross_fitted(objective, best.scores, threshold, folds)
-        return leaves_worse_off(
-            rows.targets, rows.groups, best.scores[0] > threshold, after, owner=type(self).__name__
+        before = best.scores[0] > threshold
+        truth = rows.targets, rows.groups
+        if self.epsilon is not None:
+            return not leaves_worse_off(*truth, before, after, owner=owner)
+        if leaves_worse_off(*truth, before=after, after=before, level=_GAIN_LEVEL):
+            return True
+        warnings.warn(
+            f"{owner} returns the given net with its own threshold: {len(before)} rows show no "
+            f"gain in the worst cell, {worst_cell(*truth, before).accuracy:.3f} before and "
+            f"{worst_cell(*truth, after).accuracy:.3f} after. Pass more rows; allow_worse=True "
+            "returns the best trial.",
+            FairvisionWarning,
+            stacklevel=4,
         )
+        return False
 
     def _check_parameters(self) -> None:
         if self.margin < 0 or (self.epsilon is not None and self.margin >= self.epsilon):

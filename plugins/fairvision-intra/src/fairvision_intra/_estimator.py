@@ -47,9 +47,9 @@ class RandomPerturbation(IntraProcessor):
     bias : str or scorer, default="equalized_odds_difference"
         ``"spd"``, ``"eod"``, ``"aod"``, ``"equalized_odds"`` or any name of
         :func:`fairvision.metrics.available_metrics`; between several groups the
-        largest pairwise gap. In ``"aod"``, a mean, two errors can cancel. A metric that is
-        not computed from counts by group and class is evaluated at 25 thresholds without
-        resamples, and takes longer.
+        largest pairwise gap. In ``"aod"``, a mean, two errors can cancel. A metric that
+        is not computed from counts by group and class is evaluated at 25 thresholds
+        without resamples, and takes longer.
     performance : str or scorer, default="worst_group_accuracy"
         The accuracy of the worst cell, which no gap between groups can raise: on rows
         as skewed as the training rows, ``"balanced_accuracy"`` (as published) and

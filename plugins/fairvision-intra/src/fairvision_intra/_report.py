@@ -48,19 +48,25 @@ def pareto_figure(estimator: Any, X: Any, y: Any, *, sensitive_features: Any) ->
     bias, performance = _title(estimator, "bias"), _title(estimator, "performance")
     for axes in (left, right):
         axes.set(xlabel=f"size of {bias}", ylabel=performance)
-        axes.set_xlim(0, max(axes.get_xlim()[1], 1.2 * estimator.epsilon))
-        axes.axvline(estimator.epsilon, color="0.5", linestyle="--", linewidth=1)
-        axes.annotate(
-            "epsilon",
-            (estimator.epsilon, 0.01),
-            xycoords=("data", "axes fraction"),
-            xytext=(3, 0),
-            textcoords="offset points",
-            color="0.4",
-            fontsize=8,
-        )
+        axes.set_xlim(left=0)
+        if estimator.epsilon is not None:
+            _mark_bound(axes, estimator.epsilon)
         axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _mark_bound(axes: Axes, epsilon: float) -> None:
+    axes.set_xlim(0, max(axes.get_xlim()[1], 1.2 * epsilon))
+    axes.axvline(epsilon, color="0.5", linestyle="--", linewidth=1)
+    axes.annotate(
+        "epsilon",
+        (epsilon, 0.01),
+        xycoords=("data", "axes fraction"),
+        xytext=(3, 0),
+        textcoords="offset points",
+        color="0.4",
+        fontsize=8,
+    )
 
 
 def _title(estimator: IntraProcessor, parameter: str) -> str:
