@@ -99,7 +99,8 @@ def check_weights(planned: Sequence[MethodPlan], data: Bunch) -> None:
     """
     from fairvision.nn import FeatureExtractor, TorchClassifier
 
-    size, checked = tuple(int(side) for side in data.images.shape[2:]), set()
+    height, width = map(int, data.images.shape[2:])
+    checked = set()
     for plan in (p for method in planned for p in (method, method.model) if p is not None):
         params = plan.params
         if plan.estimator is not None:
@@ -108,7 +109,7 @@ def check_weights(planned: Sequence[MethodPlan], data: Bunch) -> None:
             params = given.get_params(deep=False) if isinstance(given, TorchClassifier) else {}
         net = params.get("backbone", "small-cnn"), params.get("weights")
         if isinstance(net[0], str) and net[1] is not None and net not in checked:
-            FeatureExtractor(*net, image_size=size, device="cpu").fit(data.images)
+            FeatureExtractor(*net, image_size=(height, width), device="cpu").fit(data.images)
             checked.add(net)
 
 
