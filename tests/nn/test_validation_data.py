@@ -120,7 +120,10 @@ def test_tables(pictures):
         (lambda X, y: (X, y, y), "validation_data is a tuple; pass a tuple"),
         (lambda X, y: (X, y[:4]), "validation_data: y has 4 rows, X has 10"),
         (lambda X, y: (X[:, :1], y), r"validation_data: .*shape \(1, 16, 16\)"),
-        (lambda X, y: (X[:, 0, 0], y), r"validation_data: X has shape \(10, 16\), but TorchClassifier is"),
+        (
+            lambda X, y: (X[:, 0, 0], y),
+            r"validation_data: X has shape \(10, 16\), but TorchClassifier is",
+        ),
         (lambda X, y: (X.astype(np.float32), y), "validation_data: .*Divide by 255"),
         (lambda X, y: (list(map(str, y)), y), "validation_data: X is a list of paths"),
         (lambda X, y: (X, y + 1), r"validation_data: y has \[2\], which are not among the classes"),
