@@ -43,8 +43,9 @@ __all__ = ["apply_module", "build_module", "context_of", "train", "unfetched_mod
 def context_of(estimator: Any, device: torch.device) -> TrainingContext:
     """What an objective may know of the training of a `TorchClassifier`."""
     shape, groups = estimator.input_shape_, getattr(estimator, "groups_", None)
-    # Tables are small and often badly scaled: double costs nothing there.
-    dtype = supported_dtype(torch.float64 if len(shape) == 1 else torch.float32, device)
+    # Tables are small and often badly scaled: double costs nothing there. A subclass may choose.
+    usual = torch.float64 if len(shape) == 1 else torch.float32
+    dtype = supported_dtype(getattr(estimator, "_dtype", usual), device)
     params = estimator.get_params(deep=False)
     return TrainingContext(shape, estimator.classes_, groups, device, dtype, params)
 
