@@ -193,3 +193,17 @@ def test_the_command_that_does_it_again(
     python = command(result.plan.to_dict())
     assert "shared_params={'lr': 0.1, 'backbone': 'mlp'}" in python
     assert "features=FeatureExtractor(backbone='a module')" in python
+
+
+def test_wrong_weights_are_refused_before_the_first_run(compare: Compare, tmp_path: Path) -> None:
+    net = {"backbone": "squeezenet1_1", "weights": str(tmp_path / "net.pth")}
+    torch.save(models.alexnet(num_classes=2).state_dict(), tmp_path / "net.pth")
+    given = ({"erm": net}, {"mine": fv.nn.TorchClassifier(**net)}, {"reweighing": net})
+    for params in given:
+        (label, value), *_ = params.items()
+        methods = {label: value if label == "mine" else (label, value)}
+        if label == "reweighing":  # its own model has the net
+            methods = {label: label}
+        shared = value if label == "reweighing" else None
+        with pytest.raises(InputError, match=r"net\.pth"):
+            compare(methods, shared_params=shared)

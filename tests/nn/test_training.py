@@ -220,7 +220,7 @@ def test_dropout_and_batch_norm_work_in_training_and_rest_in_prediction(pictures
 
     model = TorchClassifier(Net(), max_epochs=1, batch_size=48, validation_fraction=0.25)
     model.fit(pictures.images, pictures.target)
-    assert modes == [False, True, False]  # the probe, the step, the validation
+    assert modes == [False, False, True, False]  # two looks at it, the step, the validation
     model.module_.train()  # somebody's hand
     first = model.predict_proba(pictures.images)
     np.testing.assert_array_equal(first, model.predict_proba(pictures.images))

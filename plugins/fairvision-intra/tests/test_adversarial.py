@@ -11,7 +11,7 @@ import torch
 from sklearn.frozen import FrozenEstimator
 from torch import nn
 
-from fairvision.exceptions import InputError
+from fairvision.exceptions import DivergedError, InputError
 from fairvision.nn import TorchClassifier
 from fairvision_intra import AdversarialFineTuning
 from fairvision_intra._adversarial import AdversarialTraining, draw_batch
@@ -233,3 +233,16 @@ def test_frozen_layers_are_computed_once() -> None:
     )
     tuned.epoch()
     assert {n for n, p in tuned.module.named_parameters() if p.grad is not None} == free
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lr": 1e30}, r"Training diverged in epoch 1: the loss of fine-tuning is (nan|inf)"),
+        ({"critic": "features", "critic_lr": 1e30}, "in epoch 1: the critic's loss is (nan|inf)"),
+    ],
+)
+def test_a_fine_tuning_that_diverges_says_so(changes: dict[str, Any], message: str) -> None:
+    adversarial = training(actor_steps=5, critic_steps=5, **changes)
+    with pytest.raises(DivergedError, match=message):
+        adversarial.epoch()

@@ -13,7 +13,7 @@ from fairvision.comparison.backends import Backend
 from fairvision.comparison.balanced_baseline import with_balanced_baseline
 from fairvision.comparison.data import data_notes, read_data
 from fairvision.comparison.estimators import check_sendable
-from fairvision.comparison.features import Features, has_features, suited_to_features
+from fairvision.comparison.features import Features, check_weights, has_features, suited_to_features
 from fairvision.comparison.methods import Methods, names_all, plan_methods
 from fairvision.comparison.plan import Plan, versions
 from fairvision.comparison.progress import Progress
@@ -220,6 +220,7 @@ def compare(
 def _suited(planned: Any, data: Bunch, methods: Methods, features: Any) -> Any:
     """The methods that can be run, and notes on those that cannot."""
     if features is None and not has_features(data):
+        check_weights(planned, data)
         return planned, []
     return suited_to_features(planned, every=names_all(methods))
 

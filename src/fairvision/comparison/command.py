@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fairvision.comparison.methods import ON_FEATURES
+from fairvision.comparison.plan import ON_FEATURES
 
 __all__ = ["command"]
 

@@ -15,7 +15,7 @@ from fairvision.comparison.plan import MethodPlan
 from fairvision.exceptions import InputError
 from fairvision.plugins import RegisteredMethod, default_registry
 
-__all__ = ["Features", "has_features", "note", "suited_to_features"]
+__all__ = ["Features", "check_weights", "has_features", "note", "suited_to_features"]
 
 
 class Features:
@@ -87,6 +87,30 @@ def note(features: Mapping[str, Any]) -> str:
         f"Every method was given {shape} features of {features['backbone']}{of}, from images of "
         f"{size} pixels, computed once for all runs."
     )
+
+
+def check_weights(planned: Sequence[MethodPlan], data: Bunch) -> None:
+    """Build each pretrained net that the methods train, so that a wrong one is said first.
+
+    Raises
+    ------
+    InputError
+        If there is no such net or file, or the weights are of another net.
+    """
+    from fairvision.nn import FeatureExtractor, TorchClassifier
+
+    height, width = map(int, data.images.shape[2:])
+    checked = set()
+    for plan in (p for method in planned for p in (method, method.model) if p is not None):
+        params = plan.params
+        if plan.estimator is not None:
+            # Of a Pipeline's net nobody knows the images yet.
+            given = plan.estimator
+            params = given.get_params(deep=False) if isinstance(given, TorchClassifier) else {}
+        net = params.get("backbone", "small-cnn"), params.get("weights")
+        if isinstance(net[0], str) and net[1] is not None and net not in checked:
+            FeatureExtractor(*net, image_size=(height, width), device="cpu").fit(data.images)
+            checked.add(net)
 
 
 def has_features(data: Bunch) -> bool:

@@ -8,13 +8,11 @@ from dataclasses import replace
 from typing import Any, cast
 
 from fairvision.comparison.estimators import plan_estimator, source_hash
-from fairvision.comparison.plan import PLAIN_TRAINING, MethodPlan
+from fairvision.comparison.plan import ON_FEATURES, PLAIN_TRAINING, MethodPlan
 from fairvision.exceptions import InputError, PluginError
 from fairvision.plugins import RegisteredMethod, closest, default_registry, resolve
 
-__all__ = ["ON_FEATURES", "Methods", "names_all", "plan_methods"]
-
-ON_FEATURES: Mapping[str, Any] = {"backbone": "linear"}
+__all__ = ["Methods", "names_all", "plan_methods"]
 
 Methods = str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]]
 

@@ -11,9 +11,11 @@ from typing import Any
 
 from fairvision.comparison.serialization import plain
 
-__all__ = ["PLAIN_TRAINING", "MethodPlan", "Plan", "versions"]
+__all__ = ["ON_FEATURES", "PLAIN_TRAINING", "MethodPlan", "Plan", "versions"]
 
 PLAIN_TRAINING = "fairvision:erm"
+#: What methods train on the features of a pretrained net, unless they are told another net.
+ON_FEATURES: Mapping[str, Any] = {"backbone": "linear"}
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from fairvision.nn.training_state import capture, check_callback, restore
 __all__ = ["CheckpointFile", "TrainingCheckpoint"]
 
 _DIGEST = sha256().digest_size
-# Parameters that say nothing about the weights, or what the random states say better.
-_ASIDE = ("callbacks", "device", "random_state", "verbose")
+# Parameters that say nothing about the weights, or what the random states and rows say better.
+_ASIDE = ("callbacks", "device", "random_state", "validation_data", "verbose", "warm_start")
 
 
 class TrainingCheckpoint(Callback):

@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
-from fairvision.base import check_form, check_labels, is_images, rows_of
+from fairvision.base import check_form, check_labels, check_pixels, is_images, rows_of
 from fairvision.exceptions import InputError
 from fairvision.nn.labels import in_order
 from fairvision.nn.net import OPTIMIZERS
@@ -25,6 +25,7 @@ __all__ = [
     "check_parameters",
     "check_shape",
     "check_training_data",
+    "check_validation_data",
     "check_weights",
     "encode",
     "hold_out",
@@ -56,8 +57,10 @@ def check_parameters(estimator: Any) -> None:
     fraction = estimator.validation_fraction
     if not isinstance(fraction, _NUMBER) or not 0 <= fraction < 1:
         raise InputError(f"validation_fraction is {fraction!r}; pass 0 (none) up to 1.")
-    _check_callbacks(estimator.callbacks, bool(fraction))
+    _check_callbacks(estimator.callbacks, bool(fraction) or estimator.validation_data is not None)
     _check_acceleration(estimator.compile, estimator.amp)
+    if not isinstance(estimator.warm_start, bool):
+        raise InputError(f"warm_start is {estimator.warm_start!r}; pass True or False.")
     optimizer, transform = estimator.optimizer, estimator.train_transform
     if not callable(optimizer) and optimizer not in list(OPTIMIZERS):
         raise InputError(
@@ -81,7 +84,8 @@ def _check_callbacks(callbacks: Sequence[Any] | None, validation: bool) -> None:
         if str(getattr(callback, "monitor", None)).startswith("valid_"):
             raise InputError(
                 f"{type(callback).__name__} monitors {callback.monitor!r}, but no rows are held "
-                "out. Set validation_fraction=0.2, or monitor='train_loss'."
+                "out. Set validation_fraction=0.2 or validation_data=(X, y), or "
+                "monitor='train_loss'."
             )
 
 
@@ -128,24 +132,80 @@ def encode(y: Any, order: Any = None) -> tuple[NDArray[Any], NDArray[np.int64]]:
     return in_order(order, classes, codes)
 
 
-def check_training_data(estimator: Any, X: Any, y: ArrayLike) -> tuple[Any, NDArray[np.int64]]:
-    """Check X and y; set `classes_` and the input's shape; return X and class codes."""
-    check_form(X)
+def check_training_data(
+    estimator: Any, X: Any, y: ArrayLike, shape: tuple[int, ...] | None = None
+) -> tuple[Any, NDArray[np.int64]]:
+    """Check X and y; set `classes_` and the input's shape; return X and class codes.
+
+    Parameters
+    ----------
+    estimator : TorchClassifier
+    X, y
+        As in `fit`.
+    shape : tuple or None
+        That of a row, if it is settled.
+    """
+    X, y = _check_rows(estimator, X, y, shape)
     if is_images(X):
-        X = check_inputs(X, backbone=estimator.backbone)
-        y = np.asarray(column_or_1d(y, warn=True))
-        if len(y) != len(X):
-            raise InputError(f"y has {len(y)} rows, X has {len(X)}. Pass one label per image.")
         estimator.n_features_in_ = int(X.shape[1])
         if hasattr(estimator, "feature_names_in_"):
             del estimator.feature_names_in_
-    else:
-        if np.asarray(y).ndim == 1:
-            check_labels(y)  # scikit-learn's own words for missing text are a TypeError
-        X, y = validate_data(estimator, X, y, dtype=TABLE_DTYPES)
     estimator.classes_, codes = encode(y, estimator.classes)
     estimator.input_shape_ = tuple(int(size) for size in X.shape[1:])
     return X, codes
+
+
+def _check_rows(
+    estimator: Any, X: Any, y: ArrayLike, shape: tuple[int, ...] | None = None
+) -> tuple[Any, NDArray[Any]]:
+    """Check the form of X and y, and the shape of a row of X, if one is given."""
+    check_form(X)
+    if shape is not None and is_images(X) != (len(shape) == 3):
+        raise InputError(
+            f"X has shape {tuple(np.shape(X))}, but {type(estimator).__name__} is "
+            f"trained on rows of shape {shape}. Pass rows alike."
+        )
+    if not is_images(X):
+        if np.asarray(y).ndim == 1:
+            check_labels(y)  # scikit-learn's own words for missing text are a TypeError
+        return validate_data(estimator, X, y, dtype=TABLE_DTYPES, reset=shape is None)
+    X = check_inputs(X, backbone=estimator.backbone, fitted_shape=shape)
+    y = np.asarray(column_or_1d(y, warn=True))
+    if len(y) != len(X):
+        raise InputError(f"y has {len(y)} rows, X has {len(X)}. Pass one label per image.")
+    return X, y
+
+
+def check_validation_data(
+    estimator: Any, *, pixels: bool = False
+) -> tuple[Any, NDArray[np.int64]] | None:
+    """Check `validation_data` as X and y were checked; return its images and class codes.
+
+    Parameters
+    ----------
+    estimator : TorchClassifier
+        After `check_training_data`.
+    pixels : bool
+        Whether they must be images.
+    """
+    data = estimator.validation_data
+    if data is None:
+        return None
+    if estimator.validation_fraction:
+        raise InputError(
+            f"validation_data and validation_fraction={estimator.validation_fraction!r} exclude "
+            "each other. Pass rows of your own, or the share of the training rows to hold out."
+        )
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
+        raise InputError(f"validation_data is a {type(data).__name__}; pass a tuple (X, y).")
+    X, y = data
+    try:
+        if pixels:
+            X = check_pixels(X, type(estimator).__name__)
+        X, y = _check_rows(estimator, X, y, estimator.input_shape_)
+        return X, encode(y, estimator.classes_)[1]
+    except ValueError as error:
+        raise InputError(f"validation_data: {error}") from error
 
 
 def check_weights(sample_weight: ArrayLike, codes: NDArray[np.int64]) -> NDArray[np.float64]:

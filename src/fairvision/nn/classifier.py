@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    clone,
-)
+from sklearn.base import BaseEstimator, clone
 
-from fairvision.base import ScoreMixin, all_or_nothing, check_groups, check_pixels
+from fairvision.base import (
+    ScoreMixin,
+    all_or_nothing,
+    check_groups,
+    check_pixels,
+    fitted_attributes,
+)
 from fairvision.exceptions import InputError
 from fairvision.nn.backbones import Backbone
 from fairvision.nn.checks import (
     check_parameters,
     check_training_data,
+    check_validation_data,
     check_weights,
 )
 from fairvision.nn.device import choose_device
@@ -31,13 +34,12 @@ from fairvision.nn.randomness import RandomState
 from fairvision.nn.rows import Transform
 from fairvision.nn.trainable import Trainable, check_trainable
 from fairvision.nn.training import context_of, train
+from fairvision.nn.warm_start import check_goes_on, earlier_fit, join, known_classes
 
 __all__ = ["TorchClassifier"]
 
 
-class TorchClassifier(
-    FittedModule, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoreMixin, BaseEstimator
-):
+class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
     """Train a torch model on images.
 
     The estimator holds a skorch net, made in `fit`, and gives it plain parameters. What
@@ -75,6 +77,10 @@ class TorchClassifier(
     validation_fraction : float, default=0.0
         Share of the training rows held out, stratified by class, to compute
         ``valid_loss`` and ``valid_acc`` each epoch, for early stopping.
+    validation_data : tuple (X, y) or None, default=None
+        Images and labels of your own for the same, such as other people's photographs;
+        no step is taken on them. Neither copied nor saved. With it, `validation_fraction`
+        is 0.
     device : str, default="auto"
         A torch device, such as ``"cuda:1"`` or ``"mps"``; ``"auto"`` takes CUDA if
         there is one, else the CPU.
@@ -98,6 +104,11 @@ class TorchClassifier(
     classes : array-like of shape (n_classes,) or None, default=None
         The labels, in the order of the scores; `fit` refuses any other. None takes the
         labels of `y`, sorted.
+    warm_start : bool, default=False
+        Let a further `fit` go on from the fitted net, for `max_epochs` more, on rows of
+        the same shape and classes. ``history_``, ``n_steps_`` and, unless the model
+        was loaded from a file, the optimizer go on as well; callbacks, such as
+        schedules, and what an objective changes over its epochs begin anew.
     random_state : int, RandomState, Generator or None, default=None
         The only source of randomness. The same int gives the same bits on one
         machine; the global generators are left as they were.
@@ -132,10 +143,11 @@ class TorchClassifier(
     (5, 2)
     """
 
-    # Of the process, not of the model.
-    __fairvision_unsaved__: ClassVar = ("accelerator",)
+    # Of the process or of the data, not of the model.
+    __fairvision_unsaved__: ClassVar = ("accelerator", "validation_data")
     # Groups reach `fit` without a set_fit_request call; under metadata routing only.
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
+    __metadata_request__partial_fit: ClassVar = {"sensitive_features": True}
 
     def __init__(
         self,
@@ -151,6 +163,7 @@ class TorchClassifier(
         max_epochs: int = 10,
         batch_size: int = 64,
         validation_fraction: float = 0.0,
+        validation_data: tuple[Any, ArrayLike] | None = None,
         device: str = "auto",
         train_transform: Transform | None = None,
         callbacks: Sequence[Any] | None = None,
@@ -158,6 +171,7 @@ class TorchClassifier(
         amp: bool = False,
         accelerator: Any = None,
         classes: ArrayLike | None = None,
+        warm_start: bool = False,
         random_state: RandomState = None,
         verbose: int = 0,
     ) -> None:
@@ -172,6 +186,7 @@ class TorchClassifier(
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.validation_fraction = validation_fraction
+        self.validation_data = validation_data
         self.device = device
         self.train_transform = train_transform
         self.callbacks = callbacks
@@ -179,8 +194,16 @@ class TorchClassifier(
         self.amp = amp
         self.accelerator = accelerator
         self.classes = classes
+        self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
+
+    def __sklearn_clone__(self) -> Self:
+        without = copy.copy(self)
+        without.validation_data = None
+        cloned = BaseEstimator.__sklearn_clone__(without)
+        cloned.validation_data = self.validation_data  # its images are not copied
+        return cloned
 
     # -- training -----------------------------------------------------------------
 
@@ -261,12 +284,15 @@ class TorchClassifier(
         """
         if objective.needs_pixels:
             X = check_pixels(X, type(self).__name__)
-        X, codes = check_training_data(self, X, y)
+        earlier = earlier_fit(self)
+        X, codes = check_training_data(self, X, y, earlier.get("input_shape_"))
         name = type(self).__name__ if objective.needs_groups else None
         self.groups_ = check_groups(
             sensitive_features, len(codes), required_by=name, min_groups=2 if name else 1
         )
         check_parameters(self)
+        check_goes_on(self, objective, earlier)
+        validation = check_validation_data(self, pixels=objective.needs_pixels)
         check_trainable(self.trainable, self.trunk_lr)
         check_accelerator(self.accelerator, self.device)
         context = context_of(self, self._device())
@@ -275,10 +301,50 @@ class TorchClassifier(
         group_codes = None if self.groups_ is None else self.groups_.codes
         if self.groups_ is not None and weights is not None:
             self.groups_ = self.groups_[np.flatnonzero(weights)]
-        net, attributes = train(self, objective, context, (X, codes, group_codes, weights))
+        columns = X, codes, group_codes, weights
+        net, attributes = train(self, objective, context, columns, validation, earlier)
         self.net_, self.module_, self.history_ = net, net.module_.eval(), net.history
         self.n_steps_ = sum(self.history_[:, "train_batch_count"]) if len(net.history) else 0
+        join(self, earlier)
         for name, value in attributes.items():
+            setattr(self, name, value)
+        return self
+
+    def partial_fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        *,
+        sensitive_features: Any = None,
+    ) -> Self:
+        """Train one epoch more, on some of the rows.
+
+        The first call begins anew, unless the estimator is fitted; a later one goes on
+        as with `warm_start`.
+
+        Parameters
+        ----------
+        X, y, sensitive_features
+            As in `fit`; rows of two classes or more.
+        classes : array-like of shape (n_classes,) or None, default=None
+            All labels, in the order of the scores. Required in the first call, unless
+            they are a parameter.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InputError
+            As in `fit`, and if a label or the shape of a row is another than before.
+        """
+        epoch = copy.copy(self)
+        epoch.warm_start, epoch.max_epochs = True, 1
+        epoch.classes = known_classes(self, classes)
+        epoch.fit(X, y, sensitive_features=sensitive_features)
+        for name, value in fitted_attributes(epoch).items():
             setattr(self, name, value)
         return self
 

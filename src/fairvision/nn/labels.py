@@ -57,6 +57,6 @@ def in_order(
     if others:
         raise InputError(
             f"y has {others[:5]}, which are not among the classes of the net, {labels.tolist()}. "
-            "Give y the labels of classes=, or the net another last layer."
+            "Leave those rows out, spell the labels alike, or give the net another last layer."
         )
     return labels, np.array([places[label] for label in present.tolist()], np.int64)[codes]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from fairvision.nn.checkpoint import CheckpointFile, TrainingCheckpoint
 from fairvision.nn.finite import check_loss, check_weights_finite, numeric_errors
 from fairvision.nn.objective import Objective, TrainingContext, cross_entropy
 from fairvision.nn.rows import Batch, Batches, Rows, Transform
+from fairvision.nn.warm_start import load_optimizer
 
 __all__ = ["OPTIMIZERS", "ObjectiveNet", "inference_size"]
 
@@ -142,7 +143,13 @@ class ObjectiveNet(NeuralNetClassifier):
         if self.history:
             self.history[-1]["batches"] = []
 
-    def train(self, rows: Rows, held_out: Rows | None, context: TrainingContext) -> None:
+    def train(
+        self,
+        rows: Rows,
+        held_out: Rows | None,
+        context: TrainingContext,
+        earlier: Mapping[str, Any] | None = None,
+    ) -> None:
         """Train from the start, or go on from a checkpoint.
 
         Unlike skorch's `fit`, an interrupt is raised: a half-trained net that looks
@@ -155,8 +162,11 @@ class ObjectiveNet(NeuralNetClassifier):
             For the validation loss.
         context : TrainingContext
             A checkpoint belongs to its parameters.
+        earlier : mapping or None
+            The attributes of the fit whose optimizer goes on.
         """
         self.initialize()
+        load_optimizer(self.optimizer_, earlier or {})
         self.n_restored_ = 0  # epochs that a checkpoint held
         self.objective.start(self.module_, rows, context)
         self.notify("on_train_begin", X=rows, y=rows.targets)

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
@@ -22,7 +23,7 @@ from fairvision.nn.wrapping import check_probabilities, output_labels, with_feat
 __all__ = ["FittedModule"]
 
 
-class FittedModule:
+class FittedModule(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """The half of `TorchClassifier` that needs a ``module_`` and ``classes_`` only."""
 
     module_: Any
@@ -74,7 +75,7 @@ class FittedModule:
         """
         module, n_outputs = with_features(module, input_shape, output)
         labels = output_labels(classes, n_outputs)
-        model: Any = cls(backbone=module, classes=labels, **params)  # type: ignore[call-arg]
+        model: Any = cls(backbone=module, classes=labels, **params)
         model.classes_ = labels
         model.module_ = copy.deepcopy(module).to(model._device()).eval()
         if input_shape is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -12,12 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from fairvision.base import fitted_attributes
-from fairvision.exceptions import FairvisionWarning, InputError
-from fairvision.nn.backbones import Unfetched
+from fairvision.exceptions import InputError
 from fairvision.nn.checks import check_shape
 from fairvision.nn.randomness import isolated_rng
 from fairvision.nn.state import check_structure, get_tensors, put_tensors
-from fairvision.nn.training import build_module, context_of
+from fairvision.nn.training import context_of, unfetched_module
 from fairvision.nn.wrapping import uncompiled
 
 __all__ = ["get_state", "set_state"]
@@ -55,9 +53,7 @@ def _rebuild(model: Any, tensors: Mapping[str, Tensor]) -> nn.Module:
     check_shape(model.input_shape_)
     objective, context = model.make_objective(), context_of(model, torch.device("cpu"))
     objective.check(context)
-    weights = None if model.weights is None else Unfetched(model.weights)
-    make = partial(objective.make_module, partial(build_module, model, weights), context)
-    with isolated_rng(0), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FairvisionWarning)  # `fit` said it already
+    make = partial(unfetched_module, model, objective, context)
+    with isolated_rng(0):
         check_structure(make, model.input_shape_, tensors)
         return make()

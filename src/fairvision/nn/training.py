@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -14,8 +15,9 @@ from sklearn.base import clone
 from torch import Tensor, nn
 
 from fairvision.base import TakenRows, take
+from fairvision.exceptions import FairvisionWarning
 from fairvision.nn.acceleration import accelerated
-from fairvision.nn.backbones import backbone_for, build_classifier
+from fairvision.nn.backbones import Unfetched, backbone_for, build_classifier
 from fairvision.nn.checks import hold_out, training_rows
 from fairvision.nn.device import supported_dtype
 from fairvision.nn.distributed import (
@@ -32,16 +34,18 @@ from fairvision.nn.probe import LINEAR, set_statistics
 from fairvision.nn.randomness import as_seed, isolated_rng
 from fairvision.nn.rows import Rows, scale
 from fairvision.nn.trainable import choose_trainable, parameter_groups
+from fairvision.nn.warm_start import later_seed, load_weights
 from fairvision.nn.wrapping import check_not_frozen, reference_tensor, taking_images
 
-__all__ = ["apply_module", "build_module", "context_of", "train"]
+__all__ = ["apply_module", "build_module", "context_of", "train", "unfetched_module"]
 
 
 def context_of(estimator: Any, device: torch.device) -> TrainingContext:
     """What an objective may know of the training of a `TorchClassifier`."""
     shape, groups = estimator.input_shape_, getattr(estimator, "groups_", None)
-    # Tables are small and often badly scaled: double costs nothing there.
-    dtype = supported_dtype(torch.float64 if len(shape) == 1 else torch.float32, device)
+    # Tables are small and often badly scaled: double costs nothing there. A subclass may choose.
+    usual = torch.float64 if len(shape) == 1 else torch.float32
+    dtype = supported_dtype(getattr(estimator, "_dtype", usual), device)
     params = estimator.get_params(deep=False)
     return TrainingContext(shape, estimator.classes_, groups, device, dtype, params)
 
@@ -55,8 +59,21 @@ def build_module(estimator: Any, weights: str | None) -> nn.Module:
     return module
 
 
+def unfetched_module(estimator: Any, objective: Objective, context: TrainingContext) -> nn.Module:
+    """A module of the structure of the estimator's, fetching nothing, for weights to come."""
+    weights = None if estimator.weights is None else Unfetched(estimator.weights)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FairvisionWarning)  # `fit` said it already
+        return objective.make_module(partial(build_module, estimator, weights), context)
+
+
 def train(
-    estimator: Any, objective: Objective, context: TrainingContext, columns: Any
+    estimator: Any,
+    objective: Objective,
+    context: TrainingContext,
+    columns: Any,
+    validation: Any = None,
+    earlier: Mapping[str, Any] | None = None,
 ) -> tuple[ObjectiveNet, Mapping[str, Any]]:
     """Train a new module with an objective.
 
@@ -67,6 +84,10 @@ def train(
     context : TrainingContext
     columns : tuple
         Images, class codes, group codes and sample weights.
+    validation : tuple or None
+        Images and class codes for the validation loss.
+    earlier : mapping or None
+        The attributes of the fit to go on from: `earlier_fit`.
 
     Returns
     -------
@@ -79,12 +100,22 @@ def train(
     all_rows = Rows(*columns, dtype=context.dtype)
     check_same_rows(group, rows)
     all_rows.process_group = rows.process_group = group
-    seed, held_out = group.broadcast(as_seed(estimator.random_state)), None
-    with isolated_rng(seed, context.device):
-        module = objective.make_module(partial(build_module, estimator, estimator.weights), context)
+    held_out = None if validation is None else Rows(*validation, dtype=context.dtype)
+    if held_out is not None:
+        check_same_rows(group, held_out)
+        held_out.process_group = group
+    seed = group.broadcast(as_seed(estimator.random_state))
+    with isolated_rng(later_seed(seed, earlier or {}), context.device):
+        if earlier:
+            module = unfetched_module(estimator, objective, context)
+        else:
+            build = partial(build_module, estimator, estimator.weights)
+            module = objective.make_module(build, context)
+        module.to(context.device, context.dtype)
+        load_weights(module, earlier or {})
         if estimator.max_epochs:
             check_not_frozen(module)
-        net = _make_net(estimator, module.to(context.device, context.dtype), objective, context)
+        net = _make_net(estimator, module, objective, context)
         if estimator.validation_fraction:
             rows, held_out = hold_out(rows, estimator.validation_fraction, seed)
         set_statistics(module, rows, context.device)
@@ -94,7 +125,7 @@ def train(
                 accelerated(module, compile=estimator.compile, precision=precision),
                 group.gathered_outputs(module),
             ):
-                net.train(rows, held_out, context)
+                net.train(rows, held_out, context, earlier)
             with group.gathered_outputs(module):
                 return net, objective.fitted_attributes(module, all_rows)
 

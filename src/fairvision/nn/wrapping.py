@@ -240,7 +240,7 @@ def _trace_any(model: nn.Module, shapes: Sequence[Shape], output: str | int | No
 
 
 def _guesses(model: nn.Module) -> Iterator[Shape]:
-    """Shapes that a model may take, by its first layer."""
+    """Shapes that a model may take, by its first layer with weights."""
     layers = [m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     first = layers[0] if layers else None
     if isinstance(first, nn.Linear):
@@ -248,6 +248,7 @@ def _guesses(model: nn.Module) -> Iterator[Shape]:
             side = math.isqrt(first.in_features // n_channels)
             if n_channels * side**2 == first.in_features:
                 yield (n_channels, side, side)
+        yield (first.in_features,)  # a table: features, say
     n_channels = first.in_channels if isinstance(first, nn.Conv2d) else 3
     yield from ((n_channels, side, side) for side in _SIDES)
 

@@ -155,6 +155,8 @@ class RegionClassifier(ObjectiveClassifier):
         self._check_scan()
         several = np.ndim(y) == 2 and np.shape(y)[1] > 1
         check_groups(sensitive_features, len(X))
+        if several and self.warm_start:
+            raise InputError("warm_start goes on with one attribute; y has several columns.")
         if several:
             attributes = check_groups(y, len(X), required_by="RegionClassifier", min_groups=2)
             assert attributes is not None

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fairvision.base import stratified_folds
 from fairvision.exceptions import InputError
-from fairvision.nn import Batch, features_and_logits
+from fairvision.nn import Batch, check_loss, features_and_logits
 from fairvision_intra._algorithm import BiasCritic, actor_loss, soft_bias
 from fairvision_intra._base import DebiasRows, IntraProcessor, check_at_least, check_one_of
 from fairvision_intra._bounded_performance import BoundedPerformance
@@ -223,9 +223,11 @@ class AdversarialTraining:
         head: Any = self.module.head
         self.critic = BiasCritic(head.in_features, n_codes).to(device, dtype)
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=method.critic_lr)
+        self.n_epochs = 0
 
     def epoch(self) -> dict[str, float]:
         """Train the critic on the net as it is, then the net against the critic."""
+        self.n_epochs += 1
         loss = self.train_critic() if self.method.critic else float("nan")
         return {"critic_loss": loss, **self.train_actor()}
 
@@ -264,6 +266,7 @@ class AdversarialTraining:
             at = place[rows]
             truth = self.bias(p[at], self.y[rows], self.g[rows])
             loss = (self.critic_bias(h[at], rows) - truth) ** 2
+            check_loss(loss, self.n_epochs, "the critic's loss")
             self.critic_optimizer.zero_grad()
             loss.backward()
             self.critic_optimizer.step()
@@ -284,6 +287,7 @@ class AdversarialTraining:
             bias = self.critic_bias(h, rows) if method.critic else truth
             error = F.cross_entropy(logits, self.y[rows])
             loss = actor_loss(error, bias, **bound)
+            check_loss(loss, self.n_epochs, "the loss of fine-tuning")
             self.optimizer.zero_grad()
             loss.backward()
             self.group.average_gradients(self.module.parameters())
