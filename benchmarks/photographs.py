@@ -312,6 +312,8 @@ def table(results: pd.DataFrame, setting: str, *, n_draws: int = 2000) -> pd.Dat
     """One row for each method: means over tasks, intervals by drawing seeds anew."""
     either = results["setting"].eq(setting) | results["method"].isin(ONCE)
     worst = results[either].pivot_table(index="seed", columns=["method", "task"], values="worst")
+    complete = worst.notna().all().groupby(level="method").all()
+    worst = worst[complete.index[complete]]  # of others, some seeds are not run yet
     rng = np.random.default_rng(0)
     draws = [worst.index.to_numpy()] + [
         rng.choice(worst.index.to_numpy(), len(worst)) for _ in range(n_draws)
