@@ -16,6 +16,7 @@ from fairvision.base import (
     all_or_nothing,
     check_groups,
     check_pixels,
+    fit_with_groups,
     fitted_attributes,
 )
 from fairvision.exceptions import InputError
@@ -343,7 +344,7 @@ class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
         epoch = copy.copy(self)
         epoch.warm_start, epoch.max_epochs = True, 1
         epoch.classes = known_classes(self, classes)
-        epoch.fit(X, y, sensitive_features=sensitive_features)
+        fit_with_groups(epoch, X, y, sensitive_features=sensitive_features)
         for name, value in fitted_attributes(epoch).items():
             setattr(self, name, value)
         return self
