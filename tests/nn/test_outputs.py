@@ -217,10 +217,19 @@ def test_a_wholly_frozen_net_is_not_trained(pictures):
 
 
 def test_a_net_that_takes_no_usual_images_asks_for_its_shape():
-    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 20, 2))
+    net = nn.Sequential(nn.Flatten(2), nn.Linear(16 * 20, 4), nn.Flatten(), nn.Linear(12, 2))
     with pytest.raises(InputError, match=r"Pass input_shape=\(n_channels, height, width\)"):
         wrap(net)
     assert wrap(net, input_shape=(3, 16, 20)).predict(np.zeros((2, 3, 16, 20))).shape == (2,)
+
+
+def test_a_net_that_flattens_takes_tables_and_images():
+    model = wrap(nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 20, 2)))
+    X = np.random.default_rng(0).random((4, 3, 16, 20)).astype(np.float32)
+    table = TorchClassifier.from_module(model.module_, classes=model.classes_, input_shape=(960,))
+    np.testing.assert_allclose(
+        model.predict_proba(X), table.predict_proba(X.reshape(4, -1)), rtol=1e-6
+    )
 
 
 def test_nan_is_refused_in_place_of_a_first_class(pictures):
