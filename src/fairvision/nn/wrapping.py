@@ -108,8 +108,9 @@ def trace(model: nn.Module, input_shape: Shape, output: str | int | None = None)
         for handle in handles:
             handle.remove()
     n_outputs = scores.numel() // 2
-    named = {id(result.grad_fn): call for call in calls if (result := call[3]).grad_fn}
-    call = next((named[id(node)] for node in _graph(scores) if id(node) in named), None)
+    # The nodes themselves, not their ids: an older torch makes a node's object anew at each look.
+    named = {node: call for call in calls if (node := call[3].grad_fn)}
+    call = next((named[node] for node in _graph(scores) if node in named), None)
     if not named and calls:  # it computes without gradients
         call = calls[-1]
     if call is None or _width(call[1]) != n_outputs:
