@@ -14,6 +14,7 @@ from . import types as types
 from .base import Resampled as Resampled
 from .base import compose as compose
 from .comparison import compare as compare
+from .comparison import fit as fit
 from .metrics import evaluate as evaluate
 from .models import ImageModel as ImageModel
 from .plugins import make as make
