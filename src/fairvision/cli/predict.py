@@ -82,9 +82,10 @@ def command(model: Path, pictures: tuple[Path, ...], **options: Any) -> None:
         done = len(file.done)
         predictions = predict_pictures(
             fitted,
-            (picture for picture in rows if picture.name not in file.done),
+            rows,
             sensitive=columns.sensitive,
             batch_size=options["batch_size"],
+            done=file.done,
             on_bad=bad if options["skip_bad"] else None,
         )
         try:
