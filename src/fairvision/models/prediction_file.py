@@ -207,8 +207,8 @@ def _to_parquet(source: Path, path: Path) -> None:
             parse_options=arrow.ParseOptions(newlines_in_values=True),
             convert_options=arrow.ConvertOptions(column_types=kinds, strings_can_be_null=True),
         ) as blocks,
-        atomic_write(path) as file,
-        parquet.ParquetWriter(file, blocks.schema) as writer,
+        atomic_write(path) as made,
+        parquet.ParquetWriter(made, blocks.schema) as writer,
     ):
         for block in blocks:
             writer.write_batch(block)

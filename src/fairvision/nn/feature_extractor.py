@@ -201,9 +201,8 @@ float32
 
     def _check_input(self, X: Any) -> Any:
         resized = self.module_.size is not None
-        X = check_form(
-            X, shape=(self.n_features_in_, *(self.module_.size or self.input_shape_[1:]))
-        )
+        height, width = self.module_.size if resized else self.input_shape_[1:]  # type: ignore[misc]
+        X = check_form(X, shape=(self.n_features_in_, height, width))
         X = check_images(X, fitted_shape=None if resized else self.input_shape_)
         if X.shape[1] != self.n_features_in_:
             raise InputError(
