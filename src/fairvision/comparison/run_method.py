@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -29,12 +31,13 @@ from fairvision.comparison.checkpoints import add_callbacks, restored_seconds
 from fairvision.comparison.data import class_names
 from fairvision.comparison.estimators import set_up
 from fairvision.comparison.plan import PLAIN_TRAINING, MethodPlan, Plan
-from fairvision.comparison.run import Run
+from fairvision.comparison.run import Predictions, Run
 from fairvision.comparison.split import split_rows, take_rows, validation_rows
-from fairvision.exceptions import InputError
+from fairvision.exceptions import InputError, SavingError
 from fairvision.metrics import Evaluation, calibrated_threshold, evaluate_predictions, leakage
 from fairvision.nn import isolated_rng
 from fairvision.plugins import default_registry, resolve
+from fairvision.saving import save
 
 __all__ = ["Fitted", "build", "check_suited", "fit_run", "run_method"]
 
@@ -187,7 +190,8 @@ def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fit
     images = read_once(images)
     y_true = np.asarray(y_true)
     y_pred, y_score = _predict(estimator, images, groups, method.groups_at_predict)
-    threshold = _threshold(plan, data, method, estimator)
+    validation = _validation(plan, data, method, seed, estimator)
+    threshold = _threshold(data, validation)
     evaluation = evaluate_predictions(
         y_true,
         y_pred,
@@ -217,6 +221,8 @@ def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fit
         y_pred=y_pred,
         y_score=y_score,
         threshold=threshold,
+        validation=None if method.balanced else validation,
+        **_model(plan, estimator),
         artifacts=collect(
             method.name,
             estimator,
@@ -247,17 +253,37 @@ def _biased_rows(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted:
     return data.target[rows], data.sensitive_features.iloc[rows]
 
 
-def _threshold(plan: Plan, data: Bunch, method: MethodPlan, estimator: Any) -> float | None:
+def _validation(
+    plan: Plan, data: Bunch, method: MethodPlan, seed: int, estimator: Any
+) -> Predictions | None:
+    """What it predicts for the validation rows, if there are any."""
+    rows = validation_rows(data, plan.split, seed, balanced=method.balanced)
+    if not len(rows):
+        return None
+    images, y_true, groups = _take(data, rows)
+    y_pred, y_score = _predict(estimator, read_once(images), groups, method.groups_at_predict)
+    return Predictions(rows.astype(np.int64), np.asarray(y_true), y_pred, y_score)
+
+
+def _threshold(data: Bunch, validation: Predictions | None) -> float | None:
     """Where as many validation rows are predicted positive as are (Ramaswamy et al. 2021)."""
-    rows, classes = validation_rows(data, plan.split), np.unique(data.target)
-    if len(classes) != 2 or not len(rows):
+    classes = np.unique(data.target)
+    if validation is None or validation.y_score is None or len(classes) != 2:
         return None
-    images, y, groups = _take(data, rows)
-    scores = _predict(estimator, read_once(images), groups, method.groups_at_predict)[1]
-    if scores is None:
-        return None
-    cut = calibrated_threshold(y, scores, pos_label=classes[1])
+    scores = validation.y_score
+    cut = calibrated_threshold(validation.y_true, scores, pos_label=classes[1])
     return min(cut, float(np.nextafter(scores.max(), np.inf)))  # a number, where nobody is positive
+
+
+def _model(plan: Plan, estimator: Any) -> dict[str, Any]:
+    """The file of the fitted estimator, or why there is none, as fields of `Run`."""
+    if not plan.keep_models:
+        return {}
+    with TemporaryDirectory() as folder:
+        try:
+            return {"model": save(estimator, Path(folder, "model")).read_bytes()}
+        except SavingError as error:
+            return {"model_note": str(error)}
 
 
 def _predict(
