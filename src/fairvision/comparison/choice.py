@@ -15,8 +15,7 @@ import pandas as pd
 from fairvision.comparison.ranking import Ranking, rank
 from fairvision.comparison.serialization import plain
 from fairvision.comparison.summary import differences, of_runs, over_seeds
-from fairvision.comparison.winner import save_winner, winner
-from fairvision.exceptions import InputError
+from fairvision.exceptions import InputError, SavingError
 
 if TYPE_CHECKING:
     from fairvision.comparison.result import Comparison
@@ -107,11 +106,28 @@ class Choice:
         RunError
             If the data are not those of the comparison, or training gives another model.
         """
-        return winner(self.comparison, self.method, self.seed if seed is None else seed, dataset)
+        from fairvision.comparison.winner import model_of_run  # late: choosing needs no torch
+
+        seed = self.seed if seed is None else seed
+        model = model_of_run(self.comparison, self.method, seed, dataset)
+        if getattr(model, "facts", None) is not None:
+            model.facts |= {"choice": self.sentence, "sureness": self.sureness}
+        return model
 
     def save(self, path: str | Path, *, seed: int | None = None, dataset: Any = None) -> Path:
-        """Write that model to one file for `fairvision.load`; other parameters as in `model`."""
-        return save_winner(self.model(seed, dataset=dataset), path)
+        """Write that model to one file for `fairvision.load`; other parameters as in `model`.
+
+        Raises
+        ------
+        SavingError
+            If there is such a file already, which is said before anything is trained, or the
+            method cannot be saved.
+        """
+        from fairvision.saving import save
+
+        if Path(path).exists():
+            raise SavingError(f"{path} exists. Choose another name.")
+        return save(self.model(seed, dataset=dataset), path)
 
 
 @dataclass(frozen=True)

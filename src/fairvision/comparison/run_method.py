@@ -35,11 +35,20 @@ from fairvision.comparison.run import Predictions, Run
 from fairvision.comparison.split import split_rows, take_rows, validation_rows
 from fairvision.exceptions import InputError, SavingError
 from fairvision.metrics import Evaluation, calibrated_threshold, evaluate_predictions, leakage
+from fairvision.models import ImageModel
 from fairvision.nn import isolated_rng
 from fairvision.plugins import default_registry, resolve
 from fairvision.saving import save
 
-__all__ = ["Fitted", "build", "check_suited", "fit_run", "run_method"]
+__all__ = [
+    "Fitted",
+    "build",
+    "check_suited",
+    "fit_run",
+    "model_of",
+    "predict_validation",
+    "run_method",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +199,7 @@ def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fit
     images = read_once(images)
     y_true = np.asarray(y_true)
     y_pred, y_score = _predict(estimator, images, groups, method.groups_at_predict)
-    validation = _validation(plan, data, method, seed, estimator)
+    validation = predict_validation(plan, data, method, seed, estimator)
     threshold = _threshold(data, validation)
     evaluation = evaluate_predictions(
         y_true,
@@ -222,7 +231,7 @@ def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fit
         y_score=y_score,
         threshold=threshold,
         validation=None if method.balanced else validation,
-        **_model(plan, estimator),
+        **_model(plan, data, estimator),
         artifacts=collect(
             method.name,
             estimator,
@@ -253,7 +262,7 @@ def _biased_rows(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted:
     return data.target[rows], data.sensitive_features.iloc[rows]
 
 
-def _validation(
+def predict_validation(
     plan: Plan, data: Bunch, method: MethodPlan, seed: int, estimator: Any
 ) -> Predictions | None:
     """What it predicts for the validation rows, if there are any."""
@@ -275,15 +284,27 @@ def _threshold(data: Bunch, validation: Predictions | None) -> float | None:
     return min(cut, float(np.nextafter(scores.max(), np.inf)))  # a number, where nobody is positive
 
 
-def _model(plan: Plan, estimator: Any) -> dict[str, Any]:
-    """The file of the fitted estimator, or why there is none, as fields of `Run`."""
+def model_of(estimator: Any, data: Bunch) -> Any:
+    """The fitted estimator with how pictures are read for it, where the data are pictures.
+
+    An extractor, which all runs share, is not in it.
+    """
+    pictures = data.get("pictures", data.images)
+    if not (is_images(pictures) and hasattr(estimator, "classes_")) or are_maps(pictures):
+        return estimator
+    return ImageModel.from_dataset(estimator, Bunch(**{**data, "images": pictures}))
+
+
+def _model(plan: Plan, data: Bunch, estimator: Any) -> dict[str, Any]:
+    """The file of the fitted model, or why there is none, as fields of `Run`."""
     if not plan.keep_models:
         return {}
     with TemporaryDirectory() as folder:
         try:
-            return {"model": save(estimator, Path(folder, "model")).read_bytes()}
-        except SavingError as error:
+            path = save(model_of(estimator, data), Path(folder, "model"))
+        except (SavingError, InputError) as error:
             return {"model_note": str(error)}
+        return {"model": path.read_bytes()}
 
 
 def _predict(

@@ -34,6 +34,7 @@ _PLAN, _RUN, _PREDICTIONS, _ERROR = "plan.json", "run.json", "predictions.npz", 
 _ARTIFACTS = "artifacts.json"
 _MODEL = "model.safetensors"
 _SUMMARY = "comparison.json"
+_GROUPS = "groups.csv"
 _RESULTS = ("results.csv", _SUMMARY, "report.html")
 _CHECKPOINT = ".checkpoint"
 _LOCK = ".lock"
@@ -51,6 +52,7 @@ class Store:
         out/plan.json                      what was asked for
         out/results.csv, comparison.json   a row a run, and all numbers
         out/report.html                    the same to look at
+        out/groups.csv                     groups of all rows, where there are validation rows
         out/METHOD/seed-0/run.json         metrics, training curves, seconds
         out/METHOD/seed-0/predictions.npz  rows, y_true, y_pred, y_score; of validation rows, too
         out/METHOD/seed-0/model.safetensors  the fitted estimator, if asked for
@@ -239,6 +241,27 @@ class Store:
         except (OSError, ValueError, AttributeError, RecursionError) as error:
             reason = f"{error}; run the same `fairvision compare` once more"
         raise RunError(f"{path} cannot be read: {reason}.")
+
+    def groups(self) -> str:
+        """The text of the table of groups, which is there if a method can be chosen.
+
+        Raises
+        ------
+        RunError
+            If there is none.
+        """
+        try:
+            return (self.out / _GROUPS).read_text(encoding="utf-8")
+        except OSError as error:
+            raise RunError(
+                f"{self.out} holds no predictions of validation rows, and test rows choose nothing "
+                f"({_GROUPS}: {error.strerror}). Compare with --validation-fraction 0.2 into "
+                "another --out, or on data with a part 'valid'."
+            ) from error
+
+    def write_groups(self, text: str) -> None:
+        """Keep the table of groups."""
+        self.write_text(_GROUPS, text)
 
     def write(self, run: Run) -> None:
         """Store a run: all of it or nothing."""
