@@ -81,8 +81,9 @@ def compare(
         ``sensitive_features``. Its ``fit_params``, a mapping, are passed to every `fit` that
         names them, the same with every seed: ``spurious_data`` of other images, say.
     methods : "all", "auto", str, mapping, or sequence of str and mappings
-        Names of methods ("auto" for those that did best on photographs, the cheapest first), or mappings from the table's labels to names, to pairs
-        (name, parameters), or to unfitted estimators of your own. See Notes.
+        Names of methods ("auto" for those that did best on photographs, the cheapest first),
+        or mappings from the table's labels to names, to pairs (name, parameters), or to
+        unfitted estimators of your own. See Notes.
     seeds : int or iterable of int, default=3
         How many, or which. A seed decides the split and the method's randomness.
     n_jobs : int, default=1

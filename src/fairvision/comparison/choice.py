@@ -229,7 +229,11 @@ def _seconds(comparison: Comparison, methods: Sequence[str]) -> list[float]:
 
 def _test(comparison: Comparison, label: str, metrics: list[str]) -> pd.DataFrame:
     """The figures of one method on test rows, and their differences from plain training."""
-    base, groups, n_boot = comparison.baseline, comparison.sensitive_features, comparison.plan.n_boot
+    base, groups, n_boot = (
+        comparison.baseline,
+        comparison.sensitive_features,
+        comparison.plan.n_boot,
+    )
     own = [run for run in comparison.runs if run.method == label]
     values = over_seeds(of_runs(own, groups, metrics, n_boot)).loc[label]
     names = ["value", "lower", "upper"]

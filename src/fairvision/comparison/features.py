@@ -107,8 +107,8 @@ def extractor_of(described: Mapping[str, Any], shape: Sequence[int], extractor: 
 
     if extractor is None and described["backbone"] == "a module":
         raise RunError(
-            "the features came from a module of your own, which the folder does not hold. Choose in "
-            "the Python that compared."
+            "the features came from a module of your own, which the folder does not hold. Choose "
+            "in the Python that compared."
         )
     if extractor is None:
         size = described["image_size"]

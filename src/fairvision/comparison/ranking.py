@@ -122,9 +122,7 @@ def rank(
     """
     if n_boot < 1:
         raise InputError(f"n_boot is {n_boot}; a choice needs 1 draw or more.")
-    by_method = {
-        label: {run.seed: run for run in runs if run.method == label} for label in methods
-    }
+    by_method = {label: {run.seed: run for run in runs if run.method == label} for label in methods}
     by_method = {label: own for label, own in by_method.items() if own}
     everyone = _rows(run for own in by_method.values() for run in own.values())
     seeds = list(dict.fromkeys(seed for own in by_method.values() for seed in own))

@@ -181,9 +181,7 @@ def _random(
     if np.bincount(cells).min() < 2:  # too rare to stratify by
         cells = classes
     try:
-        kept, taken = train_test_split(
-            rows, test_size=fraction, stratify=cells, random_state=seed
-        )
+        kept, taken = train_test_split(rows, test_size=fraction, stratify=cells, random_state=seed)
     except ValueError as error:  # a class of one row, or more classes than test rows
         raise DatasetError(
             f"{len(cells)} rows in {len(set(classes.tolist()))} classes of {data.target_name!r} "

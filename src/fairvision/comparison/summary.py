@@ -190,9 +190,7 @@ def over_seeds(each: pd.DataFrame) -> pd.DataFrame:
     return _frame(seeds)
 
 
-def _paired(
-    run: Run, other: Run, groups: Any, options: dict[str, Any]
-) -> dict[str, Triple]:
+def _paired(run: Run, other: Run, groups: Any, options: dict[str, Any]) -> dict[str, Triple]:
     from fairvision.metrics import paired_difference
 
     both_score = run.y_score is not None and other.y_score is not None
