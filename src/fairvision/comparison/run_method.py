@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -30,22 +28,20 @@ from fairvision.comparison.artifacts import collect, group_words, worst_cell
 from fairvision.comparison.checkpoints import add_callbacks, restored_seconds
 from fairvision.comparison.data import class_names
 from fairvision.comparison.estimators import set_up
+from fairvision.comparison.kept import kept_model
 from fairvision.comparison.plan import PLAIN_TRAINING, MethodPlan, Plan
 from fairvision.comparison.run import Predictions, Run
 from fairvision.comparison.split import split_rows, take_rows, validation_rows
-from fairvision.exceptions import InputError, SavingError
+from fairvision.exceptions import InputError
 from fairvision.metrics import Evaluation, calibrated_threshold, evaluate_predictions, leakage
-from fairvision.models import ImageModel
 from fairvision.nn import isolated_rng
 from fairvision.plugins import default_registry, resolve
-from fairvision.saving import save
 
 __all__ = [
     "Fitted",
     "build",
     "check_suited",
     "fit_run",
-    "model_of",
     "predict_validation",
     "run_method",
 ]
@@ -231,7 +227,7 @@ def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fit
         y_score=y_score,
         threshold=threshold,
         validation=None if method.balanced else validation,
-        **_model(plan, data, estimator),
+        **(kept_model(estimator, data) if plan.keep_models else {}),
         artifacts=collect(
             method.name,
             estimator,
@@ -282,29 +278,6 @@ def _threshold(data: Bunch, validation: Predictions | None) -> float | None:
     scores = validation.y_score
     cut = calibrated_threshold(validation.y_true, scores, pos_label=classes[1])
     return min(cut, float(np.nextafter(scores.max(), np.inf)))  # a number, where nobody is positive
-
-
-def model_of(estimator: Any, data: Bunch) -> Any:
-    """The fitted estimator with how pictures are read for it, where the data are pictures.
-
-    An extractor, which all runs share, is not in it.
-    """
-    pictures = data.get("pictures", data.images)
-    if not (is_images(pictures) and hasattr(estimator, "classes_")) or are_maps(pictures):
-        return estimator
-    return ImageModel.from_dataset(estimator, Bunch(**{**data, "images": pictures}))
-
-
-def _model(plan: Plan, data: Bunch, estimator: Any) -> dict[str, Any]:
-    """The file of the fitted model, or why there is none, as fields of `Run`."""
-    if not plan.keep_models:
-        return {}
-    with TemporaryDirectory() as folder:
-        try:
-            path = save(model_of(estimator, data), Path(folder, "model"))
-        except (SavingError, InputError) as error:
-            return {"model_note": str(error)}
-        return {"model": path.read_bytes()}
 
 
 def _predict(

@@ -11,13 +11,13 @@ import numpy as np
 from fairvision.comparison.changes import changes
 from fairvision.comparison.data import read_data
 from fairvision.comparison.features import Features, extractor_of
+from fairvision.comparison.kept import load_model, model_of
 from fairvision.comparison.plan import MethodPlan, Plan
 from fairvision.comparison.run import Run
-from fairvision.comparison.run_method import fit_run, model_of, predict_validation
+from fairvision.comparison.run_method import fit_run, predict_validation
 from fairvision.comparison.store import Store
 from fairvision.exceptions import InputError, RunError
 from fairvision.models import ImageModel
-from fairvision.saving import load
 
 if TYPE_CHECKING:
     from fairvision.comparison.result import Comparison
@@ -71,9 +71,9 @@ def _kept(comparison: Comparison, run: Run) -> Any:
         with TemporaryDirectory() as folder:
             path = Path(folder, "model")
             path.write_bytes(run.model)
-            return load(path)
+            return load_model(path)
     stored = comparison.out and Store(comparison.out).model(run.method, run.seed)
-    return load(stored) if stored else None
+    return load_model(stored) if stored else None
 
 
 def _trained(comparison: Comparison, run: Run, dataset: Any) -> Any:
