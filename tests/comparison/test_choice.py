@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,44 +14,32 @@ import pytest
 import fairvision as fv
 from fairvision.comparison import Choice, Comparison
 from fairvision.comparison.plan import MethodPlan, Plan
-from fairvision.comparison.run import Predictions, Run
+from fairvision.comparison.run import Run
 from fairvision.comparison.summary import differences, summarize
 from fairvision.exceptions import InputError
 from fairvision.metrics import drawn_metrics, evaluate_predictions
 
 N = 400  # validation rows, and as many test rows
+Fake = Callable[..., Comparison]
 #: Shares of wrong validation and test rows.
 Errors = Mapping[str, tuple[float, float]]
 
 
-def fake_run(method: str, seed: int, errors: tuple[float, float], groups: pd.DataFrame) -> Run:
-    """A run that errs at random, on rows that all methods of a seed share."""
-    own = np.random.default_rng([seed, sum(map(ord, method))])
-    y = np.random.default_rng(0).integers(0, 2, 2 * N)
-    parts = [np.arange(N), np.arange(N, 2 * N)]
-    predicted = [
-        Predictions(rows, y[rows], np.where(own.random(N) < share, 1 - y[rows], y[rows]), None)
-        for rows, share in zip(parts, errors, strict=True)
-    ]
-    validation, test = predicted
-    evaluation = evaluate_predictions(
-        test.y_true, test.y_pred, sensitive_features=groups.iloc[test.rows], n_boot=50,
-        random_state=0,
-    )  # fmt: skip
-    return Run({}, method, seed, 9, N, None, 1.0, evaluation.to_dict(), None, None, [],
-               **vars(test), validation=validation)  # fmt: skip
+@pytest.fixture
+def fake(make_run: Callable[..., Run]) -> Callable[..., Comparison]:
+    return partial(fake_comparison, make_run)
 
 
-def fake(errors: Errors, n_seeds: int = 3) -> Comparison:
+def fake_comparison(make_run: Callable[..., Run], errors: Errors, n_seeds: int = 3) -> Comparison:
     groups = pd.DataFrame({"g": np.random.default_rng(1).choice(["a", "b"], 2 * N)})
     methods = tuple(MethodPlan(label, label, "in", "1", None, {}) for label in errors)
     plan = Plan({"name": "given"}, {"by": "random"}, methods, tuple(range(n_seeds)), 1, n_boot=50)
-    runs = [fake_run(m, s, errors[m], groups) for m in errors for s in plan.seeds]
+    runs = [make_run(m, s, errors[m], groups) for m in errors for s in plan.seeds]
     tables = summarize(runs), differences(runs, groups, "erm", 50)
     return Comparison(plan, tuple(runs), {}, *tables, groups)
 
 
-def test_validation_rows_choose_and_test_rows_do_not() -> None:
+def test_validation_rows_choose_and_test_rows_do_not(fake: Fake) -> None:
     choice = fake({"erm": (0.3, 0.1), "good": (0.1, 0.4)}).choose()
     assert (choice.method, choice.sureness, choice.distinguishable) == ("good", 1.0, True)
     assert choice.test.loc["worst_group_accuracy", "difference"] < -0.2
@@ -60,7 +49,7 @@ def test_validation_rows_choose_and_test_rows_do_not() -> None:
     assert choice.sentence in repr(choice)
 
 
-def test_no_label_of_a_test_row_changes_the_choice() -> None:
+def test_no_label_of_a_test_row_changes_the_choice(fake: Fake) -> None:
     comparison = fake({"erm": (0.3, 0.3), "a": (0.2, 0.1), "b": (0.22, 0.1)})
     shuffled = np.random.default_rng(3).permutation(N)
     runs = [replace(run, y_true=run.y_true[shuffled]) for run in comparison.runs]
@@ -71,7 +60,7 @@ def test_no_label_of_a_test_row_changes_the_choice() -> None:
     pd.testing.assert_frame_equal(before.table, after.table)
 
 
-def test_equal_methods_share_the_draws_and_the_simpler_is_chosen() -> None:
+def test_equal_methods_share_the_draws_and_the_simpler_is_chosen(fake: Fake) -> None:
     comparison = fake({"erm": (0.4, 0.4), "first": (0.2, 0.2), "second": (0.2, 0.2)}, 4)
     choice = comparison.choose("accuracy")
     shares = choice.table["share_best"]
@@ -86,7 +75,7 @@ def test_equal_methods_share_the_draws_and_the_simpler_is_chosen() -> None:
     assert (tied.method, tied.sureness) == ("first", 0.5)
 
 
-def test_what_is_within_the_noise_goes_to_plain_training() -> None:
+def test_what_is_within_the_noise_goes_to_plain_training(fake: Fake) -> None:
     choice = fake({"other": (0.2, 0.2), "erm": (0.2, 0.2)}).choose("accuracy")
     assert choice.method == "erm"
     assert choice.sentence.startswith("Nothing beat plain training (erm)")
@@ -95,7 +84,7 @@ def test_what_is_within_the_noise_goes_to_plain_training() -> None:
 
 
 @pytest.mark.parametrize("by", ["accuracy", "accuracy_gap", "false-positive-rate"])
-def test_the_direction_of_the_metric_counts(by: str) -> None:
+def test_the_direction_of_the_metric_counts(fake: Fake, by: str) -> None:
     comparison = fake({"erm": (0.4, 0.4), "good": (0.05, 0.05)})
     if by == "accuracy_gap":  # errors in one group only
         rows = [np.array(comparison.sensitive_features["g"].iloc[:N] == "a")] * 6
@@ -108,7 +97,7 @@ def test_the_direction_of_the_metric_counts(by: str) -> None:
     assert comparison.choose(by).method == "good"
 
 
-def test_a_bound_is_judged_on_validation_rows() -> None:
+def test_a_bound_is_judged_on_validation_rows(fake: Fake) -> None:
     comparison = fake({"erm": (0.4, 0.0), "fine": (0.15, 0.5), "best": (0.05, 0.0)})
     table = comparison.choose(at_least="accuracy <= 0.9").table
     assert list(table["meets"]) == [True, True, False]
@@ -117,7 +106,7 @@ def test_a_bound_is_judged_on_validation_rows() -> None:
     assert "of the methods that meet the constraints" in choice.sentence
 
 
-def test_a_bound_that_nothing_meets_names_the_nearest() -> None:
+def test_a_bound_that_nothing_meets_names_the_nearest(fake: Fake) -> None:
     comparison = fake({"erm": (0.4, 0.0), "good": (0.1, 0.0)})
     with pytest.raises(InputError, match=r"accuracy>=0.99 .*nearest is good: accuracy 0\.[89]"):
         comparison.choose(at_least="accuracy>=0.99")
@@ -127,7 +116,7 @@ def test_a_bound_that_nothing_meets_names_the_nearest() -> None:
         comparison.choose("leakage")
 
 
-def test_without_validation_rows_nothing_is_chosen() -> None:
+def test_without_validation_rows_nothing_is_chosen(fake: Fake) -> None:
     comparison = fake({"erm": (0.4, 0.0)})
     runs = tuple(replace(run, validation=None) for run in comparison.runs)
     with pytest.raises(InputError, match="--validation-fraction"):
