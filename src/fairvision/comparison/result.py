@@ -211,7 +211,9 @@ class Comparison:
 
     def _rows_note(self) -> list[str]:
         found = [" or ".join(map(str, sorted(set(n)))) for n in zip(*self._sizes(), strict=True)]
-        return [f"{found[0]} rows to train on, {found[1]} to test on."] if found else []
+        held_out = "n_validation" not in self.plan.split and self.runs and self.runs[0].validation
+        further = f", {len(held_out.rows)} held out to choose a method" if held_out else ""
+        return [f"{found[0]} rows to train on, {found[1]} to test on{further}."] if found else []
 
     def _sizes(self) -> list[tuple[int, int]]:
         return [(run.n_train, run.n_test) for run in self.runs]
