@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from fairvision.metrics import drawn_metrics, metric_direction
 __all__ = ["Ranking", "rank"]
 
 Floats = NDArray[np.float64]
+# Draws are made so many at a time that they hold about this many numbers: 16 MB.
+_CHUNK = 1 << 21
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +75,6 @@ class Ranking:
         """The 95 % interval of the first metric, shape (2, n_methods)."""
         return np.quantile(self.drawn, [0.025, 0.975], axis=1)
 
-    def merit_bounds(self) -> Floats:
-        """The same, where higher is better."""
-        return np.quantile(self._merit(self.drawn), [0.025, 0.975], axis=1)
-
     def best_seed(self, method: int) -> int:
         """The seed whose model is best; the first of several."""
         seeds = self.by_seed[method]
@@ -127,13 +125,16 @@ def rank(
     everyone = _rows(run for own in by_method.values() for run in own.values())
     seeds = list(dict.fromkeys(seed for own in by_method.values() for seed in own))
     rng = np.random.default_rng(0)
-    draws, weights = (_draws(rng, n, n_boot) for n in (len(everyone), len(seeds)))
+    chunks: dict[tuple[str, int], list[Floats]] = {}
+    for draws in _draws(rng, len(everyone), n_boot):
+        for label, own in by_method.items():
+            for seed, run in own.items():
+                numbers = _measured(run, sensitive_features, metrics, everyone, draws)
+                chunks.setdefault((label, seed), []).append(numbers)
+    weights = np.concatenate(list(_draws(rng, len(seeds), n_boot)))
     values, drawn, by_seed = [], [], []
-    for own in by_method.values():
-        measured = np.stack(
-            [_measured(run, sensitive_features, metrics, everyone, draws) for run in own.values()],
-            axis=-1,
-        )
+    for label, own in by_method.items():
+        measured = np.stack([np.concatenate(chunks[label, seed]) for seed in own], axis=-1)
         values.append(measured[0].mean(axis=-1))
         columns = [seeds.index(seed) for seed in own]
         drawn.append(_mean(measured[1:, 0], weights[1:, columns]))
@@ -161,10 +162,13 @@ def _rows(runs: Iterable[Run]) -> NDArray[np.int64]:
     return np.unique(np.concatenate(rows))
 
 
-def _draws(rng: np.random.Generator, n: int, n_boot: int) -> NDArray[np.int64]:
-    """How often each of `n` is drawn, shape (1 + n_boot, n): once each, then at random."""
-    drawn = rng.multinomial(n, np.full(n, 1 / n), n_boot)
-    return np.concatenate([np.ones((1, n), dtype=drawn.dtype), drawn])
+def _draws(rng: np.random.Generator, n: int, n_boot: int) -> Iterator[NDArray[np.int64]]:
+    """How often each of `n` is drawn, shape (n_draws, n): once each, then draws, some at a time."""
+    yield np.ones((1, n), dtype=np.int64)
+    step = max(1, _CHUNK // n)
+    for start in range(0, n_boot, step):
+        n_draws = min(step, n_boot - start)
+        yield np.stack([np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(n_draws)])
 
 
 def _measured(

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -318,10 +319,11 @@ class Comparison:
                     for (method, seed), error in self.failures.items()
                 ],
                 "notes": self.notes(),
-                "choice": self._choice(),
+                "choice": self._choice,
             }
         )
 
+    @cached_property
     def _choice(self) -> dict[str, Any] | None:
         """The choice that the report begins with, where there are validation rows."""
         with suppress(InputError):

@@ -209,6 +209,11 @@ def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fit
         threshold=threshold,
     )
     classes, rows = class_names(data), (images, y_true, groups)
+
+    def shown() -> dict[str, Any]:
+        pictures = _pictures(data, test, images)
+        return collect(method.name, estimator, *rows, y_pred, evaluation, classes, seed, pictures)
+
     return Run(
         request=plan.request(method, seed),
         method=method.label,
@@ -228,18 +233,7 @@ def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fit
         threshold=threshold,
         validation=None if method.balanced else validation,
         **(kept_model(estimator, data) if plan.keep_models else {}),
-        artifacts=collect(
-            method.name,
-            estimator,
-            *rows,
-            y_pred,
-            evaluation,
-            classes,
-            seed,
-            _pictures(data, test, images),
-        )
-        if plan.has_artifacts(seed)
-        else None,
+        artifacts=shown() if plan.has_artifacts(seed) else None,
     )
 
 

@@ -61,7 +61,12 @@ def model_of_run(comparison: Comparison, label: str, seed: int, dataset: Any = N
     if described is not None and model.extractor is None:
         model.extractor = extractor_of(described, model.input_shape_, comparison.extractor)
     model.evaluation = run.evaluation
-    model.facts = {"method": label, "seed": seed, "n_train": run.n_train, "n_test": run.n_test}
+    model.facts = {
+        "method": label,
+        "dataset": comparison.plan.dataset["name"],
+        "seed": seed,
+        **{name: getattr(run, name) for name in ("n_train", "n_test", "train_seconds")},
+    }
     return model
 
 
