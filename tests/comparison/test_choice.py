@@ -13,7 +13,7 @@ import pytest
 
 import fairvision as fv
 from fairvision.comparison import Choice, Comparison
-from fairvision.comparison.plan import MethodPlan, Plan
+from fairvision.comparison.plan import PLAIN_TRAINING, MethodPlan, Plan
 from fairvision.comparison.run import Run
 from fairvision.comparison.summary import differences, summarize
 from fairvision.exceptions import InputError
@@ -32,7 +32,8 @@ def fake(make_run: Callable[..., Run]) -> Callable[..., Comparison]:
 
 def fake_comparison(make_run: Callable[..., Run], errors: Errors, n_seeds: int = 3) -> Comparison:
     groups = pd.DataFrame({"g": np.random.default_rng(1).choice(["a", "b"], 2 * N)})
-    methods = tuple(MethodPlan(label, label, "in", "1", None, {}) for label in errors)
+    names = dict.fromkeys(errors, "third:party") | {"erm": PLAIN_TRAINING}
+    methods = tuple(MethodPlan(label, names[label], "in", "1", None, {}) for label in errors)
     plan = Plan({"name": "given"}, {"by": "random"}, methods, tuple(range(n_seeds)), 1, n_boot=50)
     runs = [make_run(m, s, errors[m], groups) for m in errors for s in plan.seeds]
     tables = summarize(runs), differences(runs, groups, "erm", 50)

@@ -270,14 +270,14 @@ def _plan(
 
 def _suited(planned: Any, data: Bunch, methods: Methods, features: Any) -> Any:
     """The methods that can be run, and notes on those that cannot."""
-    if names_all(methods, "auto"):
-        unsuited = dict(_unsuited(planned, data))
-        left = tuple(method for method in planned if method.label not in unsuited)
-        return left, [f"Left out: {reason}" for reason in unsuited.values()]
+    unsuited = dict(_unsuited(planned, data)) if names_all(methods, "auto") else {}
+    planned = tuple(method for method in planned if method.label not in unsuited)
+    notes = [f"Left out: {reason}" for reason in unsuited.values()]
     if features is None and not has_features(data):
         check_weights(planned, data)
-        return planned, []
-    return suited_to_features(planned, every=names_all(methods))
+        return planned, notes
+    planned, more = suited_to_features(planned, every=names_all(methods))
+    return planned, notes + more
 
 
 def _unsuited(planned: Any, data: Bunch) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from fairvision.comparison.plan import PLAIN_TRAINING
 from fairvision.comparison.ranking import Ranking, rank
 from fairvision.comparison.serialization import plain
 from fairvision.comparison.summary import differences, of_runs, over_seeds
@@ -198,7 +199,10 @@ def choose(
         sentence="",
         comparison=comparison,
     )
-    sentence = _sentence(choice, ranking.methods[best], others=bool((~meets).any()), base=base)
+    plans = {method.label: method.name for method in comparison.plan.methods}
+    named = f"plain training ({base})" if plans.get(base) == PLAIN_TRAINING else base
+    words = {"others": bool((~meets).any()), "base": base, "named": named}
+    sentence = _sentence(choice, ranking.methods[best], **words)
     return replace(choice, sentence=sentence)
 
 
@@ -252,7 +256,7 @@ def _text(triple: Iterable[float], sign: str = "") -> str:
     return f"{value:{sign}.3f}{bounds}"
 
 
-def _sentence(choice: Choice, best: str, *, others: bool, base: str) -> str:
+def _sentence(choice: Choice, best: str, *, others: bool, base: str, named: str) -> str:
     """The choice in words, with its test figure."""
     table, test, method = choice.table, choice.test, choice.method
     names, name = [choice.by, "lower", "upper"], choice.by.replace("_", " ")
@@ -263,14 +267,14 @@ def _sentence(choice: Choice, best: str, *, others: bool, base: str) -> str:
         reason = f"{best}, with {top}, is within one standard error, and {method} is simpler"
     value = _text(table.loc[method, names])
     if method == base:
-        text = f"Nothing beat plain training ({base}){of}: {name} {value} on validation rows"
+        text = f"Nothing beat {named}{of}: {name} {value} on validation rows"
     else:
         text = f"{method} is chosen: {name} {value} on validation rows"
         if base in table.index:
-            text += f", against {_text(table.loc[base, names])} of plain training ({base})"
+            text += f", against {_text(table.loc[base, names])} of {named}"
     text += f"; {reason}. On test rows: {_text(test.loc[choice.by, ['value', 'lower', 'upper']])}"
     if choice.distinguishable is not None:
         gap = _text(test.loc[choice.by, _DIFFERENCE], "+")
         verb = "differs from" if choice.distinguishable else "cannot be told from"
-        text += f", which {verb} plain training ({gap})"
+        text += f", which {verb} {named} ({gap})"
     return f"{text}."
