@@ -198,9 +198,7 @@ class ImageFiles(LazyImages):
     def read(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
         return self._reader.read(rows)
 
-    def thumbnails(
-        self, image_size: tuple[int, int]
-    ) -> tuple[NDArray[np.uint8], dict[int, str]]:
+    def thumbnails(self, image_size: tuple[int, int]) -> tuple[NDArray[np.uint8], dict[int, str]]:
         """Read every image once, squashed to a small grey one.
 
         Parameters
