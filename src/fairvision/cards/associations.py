@@ -53,8 +53,8 @@ def associations(
     the mutual information that shuffled rows would show on average. Independent columns so read
     about 0, and 1 means that one column determines the other. It is scikit-learn's
     `adjusted_mutual_info_score` with ``average_method="min"``. A bootstrap draw has the chance part
-    E twice, once from the sample and once from the draw, and both are taken off. Near 0 the
-    intervals are too wide rather than too narrow.
+    twice, from the sample and from the draw, so it is corrected twice. Near 0 the intervals are too
+    wide rather than too narrow.
 
     References
     ----------
@@ -76,23 +76,28 @@ def _association(
     shape = (int(a.max()) + 1, int(b.max()) + 1)
     cells = np.bincount(a * shape[1] + b, minlength=shape[0] * shape[1])
     chance = float(expected_mutual_information(cells.reshape(shape), len(a)))
-    value = float(_normalised(cells[None], shape, chance, 1)[0])
+    value = float(_normalised(cells[None], shape, chance)[0])
     if not n_boot:
         return value, np.nan, np.nan
     draws = rng.multinomial(len(a), cells / len(a), size=n_boot)
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
-    lower, upper = np.quantile(_normalised(draws, shape, chance, 2), tails)
+    lower, upper = np.quantile(_normalised(draws, shape, chance, twice=True), tails)
     return value, float(lower), float(upper)
 
 
-def _normalised(cells: Codes, shape: tuple[int, int], chance: float, times: int) -> Floats:
-    """The value of each table of cells, with the chance part taken off `times`."""
+def _normalised(
+    cells: Codes, shape: tuple[int, int], chance: float, *, twice: bool = False
+) -> Floats:
+    """The value of each table of cells, corrected for chance once or twice; 1 stays 1."""
     table = cells.reshape(-1, *shape) / cells.sum(1)[:, None, None]
     a, b = _entropy(table.sum(2)), _entropy(table.sum(1))
     information = a + b - _entropy(table.reshape(len(table), -1))
     room = np.minimum(a, b) - chance
-    excess = information - times * chance
-    return np.divide(excess, room, out=np.zeros_like(room), where=room > 1e-12)
+    missing = np.minimum(a, b) - information
+    share = np.divide(missing, room, out=np.ones_like(room), where=room > 1e-12)
+    if twice:
+        share *= np.divide(room + chance, room, out=np.ones_like(room), where=room > 1e-12)
+    return 1 - share
 
 
 def _entropy(shares: Floats) -> Floats:

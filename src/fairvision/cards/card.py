@@ -205,7 +205,7 @@ def _pairs(codes: pd.DataFrame, labels: pd.DataFrame) -> list[tuple[str, str]]:
 def _notes(data: Bunch, parts: NDArray[Any] | None, left_out: list[str]) -> list[str]:
     notes = data_notes(data, {"by": "random"})
     if parts is None:
-        notes.append("There are no parts: counts are of all rows.")
+        notes.append("There are not several parts: counts are of all rows.")
     if left_out:
         notes.append(f"Not compared, with more than {MOST_LEVELS} values: {', '.join(left_out)}.")
     return notes

@@ -46,6 +46,10 @@ def find(
     ]
 
 
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
 def _percent(share: float) -> str:
     return f"{share:.0%}".replace("%", " %")
 
@@ -57,19 +61,26 @@ def _confounded(labels: pd.DataFrame, associations: pd.DataFrame) -> Iterator[st
     for name in labels.columns[1:]:
         row = rows.loc[(target, name)]
         number = f"normalised mutual information {_interval(row)}"
-        if row["lower"] <= 0:
+        if row["value"] <= 0 or row["lower"] <= 0:
             yield f"{target} and {name} show no association: {number}."
             continue
-        shares = pd.crosstab(labels[target], labels[name])
-        rest = shares.sum() - shares
-        higher = shares.div(shares.sum(1), axis=0) - rest.div(rest.sum(1), axis=0)
-        label, group = higher.stack().idxmax()
-        here = shares.loc[label, group] / shares.loc[label].sum()
-        there = rest.loc[label, group] / rest.loc[label].sum()
+        label, group, here, there = _most_apart(pd.crosstab(labels[target], labels[name]))
         yield (
-            f"{target} and {name} go together: {number}. {_percent(here)} of {label!r} are "
-            f"{group!r}, and {_percent(there)} of the other rows."
+            f"{target} and {name} go together: {number}. {_percent(here)} of the rows with "
+            f"{target} = {label} have {name} = {group}, and {_percent(there)} of the others."
         )
+
+
+def _most_apart(counts: pd.DataFrame) -> tuple[object, object, float, float]:
+    """The class and group whose share in the class is furthest above that in the other rows."""
+    # Of two classes both are as far: the rarer one is named.
+    counts = counts.loc[counts.sum(axis=1).sort_values(kind="stable").index]
+    table = counts.to_numpy()
+    rest = table.sum(0) - table
+    here, there = (one / one.sum(1, keepdims=True) for one in (table, rest))
+    place = np.unravel_index((here - there).round(9).argmax(), table.shape)
+    row, column = map(int, place)
+    return counts.index[row], counts.columns[column], here[place], there[place]
 
 
 def _interval(row: pd.Series) -> str:
@@ -99,7 +110,7 @@ def _small_cells(counts: pd.DataFrame) -> Iterator[str]:
         if part == "all" and len(counts.columns) > 1:
             continue
         where = "" if part == "all" else f" of part {part!r}"
-        cell, n = cell_name(rows.index[int(np.argmin(rows))]), int(rows.min())
+        cell, n = cell_name(rows.index, int(np.argmin(rows))), int(rows.min())
         empty = int((rows == 0).sum())
         if empty > 1:
             yield f"{empty} of {len(rows)} cells of class and group{where} have no rows."
@@ -109,8 +120,8 @@ def _small_cells(counts: pd.DataFrame) -> Iterator[str]:
             # Of a proportion, at one half, where it is widest.
             margin = 98 / n**0.5
             yield (
-                f"The smallest cell{where} is {cell}, with {n} rows: a rate in so many rows is "
-                f"known to about ±{margin:.0f} percentage points at best."
+                f"The smallest cell{where} is {cell}, with {_count(n, 'row')}: a rate in so "
+                f"many rows is known to about ±{margin:.0f} percentage points at best."
                 if margin >= 1
                 else f"Every cell{where} has {n} rows or more."
             )
@@ -122,7 +133,7 @@ def _copied(
     if not len(copies):
         return
     sets = copies.groupby("set")
-    sentence = f"{len(copies)} pictures are in {sets.ngroups} sets of near copies"
+    sentence = f"{len(copies)} pictures are in {_count(sets.ngroups, 'set')} of near copies"
     mixed = int((sets[labels.columns[0]].nunique() > 1).sum())
     if mixed:
         sentence += f", {mixed} of them with different classes"
@@ -130,8 +141,8 @@ def _copied(
     across = int((sets["part"].nunique() > 1).sum())
     if across:
         yield (
-            f"{across} sets of near copies are in several parts, so that test rows are seen in "
-            "training. Remove them from one part."
+            f"In several parts: {_count(across, 'set')} of near copies, so that test rows are seen "
+            "in training. Remove them from one part."
         )
     elif parts is None:
         yield "A random split would put some of them on both sides. Remove them before."
@@ -141,15 +152,18 @@ def _people(identities: dict[str, Any], parts: NDArray[Any] | None) -> Iterator[
     if not identities:
         return
     name, n = identities["column"], identities["n"]
-    if parts is None and identities["n_repeated"]:
+    shared, repeated = identities["n_in_several_parts"], identities["n_repeated"]
+    if not repeated:
+        yield f"Every row has a value of {name!r} of its own."
+    elif parts is None:
         yield (
-            f"{identities['n_repeated']} of {n} values of {name!r} have several rows: a random "
-            "split would put some on both sides. Make parts by it."
+            f"More than one row: {repeated} of {n} values of {name!r}. A random split would put "
+            "some on both sides; make parts by it."
         )
-    elif identities["n_in_several_parts"]:
+    elif shared:
         yield (
-            f"{identities['n_in_several_parts']} of {n} values of {name!r} are in several parts: "
-            "test rows are of somebody seen in training."
+            f"In several parts: {shared} of {n} values of {name!r}. Test rows show "
+            "whom or what was seen in training."
         )
     else:
         yield f"No value of {name!r} is in several parts."
@@ -158,7 +172,7 @@ def _people(identities: dict[str, Any], parts: NDArray[Any] | None) -> Iterator[
 def _bad(unreadable: pd.DataFrame, n: int) -> Iterator[str]:
     if len(unreadable):
         first = unreadable["path"].iloc[0]
-        yield f"{len(unreadable)} pictures cannot be read, the first {first!r}."
+        yield f"{_count(len(unreadable), 'picture')} cannot be read, the first {first!r}."
 
 
 def _brightness(labels: pd.DataFrame, pictures: Pictures | None) -> Iterator[str]:
@@ -171,14 +185,17 @@ def _brightness(labels: pd.DataFrame, pictures: Pictures | None) -> Iterator[str
         spread = table["brightness"].std()
         if len(means) > 1 and means.max() - means.min() >= _APART * spread:
             yield (
-                f"Pictures of {means.idxmin()!r} are darker than those of {means.idxmax()!r} "
-                f"({name}): mean grey level {means.min():.0f} and {means.max():.0f} of 255."
+                f"Pictures with {name} = {means.idxmin()} are darker than with {name} = "
+                f"{means.idxmax()}: mean grey level {means.min():.0f} and {means.max():.0f} of 255."
             )
 
 
 def _methods(methods: pd.DataFrame) -> Iterator[str]:
     counts = methods["runs"].value_counts()
-    for word, verb in (("no", "cannot run on these rows"), ("at risk", "have few rows to go by")):
+    for word, reason in (
+        ("no", "cannot run on these rows"),
+        ("at risk", f"read groups in training, where a cell has fewer than {FEW} rows"),
+    ):
         if n := int(counts.get(word, 0)):
             names = methods.loc[methods["runs"] == word, "method"]
-            yield f"{n} of {len(methods)} methods {verb}: {', '.join(names)}."
+            yield f"{n} of {len(methods)} methods {reason}: {', '.join(names)}."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from fairvision.plugins import RegisteredMethod, default_registry
@@ -50,12 +49,13 @@ def _verdict(
     reasons = ["needs the group of each row that it predicts"] if needs.predict else []
     smallest = int(training.min())
     if (needs.fit or needs.validation) and smallest < FEW:
-        cell = cell_name(training.index[int(np.argmin(training))])
-        reasons.append(f"reads groups in training, where {cell} has {smallest} rows")
+        reasons.append(f"reads groups in training, where a cell has {smallest} rows")
         return "at risk", "; ".join(reasons)
     return "yes", "; ".join(reasons)
 
 
-def cell_name(labels: tuple[object, ...]) -> str:
-    """``blond hair x male``."""
-    return " x ".join(map(str, labels))
+def cell_name(cells: pd.Index, place: int) -> str:
+    """``Blond_Hair = 1, Male = 0``."""
+    return ", ".join(
+        f"{name} = {label}" for name, label in zip(cells.names, cells[place], strict=True)
+    )

@@ -42,9 +42,10 @@ def read_attribute(data: Bunch, name: str) -> pd.Series:
 
 
 def read_parts(data: Bunch) -> NDArray[Any] | None:
-    """The part of each row as text, None if there are no parts."""
+    """The part of each row as text, None if there are not several."""
     split = data.get("split")
-    return None if split is None else np.asarray(split).astype(str).astype(object)
+    parts = np.array([] if split is None else split).astype(str).astype(object)
+    return parts if len(set(parts)) > 1 else None
 
 
 def count_cells(labels: pd.DataFrame, parts: NDArray[Any] | None) -> pd.DataFrame:
@@ -79,10 +80,10 @@ def comparable_columns(
     others = others.drop(columns=[name for name in others if name in used])
     columns = pd.concat([labels, others], axis=1)
     if parts is not None:
-        columns["(part)"] = parts
+        columns["part of the data"] = parts
     if pictures is not None:
         for name in ("brightness", "size", "mode", "format"):
-            columns[f"(image {name})"] = pictures.table[name].reindex(labels.index)
+            columns[f"image {name}"] = pictures.table[name].reindex(labels.index)
     return columns
 
 

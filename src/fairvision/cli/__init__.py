@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("fairvision.cli.check", "Check that a method keeps the contract and its claims."),
     "cite": ("fairvision.cli.cite", "Print what to cite for a method, as BibTeX."),
     "compare": ("fairvision.cli.compare", "Train methods with several seeds, side by side."),
+    "data": ("fairvision.cli.data", "Say what is in a data set, before any training."),
     "methods": ("fairvision.cli.methods", "List the debiasing methods that are installed."),
     "new-plugin": ("fairvision.cli.new_plugin", "Write a plugin of your own to start from."),
     "plugins": ("fairvision.cli.plugins", "List the plugins, and say what is wrong with any."),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fairvision.cli._show import print_json, print_table
+from fairvision.cli._show import KeepsWords, print_json, print_table
 from fairvision.exceptions import InputError
 from fairvision.plugins import clean, describe
 
@@ -143,17 +143,9 @@ def _privileged(table: pd.DataFrame, pairs: tuple[str, ...], sensitive: list[str
     return labels or None
 
 
-class _Audit(click.Command):
-    """Keeps the command line, which the report shows."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta["fairvision.words"] = ["fairvision", "audit", *args]
-        return super().parse_args(ctx, args)
-
-
 @click.command(
     "audit",
-    cls=_Audit,
+    cls=KeepsWords,
     epilog="""\b
 Examples:
   fairvision audit predictions.csv --y-true smiling --y-pred predicted --sensitive skin_tone
