@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fairvision.base import is_images
 from fairvision.cards.copies import THUMBNAIL, near_copies
+from fairvision.datasets import ImageFiles
 
 __all__ = ["Pictures", "read_pictures"]
 
@@ -48,11 +49,13 @@ def read_pictures(images: Any) -> Pictures | None:
     """
     if not is_images(images):
         return None
-    in_files = hasattr(images, "thumbnails")
-    thumbnails, errors = images.thumbnails(THUMBNAIL) if in_files else (None, {})
-    rows = np.delete(np.arange(len(images)), list(errors))
-    if in_files:
-        thumbnails, paths = thumbnails[rows], images[rows].paths
+    errors: dict[int, str] = {}
+    rows = np.arange(len(images))
+    if isinstance(images, ImageFiles):
+        small = {**images.settings, "image_size": THUMBNAIL, "mode": "L", "resize": "squash"}
+        pixels, errors = ImageFiles(images.paths, **small).decode()
+        rows = np.delete(rows, list(errors))
+        thumbnails, paths = pixels[rows, 0], images[rows].paths
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             facts = list(pool.map(_facts_of_file, paths, chunksize=64))
     else:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fairvision.cli._predictions import named_columns
 from fairvision.cli._show import KeepsWords, print_json, print_table
 from fairvision.exceptions import InputError
 from fairvision.plugins import clean, describe
@@ -99,6 +100,8 @@ def _read_binary(path: Path) -> pd.DataFrame:
     try:
         if kind in (".parquet", ".pq"):
             return pd.read_parquet(path)
+        if kind in (".json", ".jsonl"):
+            return pd.read_json(path, lines=True, dtype=False, convert_dates=False)
         if kind == ".npz":
             # Opened here: numpy leaves a damaged archive open.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -110,7 +113,7 @@ def _read_binary(path: Path) -> pd.DataFrame:
         reason = error if isinstance(error, (ValueError, OSError)) else describe(error)
         raise InputError(f"{path.name} cannot be read as {kind[1:]}: {reason}") from error
     raise InputError(
-        f"{path.name} is of kind {kind!r}; expected .csv, .tsv, .txt, .parquet or .npz."
+        f"{path.name} is of kind {kind!r}; expected .csv, .tsv, .txt, .parquet, .json or .npz."
     )
 
 
@@ -148,6 +151,7 @@ def _privileged(table: pd.DataFrame, pairs: tuple[str, ...], sensitive: list[str
     cls=KeepsWords,
     epilog="""\b
 Examples:
+  fairvision audit predictions.csv   # as `fairvision predict --labels` writes it
   fairvision audit predictions.csv --y-true smiling --y-pred predicted --sensitive skin_tone
   fairvision audit predictions.parquet --y-true y --y-pred p --y-score s \\
       --sensitive gender,race --fail-if 'accuracy_gap.upper>0.1' --report audit.html
@@ -155,7 +159,7 @@ Examples:
 """,
 )
 @click.argument("predictions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--y-true", required=True, metavar="COLUMN", help="True labels.")
+@click.option("--y-true", metavar="COLUMN", help="True labels.")
 @click.option("--y-pred", metavar="COLUMN", help="Predicted labels; or pass --threshold.")
 @click.option("--y-score", metavar="COLUMN", help="Scores of the positive class.")
 @click.option(
@@ -166,7 +170,6 @@ Examples:
 @click.option("--weight", metavar="COLUMN", help="Weights of the rows.")
 @click.option(
     "--sensitive",
-    required=True,
     metavar="COLUMN[,COLUMN]",
     help="Group labels; several are evaluated each, and crossed.",
 )
@@ -211,13 +214,17 @@ def command(
     fail_if: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Evaluate the predictions in a text table, Parquet or NPZ file, by group, with intervals.
+    """Evaluate the predictions in a text table, Parquet, NPZ or JSON Lines file, by group.
+
+    Of a file by `fairvision predict --labels` it knows the columns; name those of any other.
 
     Exit code 0: evaluated. 1: a --fail-if condition holds in any grouping.
     2: the input cannot be used.
     """
     conditions = [Condition.parse(text) for text in fail_if]
-    evaluation = _evaluate(_read(predictions, sep), [c.metric for c in conditions], **options)
+    table = _read(predictions, sep)
+    options = named_columns(table, options)
+    evaluation = _evaluate(table, [c.metric for c in conditions], **options)
     evaluations = list({id(e): e for e in (evaluation, *evaluation.by_attribute.values())}.values())
     failed = [verdict for c in conditions for verdict in c.verdicts(evaluations)]
     if report is not None:

@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
@@ -188,6 +188,13 @@ class ImageFiles(LazyImages):
         return [self._reader.paths[row] for row in self.rows.tolist()]
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """`image_size`, `mode`, `resize` and `pixel_max`, with which others are read alike."""
+        decoder = self._reader.decoder
+        named = {name: getattr(decoder, name) for name in ("mode", "resize", "pixel_max")}
+        return {"image_size": (decoder.height, decoder.width), **named}
+
+    @property
     def is_stored(self) -> bool:  # type: ignore[override]
         return self._reader.cache is not None
 
@@ -198,27 +205,19 @@ class ImageFiles(LazyImages):
     def read(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
         return self._reader.read(rows)
 
-    def thumbnails(self, image_size: tuple[int, int]) -> tuple[NDArray[np.uint8], dict[int, str]]:
-        """Read every image once, squashed to a small grey one.
-
-        Parameters
-        ----------
-        image_size : (height, width)
+    def decode(self) -> tuple[NDArray[np.uint8], dict[int, str]]:
+        """Read every image once.
 
         Returns
         -------
-        thumbnails : ndarray of shape (n_samples, height, width), uint8
+        images : ndarray of shape (n_samples, n_channels, height, width), uint8
             Black where a file cannot be read.
         errors : dict of int to str
             The error of each such row, naming the file.
         """
-        height, width = image_size
-        decoder = replace(
-            self._reader.decoder, height=height, width=width, mode="L", resize="squash"
-        )
-        reader = _Reader(self.paths, decoder, self._reader.n_threads, None)
-        thumbnails, errors = reader.decode(np.arange(len(self)))
-        return thumbnails[:, 0], errors
+        images, errors = self._reader.decode(self.rows)
+        places = {row: place for place, row in enumerate(self.rows.tolist())}
+        return images, {places[row]: error for row, error in errors.items()}
 
     def fingerprint(self) -> str:
         """A hash of the files' content, row by row, and of how they are decoded.
