@@ -4,7 +4,7 @@ from fairvision.metrics.calibration import calibrated_threshold
 from fairvision.metrics.catalog import available_metrics, metric_table
 from fairvision.metrics.estimator import evaluate
 from fairvision.metrics.evaluation import Evaluation
-from fairvision.metrics.paired import paired_difference
+from fairvision.metrics.paired import paired_difference, unpaired_difference
 from fairvision.metrics.predictions import evaluate_predictions
 from fairvision.metrics.probe import leakage
 from fairvision.metrics.scorer import FairnessScorer, as_scorer
@@ -20,4 +20,5 @@ __all__ = [
     "leakage",
     "metric_table",
     "paired_difference",
+    "unpaired_difference",
 ]
