@@ -166,4 +166,6 @@ def _paired(first: dict[str, Any], second: dict[str, Any]) -> dict[str, pd.DataF
 
 def _turned(table: pd.DataFrame) -> pd.DataFrame:
     """`b` minus `a` in place of `a` minus `b`."""
-    return table.assign(value=-table["value"], lower=-table["upper"], upper=-table["lower"])
+    return table.assign(
+        value=0 - table["value"], lower=0 - table["upper"], upper=0 - table["lower"]
+    )  # not minus zero
