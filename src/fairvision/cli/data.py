@@ -82,12 +82,12 @@ def _print(card: Any) -> None:
     counts = card.counts.reset_index()
     print_table(counts.itertuples(index=False, name=None), columns=list(map(str, counts.columns)))
     labels = {card.target, *card.sensitive}
-    pairs = card.associations
-    pairs = pairs[pairs["a"].isin(labels) | pairs["b"].isin(labels)].head(_MOST_PAIRS)
+    pairs = [row for row in card.associations.itertuples(index=False) if labels & {row.a, row.b}]
+    pairs.sort(key=lambda row: not labels >= {row.a, row.b})  # class and group first
     click.echo("\nWhat goes together")
     rows = [
         (a, b, f"{value:.3f}", "" if lower != lower else f"{lower:.3f} to {upper:.3f}")
-        for a, b, value, lower, upper in pairs.itertuples(index=False)
+        for a, b, value, lower, upper in pairs[:_MOST_PAIRS]
     ]
     columns = ("A", "B", "MUTUAL INFORMATION", f"{card.settings['level']:.0%} INTERVAL")
     print_table(rows, columns=columns)

@@ -35,8 +35,9 @@ def data_card_page(card: Mapping[str, Any], *, command: str = "") -> str:
     -------
     str
     """
-    labels = [card["target"], *card["sensitive"]]
-    tied = [row for row in card["associations"] if row["a"] in labels or row["b"] in labels]
+    labels = {card["target"], *card["sensitive"]}
+    tied = [row for row in card["associations"] if labels & {row["a"], row["b"]}]
+    tied.sort(key=lambda row: not labels >= {row["a"], row["b"]})  # class and group first
     others = [row for row in card["associations"] if row not in tied]
     rows = sum(row["all"] for row in card["counts"])
     album = Album()
