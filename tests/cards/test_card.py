@@ -142,6 +142,23 @@ def test_missing_files_are_listed(folder: Path) -> None:
     assert {Path(path).name for path in card.unreadable["path"]} == {"07.png", "11.png"}
 
 
+def test_a_card_of_pictures_that_all_cannot_be_read(folder: Path) -> None:
+    for path in folder.glob("*.png"):
+        path.write_bytes(b"no picture")
+    card = folder_card(folder)
+    assert len(card.unreadable) == 40
+    assert len(card.copies) == 0
+    assert card.to_html()
+
+
+def test_columns_need_no_names(bunch: Bunch) -> None:
+    groups = bunch.sensitive_features["skin"].tolist()
+    data = Bunch(images=bunch.images / 255.0, target=bunch.target, sensitive_features=groups)
+    assert make_card(data).sensitive == ["sensitive_feature"]
+    numbered = pd.DataFrame({0: groups, 1: np.arange(200) % 3})
+    assert make_card(Bunch(**{**data, "sensitive_features": numbered})).sensitive == ["0", "1"]
+
+
 def test_bad_input(bunch: Bunch, folder: Path) -> None:
     with pytest.raises(InputError, match="identity 'nobody' is no attribute"):
         make_card(bunch, identity="nobody")

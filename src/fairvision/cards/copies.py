@@ -45,6 +45,8 @@ def near_copies(thumbnails: NDArray[np.uint8], contents: NDArray[np.object_]) ->
     from scipy.sparse.csgraph import connected_components
 
     n = len(thumbnails)
+    if not n:
+        return np.empty(0, dtype=np.int64)
     hashes = _hashes(thumbnails)
     normal = _normalised(thumbnails)
     edges = [_to_first(contents), *_alike(_to_first(hashes), hashes, normal)]
@@ -68,7 +70,7 @@ def _hashes(thumbnails: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
 def _normalised(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Thumbnails of mean 0 and length 1; flat ones are zeros."""
-    values = thumbnails.reshape(len(thumbnails), -1).astype(np.float32)
+    values = thumbnails.reshape(-1, THUMBNAIL[0] * THUMBNAIL[1]).astype(np.float32)
     values -= values.mean(1, keepdims=True)
     length = np.linalg.norm(values, axis=1, keepdims=True)
     return np.divide(values, length, out=np.zeros_like(values), where=length > 1)

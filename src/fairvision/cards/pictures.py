@@ -68,7 +68,7 @@ def read_pictures(images: Any) -> Pictures | None:
     table = pd.DataFrame(
         facts, columns=["width", "height", "mode", "format", "content"], index=rows
     )
-    flat = thumbnails.reshape(len(rows), -1)
+    flat = thumbnails.reshape(-1, THUMBNAIL[0] * THUMBNAIL[1])
     table["size"] = table["width"].astype(str) + " x " + table["height"].astype(str)
     table["brightness"], table["contrast"] = flat.mean(1), flat.std(1)
     table["copies"] = near_copies(thumbnails, table["content"].to_numpy())

@@ -19,7 +19,7 @@ def read_labels(data: Bunch) -> pd.DataFrame:
     """Class and groups of each row by name; the target is the first column."""
     codes = np.unique(data.target, return_inverse=True)[1]
     names = np.array(class_names(data), dtype=object)
-    groups = data.sensitive_features.astype(str)
+    groups = data.sensitive_features.astype(str).rename(columns=str)
     labels = pd.concat([pd.Series(names[codes], name=str(data.target_name)), groups], axis=1)
     if not labels.columns.is_unique:
         raise InputError(f"{data.target_name!r} is both target and sensitive. Name another column.")
@@ -77,6 +77,7 @@ def comparable_columns(
     used = {name.partition("=")[0] for name in labels.columns} | {*labels.columns, identity}
     others = data.get("attributes")
     others = pd.DataFrame(index=labels.index) if others is None else others.reset_index(drop=True)
+    others = others.rename(columns=str)
     others = others.drop(columns=[name for name in others if name in used])
     columns = pd.concat([labels, others], axis=1)
     if parts is not None:
