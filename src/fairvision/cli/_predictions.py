@@ -75,7 +75,7 @@ def _read_binary(path: Path) -> pd.DataFrame:
         if kind in (".parquet", ".pq"):
             return pd.read_parquet(path)
         if kind in (".json", ".jsonl"):
-            return pd.read_json(path, lines=True, dtype=False, convert_dates=False)
+            return pd.read_json(path, lines=True, dtype=False)
         if kind == ".npz":
             # Opened here: numpy leaves a damaged archive open.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:

@@ -106,7 +106,7 @@ def command(method: str | None, **options: Any) -> None:
     )
     path = model.save(options["out"], overwrite=options["overwrite"])
     if options["as_json"]:
-        print_json({"model": str(path), **model.facts, "evaluation": model.evaluation})
+        print_json({"model": str(path), **(model.facts or {}), "evaluation": model.evaluation})
     elif not options["quiet"]:
         _print(model)
         click.echo(f"Model: {path} ({path.stat().st_size / 1e6:.1f} MB)")
@@ -153,12 +153,12 @@ def _print(model: Any) -> None:
     ]
     print_table(rows, columns=("METRIC", "VALUE", "95% INTERVAL", "NOTE"))
     click.echo()
-    rows = [
+    groups = [
         (" x ".join(map(str, group["group"].values())), group["n"], *_interval(accuracy))
         for group in evaluation["by_group"]
         for accuracy in (group["rates"]["accuracy"],)
     ]
-    print_table(rows, columns=("GROUP", "ROWS", "ACCURACY", "95% INTERVAL", "NOTE"))
+    print_table(groups, columns=("GROUP", "ROWS", "ACCURACY", "95% INTERVAL", "NOTE"))
     for note in evaluation["notes"]:
         click.echo(f"Note: {clean(note, limit=4000)}")
     click.echo()

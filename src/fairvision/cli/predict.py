@@ -70,8 +70,8 @@ def command(model: Path, pictures: tuple[Path, ...], **options: Any) -> None:
     from fairvision.models import ImageModel, PredictionFile, predict_pictures
     from fairvision.saving import load
 
-    form, out = options["form"], options["out"]
-    form = form or _FORMATS.get(out.suffix.lower() if out else "", "csv")
+    out = options["out"]
+    form: Any = options["form"] or _FORMATS.get("" if out is None else out.suffix.lower(), "csv")
     if out is None and form == "parquet":
         raise InputError("--format parquet needs --out, the file to write.")
     fitted = ImageModel.from_estimator(load(model, device=options["device"]))
@@ -82,9 +82,10 @@ def command(model: Path, pictures: tuple[Path, ...], **options: Any) -> None:
         done = len(file.done)
         predictions = predict_pictures(
             fitted,
-            (picture for picture in rows if picture.name not in file.done),
+            rows,
             sensitive=columns.sensitive,
             batch_size=options["batch_size"],
+            done=file.done,
             on_bad=bad if options["skip_bad"] else None,
         )
         try:

@@ -9,8 +9,8 @@ from typing import Literal
 import pandas as pd
 from sklearn.utils import Bunch
 
+from fairvision.base import ImageFiles
 from fairvision.datasets._bunch import text
-from fairvision.datasets._files import ImageFiles
 from fairvision.datasets._label_table import LabelTable
 from fairvision.datasets._listing import image_bunch
 

@@ -134,10 +134,14 @@ class ImageModel(ScoreMixin, BaseEstimator):
         Raises
         ------
         InputError
-            If the shape is unknown, or is not that of images.
+            If it is no fitted classifier, or the shape is unknown or not that of images.
         """
         if isinstance(estimator, cls):
             return estimator
+        if not hasattr(estimator, "predict") or not hasattr(estimator, "classes_"):
+            raise InputError(
+                f"{type(estimator).__name__} is no classifier, or is not fitted. Pass one that is."
+            )
         shape = input_shape_of(estimator)
         if shape is None or len(shape) != 3 or shape[0] not in (1, 3):
             raise InputError(

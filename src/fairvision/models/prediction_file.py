@@ -69,18 +69,21 @@ class PredictionFile:
             length = 0
             if self.place is None:
                 self._file = sys.stdout.buffer
-            else:
-                length = self._read(self.place) if self.place.exists() else 0
-                self._file = self.place.open("r+b" if length else "wb")
+            elif self.place.is_file():
+                length = self._read(self.place)
+                self._file = self.place.open("r+b")
                 self._file.seek(length)
                 self._file.truncate()
+            else:
+                self._file = self.place.open("wb")
             if not length and self.form != "json":
                 self._file.write(_csv_line(self.names))
         return self
 
     def __exit__(self, *exc: object) -> None:
         if self._file is not None and self.place is not None:
-            with suppress(OSError):  # a full disk was told of by `write`
+            # After an error, that of closing is the same once more: a full disk.
+            with self._guard() if exc[0] is None else suppress(OSError):
                 self._file.close()
 
     def write(self, rows: Iterable[Sequence[Any]]) -> int:
@@ -204,8 +207,8 @@ def _to_parquet(source: Path, path: Path) -> None:
             parse_options=arrow.ParseOptions(newlines_in_values=True),
             convert_options=arrow.ConvertOptions(column_types=kinds, strings_can_be_null=True),
         ) as blocks,
-        atomic_write(path) as file,
-        parquet.ParquetWriter(file, blocks.schema) as writer,
+        atomic_write(path) as made,
+        parquet.ParquetWriter(made, blocks.schema) as writer,
     ):
         for block in blocks:
             writer.write_batch(block)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import compress, islice
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ def predict_pictures(
     *,
     sensitive: Sequence[str] = (),
     batch_size: int = 256,
+    done: Collection[str] = (),
     on_bad: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[list[Picture], list[str], NDArray[np.float64] | None]]:
     """Predict pictures batch by batch; the next one is decoded while the net computes.
@@ -38,6 +39,9 @@ def predict_pictures(
         Names of the pictures' groups.
     batch_size : int, default=256
         Pictures that are in memory at a time, twice.
+    done : collection of str, default=()
+        Names of pictures that are left out because they are predicted already. The others stay in
+        their batches, on whose size the last digits depend.
     on_bad : callable or None, default=None
         Called with the error of each picture that cannot be read, which is left out; None raises.
 
@@ -52,7 +56,11 @@ def predict_pictures(
         images, errors = ImageFiles([p.path for p in batch], **model.settings).decode()
         return batch, images, errors
 
-    batches = _batched(pictures, batch_size)
+    batches = (
+        batch
+        for batch in _batched(pictures, batch_size)
+        if not all(picture.name in done for picture in batch)
+    )
     for batch, images, errors in prefetch(decode, batches, ImageFiles):
         for error in errors.values():
             if on_bad is None:
@@ -64,7 +72,12 @@ def predict_pictures(
         if batch:
             groups: Any = as_frame(batch, sensitive)
             labels, scores = model.predict_both(images, sensitive_features=groups)
-            yield batch, model.names_of(labels), scores
+            new = np.array([picture.name not in done for picture in batch])
+            yield (
+                list(compress(batch, new)),
+                model.names_of(labels[new]),
+                None if scores is None else scores[new],
+            )
 
 
 def _batched(items: Iterable[Picture], n: int) -> Iterator[list[Picture]]:

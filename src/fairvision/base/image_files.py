@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fairvision.base import LazyImages
-from fairvision.datasets._cache import Cache, stamp
-from fairvision.datasets._decode import Decoder
+from fairvision.base.decoded_cache import Cache, stamp
+from fairvision.base.image_decoder import Decoder
+from fairvision.base.lazy_images import LazyImages
 from fairvision.exceptions import BadImageError, InputError
 
 __all__ = ["ImageFiles"]
