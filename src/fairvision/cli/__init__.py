@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "choose": ("fairvision.cli.choose", "Choose a method by validation rows, and its model."),
     "cite": ("fairvision.cli.cite", "Print what to cite for a method, as BibTeX."),
     "compare": ("fairvision.cli.compare", "Train methods with several seeds, side by side."),
+    "data": ("fairvision.cli.data", "Say what is in a data set, before any training."),
     "fit": ("fairvision.cli.fit", "Train one method, and save a model that predicts pictures."),
     "methods": ("fairvision.cli.methods", "List the debiasing methods that are installed."),
     "new-plugin": ("fairvision.cli.new_plugin", "Write a plugin of your own to start from."),
