@@ -199,16 +199,17 @@ def load_faces(
         n=n_samples, size=image_size, probabilities=probabilities, correlation=correlation
     )
     more = {"masks": masks} if return_masks else {}
-    return make_bunch(
+    faces = make_bunch(
         images,
         attribute_frame(codes),
         target=target,
         sensitive=sensitive,
         labels=_LABELS,
         descr=text,
-        covered=_covered({**codes, **traits(uniform)}, image_size, target),
         **more,
     )
+    faces.covered = _covered({**codes, **traits(uniform)}, image_size, target)
+    return faces
 
 
 def _covered(columns: Mapping[str, NDArray[Any]], size: int, target: str) -> dict[str, float]:
