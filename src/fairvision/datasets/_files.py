@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -197,6 +197,28 @@ class ImageFiles(LazyImages):
 
     def read(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
         return self._reader.read(rows)
+
+    def thumbnails(self, image_size: tuple[int, int]) -> tuple[NDArray[np.uint8], dict[int, str]]:
+        """Read every image once, squashed to a small grey one.
+
+        Parameters
+        ----------
+        image_size : (height, width)
+
+        Returns
+        -------
+        thumbnails : ndarray of shape (n_samples, height, width), uint8
+            Black where a file cannot be read.
+        errors : dict of int to str
+            The error of each such row, naming the file.
+        """
+        height, width = image_size
+        decoder = replace(
+            self._reader.decoder, height=height, width=width, mode="L", resize="squash"
+        )
+        reader = _Reader(self.paths, decoder, self._reader.n_threads, None)
+        thumbnails, errors = reader.decode(np.arange(len(self)))
+        return thumbnails[:, 0], errors
 
     def fingerprint(self) -> str:
         """A hash of the files' content, row by row, and of how they are decoded.
