@@ -4,6 +4,7 @@ from . import comparison as comparison
 from . import datasets as datasets
 from . import exceptions as exceptions
 from . import metrics as metrics
+from . import models as models
 from . import nn as nn
 from . import plugins as plugins
 from . import reports as reports
@@ -16,6 +17,7 @@ from .base import compose as compose
 from .cards import data_card as data_card
 from .comparison import compare as compare
 from .metrics import evaluate as evaluate
+from .models import ImageModel as ImageModel
 from .plugins import make as make
 from .plugins import methods as methods
 from .plugins import register as register

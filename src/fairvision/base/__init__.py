@@ -9,7 +9,7 @@ from fairvision.base.fitting import (
     fit_with_groups,
     groups_at_predict,
 )
-from fairvision.base.forms import check_form
+from fairvision.base.forms import check_form, is_path, is_paths
 from fairvision.base.groups import Groups, check_groups
 from fairvision.base.images import (
     are_maps,
@@ -64,6 +64,8 @@ __all__ = [
     "groups_at_predict",
     "independence_weights",
     "is_images",
+    "is_path",
+    "is_paths",
     "leaves_worse_off",
     "progress_bar",
     "read_once",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fairvision.base.lazy_images import LazyImages
 from fairvision.exceptions import InputError
 
-__all__ = ["as_indexable", "check_form"]
+__all__ = ["as_indexable", "check_form", "is_path", "is_paths"]
 
 _READ = "fairvision.datasets.load('folder', ...)"
 
@@ -28,13 +28,12 @@ def check_form(X: Any) -> None:
     kind = type(X).__name__
     if X is None or isinstance(X, (bool, int, float)):
         raise InputError(f"X is {X!r}. Pass images, of shape (n_samples, ...).")
-    if _is_path(X):
+    if is_path(X):
         raise InputError(f"X is the path {str(X)!r}. Read the images first: {_READ}.images.")
-    first = _first(X)
-    if first is not None and _is_path(first):
+    if is_paths(X):
         raise InputError(
-            f"X is a {kind} of paths, {str(first)!r} first. Read the images first: {_READ}.images, "
-            "or fairvision.datasets.ImageFiles(paths, size)."
+            f"X is a {kind} of paths, {str(_first(X))!r} first. Read the images first: "
+            f"{_READ}.images, or fairvision.datasets.ImageFiles(paths, size)."
         )
     if getattr(getattr(X, "device", None), "type", "cpu") != "cpu":
         raise InputError(f"X is a tensor on {X.device}. Pass X.cpu(): batches go to the device.")
@@ -67,8 +66,15 @@ def _first(X: Any) -> Any:
     return next(iter(X), None) if flat else None
 
 
-def _is_path(value: Any) -> bool:
+def is_path(value: Any) -> bool:
+    """Whether a value is the path of a file or a folder."""
     return isinstance(value, (str, bytes, PathLike))
+
+
+def is_paths(X: Any) -> bool:
+    """Whether X is a list or a column of paths."""
+    first = _first(X)
+    return first is not None and is_path(first)
 
 
 def _check_pair(X: Any) -> None:

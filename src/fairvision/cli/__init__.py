@@ -20,6 +20,7 @@ from fairvision.plugins import clean, closest
 COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("fairvision.cli.audit", "Evaluate predictions made elsewhere, by group."),
     "check": ("fairvision.cli.check", "Check that a method keeps the contract and its claims."),
+    "choose": ("fairvision.cli.choose", "Choose a method by validation rows, and its model."),
     "cite": ("fairvision.cli.cite", "Print what to cite for a method, as BibTeX."),
     "compare": ("fairvision.cli.compare", "Train methods with several seeds, side by side."),
     "methods": ("fairvision.cli.methods", "List the debiasing methods that are installed."),

@@ -60,7 +60,8 @@ def _value(result: Any, label: str) -> float:
 def _cells(result: Any, label: str) -> list[str]:
     own = [run for run in result.runs if run.method == label]
     if not own:
-        return [label, *["failed"] * len(_MEASURES), ""]
+        failed = any(label == method for method, _ in result.failures)
+        return [label, *["failed" if failed else "not run"] * len(_MEASURES), ""]
     cells = [_cell(result, label, metric, more) for metric, _, more in _MEASURES]
     return [label, *cells, f"{np.mean([run.train_seconds for run in own]):.0f}"]
 

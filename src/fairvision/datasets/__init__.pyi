@@ -9,6 +9,7 @@ from ._folder import load_folder as load_folder
 from ._lfw import load_lfw as load_lfw
 from ._listing import left_out as left_out
 from ._load import load as load
+from ._paths import IMAGE_ENDINGS as IMAGE_ENDINGS
 from ._ppb import load_ppb as load_ppb
 from ._sheet import contact_sheet as contact_sheet
 from ._split import biased_split as biased_split

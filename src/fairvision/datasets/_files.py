@@ -188,6 +188,13 @@ class ImageFiles(LazyImages):
         return [self._reader.paths[row] for row in self.rows.tolist()]
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """`image_size`, `mode`, `resize` and `pixel_max`, with which others are read alike."""
+        decoder = self._reader.decoder
+        named = {name: getattr(decoder, name) for name in ("mode", "resize", "pixel_max")}
+        return {"image_size": (decoder.height, decoder.width), **named}
+
+    @property
     def is_stored(self) -> bool:  # type: ignore[override]
         return self._reader.cache is not None
 

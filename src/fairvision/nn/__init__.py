@@ -4,7 +4,7 @@ from fairvision.nn.checkpoint import TrainingCheckpoint
 from fairvision.nn.classifier import TorchClassifier
 from fairvision.nn.device import choose_device, device_or_cpu
 from fairvision.nn.distributed import process_group_of
-from fairvision.nn.export import Probabilities, as_module
+from fairvision.nn.export import Probabilities, as_module, input_shape_of
 from fairvision.nn.feature_extractor import FeatureExtractor
 from fairvision.nn.finite import check_loss, check_scores
 from fairvision.nn.identity import fingerprint
@@ -56,6 +56,7 @@ __all__ = [
     "find_prefix",
     "fingerprint",
     "inference_size",
+    "input_shape_of",
     "isolated_rng",
     "process_group_of",
     "scale",

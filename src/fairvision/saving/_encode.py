@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import OrderedDict
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -132,6 +133,7 @@ class Encoder:
         Unstorable
             If its type cannot be stored, with a description of it.
         """
+        value = str(value) if isinstance(value, PurePath) else value
         kind = type(value)
         if value is None or kind in (bool, int):
             return value
