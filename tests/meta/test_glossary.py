@@ -14,6 +14,7 @@ from fairvision.metrics import evaluate_predictions
 
 FUNCTIONS = (
     fv.compare,
+    fv.data_card,
     fv.evaluate,
     fv.fit,
     fv.ImageModel,
