@@ -36,10 +36,18 @@ Examples:
   fairvision compare --dataset utkface --root DIR --target old --sensitive gender \\
       --image-size 224 --backbone mobilenet_v2 --weights FILE --features
   fairvision compare --methods erm,jlu --method mine=my_package.models:make_classifier
+  fairvision compare --dataset folder --root DIR --labels labels.csv --target smiling \\
+      --sensitive skin_tone --image-size 224 --backbone mobilenet_v2 --weights FILE --features \\
+      --methods auto --budget 10m --validation-fraction 0.2 --out runs/x --choose model.fv
 """,
 )
 @data_options
-@click.option("--methods", default="all", show_default=True, help="Names with commas, or all.")
+@click.option(
+    "--methods",
+    default="all",
+    show_default=True,
+    help="Names with commas, or all; auto for those that did best on photographs.",
+)
 @click.option(
     "--method",
     multiple=True,
@@ -75,6 +83,11 @@ Examples:
     help="Share of test rows, where neither --confounding nor --split-column decides.",
 )
 @click.option(
+    "--validation-fraction",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of the training rows that no method is trained on: they choose one.",
+)
+@click.option(
     "--preset", default="quick", show_default=True, help="For methods that have it; '' for none."
 )
 @click.option(
@@ -102,6 +115,20 @@ Examples:
     show_default=True,
     help="Keep pictures of the models, and write report.html into --out.",
 )
+@click.option(
+    "--budget",
+    metavar="TIME",
+    help="Begin no run after this: 90s, 20m, 1.5h. Methods that cannot be best are given up.",
+)
+@click.option(
+    "--keep-models", is_flag=True, help="Store each run's model: `fairvision choose` trains none."
+)
+@click.option(
+    "--choose",
+    type=click.Path(path_type=Path),
+    metavar="MODEL",
+    help="Write the model that `fairvision choose` would: needs validation rows.",
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--full", is_flag=True, help="Print every measure and note, in wide tables.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -117,6 +144,8 @@ def command(**options: Any) -> None:
     """
     from fairvision.comparison import compare
 
+    if options["choose"] is not None and options["choose"].exists():
+        raise click.UsageError(f"--choose {options['choose']} exists; choose another name.")
     try:
         result = compare(
             options["dataset"],
@@ -131,6 +160,7 @@ def command(**options: Any) -> None:
             n_train=options["n_train"],
             n_test=options["n_test"],
             test_size=options["test_size"],
+            validation_fraction=options["validation_fraction"],
             max_epochs=options["epochs"],
             preset=options["preset"] or None,
             params=settings_of(options["settings"]),
@@ -140,6 +170,8 @@ def command(**options: Any) -> None:
             progress=not options["quiet"],
             # Without a folder there is no place for a page.
             report=options["report"] and options["out"] is not None,
+            budget=options["budget"],
+            keep_models=options["keep_models"] or options["choose"] is not None,
             **backend_params(options),
         )
     except KeyboardInterrupt:
@@ -152,6 +184,13 @@ def command(**options: Any) -> None:
         _print(result, full=options["full"])
     if not result.runs:
         raise click.exceptions.Exit(1)
+    if options["choose"] is not None:
+        choice = result.choose()
+        choice.save(options["choose"])
+        click.echo(
+            clean(f"{choice.sentence} Model: {options['choose']}", limit=4000),
+            err=options["as_json"],
+        )
 
 
 def _print(result: Any, *, full: bool) -> None:

@@ -14,7 +14,16 @@ from fairvision.cli._show import print_json, print_table
 from fairvision.exceptions import InputError
 from fairvision.plugins import clean
 
-_SHOWN = ("accuracy", "balanced_accuracy", "worst_group_accuracy", "accuracy_gap")
+#: What is printed; `--json` and the model's file have every metric.
+_SHOWN = (
+    "accuracy",
+    "balanced_accuracy",
+    "worst_group_accuracy",
+    "accuracy_gap",
+    "demographic_parity_difference",
+    "equal_opportunity_difference",
+    "equalized_odds_difference",
+)
 
 
 @click.command(
@@ -146,11 +155,7 @@ def _print(model: Any) -> None:
         f"{clean(' x '.join(evaluation['sensitive']))} show:\n"
     )
     numbers = {**evaluation["overall"], **evaluation["disparities"]}
-    rows = [
-        (name, *_interval(numbers[name]))
-        for name in dict.fromkeys((*_SHOWN, *evaluation["disparities"]))
-        if name in numbers
-    ]
+    rows = [(name, *_interval(numbers[name])) for name in _SHOWN if name in numbers]
     print_table(rows, columns=("METRIC", "VALUE", "95% INTERVAL", "NOTE"))
     click.echo()
     groups = [
