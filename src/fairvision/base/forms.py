@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fairvision.base.image_files import ImageFiles
 from fairvision.base.lazy_images import LazyImages
 from fairvision.exceptions import InputError
 
@@ -17,8 +18,20 @@ __all__ = ["as_indexable", "check_form", "is_path", "is_paths"]
 _READ = "fairvision.datasets.load('folder', ...)"
 
 
-def check_form(X: Any) -> None:
+def check_form(X: Any, *, shape: tuple[int, ...] | None = None, passes_on: bool = False) -> Any:
     """Refuse what is neither an array nor a sequence of images.
+
+    Parameters
+    ----------
+    X : array-like, or list or column of paths
+    shape : tuple (n_channels, height, width) or None
+        Of the images that are taken: files are read alike, the middle cropped.
+    passes_on : bool, default=False
+        Whether X goes to an estimator that may know the shape.
+
+    Returns
+    -------
+    X : `ImageFiles` of paths, if `shape` is given; anything else as it is
 
     Raises
     ------
@@ -31,15 +44,19 @@ def check_form(X: Any) -> None:
     if is_path(X):
         raise InputError(f"X is the path {str(X)!r}. Read the images first: {_READ}.images.")
     if is_paths(X):
+        if passes_on:
+            return X
+        if shape is not None and len(shape) == 3 and shape[0] in (1, 3):
+            return ImageFiles(list(X), image_size=shape[1:], mode="L" if shape[0] == 1 else "RGB")
         raise InputError(
             f"X is a {kind} of paths, {str(_first(X))!r} first. Read the images first: "
-            f"{_READ}.images, or fairvision.datasets.ImageFiles(paths, size)."
+            f"{_READ}.images, or fairvision.datasets.ImageFiles(paths, image_size=...)."
         )
     if getattr(getattr(X, "device", None), "type", "cpu") != "cpu":
         raise InputError(f"X is a tensor on {X.device}. Pass X.cpu(): batches go to the device.")
     if hasattr(X, "shape") or hasattr(X, "__array__") or isinstance(X, (list, tuple, range)):
         _check_pair(X)
-        return
+        return X
     if hasattr(X, "dataset") and hasattr(X, "batch_size"):
         raise InputError(
             f"X is a {kind}, which cuts batches itself. Pass its data set through "

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,53 +11,16 @@ from fairvision.cli._backend import backend_options, backend_params
 from fairvision.cli._comparison import print_comparison
 from fairvision.cli._data import data_options, dataset_params
 from fairvision.cli._features import features_options, features_params
+from fairvision.cli._method import estimator_of, settings_of
 from fairvision.cli._show import print_json, print_table
-from fairvision.exceptions import InputError
-from fairvision.plugins import clean, describe, resolve
-
-
-def _value(text: str) -> Any:
-    """A parameter as typed: JSON if it is JSON, else the text itself."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _settings(entries: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """``jlu.alpha=0.4`` as {"jlu": {"alpha": 0.4}}."""
-    found: dict[str, dict[str, Any]] = {}
-    for entry in entries:
-        left, equals, value = entry.partition("=")
-        owner, dot, name = left.rpartition(".")
-        if not equals or not dot or not owner or not name:
-            raise click.BadParameter(f"{entry!r}; write METHOD.PARAMETER=VALUE.")
-        found.setdefault(owner, {})[name] = _value(value)
-    return found
+from fairvision.plugins import clean
 
 
 def _methods(options: dict[str, Any]) -> list[Any]:
     """The names of --methods, and the estimators of --method by their labels."""
     names = [name.strip() for name in options["methods"].split(",") if name.strip()]
-    estimators = dict(_estimator(entry) for entry in options["method"])
+    estimators = dict(estimator_of(entry) for entry in options["method"])
     return [*names, estimators] if estimators else names
-
-
-def _estimator(entry: str) -> tuple[str, Any]:
-    """``mine=package.module:factory`` as ("mine", the estimator that the factory returns)."""
-    label, equals, target = entry.partition("=")
-    if not label or not equals or ":" not in target:
-        raise click.BadParameter(f"{entry!r}; write NAME=PACKAGE.MODULE:FACTORY.")
-    if "" not in sys.path:  # as `python -m` does: a module of the working directory
-        sys.path.insert(0, "")
-    factory = resolve(target)
-    try:
-        return label, factory()
-    except Exception as error:  # the factory may do anything
-        raise InputError(
-            f"--method {label}: {target}() fails: {describe(error)}. A factory takes no "
-            "arguments and returns an unfitted estimator."
-        ) from error
 
 
 @click.command(
@@ -202,7 +163,7 @@ def command(**options: Any) -> None:
             validation_fraction=options["validation_fraction"],
             max_epochs=options["epochs"],
             preset=options["preset"] or None,
-            params=_settings(options["settings"]),
+            params=settings_of(options["settings"]),
             **features_params(options),
             device=options["device"],
             n_boot=options["n_boot"],

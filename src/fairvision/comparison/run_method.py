@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ from fairvision.comparison.split import split_rows, take_rows, validation_rows
 from fairvision.exceptions import InputError
 from fairvision.metrics import Evaluation, calibrated_threshold, evaluate_predictions, leakage
 from fairvision.nn import isolated_rng
-from fairvision.plugins import default_registry, resolve
+from fairvision.plugins import RegisteredMethod, default_registry, resolve
 
 __all__ = [
     "Fitted",
@@ -96,16 +96,11 @@ def check_suited(method: MethodPlan, data: Bunch) -> None:
     """
     if not method.is_registered:
         return
-    found = default_registry().find("method", method.name)
+    found = cast(RegisteredMethod, default_registry().find("method", method.name))
     # A method for two groups takes several columns of two values one by one, or fails at fit.
-    n_classes, n_groups = len(np.unique(data.target)), data.sensitive_features.nunique().max()
-    for what, n, binary, more in (
-        ("targets", n_classes, "binary", "multiclass"),
-        ("groups", n_groups, "binary", "multiple"),
-    ):
-        taken = getattr(found, what)
-        if (binary if n <= 2 else more) not in taken:
-            raise InputError(f"{method.label} takes {' or '.join(taken)} {what}; there are {n}.")
+    n_groups = data.sensitive_features.nunique().max()
+    if refusal := found.refusal(len(np.unique(data.target)), n_groups):
+        raise InputError(f"{method.label} {refusal}.")
 
 
 @cache

@@ -5,7 +5,7 @@ from fairvision.metrics.catalog import available_metrics, metric_table
 from fairvision.metrics.draws import drawn_metrics
 from fairvision.metrics.estimator import evaluate
 from fairvision.metrics.evaluation import Evaluation
-from fairvision.metrics.paired import paired_difference
+from fairvision.metrics.paired import paired_difference, unpaired_difference
 from fairvision.metrics.predictions import evaluate_predictions
 from fairvision.metrics.probe import leakage
 from fairvision.metrics.scorer import FairnessScorer, as_scorer
@@ -24,4 +24,5 @@ __all__ = [
     "metric_direction",
     "metric_table",
     "paired_difference",
+    "unpaired_difference",
 ]

@@ -1,6 +1,7 @@
 """A fitted estimator with everything that turns picture files into its predictions."""
 
-from fairvision.models.image_model import ImageModel
-from fairvision.models.pictures import picture_files
+from lazy_loader import attach_stub
 
-__all__ = ["ImageModel", "picture_files"]
+# The names are in __init__.pyi; each is imported when it is first used, so that
+# auditing a table of predictions needs no torch.
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -16,7 +16,7 @@ from torch import nn
 from fairvision.base import ScoreMixin, accepts, groups_at_predict
 from fairvision.datasets import ImageFiles
 from fairvision.exceptions import GroupsRequiredError, InputError, SavingError
-from fairvision.models.pictures import as_images
+from fairvision.models.pictures import as_images, check_pictures
 from fairvision.nn import as_module, input_shape_of
 
 __all__ = ["ImageModel"]
@@ -117,7 +117,7 @@ class ImageModel(ScoreMixin, BaseEstimator):
         names, classes = data.get("target_names"), list(estimator.classes_)
         return cls(
             estimator,
-            **_settings(data.images),
+            **check_pictures(data.images),
             extractor=extractor,
             target_name=str(data.get("target_name", "target")),
             class_names=None if len(names or ()) != len(classes) else list(map(str, names)),
@@ -134,10 +134,14 @@ class ImageModel(ScoreMixin, BaseEstimator):
         Raises
         ------
         InputError
-            If the shape is unknown, or is not that of images.
+            If it is no fitted classifier, or the shape is unknown or not that of images.
         """
         if isinstance(estimator, cls):
             return estimator
+        if not hasattr(estimator, "predict") or not hasattr(estimator, "classes_"):
+            raise InputError(
+                f"{type(estimator).__name__} is no classifier, or is not fitted. Pass one that is."
+            )
         shape = input_shape_of(estimator)
         if shape is None or len(shape) != 3 or shape[0] not in (1, 3):
             raise InputError(
@@ -221,7 +225,12 @@ class ImageModel(ScoreMixin, BaseEstimator):
         self, X: Any, *, sensitive_features: Any = None
     ) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
         """`predict` and `predict_proba` in one pass; None where the estimator has no scores."""
-        inputs = self._inputs(X)
+        return self.decide(self._inputs(X), sensitive_features=sensitive_features)
+
+    def decide(
+        self, inputs: Any, *, sensitive_features: Any = None
+    ) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+        """The same of what the estimator takes: features, if there is an `extractor`."""
         if not hasattr(self.estimator, "predict_proba"):
             return np.asarray(self._call("predict", inputs, sensitive_features)), None
         scores = np.asarray(self._call("predict_proba", inputs, sensitive_features))
@@ -273,16 +282,3 @@ class ImageModel(ScoreMixin, BaseEstimator):
         if not hasattr(self.estimator, "predict"):
             raise SavingError("its ImageModel holds no estimator")
         ImageFiles([], **self.settings)  # raises for settings that make no sense
-
-
-def _settings(images: Any) -> dict[str, Any]:
-    """How files are read as the images of a data set were."""
-    if isinstance(images, ImageFiles):
-        return images.settings
-    shape = tuple(map(int, images.shape[1:]))
-    if len(shape) != 3 or shape[0] not in (1, 3):
-        raise InputError(
-            f"the data hold rows of shape {shape} and no images; a model of pictures needs images "
-            "of shape (n_samples, n_channels, height, width) with 1 or 3 channels."
-        )
-    return {"image_size": shape[1:], "mode": "L" if shape[0] == 1 else "RGB"}

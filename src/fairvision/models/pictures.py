@@ -10,7 +10,7 @@ from fairvision.base import is_path, is_paths
 from fairvision.datasets import IMAGE_ENDINGS, ImageFiles
 from fairvision.exceptions import InputError
 
-__all__ = ["as_images", "picture_files"]
+__all__ = ["as_images", "check_pictures", "picture_files"]
 
 Path = str | os.PathLike[str]
 
@@ -56,3 +56,22 @@ def as_images(X: Any, settings: dict[str, Any]) -> Any:
     if is_path(X):
         X = [X]
     return ImageFiles(picture_files(X), **settings) if is_paths(X) else X
+
+
+def check_pictures(images: Any) -> dict[str, Any]:
+    """How files are read as the images of a data set were: keywords of `ImageFiles`.
+
+    Raises
+    ------
+    InputError
+        If they are no images of one or three channels, but features.
+    """
+    if isinstance(images, ImageFiles):
+        return images.settings
+    shape = tuple(map(int, images.shape[1:]))
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        raise InputError(
+            f"the data hold rows of shape {shape} and no images; a model of pictures needs images "
+            "of shape (n_samples, n_channels, height, width) with 1 or 3 channels."
+        )
+    return {"image_size": shape[1:], "mode": "L" if shape[0] == 1 else "RGB"}

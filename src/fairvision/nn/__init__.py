@@ -18,6 +18,7 @@ from fairvision.nn.modules import (
 from fairvision.nn.net import inference_size
 from fairvision.nn.objective import Objective, Step, TrainingContext, cross_entropy
 from fairvision.nn.objective_classifier import ObjectiveClassifier
+from fairvision.nn.prefetch import prefetch
 from fairvision.nn.prefix import FrozenPrefix, find_prefix
 from fairvision.nn.probe import Standardize, check_inputs
 from fairvision.nn.process_group import ProcessGroup
@@ -58,6 +59,7 @@ __all__ = [
     "inference_size",
     "input_shape_of",
     "isolated_rng",
+    "prefetch",
     "process_group_of",
     "scale",
 ]
