@@ -284,13 +284,13 @@ def main() -> None:
     args = parser.parse_args()
     args.device = choose_device(args.device)
     quick = args.quick
-    args.rounds, args.epochs = (2, 2) if quick else (7, 4)
+    args.rounds, args.epochs = (1, 2) if quick else (7, 4)
     args.gan_width, args.gan_batch, args.gan_steps = (8, 4, 4) if quick else (256, 64, 50)
     args.n_cpu = 4 if quick else 32
     start, rows = time.perf_counter(), []
-    small, large = (Data(96, 16), Data(64, 32)) if quick else (Data(10240, 64), Data(5120, 128))
+    small, large = (Data(64, 16), Data(24, 32)) if quick else (Data(10240, 64), Data(5120, 128))
     rows += training("small-cnn", small, 16 if quick else 64, args)
-    rows += training("resnet18", large, 32 if quick else 128, args)
+    rows += training("resnet18", large, 8 if quick else 128, args)
     rows += gan_rows(small, args)
     rows += attribution(Data(64, 32) if quick else Data(1024, 128), args)
     name = torch.cuda.get_device_name(args.device) if args.device.type == "cuda" else "CPU"
