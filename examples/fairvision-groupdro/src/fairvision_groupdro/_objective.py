@@ -77,7 +77,7 @@ class GroupDROObjective(Objective):
         means = adjusted(means, self.counts_, self.adjustment)
         self.q_ = raised(self.q_, means, present, self.eta)
         # A cell that this batch lacks gives no gradient; its weight stays.
-        logged = {"worst_loss": means.max(), "largest_weight": self.q_.max()}
+        logged = {"worst_loss": means.detach().max(), "largest_weight": self.q_.max()}
         return Step((self.q_ * means).sum(), logits, logged)
 
     def fitted_attributes(self, module: nn.Module, rows: Rows) -> dict[str, Any]:

@@ -235,7 +235,7 @@ classification_weight, reconstruction_weight, kl_weight, decoder_filters, keep_i
             + self.reconstruction_weight * reconstruction
             + self.kl_weight * kl
         )
-        values = [class_loss, reconstruction, kl, self.ess_]
+        values = [*torch.stack([class_loss, reconstruction, kl]).detach(), self.ess_]
         return Step(loss, logits, dict(zip(self.logged, values, strict=True)))
 
     def _vae_terms(
