@@ -180,7 +180,7 @@ class Trainer:
     def _average(self) -> None:
         kept = 0.5 ** (self.batch_size / self.average_images)
         kept = min(kept, (1 + self.step_number) / (10 + self.step_number))
-        means, now = ([*net.parameters()] for net in (self.average, self.generator))
+        means, now = (tuple(net.parameters()) for net in (self.average, self.generator))
         with torch.no_grad():
             torch._foreach_lerp_(means, now, 1 - kept)
 
