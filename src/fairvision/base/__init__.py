@@ -8,6 +8,8 @@ from fairvision.base.fitting import (
     all_or_nothing,
     fit_with_groups,
     groups_at_predict,
+    readable_by,
+    rows_for,
 )
 from fairvision.base.forms import check_form
 from fairvision.base.groups import Groups, check_groups
@@ -67,6 +69,8 @@ __all__ = [
     "leaves_worse_off",
     "progress_bar",
     "read_once",
+    "readable_by",
+    "rows_for",
     "rows_of",
     "silence_import",
     "sort_labels",

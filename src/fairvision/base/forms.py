@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from fairvision.base.lazy_images import LazyImages
 from fairvision.exceptions import InputError
@@ -34,10 +35,14 @@ def check_form(X: Any) -> None:
     if first is not None and _is_path(first):
         raise InputError(
             f"X is a {kind} of paths, {str(first)!r} first. Read the images first: {_READ}.images, "
-            "or fairvision.datasets.ImageFiles(paths, size)."
+            "or fairvision.datasets.ImageFiles(paths, image_size=64)."
         )
     if getattr(getattr(X, "device", None), "type", "cpu") != "cpu":
         raise InputError(f"X is a tensor on {X.device}. Pass X.cpu(): batches go to the device.")
+    if getattr(X, "requires_grad", False):
+        raise InputError("X is a tensor that requires a gradient. Pass X.detach().")
+    if issparse(X):
+        raise InputError(f"X is sparse, a {kind}. Pass X.toarray().")
     if hasattr(X, "shape") or hasattr(X, "__array__") or isinstance(X, (list, tuple, range)):
         _check_pair(X)
         return

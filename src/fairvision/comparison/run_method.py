@@ -23,6 +23,8 @@ from fairvision.base import (
     fit_with_groups,
     is_images,
     read_once,
+    rows_for,
+    rows_of,
 )
 from fairvision.comparison.artifacts import collect, group_words, worst_cell
 from fairvision.comparison.checkpoints import add_callbacks, restored_seconds
@@ -30,7 +32,7 @@ from fairvision.comparison.data import class_names
 from fairvision.comparison.estimators import set_up
 from fairvision.comparison.plan import PLAIN_TRAINING, MethodPlan, Plan
 from fairvision.comparison.run import Run
-from fairvision.comparison.split import split_rows, take_rows, validation_rows
+from fairvision.comparison.split import split_rows, validation_rows
 from fairvision.exceptions import InputError
 from fairvision.metrics import Evaluation, calibrated_threshold, evaluate_predictions, leakage
 from fairvision.nn import isolated_rng
@@ -168,7 +170,7 @@ def fit_run(
         _warm_up()
         train, test = split_rows(data, plan.split, seed, balanced=method.balanced)
         estimator = build(method, plan, seed, callbacks)
-        images, y, groups = _take(data, train)
+        images, y, groups = _take(data, train, estimator)
         start = clock()
         shown = groups if method.groups_at_fit else None
         more = data.get("fit_params") or {}
@@ -177,13 +179,14 @@ def fit_run(
         return Fitted(estimator, train, test, seconds)
 
 
-def _take(data: Bunch, rows: Any) -> tuple[Any, Any, Any]:
-    return take_rows(data.images, rows), data.target[rows], data.sensitive_features.iloc[rows]
+def _take(data: Bunch, rows: Any, reader: Any) -> tuple[Any, Any, Any]:
+    images = rows_for(reader, data.images, rows)
+    return images, data.target[rows], data.sensitive_features.iloc[rows]
 
 
 def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fitted) -> Run:
     estimator, test = fitted.estimator, fitted.test
-    images, y_true, groups = _take(data, test)
+    images, y_true, groups = _take(data, test, estimator)
     images = read_once(images)
     y_true = np.asarray(y_true)
     y_pred, y_score = _predict(estimator, images, groups, method.groups_at_predict)
@@ -234,7 +237,7 @@ def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fit
 
 def _pictures(data: Bunch, rows: Any, X: Any) -> Any:
     """The images of the rows in `X`, also where the methods were given features; else None."""
-    images = take_rows(data.pictures, rows) if "pictures" in data else X
+    images = rows_of(data.pictures, rows) if "pictures" in data else X
     return images if is_images(images) and not are_maps(images) else None
 
 
@@ -252,7 +255,7 @@ def _threshold(plan: Plan, data: Bunch, method: MethodPlan, estimator: Any) -> f
     rows, classes = validation_rows(data, plan.split), np.unique(data.target)
     if len(classes) != 2 or not len(rows):
         return None
-    images, y, groups = _take(data, rows)
+    images, y, groups = _take(data, rows, estimator)
     scores = _predict(estimator, read_once(images), groups, method.groups_at_predict)[1]
     if scores is None:
         return None
