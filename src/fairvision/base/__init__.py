@@ -21,7 +21,7 @@ from fairvision.base.images import (
     is_images,
     take,
 )
-from fairvision.base.labels import ScoreMixin, check_labels, code_labels, sort_labels
+from fairvision.base.labels import ScoreMixin, check_labels, check_meet, code_labels, sort_labels
 from fairvision.base.lazy_images import LazyImages, TakenRows, rows_of
 from fairvision.base.progress import ProgressBar, progress_bar
 from fairvision.base.randomness import RandomState, as_generator, as_seed
@@ -56,6 +56,7 @@ __all__ = [
     "are_maps",
     "check_images",
     "check_labels",
+    "check_meet",
     "check_pixels",
     "check_values",
     "code_labels",

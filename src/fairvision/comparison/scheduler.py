@@ -9,7 +9,6 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
-import torch
 from sklearn.utils import Bunch
 
 from fairvision.comparison.backends import MAX_TRIES, Backend
@@ -23,6 +22,7 @@ from fairvision.comparison.run_method import build, run_method
 from fairvision.comparison.split import split_rows
 from fairvision.comparison.store import Store
 from fairvision.exceptions import DatasetError, FairvisionError, InputError, RunError
+from fairvision.nn import choose_device
 from fairvision.plugins import clean, describe
 
 __all__ = ["dry_run", "run_all"]
@@ -40,13 +40,7 @@ def dry_run(plan: Plan, data: Bunch) -> None:
 
     A plugin that cannot be made with its own defaults is no error here: only its runs fail.
     """
-    if plan.device != "auto":
-        try:
-            torch.empty(0, device=plan.device)
-        except Exception as error:  # torch raises one of three kinds
-            raise InputError(
-                f"device {plan.device!r} cannot be used here ({_message(error)}). Pass 'auto'."
-            ) from error
+    choose_device(plan.device)
     for seed in plan.seeds:
         split_rows(data, plan.split, seed)
     for method in plan.methods:

@@ -15,7 +15,7 @@ from fairvision.datasets._bunch import column, text
 from fairvision.datasets._files import ImageFiles
 from fairvision.datasets._listing import image_bunch
 from fairvision.datasets._lists import check_distinct, find_table
-from fairvision.datasets._paths import check_root, inside, spelt_in_root
+from fairvision.datasets._paths import below, check_root, inside, spelt_in_root
 from fairvision.datasets._tables import clean_table, read_table
 from fairvision.exceptions import BadImageError, DatasetError
 
@@ -50,13 +50,14 @@ def _check_table(table: pd.DataFrame, source: str, needed: Sequence[str]) -> Non
             )
 
 
-def _check_files(names: Sequence[str], paths: Sequence[str]) -> None:
+def _check_files(root: str, names: Sequence[str], paths: Sequence[str]) -> None:
     missing = [i for i, path in enumerate(paths) if not os.path.isfile(path)]
     if missing:
-        first = paths[missing[0]]
+        name, first = names[missing[0]], paths[missing[0]]
+        hint = _similar(first) or below(root, name)
         raise BadImageError(
-            f"{len(missing)} of {len(paths)} files do not exist, the first {names[missing[0]]!r} "
-            f"in {os.path.dirname(first)!r}{_similar(first)}. Check root and the paths, or pass "
+            f"{len(missing)} of {len(paths)} files do not exist, the first {name!r} "
+            f"in {os.path.dirname(first)!r}{hint}. Check root and the paths, or pass "
             "skip_bad=True to leave such rows out."
         )
 
@@ -65,6 +66,8 @@ def _similar(path: str) -> str:
     """Which file there has the name with another ending, if one has."""
     folder, name = os.path.split(path)
     stem = os.path.splitext(name)[0].casefold()
+    if os.path.isdir(path):
+        return "; it is a folder"
     with contextlib.suppress(OSError):
         for other in sorted(os.listdir(folder)):
             if os.path.splitext(other)[0].casefold() in (stem, name.casefold()):
@@ -107,8 +110,8 @@ def load_folder(
         Column of the files, relative to `root` or absolute and below it. One that differs from a
         file's name by letter case, kind of slash or form of Unicode alone stands for that file.
     sep : str or None, default=None
-        What parts the fields of the table: a character, "comma", "semicolon" or "tab"; None takes
-        of these the one that parts the header most often. Unless it is a comma, numbers may have
+        What parts the fields of the table: a character, "comma", "semicolon", "tab" or "pipe"; None
+        takes of these the one that parts the header most often. Unless it is a comma, numbers may have
         a decimal comma.
     split_column : str or None, default=None
         Column of the part of each row, such as ``"train"``.
@@ -144,7 +147,7 @@ def load_folder(
     paths = inside(folder, names)
     check_distinct(names, source, paths=paths)
     if not skip_bad:
-        _check_files(names, paths)
+        _check_files(folder, names, paths)
     images = ImageFiles(
         paths,
         image_size=image_size,
