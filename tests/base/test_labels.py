@@ -138,4 +138,6 @@ def test_a_score_of_labels_that_cannot_match_is_refused(labels: Any) -> None:
     with pytest.raises(InputError, match=r"y has the labels .*, the classifier .*as it was in fit"):
         model.score(X, labels)
     assert model.score(X, TEXT) == 0.5
+    with pytest.raises(InputError, match="'Yes' and 'yes' are not the same"):
+        model.score(X, ["Yes", *TEXT[1:]])
     assert model.score(X, [*TEXT[:5], "maybe"]) == pytest.approx(1 / 3)

@@ -93,6 +93,15 @@ def test_a_table_with_names_for_what_follows():
     assert clone(chain).get_params()["featureextractor__image_size"] is None
 
 
+def test_maps_are_no_table():
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(2))
+    module(torch.zeros(1, 3, *pixels(1).shape[2:]))
+    extractor = FeatureExtractor(module, layer="0").set_output(transform="pandas")
+    with pytest.raises(InputError, match=r"asks for pandas, and layer '0' gives maps.*'default'"):
+        extractor.fit_transform(pixels(4))
+    assert extractor.set_output(transform="default").transform(pixels(4)).ndim == 4
+
+
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
 def test_batches_do_not_show(batch_size):
     X = pixels(9)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
@@ -181,6 +182,13 @@ float32
             where all come from `cache` in its order.
         """
         check_is_fitted(self)
+        container = _get_output_config("transform", self)["dense"]
+        if len(self.feature_shape_) > 1 and container != "default":
+            raise InputError(
+                f"set_output asks for {container}, and layer {self.layer!r} gives maps of shape "
+                f"{self.feature_shape_}, which are no table. Pass set_output(transform='default'), "
+                "or leave layer=None for a table."
+            )
         X = self._check_input(X)
         if self.cache is None:
             return self._compute(X)
