@@ -121,5 +121,5 @@ def test_a_path_of_another_machine_gets_a_hint(root: Path, start: str) -> None:
 
 def test_a_folder_is_no_image(root: Path) -> None:
     (root / "folder").mkdir()
-    with pytest.raises(BadImageError, match="'folder' in .*; it is a folder"):
+    with pytest.raises(BadImageError, match=r"'folder' in .*; it is a folder"):
         load(root, ["folder", *NAMES[1:]])

@@ -263,5 +263,5 @@ def test_features_that_are_no_row_of_numbers_an_image(pictures, change):
         def forward(self, x):
             return change(x)
 
-    with pytest.raises(InputError, match="The backbone gives .* for two images"):
+    with pytest.raises(InputError, match=r"The backbone gives .* for two images"):
         TorchClassifier(Odd(), max_epochs=1).fit(pictures.images, pictures.target)

@@ -171,6 +171,8 @@ def _check_rows(
             check_labels(y)  # scikit-learn's own words for missing text are a TypeError
         return validate_data(estimator, X, y, dtype=TABLE_DTYPES, reset=shape is None)
     X = check_inputs(X, backbone=estimator.backbone, fitted_shape=shape)
+    if np.ma.isMA(y):
+        check_labels(y)
     try:
         y = np.asarray(column_or_1d(y, warn=True))
     except (TypeError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -162,9 +163,17 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         size, shape = _size(self.image_size), self.input_shape_
         if size is None:
             size = trained_size(self.backbone, weights)
-        with isolated_rng(0):  # weights that are not given are the same each time
-            net = build_classifier(self.backbone, weights, (shape[0], *(size or shape[1:])), 2)
+        # Weights that are not given are the same each time; of a net's own head nobody asks.
+        with isolated_rng(0), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The backbone .* ends in", FairvisionWarning)
+            net = self._net(weights, (shape[0], *(size or shape[1:])))
         return Extraction(net, size, self.layer).requires_grad_(False).eval()
+
+    def _net(self, weights: str | None, shape: tuple[int, ...]) -> nn.Module:
+        """A net with ``features(x)``; a wrapped one has any number of outputs."""
+        if isinstance(self.backbone, PretrainedClassifier):
+            return copy.deepcopy(self.backbone)
+        return build_classifier(self.backbone, weights, shape, 2)
 
     def transform(self, X: Any) -> NDArray[np.float32]:
         """The features of images.

@@ -115,6 +115,10 @@ class ObjectiveNet(NeuralNetClassifier):
     ) -> Tensor:
         return cross_entropy(y_pred, y_true, None if X is None else X.weights)
 
+    def train_step(self, batch: tuple[Batch, Tensor], **fit_params: Any) -> dict[str, Any]:
+        with numeric_errors(len(self.history)):
+            return super().train_step(batch, **fit_params)
+
     def train_step_single(self, batch: tuple[Batch, Tensor], **fit_params: Any) -> dict[str, Any]:
         self._set_training(True)
         with numeric_errors(len(self.history)), _rows_for_batch_norm(len(batch[0])):

@@ -94,7 +94,9 @@ def read_state(path: str | PathLike[str]) -> dict[str, Tensor]:
         else:
             state = torch.load(path, weights_only=True, map_location="cpu")
     except UnpicklingError as error:  # torch's own words are a page, and advise to run the file
-        raise InputError(f"{path} holds more than tensors, or is damaged. {_advice()}") from error
+        raise InputError(
+            f"{path} cannot be loaded: it holds more than tensors, or is damaged. {_advice()}"
+        ) from error
     except Exception as error:  # a damaged file raises anything
         raise InputError(f"{path} cannot be loaded: {error} {_advice()}") from error
     for name in _WRAPPERS:
