@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import fairvision as fv
+from fairvision.base import rows_of
 from fairvision.exceptions import InputError
 from fairvision.nn import TorchClassifier
 
@@ -86,6 +87,7 @@ def test_an_hdf5_data_set_gives_what_its_array_gives(model):
     twin = TorchClassifier("mlp", max_epochs=1, random_state=0).fit(data, Y)
     expected = model.predict_proba(IMAGES)
     np.testing.assert_array_equal(twin.predict_proba(data), expected)
+    np.testing.assert_array_equal(rows_of(data, np.array([5, 1, 1])), IMAGES[[5, 1, 1]])
 
 
 @pytest.mark.parametrize("n_rows", [19, 20])

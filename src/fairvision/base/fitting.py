@@ -12,7 +12,7 @@ import sklearn
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metadata_routing import get_routing_for_object
 
-from fairvision.base.lazy_images import TakenRows, rows_of
+from fairvision.base.lazy_images import SortedReads, TakenRows, rows_of
 from fairvision.exceptions import GroupsRequiredError
 
 __all__ = [
@@ -76,7 +76,8 @@ def rows_for(estimator: Any, X: Any, rows: Any) -> Any:
 
 def readable_by(estimator: Any, X: Any) -> Any:
     """X itself, or an array of it where the estimator or one inside may need numpy's own."""
-    return np.asarray(X) if isinstance(X, TakenRows) and not _is_ours(estimator) else X
+    taken = isinstance(X, (TakenRows, SortedReads))
+    return np.asarray(X) if taken and not _is_ours(estimator) else X
 
 
 def _is_ours(estimator: Any) -> bool:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fairvision.base.forms import as_indexable, check_form
-from fairvision.base.lazy_images import TakenRows
+from fairvision.base.forms import check_form
+from fairvision.base.lazy_images import TakenRows, as_indexable
 from fairvision.exceptions import InputError
 
 __all__ = ["are_maps", "check_images", "check_pixels", "check_values", "is_images", "take"]

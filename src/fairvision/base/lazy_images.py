@@ -12,7 +12,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike, NDArray
 from sklearn.utils import _safe_indexing
 
-__all__ = ["LazyImages", "TakenRows", "rows_of"]
+__all__ = ["LazyImages", "SortedReads", "TakenRows", "as_indexable", "rows_of"]
 
 _ALL = slice(None)
 
@@ -167,6 +167,25 @@ class TakenRows(NDArrayOperatorsMixin, LazyImages):
         return getattr(ufunc, method)(*plain, **kwargs)
 
 
+class SortedReads(LazyImages):
+    """An HDF5 data set: it is read by ascending row numbers only, each one once."""
+
+    def __init__(self, images: Any) -> None:
+        super().__init__(len(images), images.shape[1:], images.dtype)
+        self.images = images
+
+    def read(self, rows: NDArray[np.intp]) -> NDArray[Any]:
+        """Pixels of some rows."""
+        ascending, places = np.unique(rows, return_inverse=True)
+        return np.asarray(self.images[ascending])[places]
+
+
+def as_indexable(X: Any) -> Any:
+    """X itself, or a lazy sequence of it where X takes sorted row numbers only."""
+    of_hdf5 = type(X).__module__.partition(".")[0] == "h5py" and len(X.shape) > 2
+    return SortedReads(X) if of_hdf5 else X
+
+
 def rows_of(images: Any, rows: Any) -> Any:
     """Some rows of images without a copy of them, for code that reads them batch by batch.
 
@@ -180,6 +199,7 @@ def rows_of(images: Any, rows: Any) -> Any:
     `TakenRows` of an array or tensor in memory; of anything else, and of a table, what
     indexing gives
     """
+    images = as_indexable(images)
     if isinstance(rows, slice) or getattr(images, "ndim", 0) < 3:
         return _safe_indexing(images, rows)
     if type(images) in (np.ndarray, np.memmap) or type(images).__module__ == "torch":
