@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from fairvision.cli._backend import backend_options, backend_params
+from fairvision.cli._comparison import print_comparison
 from fairvision.cli._features import features_options, features_params
 from fairvision.cli._show import print_json, print_table
 from fairvision.exceptions import InputError
@@ -173,6 +174,7 @@ Examples:
     help="Keep pictures of the models, and write report.html into --out.",
 )
 @click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--full", is_flag=True, help="Print every measure and note, in wide tables.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(**options: Any) -> None:
     """Train methods on a data set with several seeds, and report them side by side.
@@ -218,7 +220,7 @@ def command(**options: Any) -> None:
     if options["as_json"]:
         print_json(result.to_dict())
     else:
-        _print(result)
+        _print(result, full=options["full"])
     if not result.runs:
         raise click.exceptions.Exit(1)
 
@@ -239,7 +241,20 @@ def _dataset_params(options: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _print(result: Any) -> None:
+def _print(result: Any, *, full: bool) -> None:
+    if full:
+        _print_all(result)
+    else:
+        print_comparison(result)
+    if result.reused:
+        click.echo(f"{result.reused} of {len(result.runs)} runs were already done.")
+    if result.out is not None:
+        click.echo(f"Results: {result.out / 'results.csv'}, {result.out / 'comparison.json'}")
+        if result.plan.report:
+            click.echo(f"Report: {result.out / 'report.html'}")
+
+
+def _print_all(result: Any) -> None:
     tables = {"method": result.table()}
     if len(result.differences):
         tables[f"minus {result.baseline}"] = result.difference_table()
@@ -248,9 +263,3 @@ def _print(result: Any) -> None:
         click.echo()
     for note in result.notes():
         click.echo(clean(note, limit=4000))
-    if result.reused:
-        click.echo(f"{result.reused} of {len(result.runs)} runs were already done.")
-    if result.out is not None:
-        click.echo(f"Results: {result.out / 'results.csv'}, {result.out / 'comparison.json'}")
-        if result.plan.report:
-            click.echo(f"Report: {result.out / 'report.html'}")

@@ -142,22 +142,22 @@ class Comparison:
         }
 
     def notes(self) -> list[str]:
-        """What a reader of the table must know."""
+        """What a reader of the table must know, the most important first."""
         notes = [*self.data_notes, *self._features_note(), *self._rows_note()]
+        notes += [*self._evaluation_notes(), *self._undefined_notes(), *self._idle_notes()]
         notes.append(self._interval_note())
-        notes += [f"Worst group of {m}: {text}." for m, text in self._worst_groups().items()]
+        steps = {run.n_steps for run in self.runs if run.n_steps is not None}
+        if len(steps) > 1:
+            notes.append(
+                f"The methods took different numbers of optimisation steps ({min(steps)} to "
+                f"{max(steps)})."
+            )
         if "leakage" in self.summary.index.get_level_values("metric"):
             notes.append(
                 "Leakage: balanced accuracy of a fresh probe that reads the group from the "
                 "features of test images, within classes of the target."
             )
-        notes += [*self._evaluation_notes(), *self._undefined_notes(), *self._idle_notes()]
-        steps = {run.n_steps for run in self.runs if run.n_steps is not None}
-        if len(steps) > 1:
-            notes.append(
-                f"The methods took different numbers of optimisation steps ({min(steps)} to "
-                f"{max(steps)}): see the column."
-            )
+        notes += [f"Worst group of {m}: {text}." for m, text in self._worst_groups().items()]
         for (method, seed), error in self.failures.items():
             notes.append(f"{method}, seed {seed} failed: {error}")
         return notes
