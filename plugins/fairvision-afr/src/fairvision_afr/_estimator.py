@@ -155,7 +155,7 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
             If the estimator holds no net, or a parameter makes no sense. Nothing is changed.
         """
         self._check_parameters()
-        check_form(X)
+        check_form(X, passes_on=True)
         check_groups(sensitive_features, len(X))
         y = check_labels(y, n_samples=len(X))
         codes, classes = code_labels(y)

@@ -151,7 +151,7 @@ class LastLayerRetraining(LastLayerClassifier):
             If the estimator holds no net, or a parameter makes no sense. Nothing is changed.
         """
         self._check_parameters()
-        check_form(X)
+        check_form(X, passes_on=True)
         name = type(self).__name__
         groups = check_groups(sensitive_features, len(X), required_by=name)
         assert groups is not None

@@ -188,7 +188,7 @@ class IntraProcessor(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
             undefined on the rows.
         """
         self._check_parameters()
-        check_form(X)
+        check_form(X, passes_on=True)
         name = type(self).__name__
         groups = check_groups(sensitive_features, len(X), required_by=name)
         assert groups is not None
