@@ -105,7 +105,7 @@ class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
         process: `batch_size` counts the rows of all. Neither copied nor saved.
     classes : array-like of shape (n_classes,) or None, default=None
         The labels, in the order of the scores; `fit` refuses any other. None takes the
-        labels of `y`, sorted.
+        labels of `y`, sorted, as scikit-learn's scorers of probabilities expect them.
     warm_start : bool, default=False
         Let a further `fit` go on from the fitted net, for `max_epochs` more, on rows of
         the same shape and classes. ``history_``, ``n_steps_`` and, unless the model

@@ -56,10 +56,13 @@ def fetch_numbers(batches: Sequence[dict[str, Any]]) -> None:
 
 @contextmanager
 def numeric_errors(epoch: int) -> Iterator[None]:
-    """Say that a training diverged where a matrix of it cannot be solved."""
+    """Say that a training diverged where a matrix cannot be solved, or a step has no float."""
     try:
         yield
-    except torch.linalg.LinAlgError as error:
+    except RuntimeError as error:
+        # torch's own words where lr times a gradient has no float
+        if not isinstance(error, torch.linalg.LinAlgError) and "overflow" not in str(error):
+            raise
         raise DivergedError(f"Training diverged in epoch {epoch}: {error} {_ADVICE}") from error
 
 

@@ -123,6 +123,10 @@ class ObjectiveNet(NeuralNetClassifier):
     ) -> Tensor:
         return cross_entropy(y_pred, y_true, None if X is None else X.weights)
 
+    def train_step(self, batch: tuple[Batch, Tensor], **fit_params: Any) -> dict[str, Any]:
+        with numeric_errors(len(self.history)):
+            return super().train_step(batch, **fit_params)
+
     def train_step_single(self, batch: tuple[Batch, Tensor], **fit_params: Any) -> dict[str, Any]:
         if not self.module_.training:  # a callback may have predicted
             self._set_training(True)

@@ -222,7 +222,7 @@ def split(order: Tensor, batch_size: int) -> list[Tensor]:
 
     Batch normalisation cannot train on one row.
     """
-    batches = list(order.split(batch_size))
+    batches = list(order.split(int(batch_size)))  # torch refuses numpy's integers
     if batch_size > 1 < len(batches) and len(batches[-1]) == 1:
         last = batches.pop()
         batches[-1] = torch.cat([batches[-1], last])
