@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from sklearn.utils import Bunch
 
 from fairvision.comparison.backends import MAX_TRIES, Backend
+from fairvision.comparison.cards import device_of_worker
 from fairvision.comparison.checkpoints import checkpoints
 from fairvision.comparison.dispatch import Lost, map_unordered
 from fairvision.comparison.features import Features
@@ -166,6 +168,7 @@ def _work(plan: Plan, data: Bunch, item: tuple[Task, list[Any]]) -> Outcome | Fa
                 f"a worker has {name} {installed}, this process {plan.versions[name]}. Install "
                 "the same versions for both."
             )
+    plan = replace(plan, device=device_of_worker(plan.device))
     try:
         with _ALONE:  # a Dask worker may have several threads
             return _attempt(plan, data, *item)
@@ -184,4 +187,6 @@ def _attempt(plan: Plan, data: Bunch, task: Task, callbacks: Sequence[Any]) -> O
 
 
 def _message(error: Exception) -> str:
+    if isinstance(error, torch.OutOfMemoryError):
+        return f"{describe(error)}. Run fewer jobs at a time, or pass a smaller batch_size."
     return clean(error) if isinstance(error, FairvisionError) else describe(error)

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fairvision.base import rows_of, take
+from fairvision.nn.device import to_device
 from fairvision.nn.prefetch import prefetch
 from fairvision.nn.process_group import SINGLE_PROCESS, ProcessGroup
 
@@ -29,7 +30,7 @@ def scale(values: NDArray[Any], device: torch.device | str, dtype: torch.dtype) 
     Moving uint8 transfers a quarter of the bytes of float32.
     """
     # Copies only what torch cannot wrap: read-only or reversed memory.
-    tensor = torch.from_numpy(np.require(values, requirements=["C", "W"])).to(device)
+    tensor = to_device(torch.from_numpy(np.require(values, requirements=["C", "W"])), device)
     if tensor.dtype == torch.uint8:
         return tensor.to(dtype).div_(255)
     return tensor.to(dtype)
@@ -119,9 +120,9 @@ class Rows(Dataset[Batch]):
         own = rows[self.process_group.shard(len(rows))]
         return Batch(
             images=scale(take(self.images, own.numpy()), device, self.dtype),
-            targets=self.targets[rows].to(device),
-            groups=None if self.groups is None else self.groups[rows].to(device),
-            weights=None if self.weights is None else self.weights[rows].to(device),
+            targets=to_device(self.targets[rows], device),
+            groups=None if self.groups is None else to_device(self.groups[rows], device),
+            weights=None if self.weights is None else to_device(self.weights[rows], device),
             rows=rows,
             process_group=self.process_group,
         )
