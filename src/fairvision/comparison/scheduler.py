@@ -14,7 +14,6 @@ import torch
 from sklearn.utils import Bunch
 
 from fairvision.comparison.backends import MAX_TRIES, Backend
-from fairvision.comparison.cards import device_of_worker
 from fairvision.comparison.checkpoints import checkpoints
 from fairvision.comparison.dispatch import Lost, map_unordered
 from fairvision.comparison.features import Features
@@ -24,6 +23,7 @@ from fairvision.comparison.run import Run
 from fairvision.comparison.run_method import build, run_method
 from fairvision.comparison.split import split_rows
 from fairvision.comparison.store import Store
+from fairvision.comparison.worker_device import device_of_worker
 from fairvision.exceptions import DatasetError, FairvisionError, InputError, RunError
 from fairvision.plugins import clean, describe
 

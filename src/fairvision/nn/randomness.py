@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,14 +78,15 @@ def _algorithms(device: torch.device | str, deterministic: bool) -> Iterator[Non
         if not cuda or not deterministic or mode:
             yield
             return
-        fill, workspace = torch.utils.deterministic.fill_uninitialized_memory, os.environ.get(_CUBLAS)
+        settings: Any = torch.utils.deterministic
+        fill, workspace = settings.fill_uninitialized_memory, os.environ.get(_CUBLAS)
         try:
             torch.set_deterministic_debug_mode("warn")
-            torch.utils.deterministic.fill_uninitialized_memory = False  # it costs time
+            settings.fill_uninitialized_memory = False  # it costs time
             os.environ.setdefault(_CUBLAS, ":4096:8")  # else torch warns of each matrix product
             yield
         finally:
             torch.set_deterministic_debug_mode(mode)
-            torch.utils.deterministic.fill_uninitialized_memory = fill
+            settings.fill_uninitialized_memory = fill
             if workspace is None:
                 os.environ.pop(_CUBLAS, None)

@@ -70,7 +70,15 @@ class Subject:
         values = {name: value for name, value in common.items() if name in self.parameters}
         if "estimator" in self.parameters:
             values["estimator"] = self._erm(seed, epochs)
-        return self.cls(**{**values, **params})
+        made = self.cls(**{**values, **params})
+        if self.training["device"] == "cpu":
+            return made
+        # Of the nets inside, too, which the claims may have set.
+        inner = [name for name in made.get_params() if "__" in name]
+        changed = {n: self.training.get(n.rpartition("__")[2]) for n in inner}
+        return made.set_params(
+            **{n: v for n, v in changed.items() if n.endswith(("__device", "__deterministic"))}
+        )
 
     def model(self, seed: int = 0, *, epochs: int = 1, **params: Any) -> Any:
         """An unfitted classifier. A sampler is combined with ERM training."""
