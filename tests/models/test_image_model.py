@@ -19,6 +19,8 @@ from fairvision.exceptions import BadImageError, GroupsRequiredError, InputError
 from fairvision.models import picture_files
 from fairvision.nn import FeatureExtractor, TorchClassifier, as_module
 
+pytestmark = pytest.mark.cpu
+
 
 def test_files_folders_and_images_are_predicted_alike(
     model: fv.ImageModel, classifier: TorchClassifier, data: Bunch, folder: Path
