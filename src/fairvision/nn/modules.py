@@ -32,7 +32,7 @@ class DeterministicAvgPool2d(nn.AdaptiveAvgPool2d):
     def forward(self, x: Tensor) -> Tensor:
         if not x.is_cuda:
             return super().forward(x)
-        size = self.output_size
+        size: Any = self.output_size
         height, width = (size, size) if isinstance(size, int) else size
         n_rows, n_columns = x.shape[-2:]
         if n_rows % height == 0 and n_columns % width == 0:
