@@ -183,6 +183,7 @@ def data_card(
             counts["train" if "train" in counts else "all"],
             int(labels.iloc[:, 1:].nunique().max()),
             has_pixels=pictures is not None,
+            covered=_covered(data, labels),
         ),
     }
     return DataCard(
@@ -195,6 +196,13 @@ def data_card(
         shown=_shown(data, tables["copies"], n_pictures) if n_pictures else [],
         **tables,
     )
+
+
+def _covered(data: Bunch, labels: pd.DataFrame) -> float:
+    """How much of the target's place a sensitive attribute covers, where the data say so."""
+    known = data.get("covered") or {}
+    names = (str(name).partition("=")[0] for name in labels.columns[1:])
+    return max((known.get(name, 0.0) for name in names), default=0.0)
 
 
 def _pairs(codes: pd.DataFrame, labels: pd.DataFrame) -> list[tuple[str, str]]:

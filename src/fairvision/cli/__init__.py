@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("fairvision.cli.compare", "Train methods with several seeds, side by side."),
     "data": ("fairvision.cli.data", "Say what is in a data set, before any training."),
     "fit": ("fairvision.cli.fit", "Train one method, and save a model that predicts pictures."),
+    "demo": ("fairvision.cli.demo", "Two models that fail people, and those that fail them less."),
     "methods": ("fairvision.cli.methods", "List the debiasing methods that are installed."),
     "new-plugin": ("fairvision.cli.new_plugin", "Write a plugin of your own to start from."),
     "plugins": ("fairvision.cli.plugins", "List the plugins, and say what is wrong with any."),

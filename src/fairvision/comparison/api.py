@@ -121,7 +121,7 @@ def compare(
         share of the last class (and its counterpart of the first), test on rows
         balanced over target x group: `fairvision.datasets.biased_split`; from the
         data's own parts train and test, where they have them. None splits by that
-        column, or at random. Its rows ``valid``, where it has some, then set the calibrated
+        column, or at random. Rows of a part ``valid`` choose methods and set the calibrated
         threshold, and nothing else.
     counterexamples : float or None, default=None
         With `confounding`: the second group's share in the other classes; None takes

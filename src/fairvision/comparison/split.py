@@ -109,7 +109,7 @@ def validation_rows(
     """
     if split.get("validation_fraction"):
         return _parted(data, split, seed, balanced)[2]
-    if split["by"] != "column":
+    if data.get("split") is None:
         return np.empty(0, dtype=np.intp)
     return np.flatnonzero(np.isin(_parts(data), VALIDATION))
 
