@@ -155,6 +155,9 @@ def _module() -> dict[str, Any]:
         "device_count": lambda: 1,
         "is_initialized": lambda: True,
         "_lazy_init": lambda: None,
+        # No room for what needs a real one: bfloat16, images kept there, CUDA graphs.
+        "mem_get_info": lambda *_: (0, 0),
+        "get_device_capability": lambda *_: (7, 0),
         "manual_seed_all": torch.default_generator.manual_seed,
         "get_rng_state": lambda *_: torch.get_rng_state(),
         "set_rng_state": lambda state, *_: torch.set_rng_state(state),

@@ -92,8 +92,8 @@ def _check_callbacks(callbacks: Sequence[Any] | None, validation: bool) -> None:
 
 def _check_acceleration(compile: Any, amp: Any) -> None:
     """Whether to compile, or by which backend; and yes or no."""
-    if not isinstance(amp, bool):
-        raise InputError(f"amp is {amp!r}; pass True for bfloat16 autocast, or False.")
+    if not isinstance(amp, bool) and amp != "auto":
+        raise InputError(f"amp is {amp!r}; pass True for bfloat16 autocast, False or 'auto'.")
     if not isinstance(compile, (bool, str)) and not callable(compile):
         raise InputError(f"compile is {compile!r}; pass True, False, or a backend.")
     if isinstance(compile, str):
