@@ -20,6 +20,8 @@ from fairvision.comparison.summary import differences, summarize
 from fairvision.exceptions import InputError
 from fairvision.metrics import drawn_metrics, evaluate_predictions
 
+pytestmark = pytest.mark.cpu
+
 N = 400  # validation rows, and as many test rows
 Fake = Callable[..., Comparison]
 #: Shares of wrong validation and test rows.
