@@ -13,9 +13,7 @@ from fairvision.cli import demo
 
 
 def test_a_method_is_trained_where_the_data_and_its_promises_allow_it() -> None:
-    on_hats, reasons = demo._methods(
-        demo._faces("eyeglasses", "hat"), "hat", has_pixels=True
-    )
+    on_hats, reasons = demo._methods(demo._faces("eyeglasses", "hat"), "hat", has_pixels=True)
     on_skin, left_out = demo._methods(
         demo._faces("smiling", "skin_group"), "skin_group", has_pixels=True
     )
@@ -24,17 +22,13 @@ def test_a_method_is_trained_where_the_data_and_its_promises_allow_it() -> None:
     assert {"reweighing", "jlu", "last-layer-retraining"} <= {*on_hats} & {*on_skin}
     for name, reason in {**reasons, **left_out}.items():
         assert reason, name
-    on_features, reasons = demo._methods(
-        demo._faces("eyeglasses", "hat"), "hat", has_pixels=False
-    )
+    on_features, reasons = demo._methods(demo._faces("eyeglasses", "hat"), "hat", has_pixels=False)
     assert "data-attribution" not in on_features
     assert "needs images" in reasons["data-attribution"]
 
 
 @pytest.mark.slow
-def test_it_ends_with_models_that_predict(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_ends_with_models_that_predict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "_EPOCHS", 1)
     monkeypatch.setattr(demo, "_TRAIN", 400)
     monkeypatch.delenv("FAIRVISION_WEIGHTS", raising=False)

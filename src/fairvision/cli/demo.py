@@ -63,9 +63,7 @@ def _said(target: str) -> str:
     return {"eyeglasses": "with eyeglasses"}.get(target, target)
 
 
-def _run(
-    target: str, sensitive: str, out: Path, extractor: Any, jobs: int, quiet: bool
-) -> None:
+def _run(target: str, sensitive: str, out: Path, extractor: Any, jobs: int, quiet: bool) -> None:
     from fairvision.comparison import compare
 
     data = _faces(target, sensitive)
