@@ -28,6 +28,7 @@ from fairvision.base.silence import silence_import
 from fairvision.base.state import fitted_attributes
 from fairvision.base.stored_images import read_once
 from fairvision.base.validation_split import (
+    fit_on_all,
     fit_or_frozen,
     stratified,
     stratified_folds,
@@ -58,6 +59,7 @@ __all__ = [
     "check_values",
     "code_labels",
     "compose",
+    "fit_on_all",
     "fit_or_frozen",
     "fit_with_groups",
     "fitted_attributes",

@@ -13,7 +13,7 @@ from sklearn.utils import _safe_indexing
 from fairvision.base.fitting import fit_with_groups
 from fairvision.exceptions import InputError
 
-__all__ = ["fit_or_frozen", "stratified", "stratified_folds", "take_groups"]
+__all__ = ["fit_on_all", "fit_or_frozen", "stratified", "stratified_folds", "take_groups"]
 
 
 def fit_or_frozen(
@@ -72,6 +72,35 @@ def fit_or_frozen(
         sensitive_features=take_groups(sensitive_features, rest),
     )
     return fitted, held
+
+
+def fit_on_all(
+    estimator: Any,
+    fitted: Any,
+    X: Any,
+    y: NDArray[Any],
+    sensitive_features: Any,
+    *,
+    held_out: Any = None,
+) -> Any:
+    """A clone fitted on all rows, when those held out by `fit_or_frozen` have done their work.
+
+    A method that leaves the estimator as it is would otherwise cost it these rows.
+
+    Parameters
+    ----------
+    estimator : estimator
+        As in `fit_or_frozen`.
+    fitted : estimator
+        What that returned: kept where `estimator` is frozen, or `held_out` names rows that
+        it must not see.
+    X, y, sensitive_features
+        All rows.
+    held_out : array-like of bool of shape (n_samples,), default=None
+    """
+    if held_out is not None or isinstance(estimator, FrozenEstimator):
+        return fitted
+    return fit_with_groups(clone(estimator), X, y, sensitive_features=sensitive_features)
 
 
 def _row_numbers(held_out: Any, n_samples: int) -> NDArray[np.intp]:
