@@ -28,6 +28,7 @@ from fairvision.base.silence import silence_import
 from fairvision.base.state import fitted_attributes
 from fairvision.base.stored_images import read_once
 from fairvision.base.validation_split import (
+    cross_fitted,
     fit_on_all,
     fit_or_frozen,
     stratified,
@@ -59,6 +60,7 @@ __all__ = [
     "check_values",
     "code_labels",
     "compose",
+    "cross_fitted",
     "fit_on_all",
     "fit_or_frozen",
     "fit_with_groups",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,14 @@ from sklearn.utils import _safe_indexing
 from fairvision.base.fitting import fit_with_groups
 from fairvision.exceptions import InputError
 
-__all__ = ["fit_on_all", "fit_or_frozen", "stratified", "stratified_folds", "take_groups"]
+__all__ = [
+    "cross_fitted",
+    "fit_on_all",
+    "fit_or_frozen",
+    "stratified",
+    "stratified_folds",
+    "take_groups",
+]
 
 
 def fit_or_frozen(
@@ -65,13 +73,44 @@ def fit_or_frozen(
         rest = np.setdiff1d(np.arange(len(y)), held)
         if not len(rest):
             raise InputError("held_out holds out every row, and the estimator is not fitted.")
-    fitted = fit_with_groups(
+    return _fit_rows(estimator, X, y, sensitive_features, rest), held
+
+
+def _fit_rows(
+    estimator: Any, X: Any, y: NDArray[Any], sensitive_features: Any, rows: NDArray[np.intp]
+) -> Any:
+    return fit_with_groups(
         clone(estimator),
-        _safe_indexing(X, rest),
-        y[rest],
-        sensitive_features=take_groups(sensitive_features, rest),
+        _safe_indexing(X, rows),
+        y[rows],
+        sensitive_features=take_groups(sensitive_features, rows),
     )
-    return fitted, held
+
+
+def cross_fitted(
+    estimator: Any,
+    X: Any,
+    y: NDArray[Any],
+    sensitive_features: Any,
+    *,
+    cells: NDArray[np.int64],
+    n_folds: int,
+    rng: np.random.Generator,
+) -> Iterator[tuple[Any, NDArray[np.intp]]]:
+    """Clones fitted on the rows outside each fold, with the row numbers of the fold.
+
+    Together they show every row to a net that has not seen it, which matters where a cell
+    has a few rows. A frozen estimator comes once, with all rows. For the parameters see
+    `fit_or_frozen`; the folds are those of `stratified_folds`.
+    """
+    if isinstance(estimator, FrozenEstimator):
+        yield estimator, np.arange(len(y))
+        return
+    if n_folds < 2:
+        raise InputError(f"n_folds is {n_folds!r}; pass 2 or more, or a FrozenEstimator.")
+    for fold in stratified_folds(cells, n_folds, rng):
+        rest = np.setdiff1d(np.arange(len(y)), fold)
+        yield _fit_rows(estimator, X, y, sensitive_features, rest), fold
 
 
 def fit_on_all(
@@ -83,17 +122,16 @@ def fit_on_all(
     *,
     held_out: Any = None,
 ) -> Any:
-    """A clone fitted on all rows, when those held out by `fit_or_frozen` have done their work.
+    """A clone fitted on all rows, for when held-out rows have done their work.
 
-    A method that leaves the estimator as it is would otherwise cost it these rows.
+    Otherwise a method that changes nothing would still cost the estimator these rows.
 
     Parameters
     ----------
     estimator : estimator
         As in `fit_or_frozen`.
     fitted : estimator
-        What that returned: kept where `estimator` is frozen, or `held_out` names rows that
-        it must not see.
+        Kept where `estimator` is frozen, or `held_out` names rows that it must not see.
     X, y, sensitive_features
         All rows.
     held_out : array-like of bool of shape (n_samples,), default=None

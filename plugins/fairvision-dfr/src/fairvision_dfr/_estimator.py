@@ -179,9 +179,7 @@ class LastLayerRetraining(LastLayerClassifier):
                 FairvisionWarning,
                 stacklevel=3,
             )
-            return self._keep(
-                layer, None, X, y, sensitive_features, held_out=held_out, seed=seed
-            )
+            return self._keep(layer, None, X, y, sensitive_features, held_out=held_out, seed=seed)
         features = layer.features(X if self.rows == "all" else _safe_indexing(X, held))
         judged = held if self.rows == "all" else np.arange(len(held))
         new = self._retrain(layer, features, self._used(cells, held), judged, seed)
