@@ -162,20 +162,18 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         if self.rows == "validation":
             rows, targets, judged = _safe_indexing(X, held), targets[held], np.arange(len(held))
         features = layer.features(rows)
-        self._choose(layer, features, targets, judged, seed)
-        if self.gamma_ is None:
-            new = None
-        else:
+        correct = self._correct(layer, features, targets, seed)
+        self._choose(layer, features, targets, correct, judged, seed)
+        data, new, given = (X, y, sensitive_features), None, layer
+        if self.gamma_ is not None:
             if self.rows == "all":
-                first = layer
-                layer = self._fit_on_all(
-                    first, X, y, sensitive_features, held_out=held_out, seed=seed
-                )
-                features = features if layer is first else layer.features(X)
+                layer = self._fit_on_all(given, *data, held_out=held_out, seed=seed)
+            if layer is not given:
+                features = layer.features(X)
+                correct = self._correct(layer, features, targets, seed)
             everything = np.arange(len(targets))
-            correct = self._correct(layer, features, targets, seed)
             new = self._layer(layer, features, targets, correct, everything, self.gamma_)
-        return self._keep(layer, new, X, y, sensitive_features, held_out=held_out, seed=seed)
+        return self._keep(layer, new, *data, held_out=held_out, seed=seed)
 
     def _correct(
         self, layer: LastLayer, features: NDArray[Any], targets: NDArray[Any], seed: int
@@ -205,12 +203,12 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         layer: LastLayer,
         features: NDArray[np.float64],
         targets: NDArray[np.int64],
+        correct: NDArray[np.float64],
         judged: NDArray[np.intp],
         seed: int,
     ) -> None:
         """Set `gamma_`, the largest that costs little enough, if one does."""
         own = layer.probabilities(features).argmax(1)
-        correct = self._correct(layer, features, targets, seed)
 
         def accuracy(predicted: NDArray[np.int64]) -> float:
             return float(balanced_accuracy_score(targets[judged], predicted[judged]))
