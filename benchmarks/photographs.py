@@ -300,7 +300,9 @@ def runs(args: argparse.Namespace, names: list[str]) -> Iterator[tuple[str, str,
             for setting in args.settings:
                 for method in args.methods:
                     key = (args.net, task, setting, method, seed)
-                    only = ONCE if setting == "validation" else WITH_VALIDATION
+                    only = WITH_VALIDATION if setting == "training" else ()
+                    if setting != args.settings[0]:
+                        only = (*only, *ONCE)
                     pixels = args.net == "features" and method in PIXELS
                     if key not in done and method not in only and not pixels:
                         yield task, setting, method, seed
