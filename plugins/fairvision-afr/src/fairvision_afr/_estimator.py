@@ -46,10 +46,10 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         A `TorchClassifier` or a method built on it, also in a `Pipeline`. In
         `FrozenEstimator` it is used as it is; else it is cloned and fitted on a part of the
         rows. None is a `TorchClassifier`.
-    gamma : float or sequence of float, default=(12.0, 8.0, 6.0, 4.0, 2.0, 1.0)
+    gamma : float or sequence of float, default=(8.0, 6.0, 4.0, 2.0, 1.0)
         How fast a row's weight falls with the probability of its true class; of several,
         one is chosen.
-    regularization : float, default=0.003
+    regularization : float, default=0.001
         Weight of the squared distance to the first layer, for standardised features and for
         each of them.
     rows : {"all", "validation"}, default="all"
@@ -99,8 +99,8 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         self,
         estimator: Any = None,
         *,
-        gamma: float | Sequence[float] = (12.0, 8.0, 6.0, 4.0, 2.0, 1.0),
-        regularization: float = 0.003,
+        gamma: float | Sequence[float] = (8.0, 6.0, 4.0, 2.0, 1.0),
+        regularization: float = 0.001,
         rows: Literal["all", "validation"] = "all",
         max_loss: float = 0.1,
         debias_fraction: float = 0.2,
