@@ -28,7 +28,7 @@ def test_the_worst_cell_rises_without_groups(net: Any, biased: Any, test_rows: A
     assert test_rows.worst(model) > test_rows.worst(net) + 0.05
     head, before = (m.module_.head.weight.detach() for m in (model.estimator_, net))
     ratios = [float((w[1] - w[0])[1] / (w[1] - w[0])[0]) for w in (head, before)]
-    assert ratios[0] < 0.75 * ratios[1]  # the spurious direction against the core one
+    assert ratios[0] < 0.7 * ratios[1]  # the spurious direction against the core one
 
 
 def test_groups_change_nothing(net: Any, biased: Any) -> None:

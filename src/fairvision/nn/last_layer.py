@@ -208,23 +208,6 @@ class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
     def _given(self, seed: int) -> Any:
         return TorchClassifier(random_state=seed) if self.estimator is None else self.estimator
 
-    def _fit_on_all(
-        self,
-        layer: LastLayer,
-        X: Any,
-        y: NDArray[Any],
-        sensitive_features: Any,
-        *,
-        held_out: Any,
-        seed: int,
-    ) -> LastLayer:
-        """The last layer of the estimator fitted on all rows; `layer` if some stay unseen."""
-        fitted = fit_on_all(
-            self._given(seed), layer.estimator, X, y, sensitive_features, held_out=held_out
-        )
-        same = fitted is layer.estimator
-        return layer if same else LastLayer(fitted, type(self).__name__)
-
     def _keep(
         self,
         layer: LastLayer,
@@ -249,7 +232,10 @@ class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         """
         self.retrained_ = new is not None
         if new is None:
-            layer = self._fit_on_all(layer, X, y, sensitive_features, held_out=held_out, seed=seed)
+            fitted = fit_on_all(
+                self._given(seed), layer.estimator, X, y, sensitive_features, held_out=held_out
+            )
+            layer = LastLayer(fitted, type(self).__name__)
             new = layer.weight, layer.bias
         self.estimator_, self.classes_ = layer.replace(*new), layer.classes
         return self

@@ -46,10 +46,10 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         A `TorchClassifier` or a method built on it, also in a `Pipeline`. In
         `FrozenEstimator` it is used as it is; else it is cloned and fitted on a part of the
         rows. None is a `TorchClassifier`.
-    gamma : float or sequence of float, default=(8.0, 6.0, 4.0, 2.0, 1.0)
+    gamma : float or sequence of float, default=(6.0, 4.0, 2.0, 1.0)
         How fast a row's weight falls with the probability of its true class; of several,
         one is chosen.
-    regularization : float, default=0.001
+    regularization : float, default=0.0004
         Weight of the squared distance to the first layer, for standardised features and for
         each of them.
     rows : {"all", "validation"}, default="all"
@@ -60,8 +60,7 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         Accuracy that the new layer may cost. On rows as biased as the training rows, the
         bias itself is worth some.
     debias_fraction : float, default=0.2
-        Share of the rows held out from the training of the net, to choose `gamma` by. With
-        ``rows="all"`` the net is then fitted on all rows.
+        Share of the rows held out from the training of the net.
     allow_worse : bool, default=False
         Take the smallest gamma even if it costs more.
     random_state : int, RandomState, Generator or None, default=None
@@ -99,8 +98,8 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         self,
         estimator: Any = None,
         *,
-        gamma: float | Sequence[float] = (8.0, 6.0, 4.0, 2.0, 1.0),
-        regularization: float = 0.001,
+        gamma: float | Sequence[float] = (6.0, 4.0, 2.0, 1.0),
+        regularization: float = 0.0004,
         rows: Literal["all", "validation"] = "all",
         max_loss: float = 0.1,
         debias_fraction: float = 0.2,
@@ -161,54 +160,26 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         rows, targets, judged = X, layer.encode(y), held
         if self.rows == "validation":
             rows, targets, judged = _safe_indexing(X, held), targets[held], np.arange(len(held))
-        features = layer.features(rows)
-        correct = self._correct(layer, features, targets, seed)
-        self._choose(layer, features, targets, correct, judged, seed)
-        data, new, given = (X, y, sensitive_features), None, layer
-        if self.gamma_ is not None:
-            if self.rows == "all":
-                layer = self._fit_on_all(given, *data, held_out=held_out, seed=seed)
-            if layer is not given:
-                features = layer.features(X)
-                correct = self._correct(layer, features, targets, seed)
-            everything = np.arange(len(targets))
-            new = self._layer(layer, features, targets, correct, everything, self.gamma_)
-        return self._keep(layer, new, *data, held_out=held_out, seed=seed)
+        new = self._retrain(layer, layer.features(rows), targets, judged, seed)
+        return self._keep(layer, new, X, y, sensitive_features, held_out=held_out, seed=seed)
 
-    def _correct(
-        self, layer: LastLayer, features: NDArray[Any], targets: NDArray[Any], seed: int
-    ) -> NDArray[np.float64]:
-        """Probability of each row's true class by a layer that was not fitted to the row."""
-        if self.rows == "all":
-            return correct_probability(features, targets, _FOLDS, seed)
-        return layer.probabilities(features)[np.arange(len(targets)), targets]
-
-    def _layer(
-        self,
-        layer: LastLayer,
-        features: NDArray[Any],
-        targets: NDArray[Any],
-        correct: NDArray[Any],
-        rows: NDArray[np.intp],
-        gamma: float,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        first, weights = (
-            (layer.weight, layer.bias),
-            row_weights(correct[rows], targets[rows], gamma),
-        )
-        return retrain(features[rows], targets[rows], weights, first, self.regularization)
-
-    def _choose(
+    def _retrain(
         self,
         layer: LastLayer,
         features: NDArray[np.float64],
         targets: NDArray[np.int64],
-        correct: NDArray[np.float64],
         judged: NDArray[np.intp],
         seed: int,
-    ) -> None:
-        """Set `gamma_`, the largest that costs little enough, if one does."""
-        own = layer.probabilities(features).argmax(1)
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Fit the layer with the largest gamma that costs little enough, if one does."""
+        first, own = (layer.weight, layer.bias), layer.probabilities(features)
+        correct = own[np.arange(len(targets)), targets]
+        if self.rows == "all":
+            correct = correct_probability(features, targets, _FOLDS, seed)
+
+        def new_layer(rows: NDArray[np.intp], gamma: float) -> Any:
+            weights = row_weights(correct[rows], targets[rows], gamma)
+            return retrain(features[rows], targets[rows], weights, first, self.regularization)
 
         def accuracy(predicted: NDArray[np.int64]) -> float:
             return float(balanced_accuracy_score(targets[judged], predicted[judged]))
@@ -217,14 +188,14 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         for gamma in sorted(map(float, np.atleast_1d(self.gamma)), reverse=True):
             predicted = np.empty(len(targets), dtype=np.int64)
             for rest, fold in folds(targets, _FOLDS, seed):
-                new = self._layer(layer, features, targets, correct, rest, gamma)
+                new = new_layer(rest, gamma)
                 predicted[fold] = layer.probabilities(features[fold], *new).argmax(1)
-            self.losses_[gamma] = accuracy(own) - accuracy(predicted)
+            self.losses_[gamma] = accuracy(own.argmax(1)) - accuracy(predicted)
             if self.losses_[gamma] <= self.max_loss:
                 break
         if self.losses_[gamma] <= self.max_loss or self.allow_worse:
             self.gamma_ = gamma
-            return
+            return new_layer(np.arange(len(targets)), gamma)
         warnings.warn(
             f"{type(self).__name__} keeps the net that it was given: with gamma={gamma:g} the "
             f"accuracy on {len(judged)} rows, every class weighing the same, would fall by "
@@ -232,6 +203,7 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
             FairvisionWarning,
             stacklevel=4,
         )
+        return None
 
     def _check_parameters(self) -> None:
         if self.rows not in ("all", "validation"):
