@@ -79,13 +79,13 @@ def test_what_is_printed(finished: tuple[Path, Result]) -> None:
     head, row = (line for line in result.output.splitlines() if re.match(r"(method|erm)  ", line))
     columns = re.split(r"\s{2,}", head.strip())
     assert columns == [
-        "method", "groups seen", "accuracy", "worst-group accuracy", "accuracy gap",
-        "equalized odds difference", "leakage", "training s", "steps",
+        "method", "worst group", "accuracy", "eq. odds diff.", "s",
     ]  # fmt: skip
     cells = re.split(r"\s{2,}", row.strip())
-    assert cells[:2] == ["erm", "never"]
-    assert re.fullmatch(rf"{value:.3f} \[\d\.\d+, \d\.\d+\]", cells[3])
+    assert cells[0] == "erm"
+    assert re.fullmatch(rf"{value:.2f} \[\d\.\d+, \d\.\d+\]", cells[1])
     assert "500 images of 3x24x24; target eyeglasses (no eyeglasses, eyeglasses)" in result.output
+    assert "Positive class: eyeglasses." in result.output
     assert "Mean over seeds [95 % interval: bootstrap" in result.output
     assert f"Results: {out / 'results.csv'}" in result.output
     assert "[1/2] erm, seed 0: trained in " in result.output  # no terminal: a line a run
@@ -93,9 +93,15 @@ def test_what_is_printed(finished: tuple[Path, Result]) -> None:
 
 
 def test_the_same_command_resumes(finished: tuple[Path, Result]) -> None:
-    result = run(*FACES, "--methods", "erm", "--out", str(finished[0]))
+    result = run(*FACES, "--methods", "erm", "--out", str(finished[0]), "--full")
     assert "[2/2] erm, seed 1: already done" in result.output
     assert "2 of 2 runs were already done." in result.output
+    head, row = (line for line in result.output.splitlines() if re.match(r"(method|erm)  ", line))
+    assert re.split(r"\s{2,}", head.strip()) == [
+        "method", "groups seen", "accuracy", "worst-group accuracy", "accuracy gap",
+        "equalized odds difference", "leakage", "training s", "steps",
+    ]  # fmt: skip
+    assert re.split(r"\s{2,}", row.strip())[:2] == ["erm", "never"]
 
 
 def test_another_plan_is_refused_in_one_line(finished: tuple[Path, Result]) -> None:
@@ -117,7 +123,7 @@ def test_differences_to_plain_training(site: Any, monkeypatch: pytest.MonkeyPatc
     )
     _registry._default.cache_clear()
     try:
-        result = run(*FACES, "--methods", "erm, slow", "--quiet")
+        result = run(*FACES, "--methods", "erm, slow", "--quiet", "--full")
         as_json = run(*FACES, "--methods", "erm,slow", "--quiet", "--json")
         fewer = run(*FACES, "--methods", "slow", "--set", "slow.lr=0.5", "--quiet", "--json")
     finally:
@@ -250,7 +256,7 @@ def test_a_folder_with_its_own_split(photographs: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "200 images of 3x24x24; target smiling (0, 1); sensitive hat (" in result.output
     assert "130 rows to train on, 65 to test on." in result.output
-    assert "Only for the calibrated threshold: 5 rows of part 'val'." in result.output
+    assert "Only to choose a method and a threshold: 5 rows of part 'val'." in result.output
     part = pd.read_csv(photographs / "labels.csv")["part"]
     for seed in (0, 1):
         with np.load(out / "erm" / f"seed-{seed}" / "predictions.npz") as held:
@@ -368,7 +374,7 @@ def test_features_of_a_net_from_a_file(tmp_path: Path) -> None:
     torch.save(models.squeezenet1_1().state_dict(), weights)
     net = ["--backbone", "squeezenet1_1", "--weights", weights]
     own = ["--features", "--features-size", "32", "--features-cache", str(tmp_path / "kept")]
-    result = run(*FACES, "--methods", "erm", *net, *own)
+    result = run(*FACES, "--methods", "erm", *net, *own, "--full")
     assert result.exit_code == 0, result.output
     assert "features s (once)" in result.output
     assert "512 features of squeezenet1_1, from images of 32x32" in words(result)

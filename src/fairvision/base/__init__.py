@@ -8,9 +8,12 @@ from fairvision.base.fitting import (
     all_or_nothing,
     fit_with_groups,
     groups_at_predict,
+    readable_by,
+    rows_for,
 )
-from fairvision.base.forms import check_form
+from fairvision.base.forms import check_form, is_path, is_paths
 from fairvision.base.groups import Groups, check_groups
+from fairvision.base.image_files import ImageFiles
 from fairvision.base.images import (
     are_maps,
     check_images,
@@ -19,8 +22,9 @@ from fairvision.base.images import (
     is_images,
     take,
 )
-from fairvision.base.labels import ScoreMixin, check_labels, code_labels, sort_labels
+from fairvision.base.labels import ScoreMixin, check_labels, check_meet, code_labels, sort_labels
 from fairvision.base.lazy_images import LazyImages, TakenRows, rows_of
+from fairvision.base.pixel_range import convert
 from fairvision.base.progress import ProgressBar, progress_bar
 from fairvision.base.randomness import RandomState, as_generator, as_seed
 from fairvision.base.resampled import Resampled
@@ -39,6 +43,7 @@ from fairvision.base.weights import independence_weights
 
 __all__ = [
     "Groups",
+    "ImageFiles",
     "LazyImages",
     "ProgressBar",
     "RandomState",
@@ -56,10 +61,12 @@ __all__ = [
     "are_maps",
     "check_images",
     "check_labels",
+    "check_meet",
     "check_pixels",
     "check_values",
     "code_labels",
     "compose",
+    "convert",
     "cross_fitted",
     "fit_on_all",
     "fit_or_frozen",
@@ -68,9 +75,13 @@ __all__ = [
     "groups_at_predict",
     "independence_weights",
     "is_images",
+    "is_path",
+    "is_paths",
     "leaves_worse_off",
     "progress_bar",
     "read_once",
+    "readable_by",
+    "rows_for",
     "rows_of",
     "silence_import",
     "sort_labels",

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing
 
-from fairvision.base.fitting import fit_with_groups
+from fairvision.base.fitting import fit_with_groups, readable_by, rows_for
 from fairvision.exceptions import InputError
 
 __all__ = [
@@ -81,7 +81,7 @@ def _fit_rows(
 ) -> Any:
     return fit_with_groups(
         clone(estimator),
-        _safe_indexing(X, rows),
+        rows_for(estimator, X, rows),
         y[rows],
         sensitive_features=take_groups(sensitive_features, rows),
     )
@@ -138,7 +138,8 @@ def fit_on_all(
     """
     if held_out is not None or isinstance(estimator, FrozenEstimator):
         return fitted
-    return fit_with_groups(clone(estimator), X, y, sensitive_features=sensitive_features)
+    some = readable_by(estimator, X)
+    return fit_with_groups(clone(estimator), some, y, sensitive_features=sensitive_features)
 
 
 def _row_numbers(held_out: Any, n_samples: int) -> NDArray[np.intp]:

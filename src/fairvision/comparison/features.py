@@ -7,15 +7,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 from sklearn.base import clone
 from sklearn.utils import Bunch
 
 from fairvision.base import are_maps, is_images
 from fairvision.comparison.plan import MethodPlan
-from fairvision.exceptions import InputError
+from fairvision.exceptions import InputError, RunError
 from fairvision.plugins import RegisteredMethod, default_registry
 
-__all__ = ["Features", "check_weights", "has_features", "note", "suited_to_features"]
+__all__ = [
+    "Features",
+    "check_weights",
+    "extractor_of",
+    "has_features",
+    "note",
+    "suited_to_features",
+]
 
 
 class Features:
@@ -75,8 +83,60 @@ class Features:
         """The data with features as its ``images``; the images as ``pictures``, for the report."""
         start = time.perf_counter()
         features = self.extractor.transform(data.images)
+        more = {"fit_params": self._replaced(data.fit_params)} if "fit_params" in data else {}
         self.seconds = time.perf_counter() - start
-        return Bunch(**{**data, "images": features, "pictures": data.images})
+        return Bunch(**{**data, **more, "images": features, "pictures": data.images})
+
+    def _replaced(self, value: Any) -> Any:
+        """A parameter of `fit` with features in place of all images in it."""
+        if isinstance(value, Mapping):
+            kind = Bunch if isinstance(value, Bunch) else dict
+            return kind(**{name: self._replaced(inner) for name, inner in value.items()})
+        if isinstance(value, (list, tuple)):
+            return (list if isinstance(value, list) else tuple)(map(self._replaced, value))
+        images = len(getattr(value, "shape", ())) == 4 and not are_maps(value)
+        return self.extractor.transform(value) if images else value
+
+
+def extractor_of(described: Mapping[str, Any], shape: Sequence[int], extractor: Any) -> Any:
+    """The extractor of a comparison, fitted on images of that shape, without its cache.
+
+    Parameters
+    ----------
+    described : mapping
+        Of `Features.describe`.
+    shape : sequence of int
+    extractor : FeatureExtractor or None
+        Where it is at hand; else it is made from the description.
+
+    Raises
+    ------
+    RunError
+        If it cannot be made, or has other weights.
+    """
+    from fairvision.nn import FeatureExtractor
+
+    if extractor is None and described["backbone"] == "a module":
+        raise RunError(
+            "the features came from a module of your own, which the folder does not hold. Choose "
+            "in the Python that compared."
+        )
+    if extractor is None:
+        size = described["image_size"]
+        extractor = FeatureExtractor(
+            described["backbone"],
+            described["weights"],
+            layer=described["layer"],
+            image_size=tuple(size) if isinstance(size, list) else size,
+        )
+    made = clone(extractor).set_params(cache=None)
+    made.fit(np.zeros((1, *shape), dtype=np.uint8))
+    if made.identity_ != described["identity"]:
+        raise RunError(
+            f"the weights of {described['backbone']} ({described['weights']}) are not those of the "
+            "comparison. Put the same file there."
+        )
+    return made
 
 
 def note(features: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,20 +23,31 @@ from fairvision.base import (
     fit_with_groups,
     is_images,
     read_once,
+    rows_for,
+    rows_of,
 )
 from fairvision.comparison.artifacts import collect, group_words, worst_cell
 from fairvision.comparison.checkpoints import add_callbacks, restored_seconds
 from fairvision.comparison.data import class_names
 from fairvision.comparison.estimators import set_up
+from fairvision.comparison.kept import kept_model
 from fairvision.comparison.plan import PLAIN_TRAINING, MethodPlan, Plan
-from fairvision.comparison.run import Run
-from fairvision.comparison.split import split_rows, take_rows, validation_rows
+from fairvision.comparison.run import Predictions, Run
+from fairvision.comparison.split import split_rows, validation_rows
 from fairvision.exceptions import InputError
 from fairvision.metrics import Evaluation, calibrated_threshold, evaluate_predictions, leakage
-from fairvision.nn import isolated_rng
-from fairvision.plugins import default_registry, resolve
+from fairvision.nn import choose_device, isolated_rng
+from fairvision.plugins import RegisteredMethod, default_registry, resolve
 
-__all__ = ["Fitted", "build", "check_suited", "fit_run", "run_method"]
+__all__ = [
+    "Fitted",
+    "build",
+    "check_device",
+    "check_suited",
+    "fit_run",
+    "predict_validation",
+    "run_method",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +89,11 @@ def build(method: MethodPlan, plan: Plan, seed: int, callbacks: Sequence[Any] = 
     return compose(pre=made, model=model) if method.stage == "pre" else made
 
 
+def check_device(plan: Plan) -> None:
+    """Refuse a device that torch does not see."""
+    choose_device(plan.device)
+
+
 def check_suited(method: MethodPlan, data: Bunch) -> None:
     """Compare the data with what the method says it takes, before hours of training.
 
@@ -88,16 +104,11 @@ def check_suited(method: MethodPlan, data: Bunch) -> None:
     """
     if not method.is_registered:
         return
-    found = default_registry().find("method", method.name)
+    found = cast(RegisteredMethod, default_registry().find("method", method.name))
     # A method for two groups takes several columns of two values one by one, or fails at fit.
-    n_classes, n_groups = len(np.unique(data.target)), data.sensitive_features.nunique().max()
-    for what, n, binary, more in (
-        ("targets", n_classes, "binary", "multiclass"),
-        ("groups", n_groups, "binary", "multiple"),
-    ):
-        taken = getattr(found, what)
-        if (binary if n <= 2 else more) not in taken:
-            raise InputError(f"{method.label} takes {' or '.join(taken)} {what}; there are {n}.")
+    n_groups = data.sensitive_features.nunique().max()
+    if refusal := found.refusal(len(np.unique(data.target)), n_groups):
+        raise InputError(f"{method.label} {refusal}.")
 
 
 @cache
@@ -168,7 +179,7 @@ def fit_run(
         _warm_up()
         train, test = split_rows(data, plan.split, seed, balanced=method.balanced)
         estimator = build(method, plan, seed, callbacks)
-        images, y, groups = _take(data, train)
+        images, y, groups = _take(data, train, estimator)
         start = clock()
         shown = groups if method.groups_at_fit else None
         more = data.get("fit_params") or {}
@@ -177,17 +188,19 @@ def fit_run(
         return Fitted(estimator, train, test, seconds)
 
 
-def _take(data: Bunch, rows: Any) -> tuple[Any, Any, Any]:
-    return take_rows(data.images, rows), data.target[rows], data.sensitive_features.iloc[rows]
+def _take(data: Bunch, rows: Any, reader: Any) -> tuple[Any, Any, Any]:
+    images = rows_for(reader, data.images, rows)
+    return images, data.target[rows], data.sensitive_features.iloc[rows]
 
 
 def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fitted) -> Run:
     estimator, test = fitted.estimator, fitted.test
-    images, y_true, groups = _take(data, test)
+    images, y_true, groups = _take(data, test, estimator)
     images = read_once(images)
     y_true = np.asarray(y_true)
     y_pred, y_score = _predict(estimator, images, groups, method.groups_at_predict)
-    threshold = _threshold(plan, data, method, estimator)
+    validation = predict_validation(plan, data, method, seed, estimator)
+    threshold = _threshold(data, validation)
     evaluation = evaluate_predictions(
         y_true,
         y_pred,
@@ -200,6 +213,11 @@ def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fit
         threshold=threshold,
     )
     classes, rows = class_names(data), (images, y_true, groups)
+
+    def shown() -> dict[str, Any]:
+        pictures = _pictures(data, test, images)
+        return collect(method.name, estimator, *rows, y_pred, evaluation, classes, seed, pictures)
+
     return Run(
         request=plan.request(method, seed),
         method=method.label,
@@ -217,24 +235,15 @@ def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fit
         y_pred=y_pred,
         y_score=y_score,
         threshold=threshold,
-        artifacts=collect(
-            method.name,
-            estimator,
-            *rows,
-            y_pred,
-            evaluation,
-            classes,
-            seed,
-            _pictures(data, test, images),
-        )
-        if plan.has_artifacts(seed)
-        else None,
+        validation=None if method.balanced else validation,
+        **(kept_model(estimator, data) if plan.keep_models else {}),
+        artifacts=shown() if plan.has_artifacts(seed) else None,
     )
 
 
 def _pictures(data: Bunch, rows: Any, X: Any) -> Any:
     """The images of the rows in `X`, also where the methods were given features; else None."""
-    images = take_rows(data.pictures, rows) if "pictures" in data else X
+    images = rows_of(data.pictures, rows) if "pictures" in data else X
     return images if is_images(images) and not are_maps(images) else None
 
 
@@ -247,16 +256,25 @@ def _biased_rows(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted:
     return data.target[rows], data.sensitive_features.iloc[rows]
 
 
-def _threshold(plan: Plan, data: Bunch, method: MethodPlan, estimator: Any) -> float | None:
+def predict_validation(
+    plan: Plan, data: Bunch, method: MethodPlan, seed: int, estimator: Any
+) -> Predictions | None:
+    """What it predicts for the validation rows, if there are any."""
+    rows = validation_rows(data, plan.split, seed, balanced=method.balanced)
+    if not len(rows):
+        return None
+    images, y_true, groups = _take(data, rows, estimator)
+    y_pred, y_score = _predict(estimator, read_once(images), groups, method.groups_at_predict)
+    return Predictions(rows.astype(np.int64), np.asarray(y_true), y_pred, y_score)
+
+
+def _threshold(data: Bunch, validation: Predictions | None) -> float | None:
     """Where as many validation rows are predicted positive as are (Ramaswamy et al. 2021)."""
-    rows, classes = validation_rows(data, plan.split), np.unique(data.target)
-    if len(classes) != 2 or not len(rows):
+    classes = np.unique(data.target)
+    if validation is None or validation.y_score is None or len(classes) != 2:
         return None
-    images, y, groups = _take(data, rows)
-    scores = _predict(estimator, read_once(images), groups, method.groups_at_predict)[1]
-    if scores is None:
-        return None
-    cut = calibrated_threshold(y, scores, pos_label=classes[1])
+    scores = validation.y_score
+    cut = calibrated_threshold(validation.y_true, scores, pos_label=classes[1])
     return min(cut, float(np.nextafter(scores.max(), np.inf)))  # a number, where nobody is positive
 
 

@@ -10,9 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
+from fairvision.base import rows_of
 from fairvision.exceptions import DatasetError
 
-__all__ = ["column", "encode", "make_bunch", "split_rows", "subset", "text"]
+__all__ = ["column", "encode", "make_bunch", "readable", "split_rows", "subset", "text"]
 
 Labels = Mapping[str, tuple[str, str]]
 
@@ -45,7 +46,7 @@ def column(attributes: pd.DataFrame, name: str, *, role: str = "attribute") -> p
     return pd.Series(words == value, index=attributes.index, name=name)
 
 
-def _readable(name: str, labels: Labels) -> tuple[str, str]:
+def readable(name: str, labels: Labels) -> tuple[str, str]:
     """The names of false and true for a column of truth values."""
     if name in labels:
         return labels[name]
@@ -65,7 +66,7 @@ def encode(values: pd.Series, labels: Labels | None = None) -> tuple[NDArray[Any
             f"{values.name!r} is missing in {missing} of {len(values)} rows. Leave those rows out."
         )
     if pd.api.types.is_bool_dtype(values):
-        return values.to_numpy(dtype=np.int64), list(_readable(str(values.name), labels or {}))
+        return values.to_numpy(dtype=np.int64), list(readable(str(values.name), labels or {}))
     if pd.api.types.is_numeric_dtype(values):
         array = values.to_numpy()
         return array, [str(value) for value in np.unique(array)]
@@ -79,7 +80,7 @@ def _groups(attributes: pd.DataFrame, names: Sequence[str], labels: Labels) -> p
     for name in names:
         values = column(attributes, name, role="sensitive feature")
         if pd.api.types.is_bool_dtype(values):
-            no, yes = _readable(name, labels)
+            no, yes = readable(name, labels)
             values = pd.Series(np.where(values, yes, no).astype(object), name=name)
         array = values.to_numpy()
         frame[name] = pd.Series(array, dtype=array.dtype)
@@ -141,7 +142,7 @@ def make_bunch(
 
 
 # Entries of a Bunch with one element per row.
-_PER_ROW = ("images", "target", "split")
+_PER_ROW = ("target", "split")
 _FRAMES = ("sensitive_features", "attributes")
 
 
@@ -151,7 +152,7 @@ def split_rows(split: NDArray[Any]) -> dict[str, NDArray[np.intp]]:
 
 
 def subset(data: Bunch, rows: Any) -> Bunch:
-    """Take some rows of a data set; files are not decoded.
+    """Take some rows of a data set; files are not decoded, images in memory not copied.
 
     Parameters
     ----------
@@ -161,6 +162,7 @@ def subset(data: Bunch, rows: Any) -> Bunch:
         For example ``split.train`` of :func:`biased_split`.
     """
     taken = Bunch(**data)
+    taken.images = rows_of(taken.images, rows)
     for name in _PER_ROW:
         if taken.get(name) is not None:
             taken[name] = taken[name][rows]

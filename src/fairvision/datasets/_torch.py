@@ -10,8 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-from fairvision.base import LazyImages, check_labels, check_values
-from fairvision.datasets._range import convert
+from fairvision.base import LazyImages, check_labels, check_values, convert
 from fairvision.exceptions import DatasetError
 
 __all__ = ["TorchImages", "from_torch"]
@@ -200,7 +199,8 @@ def _image(item: Any) -> NDArray[Any]:
     array = np.asarray(image)
     if array.ndim != 3:
         raise DatasetError(
-            f"An image has shape {array.shape}; expected (n_channels, height, width)."
+            f"An image is a {type(image).__name__} of shape {array.shape}; expected a tensor, an "
+            "array or a PIL picture, of shape (n_channels, height, width)."
         )
     return array
 

@@ -22,6 +22,7 @@ from fairvision.base import (
     fitted_attributes,
     groups_at_predict,
     leaves_worse_off,
+    rows_for,
     stratified_folds,
 )
 from fairvision.exceptions import InputError
@@ -152,7 +153,7 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         data = X, classes[codes], sensitive_features
         parts = []
         for fitted, rows in cross_fitted(given, *data, cells=cells, n_folds=self.n_folds, rng=rng):
-            some = X if len(rows) == len(X) else _safe_indexing(X, rows)
+            some = X if len(rows) == len(X) else rows_for(fitted, X, rows)
             parts.append((rows, self._scores(some, fitted), np.asarray(fitted.predict(some))))
         rows, scores, predicted = map(np.concatenate, zip(*parts, strict=True))
         self.estimator_ = fit_on_all(given, given, *data)

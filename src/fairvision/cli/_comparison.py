@@ -1,0 +1,117 @@
+"""A comparison on the terminal: one table of 100 columns, and five lines of notes."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import click
+import numpy as np
+
+from fairvision.plugins import clean
+
+#: The columns of the table: measure, heading, and whether more of it is better.
+_MEASURES = (
+    ("worst_group_accuracy", "worst group", True),
+    ("accuracy", "accuracy", True),
+    ("equalized_odds_difference", "eq. odds diff.", False),
+)
+_WIDTHS = (29, 19, 19, 19, 5)
+_ROOM = sum(_WIDTHS) + 2 * (len(_WIDTHS) - 1)
+_N_LINES = 5
+
+
+def print_comparison(result: Any, *, notes: bool = True) -> None:
+    """Print the controls, the methods from the best to the worst, and what a reader must know.
+
+    Parameters
+    ----------
+    result : Comparison
+    notes : bool, default=True
+        Whether notes follow, too.
+    """
+    controls, methods = _in_order(result)
+    best = methods[0] if methods and _value(result, methods[0]) > -1 else None
+    _print_line(["method", *(name for _, name, _ in _MEASURES), "s"])
+    for label in controls:
+        _print_line(_cells(result, label))
+    click.echo("-" * _ROOM)
+    for label in methods:
+        _print_line(_cells(result, label), bold=label == best)
+    if notes:
+        click.echo("\n" + "\n".join(_notes(result)))
+    for (method, seed), error in result.failures.items():
+        click.echo(clean(f"{method}, seed {seed} failed: {error}", limit=4000))
+
+
+def _in_order(result: Any) -> tuple[list[str], list[str]]:
+    """The labels of the controls, and those of the methods, the best worst group first."""
+    controls = [m.label for m in result.plan.methods if m.balanced or m.label == result.baseline]
+    methods = [m.label for m in result.plan.methods if m.label not in controls]
+    return controls, sorted(methods, key=lambda label: -_value(result, label))
+
+
+def _value(result: Any, label: str) -> float:
+    key = (label, _MEASURES[0][0])
+    value = result.summary.value.get(key, -1.0) if len(result.summary) else -1.0
+    return -1.0 if np.isnan(value) else value
+
+
+def _cells(result: Any, label: str) -> list[str]:
+    own = [run for run in result.runs if run.method == label]
+    if not own:
+        failed = any(label == method for method, _ in result.failures)
+        return [label, *["failed" if failed else "not run"] * len(_MEASURES), ""]
+    cells = [_cell(result, label, metric, more) for metric, _, more in _MEASURES]
+    return [label, *cells, f"{np.mean([run.train_seconds for run in own]):.0f}"]
+
+
+def _cell(result: Any, label: str, metric: str, more: bool) -> str:
+    if (label, metric) not in result.summary.index:
+        return ""
+    value, lower, upper = result.summary.loc[(label, metric), ["value", "lower", "upper"]]
+    if np.isnan(value):
+        return "undefined"
+    if np.isnan(lower):
+        return f"{value:.2f}"
+    return f"{value:.2f} [{lower:.2f}, {upper:.2f}]{_mark(result, label, metric, more)}"
+
+
+def _mark(result: Any, label: str, metric: str, more: bool) -> str:
+    """Whether it is better (+) or worse (-) than the baseline, where the interval shows it."""
+    if not len(result.differences) or (label, metric) not in result.differences.index:
+        return ""
+    lower, upper = result.differences.loc[(label, metric), ["lower", "upper"]]
+    if lower > 0 or upper < 0:
+        return " +" if (lower > 0) == more else " -"
+    return ""
+
+
+def _print_line(cells: list[str], *, bold: bool = False) -> None:
+    """Print a row; the method's name is cut where it is too long, intervals are dimmed."""
+    parts = []
+    for cell, width in zip(cells, _WIDTHS, strict=True):
+        text = clean(cell, limit=4000)
+        text = text if len(text) <= width else text[: width - 3] + "..."
+        value, bracket, interval = text.partition(" [")
+        styled = click.style(value, bold=True) if bold else value
+        styled += click.style(bracket + interval, dim=True) if bracket else ""
+        parts.append(styled + " " * (width - len(text)))
+    click.echo("  ".join(parts).rstrip())
+
+
+def _notes(result: Any) -> list[str]:
+    """The first notes in a few lines, and how many are left."""
+    # The failures stand below, each of them, however many.
+    notes = result.notes()[: -len(result.failures) or None]
+    if len(result.differences):
+        marks = f"+ and -: better and worse than {result.baseline}; the interval leaves out 0."
+        notes.insert(1, marks)
+    lines: list[str] = []
+    for i, note in enumerate(notes):
+        more = textwrap.wrap(clean(note, limit=4000), _ROOM)
+        last = i == len(notes) - 1
+        if lines and len(lines) + len(more) > _N_LINES - (not last):
+            return [*lines, f"{len(notes) - i} more notes, and all measures: --full."]
+        lines += more
+    return lines
