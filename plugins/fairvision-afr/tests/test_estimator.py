@@ -72,6 +72,9 @@ def test_a_great_loss_keeps_the_given_net(net: Any, biased: Any) -> None:
     assert not model.retrained_
     assert model.gamma_ is None
     np.testing.assert_array_equal(model.predict_proba(biased.X), net.predict_proba(biased.X))
+    with pytest.warns(FairvisionWarning, match="would fall by"):
+        whole = make(clone(net), **costly).fit(biased.X, biased.y)
+    np.testing.assert_array_equal(whole.predict_proba(biased.X), net.predict_proba(biased.X))
     allowed = make(FrozenEstimator(net), allow_worse=True, **costly).fit(biased.X, biased.y)
     assert allowed.retrained_
 
