@@ -210,7 +210,9 @@ def test_bad_pictures(folder: Path, model: Path, tmp_path: Path) -> None:
         good[1],
         tmp_path / "text.jpg",
     ]
-    assert "cut.png" in refusal(run("predict", model, *pictures, "--out", tmp_path / "out.csv"))
+    line = refusal(run("predict", model, *pictures, "--out", tmp_path / "out.csv"))
+    assert "cut.png" in line
+    assert "(--skip-bad)" in line
     result = run("predict", model, *pictures, "--skip-bad", "--out", tmp_path / "out.csv")
     assert result.exit_code == 0
     assert "3 left out" in result.stderr
