@@ -17,6 +17,8 @@ from fairvision.exceptions import FairvisionWarning, GroupsRequiredError, InputE
 from fairvision.nn import TorchClassifier
 from fairvision.toolkits import ThresholdOptimizedClassifier
 
+pytestmark = pytest.mark.cpu
+
 
 @pytest.fixture(scope="module")
 def fitted(net: TorchClassifier, faces: Bunch, groups: Any) -> ThresholdOptimizedClassifier:

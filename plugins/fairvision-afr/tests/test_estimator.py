@@ -17,6 +17,8 @@ from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn import TorchClassifier, as_module
 from fairvision_afr import AutomaticFeatureReweighting, plugin
 
+pytestmark = pytest.mark.cpu
+
 
 def make(estimator: Any, **params: Any) -> AutomaticFeatureReweighting:
     return AutomaticFeatureReweighting(estimator, **{"random_state": 0, **params})

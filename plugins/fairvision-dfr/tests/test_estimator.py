@@ -21,6 +21,8 @@ from fairvision.nn import TorchClassifier, as_module
 from fairvision.saving import load, save
 from fairvision_dfr import LastLayerRetraining, plugin
 
+pytestmark = pytest.mark.cpu
+
 
 def fit(estimator: Any, data: Any, held_out: Any = None, **params: Any) -> LastLayerRetraining:
     model = LastLayerRetraining(estimator, **{"random_state": 0, "C": 0.1, **params})

@@ -23,6 +23,8 @@ from fairvision.exceptions import FairvisionWarning, GroupsRequiredError, InputE
 from fairvision.nn import TorchClassifier
 from fairvision_intra import AdversarialFineTuning, LayerwiseOptimization, RandomPerturbation
 
+pytestmark = pytest.mark.cpu
+
 METHODS: list[Any] = [
     RandomPerturbation(n_trials=4, random_state=0),
     LayerwiseOptimization(n_layers=2, n_calls=3, n_dims=3, random_state=0),
