@@ -2,7 +2,7 @@
 
 from fairvision.base.cells import WorstCell, leaves_worse_off, worst_cell
 from fairvision.base.compose import compose
-from fairvision.base.files import atomic_write
+from fairvision.base.files import atomic_write, check_new_file
 from fairvision.base.fitting import (
     accepts,
     all_or_nothing,
@@ -68,6 +68,7 @@ __all__ = [
     "check_images",
     "check_labels",
     "check_meet",
+    "check_new_file",
     "check_pixels",
     "check_values",
     "code_labels",
