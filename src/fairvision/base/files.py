@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -39,9 +40,11 @@ def atomic_write(path: str | Path, *, shared: bool = False) -> Iterator[BinaryIO
     Raises
     ------
     OSError
-        If the folder does not exist, or the file cannot be written.
+        If the folder does not exist, the file cannot be written, or a device or pipe is there.
     """
     path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "a device or pipe is there, which a file would replace")
     token = f".{secrets.token_hex(4)}" if shared else ""
     scratch = path.with_name(f".{path.name}{token}.partial")
     scratch.unlink(missing_ok=True)
