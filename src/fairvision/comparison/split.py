@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Bunch
 
-from fairvision.base import check_groups
+from fairvision.base import as_generator, check_groups
 from fairvision.datasets import biased_split
 from fairvision.exceptions import DatasetError, InputError
 
@@ -56,6 +56,7 @@ def plan_split(
         **({"n_validation": n_valid} if n_valid else {}),
         # Runs that drew from all parts are done again: people were in both sets.
         **({"parts": "column"} if has_parts and confounding is not None else {}),
+        **({"parts": "people"} if not has_parts and data.get("identity") is not None else {}),
         "n_train": n_train,
         "n_test": n_test,
         "test_size": test_size,
@@ -78,17 +79,28 @@ def split_rows(
     split : mapping
         From `plan_split`: with a known bias (the rows of each part from that part, where
         the data name parts), by the data's own column, or at random, stratified by
-        target x group.
+        target x group. Data without parts that say who is on a picture (``identity``)
+        are split by people, `test_size` of them to test on, others with each seed.
     seed : int
     balanced : bool, default=False
         Train on as many rows without the bias, where `split` has one; the test
         rows stay the same.
     """
+    people = split.get("parts") == "people"
+    if people:
+        data = Bunch(**{**data, "split": _of_people(data.identity, split["test_size"], seed)})
     if split["by"] == "confounding":
         return _biased(data, split, seed, balanced)
-    if split["by"] == "column":
+    if split["by"] == "column" or people:
         return _given(data)
     return _random(data, split["test_size"], seed)
+
+
+def _of_people(identity: Any, test_size: float, seed: int) -> NDArray[np.str_]:
+    """The part of each row: nobody is in both."""
+    people, codes = np.unique(np.asarray(identity), return_inverse=True)
+    tested = as_generator(seed).permutation(len(people)) < round(test_size * len(people))
+    return np.where(tested[codes.reshape(-1)], "test", "train")
 
 
 def validation_rows(data: Bunch, split: Mapping[str, Any]) -> Rows:

@@ -141,7 +141,7 @@ def make_bunch(
 
 
 # Entries of a Bunch with one element per row.
-_PER_ROW = ("images", "target", "split")
+_PER_ROW = ("images", "target", "split", "identity")
 _FRAMES = ("sensitive_features", "attributes")
 
 

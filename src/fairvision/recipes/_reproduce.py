@@ -23,7 +23,7 @@ from fairvision.comparison import (
 from fairvision.comparison.serialization import dumps
 from fairvision.comparison.store import Store
 from fairvision.datasets import load
-from fairvision.exceptions import FairvisionError
+from fairvision.exceptions import FairvisionError, InputError
 from fairvision.recipes._blocks import Block, plan
 from fairvision.recipes._figures import BlockResult, DrawnFigure, draw_figures
 from fairvision.recipes._read import Recipe
@@ -151,6 +151,7 @@ def reproduce(
     seeds: int | None = None,
     root: str | None = None,
     out: str | Path | None = None,
+    weights: str | None = None,
     **params: Any,
 ) -> Reproduction:
     """Run a recipe.
@@ -166,6 +167,8 @@ def reproduce(
         Folder of the images, for data that are not drawn.
     out : str, Path or None
         Folder for the figures and a comparison per block. The same call resumes it.
+    weights : str or None
+        Weights of the pretrained net, for a scale that trains on its features.
     **params
         For `fairvision.compare`: features, shared_params, n_jobs, n_threads, backend,
         address, checkpoint_every, device, progress, report.
@@ -187,7 +190,8 @@ def reproduce(
     comparisons: dict[str, Comparison] = {}
     figures: list[DrawnFigure] = []
     for block in blocks:
-        dataset, dataset_params = _data(recipe, block)
+        extractor = _extractor(recipe, block, weights, folder, params)
+        dataset, dataset_params = _data(recipe, block, extractor)
         comparison = compare(
             dataset,
             {row.label: (row.method, fill_in_out(row.params, folder)) for row in block.rows},
@@ -246,11 +250,35 @@ def _counted(recipe: Recipe, block: Block) -> Block:
     return replace(block, compare={**block.compare, "n_train": len(train), "n_test": len(test)})
 
 
-def _data(recipe: Recipe, block: Block) -> tuple[Any, Mapping[str, Any] | None]:
+def _data(
+    recipe: Recipe, block: Block, extractor: Any = None
+) -> tuple[Any, Mapping[str, Any] | None]:
     """The data set by name with its parameters, or a prepared Bunch without parameters."""
-    if block.prepare is None:
+    if block.prepare is None and extractor is None:
         return block.dataset, block.load
-    return find_prepare(recipe, block.prepare)(load(block.dataset, **block.load)), None
+    data = load(block.dataset, **block.load)
+    if extractor is not None:
+        # Before they are prepared, so that other pictures that go into `fit` are features, too.
+        data = Bunch(**{**data, "images": extractor.fit_transform(data.images)})
+    return data if block.prepare is None else find_prepare(recipe, block.prepare)(data), None
+
+
+def _extractor(
+    recipe: Recipe, block: Block, weights: str | None, folder: Path | None, params: Any
+) -> Any:
+    """What computes the features that a block asks for; None if there are others, or none."""
+    if not block.features or params.get("features") is not None:
+        return None
+    if weights is None:
+        raise InputError(
+            f"{recipe.name!r} trains on features of {block.features['backbone']} at this scale. "
+            "Pass weights (--weights): a file, or the published weights' name, such as DEFAULT."
+        )
+    from fairvision.nn import FeatureExtractor
+
+    cache = None if folder is None else folder / "features"
+    settings = {"cache": cache, "device": params.get("device", "auto"), **block.features}
+    return FeatureExtractor(weights=weights, **settings)
 
 
 def _read(dataset: Any, params: Mapping[str, Any] | None, features: Any = None) -> Bunch:
