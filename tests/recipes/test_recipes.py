@@ -273,7 +273,7 @@ def test_a_scale_may_train_on_features(tmp_path: Path) -> None:
 
     features = 'seeds = 2\nfeatures = { backbone = "shufflenet_v2_x0_5", image_size = 32 }'
     recipe = read(GOOD.replace("seeds = 2", features))
-    with pytest.raises(InputError, match="features of shufflenet.*Pass weights"):
+    with pytest.raises(InputError, match=r"features of shufflenet.*Pass weights"):
         reproduce(recipe, progress=False)
     weights = tmp_path / "weights.pth"
     torch.save(shufflenet_v2_x0_5().state_dict(), weights)

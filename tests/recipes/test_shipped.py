@@ -196,9 +196,7 @@ def cut(recipe: Recipe, data: str, n: int, **compare: Any) -> Recipe:
         ("latent-pairs", "celeba", 1),
     ],
 )
-def test_it_runs_on_the_photographs_at_hand(
-    name: str, data: str, n: int, tmp_path: Path
-) -> None:
+def test_it_runs_on_the_photographs_at_hand(name: str, data: str, n: int, tmp_path: Path) -> None:
     recipe, where = sample(name, data)
     made = reproduce(
         cut(recipe, data, n), data, seeds=1, device="cpu", progress=False, report=False,

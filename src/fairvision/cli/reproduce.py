@@ -77,7 +77,7 @@ def command(name: str | None, as_list: bool, **options: Any) -> None:
 def _net(options: dict[str, Any], on_features: bool) -> dict[str, Any]:
     """The options of a pretrained net; its weights alone are for the features of the recipe."""
     if on_features and not options["features"] and options["backbone"] is None:
-        return {"weights": options["weights"]}
+        return {name: options[name] for name in ("weights", "features_cache")}
     return features_params(options)
 
 

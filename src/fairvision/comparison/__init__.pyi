@@ -2,6 +2,7 @@ from .api import compare as compare
 from .balanced_baseline import BALANCED_BASELINE as BALANCED_BASELINE
 from .data import read_data as read_data
 from .features import Features as Features
+from .features import with_features as with_features
 from .report_data import read_report_data as read_report_data
 from .result import Comparison as Comparison
 from .run_method import fit_run as fit_run

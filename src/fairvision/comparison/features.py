@@ -15,7 +15,14 @@ from fairvision.comparison.plan import MethodPlan
 from fairvision.exceptions import InputError
 from fairvision.plugins import RegisteredMethod, default_registry
 
-__all__ = ["Features", "check_weights", "has_features", "note", "suited_to_features"]
+__all__ = [
+    "Features",
+    "check_weights",
+    "has_features",
+    "note",
+    "suited_to_features",
+    "with_features",
+]
 
 
 class Features:
@@ -77,6 +84,22 @@ class Features:
         features = self.extractor.transform(data.images)
         self.seconds = time.perf_counter() - start
         return Bunch(**{**data, "images": features, "pictures": data.images})
+
+
+def with_features(data: Bunch, **params: Any) -> Bunch:
+    """The data with features in place of images.
+
+    Parameters
+    ----------
+    data : Bunch
+        With images.
+    **params
+        Of `FeatureExtractor`.
+    """
+    from fairvision.nn import FeatureExtractor
+
+    features = Features(FeatureExtractor(**params), data).extractor.transform(data.images)
+    return Bunch(**{**data, "images": features})
 
 
 def note(features: Mapping[str, Any]) -> str:

@@ -234,10 +234,10 @@ def load_celeba(
         ``DESCR``; of one ``labels.csv`` ``identity``, by which `fairvision.compare` splits,
         and parts only if it names training and test rows. Left out and counted, with the
         names: ``n_bad_values`` (rows with anything but forty times 1 or -1),
-        ``n_no_split`` (the partition list does not name it), ``n_no_label`` and ``n_two_labels`` (of `labels`; what
-        of that file was not used is in ``remarks``), ``n_missing_image`` (rows without an image),
-        ``n_no_entry`` (images without a row), ``n_skipped``. Rows are matched by
-        name, never by position.
+        ``n_no_split`` (the partition list does not name it), ``n_no_label`` and
+        ``n_two_labels`` (of `labels`; what of that file was not used is in ``remarks``),
+        ``n_missing_image`` (rows without an image), ``n_no_entry`` (images without a
+        row), ``n_skipped``. Rows are matched by name, never by position.
 
     Raises
     ------
