@@ -188,7 +188,7 @@ def cut(recipe: Recipe, data: str, n: int, **compare: Any) -> Recipe:
     ("name", "data", "n"),
     [
         ("intra-bound", "celeba", 2),
-        ("jlu-age", "utkface", 2),
+        ("jlu-age", "utkface", 1),
         ("jlu-extreme-bias", "utkface", 3),
         ("attribution-table-1", "celeba", 2),
         ("dbvae-alpha", "celeba", 1),
