@@ -51,7 +51,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """When a method reads group labels, and whether X must be images.
+    """When a method reads group labels, and what X must show.
 
     Parameters
     ----------
@@ -64,12 +64,16 @@ class Needs:
     pixels : bool
         X must be images. Without, it takes features too: X of shape (n_samples, n_features),
         or the maps of an inner layer.
+    place : bool
+        The group must show apart from the target in the image: a hat hides no smile, a skin
+        tone is where the smile is.
     """
 
     fit: bool = False
     validation: bool = False
     predict: bool = False
     pixels: bool = False
+    place: bool = False
 
     def __str__(self) -> str:
         """When it reads group labels."""
@@ -128,7 +132,7 @@ class Method(_Named):
         One line.
     reference : Reference or None
     needs : Needs
-        When it reads group labels, and whether X must be images.
+        When it reads group labels, and what X must show.
     targets : tuple of {"binary", "multiclass"}
         The classification targets it takes.
     groups : tuple of {"binary", "multiple"}

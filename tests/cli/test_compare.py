@@ -255,7 +255,7 @@ def test_a_folder_with_its_own_split(photographs: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "200 images of 3x24x24; target smiling (0, 1); sensitive hat (" in result.output
     assert "130 rows to train on, 65 to test on." in result.output
-    assert "Only for the calibrated threshold: 5 rows of part 'val'." in result.output
+    assert "Only to choose a method and a threshold: 5 rows of part 'val'." in result.output
     part = pd.read_csv(photographs / "labels.csv")["part"]
     for seed in (0, 1):
         with np.load(out / "erm" / f"seed-{seed}" / "predictions.npz") as held:

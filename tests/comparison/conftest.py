@@ -9,11 +9,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from sklearn.utils import Bunch
 
 import fairvision as fv
 from fairvision.comparison import Comparison
+from fairvision.comparison.run import Predictions, Run
+from fairvision.metrics import evaluate_predictions
 from fairvision.plugins import _registry
 
 
@@ -88,3 +92,28 @@ def snapshot() -> Callable[[Path], dict[str, tuple[int, bytes]]]:
         }
 
     return look
+
+
+@pytest.fixture
+def make_run() -> Callable[..., Run]:
+    """A function that makes a run which errs at random: 400 validation rows, 400 test rows."""
+    return _make_run
+
+
+def _make_run(method: str, seed: int, errors: tuple[float, float], groups: pd.DataFrame) -> Run:
+    """A run that errs at random, on rows that all methods of a seed share."""
+    n = 400
+    own = np.random.default_rng([seed, sum(map(ord, method))])
+    y = np.random.default_rng(0).integers(0, 2, 2 * n)
+    parts = [np.arange(n), np.arange(n, 2 * n)]
+    predicted = [
+        Predictions(rows, y[rows], np.where(own.random(n) < share, 1 - y[rows], y[rows]), None)
+        for rows, share in zip(parts, errors, strict=True)
+    ]
+    validation, test = predicted
+    evaluation = evaluate_predictions(
+        test.y_true, test.y_pred, sensitive_features=groups.iloc[test.rows], n_boot=50,
+        random_state=0,
+    )  # fmt: skip
+    return Run({}, method, seed, 9, n, None, 1.0, evaluation.to_dict(), None, None, [],
+               **vars(test), validation=validation)  # fmt: skip

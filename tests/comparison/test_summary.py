@@ -122,7 +122,7 @@ def test_notes_say_what_the_interval_covers(compare: Compare, faces: Any) -> Non
     given = type(faces)(**{**faces, "split": split})
     fixed = compare(dataset=given, seeds=3, confounding=None, n_train=None, n_test=None)
     assert "the test rows are the same for every seed" in str(fixed)
-    assert "Only for the calibrated threshold: 7 rows of part 'val'." in str(fixed)
+    assert "Only to choose a method and a threshold: 7 rows of part 'val'." in str(fixed)
     assert {(run.n_train, run.n_test) for run in fixed.runs} == {(329, 164)}
 
 

@@ -13,9 +13,9 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
+from fairvision.base.decoded_cache import Cache
+from fairvision.base.image_decoder import Decoder
 from fairvision.datasets import ImageFiles
-from fairvision.datasets._cache import Cache
-from fairvision.datasets._decode import Decoder
 from fairvision.exceptions import DatasetError
 
 # One process that has everything imported, and children of it: a kill takes a millisecond.

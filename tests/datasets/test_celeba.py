@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from fairvision.comparison import plan_split, split_rows
+from fairvision.comparison.split import validation_rows
 from fairvision.datasets import load, load_celeba, subset
 from fairvision.exceptions import BadImageError, DatasetError
 
@@ -98,6 +99,10 @@ def test_people_are_trained_or_tested_on_where_there_are_no_parts(official):
                 cells = 2 * data.target + (data.sensitive_features["Male"] == "male").to_numpy()
                 assert len(set(np.bincount(cells[test], minlength=4))) == 1
         assert tests[0] != tests[1]
+        plan = plan_split(data, test_size=0.5, validation_fraction=0.5, **how)
+        rows = [*split_rows(data, plan, 0), validation_rows(data, plan, 0)]
+        people = [set(data.identity[part]) for part in rows]
+        assert sum(map(len, people)) == len(set.union(*people))
     assert_array_equal(subset(data, [3, 5]).identity, [101, 102])
 
 

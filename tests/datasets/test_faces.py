@@ -237,3 +237,15 @@ def test_sizes_show_the_same_faces():
 def test_what_cannot_be_drawn_is_named(settings, said):
     with pytest.raises(DatasetError, match=said):
         load_faces(**{"n_samples": 3, "image_size": 24, **settings})
+
+
+@pytest.mark.parametrize("size", [24, 64])
+def test_what_covers_the_target(size: int) -> None:
+    smiling = load_faces(100, size).covered
+    assert smiling["hat"] == 0
+    assert smiling["skin_group"] == smiling["skin_tone"] > 0.9
+    assert smiling["smiling"] > 0.8
+    glasses = load_faces(100, size, target="eyeglasses").covered
+    assert glasses["hat"] < 0.3 < 0.9 < glasses["skin_tone"]
+    nowhere = load_faces(20, size, target="hat", probabilities={"hat": 0.0}).covered
+    assert set(nowhere.values()) == {0.0}

@@ -267,8 +267,8 @@ def test_a_damaged_cache_is_written_anew(photo_paths, tmp_path, ending):
 
 
 def test_an_interrupted_write_leaves_no_cache(photo_paths, tmp_path):
-    from fairvision.datasets._cache import Cache
-    from fairvision.datasets._decode import Decoder
+    from fairvision.base.decoded_cache import Cache
+    from fairvision.base.image_decoder import Decoder
 
     cache = Cache(tmp_path / "cache", photo_paths, Decoder(8, 8))
 

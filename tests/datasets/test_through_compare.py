@@ -9,7 +9,7 @@ from fairvision.exceptions import DatasetError
 
 RUN = {"seeds": 1, "max_epochs": 1, "n_boot": 20, "progress": False, "report": False}
 EXPECTED = {
-    "celeba": (11, 6, "Only for the calibrated threshold: 6 rows of part 'valid'."),
+    "celeba": (11, 6, "Only to choose a method and a threshold: 6 rows of part 'valid'."),
     "fairface": (17, 18, "Read as the bins they were: 9 ages"),
     "lfw": (7, 8, None),
     "ppb": (16, 7, None),

@@ -12,7 +12,16 @@ import fairvision as fv
 from fairvision.datasets import biased_split
 from fairvision.metrics import evaluate_predictions
 
-FUNCTIONS = (fv.compare, fv.evaluate, fv.make, evaluate_predictions, biased_split)
+FUNCTIONS = (
+    fv.compare,
+    fv.data_card,
+    fv.evaluate,
+    fv.fit,
+    fv.ImageModel,
+    fv.make,
+    evaluate_predictions,
+    biased_split,
+)
 
 
 def entries(root: Path, section: str) -> list[str]:

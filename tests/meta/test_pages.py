@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,13 @@ def test_the_compatibility_table_has_a_line_for_each_cell() -> None:
     lines = [line for line in lines if line.startswith("| ") and line.endswith("| works |")]
     shown = {tuple(part.strip() for part in line.split("|")[1:3]) for line in lines}
     assert cells == shown, "run `pytest tests/compat --write-table docs/compatibility.md`"
+
+
+def test_the_table_of_methods_is_current() -> None:
+    page = runpy.run_path(str(ROOT / "docs/make_methods.py"))["page"]()
+    text = (ROOT / "README.md").read_text()
+    assert text == page, "run `python docs/make_methods.py`"
+    assert len(text.splitlines()) < 120
 
 
 @pytest.mark.parametrize(("name", "column"), [("README.md", 3), ("docs/choose.md", 2)])

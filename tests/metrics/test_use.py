@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from scipy import stats
@@ -19,6 +20,7 @@ from fairvision.metrics import (
     leakage,
     metric_table,
     paired_difference,
+    unpaired_difference,
 )
 from fairvision.metrics.catalog import METRICS
 from fairvision.metrics.confusion import divide
@@ -276,6 +278,7 @@ def fairvision_metrics():
 """
 FUNCTIONS = """
 import numpy as np
+import pandas as pd
 from fairvision.exceptions import UndefinedMetricError
 
 def gap(y_true, y_pred, *, sensitive_features, y_score, sample_weight):
@@ -389,3 +392,31 @@ def test_a_new_metric_is_one_entry_of_the_catalogue(monkeypatch: pytest.MonkeyPa
             return np.stack([1 - score, score], axis=1)
 
     assert scorer(Fixed(), None, true, sensitive_features=group) == pytest.approx(-gap["value"])
+
+
+def test_unpaired_difference_is_that_of_two_samples() -> None:
+    one, two = (sample(size) for size in (2000, 1200))
+    evaluations = [
+        evaluate_predictions(true, a, sensitive_features=group, random_state=0, n_boot=2000)
+        for true, a, _, group in (one, two)
+    ]
+    table = unpaired_difference(*evaluations)
+    shares = [(true == a).mean() for true, a, _, _ in (one, two)]
+    spread = np.sqrt(sum(p * (1 - p) / len(s[0]) for p, s in zip(shares, (one, two), strict=True)))
+    row, value = table.loc[("", "accuracy")], shares[0] - shares[1]
+    half = stats.norm.ppf(0.975) * spread
+    np.testing.assert_allclose(row["value"], value)
+    np.testing.assert_allclose(
+        [row["lower"], row["upper"]], [value - half, value + half], atol=0.003
+    )
+    assert ("0", "true_positive_rate") in table.index
+
+
+def test_differences_by_group_are_added_to_the_others() -> None:
+    true, a, b, group = sample(400)
+    options: dict[str, Any] = {"sensitive_features": group, "random_state": 0, "n_boot": 50}
+    table = paired_difference(true, a, b, by_group=True, **options)
+    pd.testing.assert_frame_equal(table.loc[""], paired_difference(true, a, b, **options))
+    rows = group == 1
+    expected = (a == true)[rows].mean() - (b == true)[rows].mean()
+    assert table.loc[("1", "accuracy"), "value"] == pytest.approx(expected)

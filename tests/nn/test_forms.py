@@ -10,23 +10,25 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import make_pipeline
 from sklearn.utils import Bunch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
+from torchvision.models import squeezenet1_1
 
 import fairvision as fv
-from fairvision.exceptions import InputError
-from fairvision.nn import TorchClassifier
+from fairvision.datasets import ImageFiles
+from fairvision.exceptions import BadImageError, InputError
+from fairvision.nn import FeatureExtractor, TorchClassifier
 
 IMAGES = np.random.default_rng(0).integers(0, 255, (20, 3, 8, 8), dtype=np.uint8)
 Y, GROUPS = np.tile([0, 1], 10), np.tile(["a", "a", "b", "b"], 5)
 DATA = TensorDataset(torch.tensor(IMAGES) / 255, torch.tensor(Y))
 
 REFUSED: dict[str, tuple[Any, str]] = {
-    "paths": ([f"{i}.png" for i in range(20)], "X is a list of paths, '0.png' first. Read"),
-    "Path objects": ([Path("a")] * 20, "X is a list of paths, 'a' first.*ImageFiles"),
-    "an array of paths": (np.array(["a.png"] * 20), "X is a ndarray of paths"),
-    "a column of paths": (pd.Series(["a.png"] * 20), "X is a Series of paths"),
     "a folder": ("photographs", "X is the path 'photographs'"),
     "a loader": (DataLoader(DATA), r"X is a DataLoader.*from_torch\(loader.dataset\)"),
     "a torch data set": (DATA, r"X is a TensorDataset.*from_torch\(dataset\)"),
@@ -61,6 +63,50 @@ def test_what_holds_no_images_is_refused_by_name(model, entry, name):
     X, message = REFUSED[name]
     with pytest.raises(InputError, match=message):
         ENTRIES[entry](model, X)
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The images as files."""
+    folder = tmp_path_factory.mktemp("images")
+    names = [str(folder / f"{i}.png") for i in range(len(IMAGES))]
+    for name, image in zip(names, IMAGES, strict=True):
+        Image.fromarray(image.transpose(1, 2, 0)).save(name)
+    return names
+
+
+@pytest.mark.parametrize("form", [list, lambda p: list(map(Path, p)), np.array, pd.Series])
+def test_paths_are_read_where_the_size_is_known(model, paths, form):
+    X = form(paths)
+    kind = type(X).__name__
+    with pytest.raises(InputError, match=f"X is a {kind} of paths.*image_size="):
+        ENTRIES["fit"](model, X)
+    for entry in ("predict", "transform"):
+        np.testing.assert_array_equal(ENTRIES[entry](model, X), ENTRIES[entry](model, IMAGES))
+    with pytest.raises(BadImageError, match=r"none\.png"):
+        model.predict([*paths[:3], "none.png"])
+
+
+@pytest.mark.parametrize("name", ["threshold-optimizer", "last-layer-retraining"])
+def test_paths_pass_through_what_is_around_a_net(model, paths, name):
+    around = fv.make(name, estimator=FrozenEstimator(model), random_state=0)
+    groups = {"sensitive_features": GROUPS}
+    at_predict = groups if name == "threshold-optimizer" else {}
+    expected = clone(around).fit(IMAGES, Y, **groups).predict_proba(IMAGES, **at_predict)
+    around.fit(paths, Y, **groups)
+    np.testing.assert_array_equal(around.predict_proba(paths, **at_predict), expected)
+
+
+def test_an_extractor_knows_its_size(paths):
+    net = squeezenet1_1(num_classes=2).features
+    extractor = FeatureExtractor(net, image_size=40)
+    images = ImageFiles(paths, image_size=40)
+    np.testing.assert_array_equal(extractor.fit_transform(paths), extractor.transform(images))
+    steps = make_pipeline(
+        FeatureExtractor(net, layer="2", image_size=40), TorchClassifier("linear")
+    )
+    model = fv.compose(pre=fv.make("balanced-sampling", random_state=0), model=steps)
+    assert model.fit(paths, Y, sensitive_features=GROUPS).predict(paths).shape == (20,)
 
 
 class FakeDataset:

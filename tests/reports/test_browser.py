@@ -15,7 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.utils import Bunch
 
+import fairvision as fv
+from fairvision.cards import DataCard
 from fairvision.metrics import evaluate_predictions
 from fairvision.reports import evaluation_page, write_page
 
@@ -50,7 +53,23 @@ def pages(finished: Any, hostile: Any, names: Any, tmp_path_factory: Any) -> dic
         "comparison": finished[1] / "report.html",
         "hostile": hostile.report(folder / "hostile.html"),
         "audit": write_page(folder / "audit.html", evaluation_page(audit, source=names[1])),
+        "card": write_page(folder / "card.html", hostile_card(names).to_html(command=names[1])),
     }
+
+
+def hostile_card(names: Any) -> DataCard:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (60, 3, 16, 16), dtype=np.uint8)
+    images[9] = images[0]
+    data = Bunch(
+        images=images,
+        target=np.arange(60) % 2,
+        target_name=names[0],
+        target_names=names[1:],
+        sensitive_features=pd.DataFrame({names[1]: np.array(names)[np.arange(60) % 3]}),
+        attributes=pd.DataFrame({names[2]: np.array(names)[np.arange(60) // 20]}),
+    )
+    return fv.data_card(data, n_boot=20, n_pictures=1)
 
 
 LOOKS = {
@@ -75,7 +94,7 @@ class Tab:
         self.page.wait_for_load_state("load")
 
 
-@pytest.fixture(params=["comparison", "hostile", "audit"])
+@pytest.fixture(params=["comparison", "hostile", "audit", "card"])
 def which(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

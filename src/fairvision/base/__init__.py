@@ -9,8 +9,9 @@ from fairvision.base.fitting import (
     fit_with_groups,
     groups_at_predict,
 )
-from fairvision.base.forms import check_form
+from fairvision.base.forms import check_form, is_path, is_paths
 from fairvision.base.groups import Groups, check_groups
+from fairvision.base.image_files import ImageFiles
 from fairvision.base.images import (
     are_maps,
     check_images,
@@ -21,6 +22,7 @@ from fairvision.base.images import (
 )
 from fairvision.base.labels import ScoreMixin, check_labels, code_labels, sort_labels
 from fairvision.base.lazy_images import LazyImages, TakenRows, rows_of
+from fairvision.base.pixel_range import convert
 from fairvision.base.progress import ProgressBar, progress_bar
 from fairvision.base.randomness import RandomState, as_generator, as_seed
 from fairvision.base.resampled import Resampled
@@ -37,6 +39,7 @@ from fairvision.base.weights import independence_weights
 
 __all__ = [
     "Groups",
+    "ImageFiles",
     "LazyImages",
     "ProgressBar",
     "RandomState",
@@ -58,12 +61,15 @@ __all__ = [
     "check_values",
     "code_labels",
     "compose",
+    "convert",
     "fit_or_frozen",
     "fit_with_groups",
     "fitted_attributes",
     "groups_at_predict",
     "independence_weights",
     "is_images",
+    "is_path",
+    "is_paths",
     "leaves_worse_off",
     "progress_bar",
     "read_once",

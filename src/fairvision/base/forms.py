@@ -9,16 +9,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fairvision.base.image_files import ImageFiles
 from fairvision.base.lazy_images import LazyImages
 from fairvision.exceptions import InputError
 
-__all__ = ["as_indexable", "check_form"]
+__all__ = ["as_indexable", "check_form", "is_path", "is_paths"]
 
 _READ = "fairvision.datasets.load('folder', ...)"
 
 
-def check_form(X: Any) -> None:
+def check_form(X: Any, *, shape: tuple[int, ...] | None = None, passes_on: bool = False) -> Any:
     """Refuse what is neither an array nor a sequence of images.
+
+    Parameters
+    ----------
+    X : array-like, or list or column of paths
+    shape : tuple (n_channels, height, width) or None
+        Of the images that are taken: files are read alike, the middle cropped.
+    passes_on : bool, default=False
+        Whether X goes to an estimator that may know the shape.
+
+    Returns
+    -------
+    X : `ImageFiles` of paths, if `shape` is given; anything else as it is
 
     Raises
     ------
@@ -28,19 +41,22 @@ def check_form(X: Any) -> None:
     kind = type(X).__name__
     if X is None or isinstance(X, (bool, int, float)):
         raise InputError(f"X is {X!r}. Pass images, of shape (n_samples, ...).")
-    if _is_path(X):
+    if is_path(X):
         raise InputError(f"X is the path {str(X)!r}. Read the images first: {_READ}.images.")
-    first = _first(X)
-    if first is not None and _is_path(first):
+    if is_paths(X):
+        if passes_on:
+            return X
+        if shape is not None and len(shape) == 3 and shape[0] in (1, 3):
+            return ImageFiles(list(X), image_size=shape[1:], mode="L" if shape[0] == 1 else "RGB")
         raise InputError(
-            f"X is a {kind} of paths, {str(first)!r} first. Read the images first: {_READ}.images, "
-            "or fairvision.datasets.ImageFiles(paths, size)."
+            f"X is a {kind} of paths, {str(_first(X))!r} first. Read the images first: "
+            f"{_READ}.images, or fairvision.datasets.ImageFiles(paths, image_size=...)."
         )
     if getattr(getattr(X, "device", None), "type", "cpu") != "cpu":
         raise InputError(f"X is a tensor on {X.device}. Pass X.cpu(): batches go to the device.")
     if hasattr(X, "shape") or hasattr(X, "__array__") or isinstance(X, (list, tuple, range)):
         _check_pair(X)
-        return
+        return X
     if hasattr(X, "dataset") and hasattr(X, "batch_size"):
         raise InputError(
             f"X is a {kind}, which cuts batches itself. Pass its data set through "
@@ -67,8 +83,15 @@ def _first(X: Any) -> Any:
     return next(iter(X), None) if flat else None
 
 
-def _is_path(value: Any) -> bool:
+def is_path(value: Any) -> bool:
+    """Whether a value is the path of a file or a folder."""
     return isinstance(value, (str, bytes, PathLike))
+
+
+def is_paths(X: Any) -> bool:
+    """Whether X is a list or a column of paths."""
+    first = _first(X)
+    return first is not None and is_path(first)
 
 
 def _check_pair(X: Any) -> None:

@@ -114,8 +114,7 @@ def check_images(X: Any, *, fitted_shape: tuple[int, ...] | None = None, maps: b
     InputError
         Naming the shape, type or value that does not fit, and what to do.
     """
-    check_form(X)
-    X = as_indexable(X)
+    X = as_indexable(check_form(X, shape=fitted_shape))
     shape = _shape(X)
     if not hasattr(X, "shape") or not hasattr(X, "dtype"):
         X = np.asarray(X)

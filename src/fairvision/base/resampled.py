@@ -101,7 +101,7 @@ class Resampled(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
             If lengths differ, the sampler cannot choose rows or loses their groups or
             weights, or the classifier takes no weights where there are some.
         """
-        check_form(X)
+        check_form(X, passes_on=True)
         sampler = clone(self.sampler)
         before = X
         if accepts(sampler.fit_resample, "sensitive_features"):

@@ -20,11 +20,16 @@ from fairvision.plugins import clean, closest
 COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("fairvision.cli.audit", "Evaluate predictions made elsewhere, by group."),
     "check": ("fairvision.cli.check", "Check that a method keeps the contract and its claims."),
+    "choose": ("fairvision.cli.choose", "Choose a method by validation rows, and its model."),
     "cite": ("fairvision.cli.cite", "Print what to cite for a method, as BibTeX."),
     "compare": ("fairvision.cli.compare", "Train methods with several seeds, side by side."),
+    "data": ("fairvision.cli.data", "Say what is in a data set, before any training."),
+    "fit": ("fairvision.cli.fit", "Train one method, and save a model that predicts pictures."),
+    "demo": ("fairvision.cli.demo", "Two models that fail people, and those that fail them less."),
     "methods": ("fairvision.cli.methods", "List the debiasing methods that are installed."),
     "new-plugin": ("fairvision.cli.new_plugin", "Write a plugin of your own to start from."),
     "plugins": ("fairvision.cli.plugins", "List the plugins, and say what is wrong with any."),
+    "predict": ("fairvision.cli.predict", "Predict pictures with a saved model."),
     "reproduce": ("fairvision.cli.reproduce", "Run a paper's experiment, its table beside ours."),
     "report": ("fairvision.cli.report", "Draw a finished comparison as one HTML file."),
 }

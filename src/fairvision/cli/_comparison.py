@@ -21,12 +21,14 @@ _ROOM = sum(_WIDTHS) + 2 * (len(_WIDTHS) - 1)
 _N_LINES = 5
 
 
-def print_comparison(result: Any) -> None:
+def print_comparison(result: Any, *, notes: bool = True) -> None:
     """Print the controls, the methods from the best to the worst, and what a reader must know.
 
     Parameters
     ----------
     result : Comparison
+    notes : bool, default=True
+        Whether notes follow, too.
     """
     controls, methods = _in_order(result)
     best = methods[0] if methods and _value(result, methods[0]) > -1 else None
@@ -36,9 +38,8 @@ def print_comparison(result: Any) -> None:
     click.echo("-" * _ROOM)
     for label in methods:
         _print_line(_cells(result, label), bold=label == best)
-    click.echo()
-    for line in _notes(result):
-        click.echo(line)
+    if notes:
+        click.echo("\n" + "\n".join(_notes(result)))
     for (method, seed), error in result.failures.items():
         click.echo(clean(f"{method}, seed {seed} failed: {error}", limit=4000))
 
@@ -59,7 +60,8 @@ def _value(result: Any, label: str) -> float:
 def _cells(result: Any, label: str) -> list[str]:
     own = [run for run in result.runs if run.method == label]
     if not own:
-        return [label, *["failed"] * len(_MEASURES), ""]
+        failed = any(label == method for method, _ in result.failures)
+        return [label, *["failed" if failed else "not run"] * len(_MEASURES), ""]
     cells = [_cell(result, label, metric, more) for metric, _, more in _MEASURES]
     return [label, *cells, f"{np.mean([run.train_seconds for run in own]):.0f}"]
 

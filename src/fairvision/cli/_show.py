@@ -15,6 +15,15 @@ import click
 from fairvision.plugins import Origin, Registry, clean, default_registry
 
 
+class KeepsWords(click.Command):
+    """Keeps the command line, which a report shows, as ``context.meta["fairvision.words"]``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Note the words, and parse them."""
+        ctx.meta["fairvision.words"] = ["fairvision", str(self.name), *args]
+        return super().parse_args(ctx, args)
+
+
 def registry() -> Registry:
     """Return the default registry; what plugins print at import goes to stderr."""
     with redirect_stdout(sys.stderr):

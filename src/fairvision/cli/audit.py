@@ -1,169 +1,54 @@
-"""``fairvision audit``: evaluate predictions made elsewhere, and fail on a gap."""
+"""``fairvision audit``: evaluate predictions made elsewhere, and fail on a gap or a change."""
 
 from __future__ import annotations
 
-import operator
-import re
 import shlex
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fairvision.cli._show import print_json, print_table
+from fairvision.cli._changes import Changes, measure_changes
+from fairvision.cli._condition import Condition
+from fairvision.cli._predictions import evaluation_arguments, read_table_file
+from fairvision.cli._show import KeepsWords, print_json, print_table
 from fairvision.exceptions import InputError
-from fairvision.plugins import clean, describe
+from fairvision.plugins import clean
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from fairvision.metrics import Evaluation
 
-_OPERATORS: dict[str, Callable[[float, float], bool]] = {
-    ">=": operator.ge,
-    "<=": operator.le,
-    ">": operator.gt,
-    "<": operator.lt,
-}
 _RATES = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
-_CONDITION = re.compile(
-    r"\s*(?P<metric>[\w-]+)(?:\.(?P<end>lower|upper))?\s*(?P<sign>>=|<=|>|<)\s*(?P<bound>\S+)\s*"
-)
-
-
-@dataclass(frozen=True)
-class Condition:
-    """One ``--fail-if``: a metric, or an end of its interval, and a bound."""
-
-    text: str
-    metric: str
-    column: str
-    sign: str
-    bound: float
-
-    @classmethod
-    def parse(cls, text: str) -> Condition:
-        """Read ``accuracy_gap>0.1`` or ``accuracy_gap.upper>=0.1``."""
-        match = _CONDITION.fullmatch(text)
-        try:
-            assert match is not None
-            bound = float(match["bound"])
-        except (AssertionError, ValueError):
-            raise click.BadParameter(
-                f"{text!r} is no condition; expected metric, sign and number, such as "
-                "'accuracy_gap>0.1' or 'worst_group_accuracy.lower<0.7'."
-            ) from None
-        return cls(text, match["metric"], match["end"] or "value", match["sign"], bound)
-
-    def verdicts(self, evaluations: list[Evaluation]) -> list[str]:
-        """Why this condition fails the audit, in each grouping where it does."""
-        verdicts = []
-        for evaluation in evaluations:
-            try:
-                interval = evaluation.interval(self.metric)
-            except KeyError:  # signed, and no privileged group was named for this column
-                continue
-            verdicts.append(self._verdict(interval, " x ".join(evaluation.grouping.names)))
-        if not verdicts:
-            raise InputError(f"--fail-if {self.text!r}: {self.metric} was not evaluated.")
-        return [verdict for verdict in verdicts if verdict]
-
-    def _verdict(self, interval: pd.Series, grouping: str) -> str | None:
-        value, metric = (
-            float(interval[self.column]),
-            f"{self.metric} ({self.column}) over {grouping}",
-        )
-        if value != value:
-            # Undefined must fail, or an audit of a group without rows would pass.
-            reason = interval["note"] or "no interval was computed"
-            return f"{metric} is undefined ({reason}), which {self.text!r} needs"
-        met = _OPERATORS[self.sign](value, self.bound)
-        return f"{metric} is {value:.4g}: {self.text}" if met else None
-
-
-def _read(path: Path, sep: str | None) -> pd.DataFrame:
-    from fairvision.datasets import clean_table, read_table
-
-    if path.suffix.lower() in (".csv", ".tsv", ".txt"):
-        return read_table(path, sep=sep)
-    return clean_table(_read_binary(path), path.name)
-
-
-def _read_binary(path: Path) -> pd.DataFrame:
-    import numpy as np
-    import pandas as pd
-
-    kind = path.suffix.lower()
-    try:
-        if kind in (".parquet", ".pq"):
-            return pd.read_parquet(path)
-        if kind == ".npz":
-            # Opened here: numpy leaves a damaged archive open.
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return pd.DataFrame({name: arrays[name] for name in arrays.files})
-    except ImportError as error:
-        message = f"{path.name} needs a Parquet reader: pip install fairvision[parquet]."
-        raise InputError(message) from error
-    except Exception as error:  # a damaged archive raises anything from KeyError to zlib.error
-        reason = error if isinstance(error, (ValueError, OSError)) else describe(error)
-        raise InputError(f"{path.name} cannot be read as {kind[1:]}: {reason}") from error
-    raise InputError(
-        f"{path.name} is of kind {kind!r}; expected .csv, .tsv, .txt, .parquet or .npz."
-    )
-
-
-def _column(table: pd.DataFrame, name: str, option: str) -> Any:
-    if name not in table.columns:
-        raise InputError(f"{option} {name!r} is no column; there are {list(table.columns)}.")
-    return table[name]
-
-
-def _label(text: str, known: Any, option: str) -> Any:
-    """The label of the data that `text` spells."""
-    import pandas as pd
-
-    labels = [label for label in pd.unique(known) if not pd.isna(label)]
-    for label in labels:
-        if str(label) == text:
-            return label.item() if hasattr(label, "item") else label
-    raise InputError(f"{option} {text!r} is no label; there are {sorted(map(str, labels))}.")
-
-
-def _privileged(table: pd.DataFrame, pairs: tuple[str, ...], sensitive: list[str]) -> Any:
-    labels: dict[str, list[Any]] = {}
-    for pair in pairs:
-        name, sign, text = pair.partition("=")
-        if not sign or name not in sensitive:
-            raise InputError(
-                f"--privileged {pair!r}: expected column=label with a column of {sensitive}."
-            )
-        labels.setdefault(name, []).append(_label(text, table[name], "--privileged"))
-    return labels or None
-
-
-class _Audit(click.Command):
-    """Keeps the command line, which the report shows."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta["fairvision.words"] = ["fairvision", "audit", *args]
-        return super().parse_args(ctx, args)
 
 
 @click.command(
     "audit",
-    cls=_Audit,
+    cls=KeepsWords,
     epilog="""\b
 Examples:
+  fairvision audit predictions.csv   # as `fairvision predict --labels` writes it
   fairvision audit predictions.csv --y-true smiling --y-pred predicted --sensitive skin_tone
   fairvision audit predictions.parquet --y-true y --y-pred p --y-score s \\
       --sensitive gender,race --fail-if 'accuracy_gap.upper>0.1' --report audit.html
   fairvision audit scores.tsv --y-true y --y-score s --threshold 0.5 --sensitive gender
+  fairvision audit september.csv october.csv --y-true y --y-pred p --sensitive gender \\
+      --fail-if 'worst_group_accuracy.change.upper<-0.02'
+  fairvision audit model-a.csv model-b.csv --id-column path --y-true y --y-pred p \\
+      --sensitive gender
 """,
 )
 @click.argument("predictions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--y-true", required=True, metavar="COLUMN", help="True labels.")
+@click.argument(
+    "second", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.option(
+    "--id-column",
+    metavar="COLUMN",
+    help="Of two files: the column that says which rows are the same, such as the path.",
+)
+@click.option("--y-true", metavar="COLUMN", help="True labels.")
 @click.option("--y-pred", metavar="COLUMN", help="Predicted labels; or pass --threshold.")
 @click.option("--y-score", metavar="COLUMN", help="Scores of the positive class.")
 @click.option(
@@ -174,7 +59,6 @@ Examples:
 @click.option("--weight", metavar="COLUMN", help="Weights of the rows.")
 @click.option(
     "--sensitive",
-    required=True,
     metavar="COLUMN[,COLUMN]",
     help="Group labels; several are evaluated each, and crossed.",
 )
@@ -206,12 +90,15 @@ Examples:
     "--fail-if",
     multiple=True,
     metavar="CONDITION",
-    help="Exit with 1 if it holds, or is undefined: 'accuracy_gap>0.1'. May be repeated.",
+    help="Exit with 1 if it holds, or is undefined: 'accuracy_gap>0.1', 'accuracy_gap.lower>0.1', "
+    "or of two files 'accuracy.change<-0.02'. May be repeated.",
 )
 @click.pass_context
 def command(
     context: click.Context,
     predictions: Path,
+    second: Path | None,
+    id_column: str | None,
     sep: str | None,
     report: Path | None,
     as_json: bool,
@@ -219,104 +106,96 @@ def command(
     fail_if: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Evaluate the predictions in a text table, Parquet or NPZ file, by group, with intervals.
+    """Evaluate the predictions in a text table, Parquet, NPZ or JSON Lines file, by group.
 
-    Exit code 0: evaluated. 1: a --fail-if condition holds in any grouping.
-    2: the input cannot be used.
+    Of a file by `fairvision predict --labels` it knows the columns; name those of any other.
+    With a second file, it says what changed from the first to the second: on the same rows, if
+    --id-column matches them, or on different rows.
+
+    Exit code 0: evaluated. 1: a --fail-if condition holds in any grouping; of two files, of the
+    second. 2: the input cannot be used.
     """
     conditions = [Condition.parse(text) for text in fail_if]
-    evaluation = _evaluate(_read(predictions, sep), [c.metric for c in conditions], **options)
+    metrics = [condition.metric for condition in conditions]
+    changes = None
+    if second is not None:
+        tables = [read_table_file(path, sep) for path in (predictions, second)]
+        changes = measure_changes((predictions, second), tables, id_column, metrics, options)
+        evaluation = changes.second
+    elif id_column is not None:
+        raise InputError("--id-column matches the rows of two files; there is one.")
+    else:
+        evaluation = _evaluate(read_table_file(predictions, sep), metrics, options)
     evaluations = list({id(e): e for e in (evaluation, *evaluation.by_attribute.values())}.values())
-    failed = [verdict for c in conditions for verdict in c.verdicts(evaluations)]
+    tables_of_changes = None if changes is None else changes.tables
+    failed = [line for c in conditions for line in c.verdicts(evaluations, tables_of_changes)]
     if report is not None:
-        _write(report, evaluation, predictions, context, failed)
+        source = f"{second.name} against {predictions.name}" if second else predictions.name
+        _write(report, evaluation, source, context, failed, tables_of_changes)
         if not quiet:
             click.echo(f"Report: {report}", err=True)
     if as_json:
-        print_json({**evaluation.to_dict(), "failed": failed})
+        print_json({**(changes or evaluation).to_dict(), "failed": failed})
     elif not quiet:
         if (label := evaluation.pos_label) is not None:
             click.echo(
                 f"Positive class: {clean(str(label), limit=200)} (--pos-label names another)"
             )
-        for one in evaluations:
+        if changes is not None:
+            _print_changes(changes)
+        for one in evaluations if changes is None else ():
             _print(one)
-    for verdict in failed:
-        click.echo(f"FAILED: {clean(verdict, limit=4000)}", err=True)
+    for line in failed:
+        click.echo(f"FAILED: {clean(line, limit=4000)}", err=True)
     context.exit(1 if failed else 0)
 
 
-def _evaluate(
-    table: pd.DataFrame,
-    condition_metrics: list[str],
-    *,
-    y_true: str,
-    y_pred: str | None,
-    y_score: str | None,
-    threshold: float | None,
-    weight: str | None,
-    sensitive: str,
-    privileged: tuple[str, ...],
-    pos_label: str | None,
-    metrics: str,
-    **options: Any,
-) -> Evaluation:
-    """Read the columns and labels that the options name, and evaluate them."""
+def _evaluate(table: pd.DataFrame, metrics: list[str], options: dict[str, Any]) -> Evaluation:
     from fairvision.metrics import evaluate_predictions
 
-    names = [name.strip() for name in sensitive.split(",") if name.strip()]
-    for name in names:
-        _column(table, name, "--sensitive")
-    true = _column(table, y_true, "--y-true")
-    score = None if y_score is None else _column(table, y_score, "--y-score")
-    positive = None if pos_label is None else _label(pos_label, true, "--pos-label")
-    if (y_pred is None) == (threshold is None):
-        raise InputError("pass --y-pred, or --y-score with --threshold; one of the two.")
-    if threshold is None:
-        predicted = _column(table, str(y_pred), "--y-pred")
-    else:
-        predicted = _at(threshold, score, true, positive)
-    return evaluate_predictions(
-        true,
-        predicted,
-        sensitive_features=table[names],
-        y_score=score,
-        sample_weight=None if weight is None else _column(table, weight, "--weight"),
-        metrics=[*metrics.split(","), *condition_metrics],
-        pos_label=positive,
-        privileged=_privileged(table, privileged, names),
-        **options,
-    )
-
-
-def _at(threshold: float, score: Any, true: Any, positive: Any) -> Any:
-    """The label that each score gives."""
-    import numpy as np
-
-    from fairvision.base import check_labels, code_labels
-
-    if score is None:
-        raise InputError("--threshold needs --y-score, the column that it is applied to.")
-    labels = code_labels(check_labels(true, "--y-true"))[1]
-    if len(labels) != 2:
-        raise InputError(
-            f"--threshold needs two labels; --y-true has {labels.tolist()[:10]}. Pass --y-pred."
-        )
-    try:
-        at_least = np.asarray(score, dtype=np.float64) >= threshold
-    except (TypeError, ValueError) as error:
-        raise InputError(f"--y-score is not numeric: {error}. Convert it.") from error
-    second = positive is None or labels[1] == positive
-    return labels[(at_least == second).astype(int)]
+    return evaluate_predictions(**evaluation_arguments(table, metrics, options))
 
 
 def _write(
-    path: Path, evaluation: Evaluation, source: Path, context: click.Context, failed: list[str]
+    path: Path,
+    evaluation: Evaluation,
+    source: str,
+    context: click.Context,
+    failed: list[str],
+    changes: dict[str, pd.DataFrame] | None,
 ) -> None:
     from fairvision.reports import evaluation_page, write_page
 
     words = shlex.join(context.meta["fairvision.words"])
-    write_page(path, evaluation_page(evaluation, source=source.name, command=words, failed=failed))
+    page = evaluation_page(
+        evaluation, source=source, command=words, failed=failed, changes=changes or {}
+    )
+    write_page(path, page)
+
+
+def _print_changes(changes: Changes) -> None:
+    """Print, for each grouping, both numbers and the second minus the first."""
+    first, second = (int(one.counts.sum()) for one in (changes.first, changes.second))
+    kind = "the same rows" if changes.same_rows else "different rows"
+    click.echo(f"A: {first} rows, B: {second} rows, compared as {kind}.")
+    level = f"{changes.first.settings['level']:.0%} INTERVAL"
+    for name, table in changes.tables.items():
+        # Of everyone first; of each group only the rates.
+        rows = sorted(table.reset_index().to_dict("records"), key=lambda row: bool(row["group"]))
+        lines = [
+            (
+                row["group"] or "all",
+                row["metric"],
+                *(_number(row[end]) for end in ("a", "b", "value")),
+                f"{_number(row['lower'])} to {_number(row['upper'])}",
+                row["note"],
+            )
+            for row in rows
+            if not row["group"] or row["metric"] in _RATES
+        ]
+        click.echo(f"\nBy {clean(name)}")
+        columns = ("GROUP", "METRIC", "A", "B", "B MINUS A", level, "NOTE")
+        print_table(lines, columns=columns)
 
 
 def _number(value: Any) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,60 +9,18 @@ import click
 
 from fairvision.cli._backend import backend_options, backend_params
 from fairvision.cli._comparison import print_comparison
+from fairvision.cli._data import data_options, dataset_params
 from fairvision.cli._features import features_options, features_params
+from fairvision.cli._method import estimator_of, settings_of
 from fairvision.cli._show import print_json, print_table
-from fairvision.exceptions import InputError
-from fairvision.plugins import clean, describe, resolve
-
-
-def _value(text: str) -> Any:
-    """A parameter as typed: JSON if it is JSON, else the text itself."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _settings(entries: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """``jlu.alpha=0.4`` as {"jlu": {"alpha": 0.4}}."""
-    found: dict[str, dict[str, Any]] = {}
-    for entry in entries:
-        left, equals, value = entry.partition("=")
-        owner, dot, name = left.rpartition(".")
-        if not equals or not dot or not owner or not name:
-            raise click.BadParameter(f"{entry!r}; write METHOD.PARAMETER=VALUE.")
-        found.setdefault(owner, {})[name] = _value(value)
-    return found
+from fairvision.plugins import clean
 
 
 def _methods(options: dict[str, Any]) -> list[Any]:
     """The names of --methods, and the estimators of --method by their labels."""
     names = [name.strip() for name in options["methods"].split(",") if name.strip()]
-    estimators = dict(_estimator(entry) for entry in options["method"])
+    estimators = dict(estimator_of(entry) for entry in options["method"])
     return [*names, estimators] if estimators else names
-
-
-def _estimator(entry: str) -> tuple[str, Any]:
-    """``mine=package.module:factory`` as ("mine", the estimator that the factory returns)."""
-    label, equals, target = entry.partition("=")
-    if not label or not equals or ":" not in target:
-        raise click.BadParameter(f"{entry!r}; write NAME=PACKAGE.MODULE:FACTORY.")
-    if "" not in sys.path:  # as `python -m` does: a module of the working directory
-        sys.path.insert(0, "")
-    factory = resolve(target)
-    try:
-        return label, factory()
-    except Exception as error:  # the factory may do anything
-        raise InputError(
-            f"--method {label}: {target}() fails: {describe(error)}. A factory takes no "
-            "arguments and returns an unfitted estimator."
-        ) from error
-
-
-def _names(text: str | None) -> Any:
-    """A comma list as one name or several, or None."""
-    names = [part.strip() for part in (text or "").split(",") if part.strip()]
-    return None if not names else names[0] if len(names) == 1 else names
 
 
 @click.command(
@@ -80,37 +36,18 @@ Examples:
   fairvision compare --dataset utkface --root DIR --target old --sensitive gender \\
       --image-size 224 --backbone mobilenet_v2 --weights FILE --features
   fairvision compare --methods erm,jlu --method mine=my_package.models:make_classifier
+  fairvision compare --dataset folder --root DIR --labels labels.csv --target smiling \\
+      --sensitive skin_tone --image-size 224 --backbone mobilenet_v2 --weights FILE --features \\
+      --methods auto --budget 10m --validation-fraction 0.2 --out runs/x --choose model.fv
 """,
 )
-@click.option("--dataset", default="faces", show_default=True, help="A registered data set.")
-@click.option("--root", type=click.Path(path_type=Path), help="Folder of the images.")
-@click.option("--download", is_flag=True, help="Fetch what is not in --root: celeba only.")
+@data_options
 @click.option(
-    "--labels", help="Table of `folder`, or labels beside celeba's; absolute or inside --root."
+    "--methods",
+    default="all",
+    show_default=True,
+    help="Names with commas, or all; auto for those that did best on photographs.",
 )
-@click.option("--target", help="Attribute to predict.")
-@click.option("--sensitive", help="Sensitive attribute; several with commas.")
-@click.option("--split-column", help="Column of the CSV that says train or test.")
-@click.option(
-    "--path-column", help="Column of the files in the table of `folder`: path if not given."
-)
-@click.option("--sep", help="What parts the table's fields: ',', ';', tab; sniffed if not given.")
-@click.option("--image-size", type=click.IntRange(8), help="Height and width in pixels.")
-@click.option("--mode", type=click.Choice(["RGB", "L"]), help="Colour, or grey: `folder` only.")
-@click.option(
-    "--resize",
-    type=click.Choice(["crop", "squash"]),
-    help="Crop the middle, or change the aspect ratio: `folder` only.",
-)
-@click.option(
-    "--pixel-max",
-    type=click.FloatRange(0, min_open=True),
-    help="White in grey files of more than 8 bits, such as 4095: `folder` only.",
-)
-@click.option("--n-samples", type=click.IntRange(1), help="Images to make, for drawn data.")
-@click.option("--skip-bad", is_flag=True, help="Leave out unreadable images, and count them.")
-@click.option("--cache", type=click.Path(path_type=Path), help="Folder for decoded images.")
-@click.option("--methods", default="all", show_default=True, help="Names with commas, or all.")
 @click.option(
     "--method",
     multiple=True,
@@ -146,6 +83,11 @@ Examples:
     help="Share of test rows, where neither --confounding nor --split-column decides.",
 )
 @click.option(
+    "--validation-fraction",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of the training rows that no method is trained on: they choose one.",
+)
+@click.option(
     "--preset", default="quick", show_default=True, help="For methods that have it; '' for none."
 )
 @click.option(
@@ -173,6 +115,20 @@ Examples:
     show_default=True,
     help="Keep pictures of the models, and write report.html into --out.",
 )
+@click.option(
+    "--budget",
+    metavar="TIME",
+    help="Begin no run after this: 90s, 20m, 1.5h. Methods that cannot be best are given up.",
+)
+@click.option(
+    "--keep-models", is_flag=True, help="Store each run's model: `fairvision choose` trains none."
+)
+@click.option(
+    "--choose",
+    type=click.Path(path_type=Path),
+    metavar="MODEL",
+    help="Write the model that `fairvision choose` would: needs validation rows.",
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--full", is_flag=True, help="Print every measure and note, in wide tables.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -188,6 +144,8 @@ def command(**options: Any) -> None:
     """
     from fairvision.comparison import compare
 
+    if options["choose"] is not None and options["choose"].exists():
+        raise click.UsageError(f"--choose {options['choose']} exists; choose another name.")
     try:
         result = compare(
             options["dataset"],
@@ -195,22 +153,25 @@ def command(**options: Any) -> None:
             seeds=options["seeds"],
             out=options["out"],
             rerun=options["rerun"],
-            dataset_params=_dataset_params(options),
+            dataset_params=dataset_params(options),
             confounding=options["confounding"],
             counterexamples=options["counterexamples"],
             balanced_baseline=options["balanced_baseline"],
             n_train=options["n_train"],
             n_test=options["n_test"],
             test_size=options["test_size"],
+            validation_fraction=options["validation_fraction"],
             max_epochs=options["epochs"],
             preset=options["preset"] or None,
-            params=_settings(options["settings"]),
+            params=settings_of(options["settings"]),
             **features_params(options),
             device=options["device"],
             n_boot=options["n_boot"],
             progress=not options["quiet"],
             # Without a folder there is no place for a page.
             report=options["report"] and options["out"] is not None,
+            budget=options["budget"],
+            keep_models=options["keep_models"] or options["choose"] is not None,
             **backend_params(options),
         )
     except KeyboardInterrupt:
@@ -223,22 +184,13 @@ def command(**options: Any) -> None:
         _print(result, full=options["full"])
     if not result.runs:
         raise click.exceptions.Exit(1)
-
-
-def _dataset_params(options: dict[str, Any]) -> dict[str, Any]:
-    """What was given for the loader; what was not is left to its defaults."""
-    plain = (
-        "root", "labels", "path_column", "sep", "split_column", "image_size", "mode", "resize",
-        "pixel_max", "n_samples", "cache",
-    )  # fmt: skip
-    given = {name: options[name] for name in plain if options[name] is not None}
-    given = {k: str(v) if isinstance(v, Path) else v for k, v in given.items()}
-    if options["target"]:
-        given["target"] = options["target"]
-    if sensitive := _names(options["sensitive"]):
-        given["sensitive"] = sensitive
-    given.update({name: True for name in ("skip_bad", "download") if options[name]})
-    return given
+    if options["choose"] is not None:
+        choice = result.choose()
+        choice.save(options["choose"])
+        click.echo(
+            clean(f"{choice.sentence} Model: {options['choose']}", limit=4000),
+            err=options["as_json"],
+        )
 
 
 def _print(result: Any, *, full: bool) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from sklearn.utils import Bunch
 
 from fairvision.comparison.backends import Backend
 from fairvision.comparison.balanced_baseline import with_balanced_baseline
+from fairvision.comparison.budget import Budget, seconds_of
 from fairvision.comparison.data import data_notes, read_data
 from fairvision.comparison.estimators import check_sendable
 from fairvision.comparison.features import Features, check_weights, has_features, suited_to_features
@@ -18,6 +20,7 @@ from fairvision.comparison.methods import Methods, names_all, plan_methods
 from fairvision.comparison.plan import Plan, versions
 from fairvision.comparison.progress import Progress
 from fairvision.comparison.result import Comparison
+from fairvision.comparison.run_method import check_suited
 from fairvision.comparison.scheduler import dry_run, run_all
 from fairvision.comparison.serialization import dumps
 from fairvision.comparison.split import plan_split
@@ -49,6 +52,7 @@ def compare(
     n_train: int | None = None,
     n_test: int | None = None,
     test_size: float = 0.3,
+    validation_fraction: float | None = None,
     max_epochs: int = 10,
     preset: str | None = "quick",
     params: Mapping[str, Mapping[str, Any]] | None = None,
@@ -59,6 +63,8 @@ def compare(
     n_boot: int = 1000,
     progress: bool = True,
     report: bool = True,
+    keep_models: bool = False,
+    budget: float | str | None = None,
 ) -> Comparison:
     """Train every method with every seed, and report the results side by side.
 
@@ -74,9 +80,10 @@ def compare(
         (or features of shape (n_samples, n_features), also named ``data``), ``target``,
         ``sensitive_features``. Its ``fit_params``, a mapping, are passed to every `fit` that
         names them, the same with every seed: ``spurious_data`` of other images, say.
-    methods : "all", str, mapping, or sequence of str and mappings
-        Names of methods, or mappings from the table's labels to names, to pairs
-        (name, parameters), or to unfitted estimators of your own. See Notes.
+    methods : "all", "auto", str, mapping, or sequence of str and mappings
+        Names of methods ("auto" for those that did best on photographs, the cheapest first),
+        or mappings from the table's labels to names, to pairs (name, parameters), or to
+        unfitted estimators of your own. See Notes.
     seeds : int or iterable of int, default=3
         How many, or which. A seed decides the split and the method's randomness.
     n_jobs : int, default=1
@@ -114,7 +121,7 @@ def compare(
         share of the last class (and its counterpart of the first), test on rows
         balanced over target x group: `fairvision.datasets.biased_split`; from the
         data's own parts train and test, where they have them. None splits by that
-        column, or at random. Its rows ``valid``, where it has some, then set the calibrated
+        column, or at random. Rows of a part ``valid`` choose methods and set the calibrated
         threshold, and nothing else.
     counterexamples : float or None, default=None
         With `confounding`: the second group's share in the other classes; None takes
@@ -127,6 +134,10 @@ def compare(
         Rows, with `confounding`.
     test_size : float, default=0.3
         Share of test rows in a random split.
+    validation_fraction : float or None, default=None
+        Share of each seed's training rows, stratified by target x group, that no method is
+        trained on. Their predictions are kept, for `Comparison.choose` and the calibrated
+        threshold. Data that name a part ``valid`` are used so without it.
     max_epochs : int, default=10
     preset : str or None, default="quick"
         For each named method that has it, as in `fairvision.make`; None takes the defaults
@@ -152,6 +163,13 @@ def compare(
     report : bool, default=True
         Keep what a report shows of the first seed's estimators (a few seconds a
         method; some of the test pictures are among it), and write `out`/report.html.
+    keep_models : bool, default=False
+        Store each run's fitted model, too: `Choice.model` then trains nothing. A note names
+        methods that cannot be saved.
+    budget : float, str or None, default=None
+        Seconds, or a text such as "20m", after which no run begins (the first one always does).
+        Runs go seed by seed, and methods that validation rows show to be worse than another are
+        given up. The same command with more time goes on, with `out`.
 
     Returns
     -------
@@ -186,43 +204,89 @@ def compare(
     >>> result.results.shape[0]
     2
     """
-    _check_numbers(n_threads=(n_threads, 1), max_epochs=(max_epochs, 0), n_boot=(n_boot, 0))
-    workers = Backend(n_jobs, backend, address, n_threads, device != "cpu", executor)
-    shared: dict[str, Any] = {"shared_params": shared_params, "on_features": features is not None}
-    planned = plan_methods(methods, preset=preset, params=params, **shared)
-    _check_checkpoints(checkpoint_every, out)
-    data, description = read_data(dataset, dataset_params)
-    planned, left_out = _suited(planned, data, methods, features)
-    extracted = None if features is None else Features(features, data)
-    if extracted is not None:
-        description["features"] = extracted.extractor.identity_
-    sizes: dict[str, Any] = {"n_train": n_train, "n_test": n_test, "test_size": test_size}
-    split = plan_split(data, confounding=confounding, counterexamples=counterexamples, **sizes)
-    wanted = balanced_baseline if names_all(methods) else bool(balanced_baseline)
-    numbers = _seeds(seeds)
-    planned, notes = with_balanced_baseline(planned, data, split, numbers, wanted=wanted)
-    plan = Plan(
-        description, split, planned, numbers, max_epochs, device, n_threads, n_boot, versions(),
-        report, None if extracted is None else extracted.describe(),
-        dict(shared_params or {}),
+    return _compare(SimpleNamespace(**locals()))
+
+
+def _compare(options: SimpleNamespace) -> Comparison:
+    """Compare with the options of `compare`."""
+    budget = Budget(seconds_of(options.budget))
+    features = options.features
+    _check(options)
+    workers = Backend(
+        options.n_jobs, options.backend, options.address, options.n_threads,
+        options.device != "cpu", options.executor,
     )  # fmt: skip
-    if n_jobs != 1 or backend != "loky" or executor is not None:
+    planned = plan_methods(
+        options.methods,
+        preset=options.preset,
+        params=options.params,
+        shared_params=options.shared_params,
+        on_features=features is not None,
+    )
+    data, description = read_data(options.dataset, options.dataset_params)
+    planned, notes = _suited(planned, data, options.methods, features)
+    extracted = None if features is None else Features(features, data)
+    plan, more = _plan(options, planned, data, description, extracted, budget)
+    if workers != Backend(n_threads=options.n_threads, gpus=options.device != "cpu"):
         check_sendable(plan)
     dry_run(plan, data)
-    store = None if out is None else Store(out)
-    with store.open(plan, rerun=rerun) if store else nullcontext():
-        with Progress(len(planned) * len(numbers), max_epochs, show=progress) as bar:
-            done = run_all(plan, data, store, workers, bar, checkpoint_every, extracted)
-        notes = [*data_notes(data, split), *left_out, *notes]
-        return _result(plan, data, done, notes, baseline, store, extracted)
+    store = None if options.out is None else Store(options.out)
+    with store.open(plan, rerun=options.rerun) if store else nullcontext():
+        total = len(plan.methods) * len(plan.seeds)
+        with Progress(total, options.max_epochs, show=options.progress) as bar:
+            done = run_all(
+                plan, data, store, workers, bar, options.checkpoint_every, extracted, budget
+            )
+        notes = [*data_notes(data, plan.split), *notes, *more, *budget.notes(plan, *done[:2])]
+        return _result(plan, data, done, notes, options.baseline, store, extracted)
+
+
+def _plan(
+    options: SimpleNamespace,
+    planned: Any,
+    data: Bunch,
+    description: dict[str, Any],
+    features: Features | None,
+    budget: Budget,
+) -> tuple[Plan, list[str]]:
+    """The plan, and notes on the balanced baseline."""
+    if features is not None:
+        description["features"] = features.extractor.identity_
+    names = (
+        "confounding", "counterexamples", "n_train", "n_test", "test_size", "validation_fraction",
+    )  # fmt: skip
+    split = plan_split(data, **{name: getattr(options, name) for name in names})
+    wanted, seeds = options.balanced_baseline, _seeds(options.seeds)
+    wanted = wanted if names_all(options.methods) else bool(wanted)
+    planned, notes = with_balanced_baseline(planned, data, split, seeds, wanted=wanted)
+    plan = Plan(
+        description, split, planned, seeds, options.max_epochs, options.device,
+        options.n_threads, options.n_boot, versions(), options.report,
+        None if features is None else features.describe(), dict(options.shared_params or {}),
+        options.keep_models, budget.seconds,
+    )  # fmt: skip
+    return plan, notes
 
 
 def _suited(planned: Any, data: Bunch, methods: Methods, features: Any) -> Any:
     """The methods that can be run, and notes on those that cannot."""
+    unsuited = dict(_unsuited(planned, data)) if names_all(methods, "auto") else {}
+    planned = tuple(method for method in planned if method.label not in unsuited)
+    notes = [f"Left out: {reason}" for reason in unsuited.values()]
     if features is None and not has_features(data):
         check_weights(planned, data)
-        return planned, []
-    return suited_to_features(planned, every=names_all(methods))
+        return planned, notes
+    planned, more = suited_to_features(planned, every=names_all(methods))
+    return planned, notes + more
+
+
+def _unsuited(planned: Any, data: Bunch) -> Iterator[tuple[str, str]]:
+    """The methods that cannot take the classes or groups of the data, and why."""
+    for method in planned:
+        try:
+            check_suited(method, data)
+        except InputError as error:
+            yield method.label, str(error)
 
 
 def _result(
@@ -248,6 +312,7 @@ def _result(
         out=None if store is None else store.out,
         reused=reused,
         features_seconds=None if features is None else features.seconds or _seconds(plan, store),
+        extractor=None if features is None else features.extractor,
     )
     if store is not None:
         _write(store, result)
@@ -266,11 +331,18 @@ def _seconds(plan: Plan, store: Store | None) -> float | None:
 def _write(store: Store, result: Comparison) -> None:
     store.write_text("results.csv", result.results.to_csv(index=False))
     store.write_text("comparison.json", dumps(result.to_dict()))
+    if any(run.validation is not None for run in result.runs):
+        store.write_groups(result.sensitive_features.to_csv(index=False))
     if result.plan.report:
         store.write_text("report.html", comparison_page(result.report_data()))
 
 
-def _check_checkpoints(every: Any, out: Any) -> None:
+def _check(options: SimpleNamespace) -> None:
+    """Check what can be checked before the data are read."""
+    for name, low in (("n_threads", 1), ("max_epochs", 0), ("n_boot", 0)):
+        if getattr(options, name) < low:
+            raise InputError(f"{name} is {getattr(options, name)}; pass {low} or more.")
+    every, out = options.checkpoint_every, options.out
     if every is None:
         return
     if not isinstance(every, int) or every < 1:
@@ -279,12 +351,6 @@ def _check_checkpoints(every: Any, out: Any) -> None:
         raise InputError(
             f"checkpoint_every is {every}, but checkpoints need a folder. Pass out as well."
         )
-
-
-def _check_numbers(**numbers: tuple[int, int]) -> None:
-    for name, (number, low) in numbers.items():
-        if number < low:
-            raise InputError(f"{name} is {number}; pass {low} or more.")
 
 
 def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ _FEATURES = {
     "image_size": "--features-size",
     "cache": "--features-cache",
 }
-_SPLIT = ("confounding", "counterexamples", "n_train", "n_test")
+_SPLIT = ("confounding", "counterexamples", "n_train", "n_test", "validation_fraction")
 
 
 def command(plan: Mapping[str, Any]) -> str:
@@ -82,6 +82,8 @@ def _words(plan: Mapping[str, Any]) -> list[str]:
         words += ["--test-size", str(split["test_size"])]
     methods = [method for method in methods if not method.get("balanced")]
     words += ["--methods", ",".join(method["label"] for method in methods)]
+    words += ["--keep-models"] if plan.get("keep_models") else []
+    words += ["--budget", f"{plan['budget']:g}s"] if plan.get("budget") else []
     words += ["--balanced-baseline"] if len(methods) < len(plan["methods"]) else []
     words += ["--seeds", str(len(plan["seeds"])), "--epochs", str(plan["max_epochs"])]
     words += ["--preset", next(iter(_presets(plan)), ""), "--threads", str(plan["n_threads"])]
@@ -120,6 +122,7 @@ def _call(plan: Mapping[str, Any]) -> str:
         **{name: split[name] for name in _SPLIT if split.get(name) is not None},
         **({"test_size": split["test_size"]} if split["by"] == "random" else {}),
         **({"balanced_baseline": True} if len(methods) < len(plan["methods"]) else {}),
+        **({name: plan[name] for name in ("keep_models", "budget") if plan.get(name)}),
         "max_epochs": plan["max_epochs"],
         "preset": next(iter(_presets(plan)), None),
         "n_threads": plan["n_threads"],

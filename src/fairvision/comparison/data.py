@@ -131,8 +131,7 @@ def data_notes(data: Bunch, split: Mapping[str, Any]) -> list[str]:
         parts = Counter(str(part).lower() for part in data.split)
         for part in sorted(parts.keys() - {"train", "test"}):
             kept = "n_validation" in split and part in VALIDATION
-            valid = kept and len(np.unique(data.target)) == 2
-            use = "Only for the calibrated threshold" if valid else "Not used"
+            use = "Only to choose a method and a threshold" if kept else "Not used"
             notes.append(f"{use}: {parts[part]} rows of part {part!r}.")
     return notes
 

@@ -7,17 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 from sklearn.base import clone
 from sklearn.utils import Bunch
 
 from fairvision.base import are_maps, is_images
 from fairvision.comparison.plan import MethodPlan
-from fairvision.exceptions import InputError
+from fairvision.exceptions import InputError, RunError
 from fairvision.plugins import RegisteredMethod, default_registry
 
 __all__ = [
     "Features",
     "check_weights",
+    "extractor_of",
     "has_features",
     "note",
     "suited_to_features",
@@ -100,6 +102,47 @@ def with_features(data: Bunch, **params: Any) -> Bunch:
 
     features = Features(FeatureExtractor(**params), data).extractor.transform(data.images)
     return Bunch(**{**data, "images": features})
+
+
+def extractor_of(described: Mapping[str, Any], shape: Sequence[int], extractor: Any) -> Any:
+    """The extractor of a comparison, fitted on images of that shape, without its cache.
+
+    Parameters
+    ----------
+    described : mapping
+        Of `Features.describe`.
+    shape : sequence of int
+    extractor : FeatureExtractor or None
+        Where it is at hand; else it is made from the description.
+
+    Raises
+    ------
+    RunError
+        If it cannot be made, or has other weights.
+    """
+    from fairvision.nn import FeatureExtractor
+
+    if extractor is None and described["backbone"] == "a module":
+        raise RunError(
+            "the features came from a module of your own, which the folder does not hold. Choose "
+            "in the Python that compared."
+        )
+    if extractor is None:
+        size = described["image_size"]
+        extractor = FeatureExtractor(
+            described["backbone"],
+            described["weights"],
+            layer=described["layer"],
+            image_size=tuple(size) if isinstance(size, list) else size,
+        )
+    made = clone(extractor).set_params(cache=None)
+    made.fit(np.zeros((1, *shape), dtype=np.uint8))
+    if made.identity_ != described["identity"]:
+        raise RunError(
+            f"the weights of {described['backbone']} ({described['weights']}) are not those of the "
+            "comparison. Put the same file there."
+        )
+    return made
 
 
 def note(features: Mapping[str, Any]) -> str:

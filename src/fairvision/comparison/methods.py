@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
+from fairvision.comparison.budget import AUTO
 from fairvision.comparison.estimators import plan_estimator, source_hash
 from fairvision.comparison.plan import ON_FEATURES, PLAIN_TRAINING, MethodPlan
 from fairvision.exceptions import InputError, PluginError
@@ -29,7 +30,7 @@ def plan_methods(
 
     Parameters
     ----------
-    methods : "all", name, mapping, or sequence of names and mappings
+    methods : "all", "auto", name, mapping, or sequence of names and mappings
         A mapping is from a label to a name, to a pair (name, parameters), or to an
         unfitted estimator.
     preset : str or None
@@ -82,9 +83,9 @@ def _with_shared(plan: MethodPlan, shared: Mapping[str, Any]) -> MethodPlan:
     return replace(plan, params={**own, **plan.params})
 
 
-def names_all(methods: Methods) -> bool:
-    """Whether the methods are all that are installed."""
-    return "all" in _listed(methods)
+def names_all(methods: Methods, name: str = "all") -> bool:
+    """Whether the methods are all that are installed; for "auto", those that are worth trying."""
+    return name in _listed(methods)
 
 
 def _needs_model(plan: MethodPlan) -> bool:
@@ -132,6 +133,9 @@ def _by_label(methods: Methods) -> dict[str, Any]:
 def _pairs(entry: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(entry, Mapping):
         yield from ((str(label), value) for label, value in entry.items())
+    elif entry == "auto":
+        installed = {method.name for method in default_registry().methods()}
+        yield from ((name, name) for name in AUTO if name in installed)
     elif entry == "all":
         names = sorted(map(_shortest, default_registry().methods()))
         names.sort(key=lambda name: name not in ("erm", PLAIN_TRAINING))

@@ -102,6 +102,10 @@ class Plan:
         The net whose features take the place of the images: `Features.describe`.
     shared_params : mapping
         What was asked for every method that has it; each method's `params` hold it too.
+    keep_models : bool
+        Whether each run's fitted estimator is stored.
+    budget : float or None
+        Seconds after which no further run begins.
     """
 
     dataset: Mapping[str, Any]
@@ -116,6 +120,8 @@ class Plan:
     report: bool = True
     features: Mapping[str, Any] | None = None
     shared_params: Mapping[str, Any] = field(default_factory=dict)
+    keep_models: bool = False
+    budget: float | None = None
 
     def has_artifacts(self, seed: int) -> bool:
         """Whether the report shows the estimators of this seed: of the first only."""

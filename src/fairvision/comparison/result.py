@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from fairvision.comparison.choice import Choice, choose
 from fairvision.comparison.features import note
 from fairvision.comparison.plan import Plan
 from fairvision.comparison.report_data import describe_methods, report_data
 from fairvision.comparison.run import Run
 from fairvision.comparison.serialization import plain
 from fairvision.comparison.summary import MIN_SEEDS, measures, of_runs, over_seeds
+from fairvision.exceptions import InputError
 from fairvision.reports import comparison_page, plot_comparison, write_page
 
 __all__ = ["Comparison"]
@@ -57,6 +61,8 @@ class Comparison:
         Runs found finished on disk and not done again.
     features_seconds : float or None
         What computing the features took, which all runs shared.
+    extractor : FeatureExtractor or None
+        The one that computed them; not there if the comparison was read from its folder.
     """
 
     plan: Plan
@@ -70,6 +76,7 @@ class Comparison:
     out: Path | None = None
     reused: int = 0
     features_seconds: float | None = None
+    extractor: Any = None
 
     @property
     def results(self) -> pd.DataFrame:
@@ -108,6 +115,41 @@ class Comparison:
         each = of_runs(self.runs, self.sensitive_features, metrics, self.plan.n_boot)
         return each if by_seed else over_seeds(each)
 
+    def choose(
+        self,
+        by: str = "worst_group_accuracy",
+        at_least: str | Sequence[str] = (),
+        *,
+        n_boot: int = 1000,
+    ) -> Choice:
+        """Choose a method by the validation rows; test rows are only reported of the chosen one.
+
+        The first method, in the order of the plan with the baseline before all, whose `by` is
+        within one standard error of the best: name the simpler methods first.
+
+        Parameters
+        ----------
+        by : str, default="worst_group_accuracy"
+            The metric that decides, its mean over the seeds, of
+            `fairvision.metrics.available_metrics`.
+        at_least : str or sequence of str
+            What a method must also meet on validation rows: ``"accuracy>=0.9"``,
+            ``"accuracy_gap<=0.05"``.
+        n_boot : int, default=1000
+            Bootstrap draws of rows and seeds that say how sure the choice is.
+
+        Returns
+        -------
+        Choice
+
+        Raises
+        ------
+        InputError
+            If there are no validation rows, a metric is unknown or undefined, or no method meets
+            `at_least`; the error names the nearest.
+        """
+        return choose(self, by, at_least, n_boot=n_boot)
+
     def table(self) -> pd.DataFrame:
         """The short table as text: a row a method, each measure with its interval."""
         rows: dict[str, dict[str, str]] = {}
@@ -122,7 +164,8 @@ class Comparison:
                 row["training s"] = f"{np.mean([run.train_seconds for run in own]):.1f}"
                 row["steps"] = _steps(own)
             else:
-                row |= dict.fromkeys(COLUMNS.values(), "failed")
+                failed = any(label == method.label for label, _ in self.failures)
+                row |= dict.fromkeys(COLUMNS.values(), "failed" if failed else "not run")
             rows[method.label] = row
         return pd.DataFrame.from_dict(rows, orient="index").fillna("")
 
@@ -158,6 +201,8 @@ class Comparison:
                 "features of test images, within classes of the target."
             )
         notes += [f"Worst group of {m}: {text}." for m, text in self._worst_groups().items()]
+        lost = {run.method: run.model_note for run in self.runs if run.model_note}
+        notes += [f"No model of {method} is kept: {text}" for method, text in lost.items()]
         for (method, seed), error in self.failures.items():
             notes.append(f"{method}, seed {seed} failed: {error}")
         return notes
@@ -167,7 +212,9 @@ class Comparison:
 
     def _rows_note(self) -> list[str]:
         found = [" or ".join(map(str, sorted(set(n)))) for n in zip(*self._sizes(), strict=True)]
-        return [f"{found[0]} rows to train on, {found[1]} to test on."] if found else []
+        held_out = "n_validation" not in self.plan.split and self.runs and self.runs[0].validation
+        further = f", {len(held_out.rows)} held out to choose a method" if held_out else ""
+        return [f"{found[0]} rows to train on, {found[1]} to test on{further}."] if found else []
 
     def _sizes(self) -> list[tuple[int, int]]:
         return [(run.n_train, run.n_test) for run in self.runs]
@@ -272,8 +319,16 @@ class Comparison:
                     for (method, seed), error in self.failures.items()
                 ],
                 "notes": self.notes(),
+                "choice": self._choice,
             }
         )
+
+    @cached_property
+    def _choice(self) -> dict[str, Any] | None:
+        """The choice that the report begins with, where there are validation rows."""
+        with suppress(InputError):
+            return self.choose().to_dict()
+        return None
 
     def report_data(self) -> dict[str, Any]:
         """The data of the report, as plain data."""

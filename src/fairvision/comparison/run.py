@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Run"]
+__all__ = ["Predictions", "Run"]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a run predicts for some rows; the fields are those of `Run`."""
+
+    rows: NDArray[np.int64]
+    y_true: NDArray[Any]
+    y_pred: NDArray[Any]
+    y_score: NDArray[np.float64] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +52,13 @@ class Run:
         test rows calibrate it.
     artifacts : dict or None
         What a report shows of the fitted estimator, `fairvision.comparison.artifacts`.
+    validation : Predictions or None
+        The same of the validation rows, by which a method is chosen.
+    model : bytes or None
+        The file of the fitted estimator, where models are kept. A run that was read from disk
+        leaves it there.
+    model_note : str or None
+        Why there is none, where models are kept.
     """
 
     request: dict[str, Any]
@@ -61,3 +78,6 @@ class Run:
     y_score: NDArray[np.float64] | None
     threshold: float | None = None
     artifacts: dict[str, Any] | None = None
+    validation: Predictions | None = None
+    model: bytes | None = None
+    model_note: str | None = None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -28,15 +28,23 @@ from fairvision.comparison.artifacts import collect, group_words, worst_cell
 from fairvision.comparison.checkpoints import add_callbacks, restored_seconds
 from fairvision.comparison.data import class_names
 from fairvision.comparison.estimators import set_up
+from fairvision.comparison.kept import kept_model
 from fairvision.comparison.plan import PLAIN_TRAINING, MethodPlan, Plan
-from fairvision.comparison.run import Run
+from fairvision.comparison.run import Predictions, Run
 from fairvision.comparison.split import split_rows, take_rows, validation_rows
 from fairvision.exceptions import InputError
 from fairvision.metrics import Evaluation, calibrated_threshold, evaluate_predictions, leakage
 from fairvision.nn import isolated_rng
-from fairvision.plugins import default_registry, resolve
+from fairvision.plugins import RegisteredMethod, default_registry, resolve
 
-__all__ = ["Fitted", "build", "check_suited", "fit_run", "run_method"]
+__all__ = [
+    "Fitted",
+    "build",
+    "check_suited",
+    "fit_run",
+    "predict_validation",
+    "run_method",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,16 +96,11 @@ def check_suited(method: MethodPlan, data: Bunch) -> None:
     """
     if not method.is_registered:
         return
-    found = default_registry().find("method", method.name)
+    found = cast(RegisteredMethod, default_registry().find("method", method.name))
     # A method for two groups takes several columns of two values one by one, or fails at fit.
-    n_classes, n_groups = len(np.unique(data.target)), data.sensitive_features.nunique().max()
-    for what, n, binary, more in (
-        ("targets", n_classes, "binary", "multiclass"),
-        ("groups", n_groups, "binary", "multiple"),
-    ):
-        taken = getattr(found, what)
-        if (binary if n <= 2 else more) not in taken:
-            raise InputError(f"{method.label} takes {' or '.join(taken)} {what}; there are {n}.")
+    n_groups = data.sensitive_features.nunique().max()
+    if refusal := found.refusal(len(np.unique(data.target)), n_groups):
+        raise InputError(f"{method.label} {refusal}.")
 
 
 @cache
@@ -187,7 +190,8 @@ def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fit
     images = read_once(images)
     y_true = np.asarray(y_true)
     y_pred, y_score = _predict(estimator, images, groups, method.groups_at_predict)
-    threshold = _threshold(plan, data, method, estimator)
+    validation = predict_validation(plan, data, method, seed, estimator)
+    threshold = _threshold(data, validation)
     evaluation = evaluate_predictions(
         y_true,
         y_pred,
@@ -200,6 +204,11 @@ def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fit
         threshold=threshold,
     )
     classes, rows = class_names(data), (images, y_true, groups)
+
+    def shown() -> dict[str, Any]:
+        pictures = _pictures(data, test, images)
+        return collect(method.name, estimator, *rows, y_pred, evaluation, classes, seed, pictures)
+
     return Run(
         request=plan.request(method, seed),
         method=method.label,
@@ -217,18 +226,9 @@ def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fit
         y_pred=y_pred,
         y_score=y_score,
         threshold=threshold,
-        artifacts=collect(
-            method.name,
-            estimator,
-            *rows,
-            y_pred,
-            evaluation,
-            classes,
-            seed,
-            _pictures(data, test, images),
-        )
-        if plan.has_artifacts(seed)
-        else None,
+        validation=None if method.balanced else validation,
+        **(kept_model(estimator, data) if plan.keep_models else {}),
+        artifacts=shown() if plan.has_artifacts(seed) else None,
     )
 
 
@@ -247,16 +247,25 @@ def _biased_rows(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted:
     return data.target[rows], data.sensitive_features.iloc[rows]
 
 
-def _threshold(plan: Plan, data: Bunch, method: MethodPlan, estimator: Any) -> float | None:
+def predict_validation(
+    plan: Plan, data: Bunch, method: MethodPlan, seed: int, estimator: Any
+) -> Predictions | None:
+    """What it predicts for the validation rows, if there are any."""
+    rows = validation_rows(data, plan.split, seed, balanced=method.balanced)
+    if not len(rows):
+        return None
+    images, y_true, groups = _take(data, rows)
+    y_pred, y_score = _predict(estimator, read_once(images), groups, method.groups_at_predict)
+    return Predictions(rows.astype(np.int64), np.asarray(y_true), y_pred, y_score)
+
+
+def _threshold(data: Bunch, validation: Predictions | None) -> float | None:
     """Where as many validation rows are predicted positive as are (Ramaswamy et al. 2021)."""
-    rows, classes = validation_rows(data, plan.split), np.unique(data.target)
-    if len(classes) != 2 or not len(rows):
+    classes = np.unique(data.target)
+    if validation is None or validation.y_score is None or len(classes) != 2:
         return None
-    images, y, groups = _take(data, rows)
-    scores = _predict(estimator, read_once(images), groups, method.groups_at_predict)[1]
-    if scores is None:
-        return None
-    cut = calibrated_threshold(y, scores, pos_label=classes[1])
+    scores = validation.y_score
+    cut = calibrated_threshold(validation.y_true, scores, pos_label=classes[1])
     return min(cut, float(np.nextafter(scores.max(), np.inf)))  # a number, where nobody is positive
 
 

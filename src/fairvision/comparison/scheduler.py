@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from threading import Lock
@@ -13,6 +14,7 @@ import torch
 from sklearn.utils import Bunch
 
 from fairvision.comparison.backends import MAX_TRIES, Backend
+from fairvision.comparison.budget import Budget
 from fairvision.comparison.checkpoints import checkpoints
 from fairvision.comparison.dispatch import Lost, map_unordered
 from fairvision.comparison.features import Features
@@ -28,8 +30,12 @@ from fairvision.plugins import clean, describe
 __all__ = ["dry_run", "run_all"]
 
 Task = tuple[MethodPlan, int]
-#: A run, or the message and the traceback of what stopped it.
-Outcome = Run | tuple[str, str]
+#: A task, when it no longer begins, and the callbacks that keep its training.
+Item = tuple[Task, float, list[Any]]
+#: A run, or the message and the traceback of what stopped it; None if the budget was spent.
+Outcome = Run | tuple[str, str] | None
+
+_UNLIMITED = Budget(None)
 
 #: Runs share the random generators and the number of threads of their process.
 _ALONE = Lock()
@@ -67,6 +73,7 @@ def run_all(
     progress: Progress,
     checkpoint_every: int | None = None,
     features: Features | None = None,
+    budget: Budget = _UNLIMITED,
 ) -> tuple[list[Run], dict[tuple[str, int], str], int]:
     """Do every run that is not stored yet.
 
@@ -98,19 +105,21 @@ def run_all(
         folder = None if store is None else store.checkpoint(method.label, seed)
         return checkpoints(folder, checkpoint_every, plan.identity(method, seed))
 
-    # Closed whatever happens here, which stops the workers that were started.
-    with closing(_outcomes(plan, data, todo, backend, progress, keepers)) as outcomes:
-        for (method, seed), outcome in outcomes:
-            if isinstance(outcome, Run):
-                runs[method.label, seed] = outcome
-                if store:
-                    store.write(outcome)
-                progress.finish(method.label, seed, f"trained in {outcome.train_seconds:.1f} s")
-            else:
-                failures[method.label, seed], trace = outcome
-                if store:
-                    store.write_error(method.label, seed, trace)
-                progress.finish(method.label, seed, f"failed: {outcome[0]}")
+    for tasks in budget.rounds(plan, todo, runs, data.sensitive_features):
+        items = [(task, budget.deadline_of(plan, task), keepers(*task)) for task in tasks]
+        # Closed whatever happens here, which stops the workers that were started.
+        with closing(_outcomes(plan, data, items, backend, progress)) as outcomes:
+            for (method, seed), outcome in outcomes:
+                if isinstance(outcome, Run):
+                    runs[method.label, seed] = outcome
+                    if store:
+                        store.write(outcome)
+                    progress.finish(method.label, seed, f"trained in {outcome.train_seconds:.1f} s")
+                elif outcome is not None:
+                    failures[method.label, seed], trace = outcome
+                    if store:
+                        store.write_error(method.label, seed, trace)
+                    progress.finish(method.label, seed, f"failed: {outcome[0]}")
     keys = [(method.label, seed) for method in plan.methods for seed in plan.seeds]
     return [runs[key] for key in keys if key in runs], failures, reused
 
@@ -129,25 +138,19 @@ def _in_order(plan: Plan, backend: Backend) -> Iterator[Task]:
 
 
 def _outcomes(
-    plan: Plan,
-    data: Bunch,
-    todo: list[Task],
-    backend: Backend,
-    progress: Progress,
-    keepers: Callable[[MethodPlan, int], list[Any]],
+    plan: Plan, data: Bunch, items: list[Item], backend: Backend, progress: Progress
 ) -> Generator[tuple[Task, Outcome]]:
-    if not todo:
+    if not items:
         return
-    if backend.in_process(len(todo)):
-        for task in todo:
+    if backend.in_process(len(items)):
+        for task, deadline, keepers in items:
             callbacks = progress.callbacks(task[0].label, task[1])
-            yield task, _attempt(plan, data, task, [*callbacks, *keepers(*task)])
+            yield task, _attempt(plan, data, task, deadline, [*callbacks, *keepers])
         return
-    items = [(task, keepers(*task)) for task in todo]
     for i, outcome in map_unordered(partial(_work, plan), data, items, backend):
         if isinstance(outcome, FairvisionError):
             raise outcome
-        yield todo[i], _lost(outcome) if isinstance(outcome, Lost) else outcome
+        yield items[i][0], _lost(outcome) if isinstance(outcome, Lost) else outcome
 
 
 def _lost(outcome: Lost) -> Outcome:
@@ -158,7 +161,7 @@ def _lost(outcome: Lost) -> Outcome:
     return message, message
 
 
-def _work(plan: Plan, data: Bunch, item: tuple[Task, list[Any]]) -> Outcome | FairvisionError:
+def _work(plan: Plan, data: Bunch, item: Item) -> Outcome | FairvisionError:
     """Do a run in a worker. Return an error that stops the comparison."""
     for name, installed in versions().items():
         if installed != plan.versions[name]:
@@ -173,8 +176,12 @@ def _work(plan: Plan, data: Bunch, item: tuple[Task, list[Any]]) -> Outcome | Fa
         return error
 
 
-def _attempt(plan: Plan, data: Bunch, task: Task, callbacks: Sequence[Any]) -> Outcome:
+def _attempt(
+    plan: Plan, data: Bunch, task: Task, deadline: float, callbacks: Sequence[Any]
+) -> Outcome:
     """Do a run. Return it, or what stopped it, so that the others go on."""
+    if time.time() > deadline:
+        return None
     try:
         return run_method(plan, data, *task, callbacks=callbacks)
     except DatasetError:  # an image that cannot be read stops every method alike

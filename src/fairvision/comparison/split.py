@@ -30,6 +30,7 @@ def plan_split(
     n_train: int | None = None,
     n_test: int | None = None,
     test_size: float = 0.3,
+    validation_fraction: float | None = None,
 ) -> dict[str, Any]:
     """How the rows will be split, as plain data.
 
@@ -48,12 +49,14 @@ def plan_split(
     by = "column" if has_parts else "random"
     by = by if confounding is None else "confounding"
     n_valid = len(validation_rows(data, {"by": by}))
+    _check_fraction(validation_fraction, n_valid)
     return {
         "by": by,
         "confounding": confounding,
         # Not there unless given: it is then no part of what a folder's runs must agree in.
         **({} if counterexamples is None else {"counterexamples": counterexamples}),
         **({"n_validation": n_valid} if n_valid else {}),
+        **({"validation_fraction": validation_fraction} if validation_fraction else {}),
         # Runs that drew from all parts are done again: people were in both sets.
         **({"parts": "column"} if has_parts and confounding is not None else {}),
         **({"parts": "people"} if not has_parts and data.get("identity") is not None else {}),
@@ -61,6 +64,16 @@ def plan_split(
         "n_test": n_test,
         "test_size": test_size,
     }
+
+
+def _check_fraction(fraction: float | None, n_valid: int) -> None:
+    if fraction is not None and not 0 < fraction < 1:
+        raise InputError(f"validation_fraction is {fraction!r}; pass a share between 0 and 1.")
+    if fraction is not None and n_valid:
+        raise InputError(
+            f"validation_fraction is {fraction}, but the data set aside {n_valid} validation rows. "
+            "Leave it out."
+        )
 
 
 def take_rows(X: Any, rows: Any) -> Any:
@@ -86,28 +99,51 @@ def split_rows(
         Train on as many rows without the bias, where `split` has one; the test
         rows stay the same.
     """
+    return _parted(data, split, seed, balanced)[:2]
+
+
+def validation_rows(
+    data: Bunch, split: Mapping[str, Any], seed: int = 0, *, balanced: bool = False
+) -> Rows:
+    """Rows that are neither trained on nor tested: they choose thresholds and methods.
+
+    Those that the data's own column sets aside, or ``validation_fraction`` of the training rows.
+    """
+    if split.get("validation_fraction"):
+        return _parted(data, split, seed, balanced)[2]
+    if data.get("split") is None:
+        return np.empty(0, dtype=np.intp)
+    return np.flatnonzero(np.isin(_parts(data), VALIDATION))
+
+
+def _parted(
+    data: Bunch, split: Mapping[str, Any], seed: int, balanced: bool
+) -> tuple[Rows, Rows, Rows]:
+    """Rows for training, for testing, and those held out of the former."""
     people = split.get("parts") == "people"
     if people:
         data = Bunch(**{**data, "split": _of_people(data.identity, split["test_size"], seed)})
     if split["by"] == "confounding":
-        return _biased(data, split, seed, balanced)
-    if split["by"] == "column" or people:
-        return _given(data)
-    return _random(data, split["test_size"], seed)
+        train, test = _biased(data, split, seed, balanced)
+    elif split["by"] == "column" or people:
+        train, test = _given(data)
+    else:
+        everything = np.arange(len(data.target))
+        train, test = _random(data, everything, split["test_size"], seed, "test_size")
+    fraction, held_out = split.get("validation_fraction"), np.empty(0, dtype=np.intp)
+    if fraction and people:
+        held = _of_people(data.identity[train], fraction, seed) == "test"
+        train, held_out = train[~held], train[held]
+    elif fraction:
+        train, held_out = _random(data, train, fraction, seed, "validation_fraction")
+    return train, test, held_out
 
 
-def _of_people(identity: Any, test_size: float, seed: int) -> NDArray[np.str_]:
-    """The part of each row: nobody is in both."""
+def _of_people(identity: Any, share: float, seed: int) -> NDArray[np.str_]:
+    """The part of each row, `share` of the people "test": nobody is in both."""
     people, codes = np.unique(np.asarray(identity), return_inverse=True)
-    tested = as_generator(seed).permutation(len(people)) < round(test_size * len(people))
+    tested = as_generator(seed).permutation(len(people)) < round(share * len(people))
     return np.where(tested[codes.reshape(-1)], "test", "train")
-
-
-def validation_rows(data: Bunch, split: Mapping[str, Any]) -> Rows:
-    """Rows that the data's own column sets aside: thresholds are read from them, nothing else."""
-    if split["by"] != "column":
-        return np.empty(0, dtype=np.intp)
-    return np.flatnonzero(np.isin(_parts(data), VALIDATION))
 
 
 def _parts(data: Bunch) -> NDArray[np.str_]:
@@ -148,21 +184,22 @@ def _given(data: Bunch) -> tuple[Rows, Rows]:
     return train, test
 
 
-def _random(data: Bunch, test_size: float, seed: int) -> tuple[Rows, Rows]:
-    groups = check_groups(data.sensitive_features, len(data.target))
+def _random(
+    data: Bunch, rows: Rows, fraction: float, seed: int, parameter: str
+) -> tuple[Rows, Rows]:
+    """The rows without `fraction` of them, and that fraction, stratified by target x group."""
+    groups = check_groups(data.sensitive_features.iloc[rows], len(rows))
     assert groups is not None
-    classes = np.unique(data.target, return_inverse=True)[1].reshape(-1)
+    classes = np.unique(data.target[rows], return_inverse=True)[1].reshape(-1)
     cells = np.unique(np.stack([classes, groups.intersection()[0]]), axis=1, return_inverse=True)[1]
     cells = cells.reshape(-1)
     if np.bincount(cells).min() < 2:  # too rare to stratify by
         cells = classes
     try:
-        train, test = train_test_split(
-            np.arange(len(cells)), test_size=test_size, stratify=cells, random_state=seed
-        )
+        kept, taken = train_test_split(rows, test_size=fraction, stratify=cells, random_state=seed)
     except ValueError as error:  # a class of one row, or more classes than test rows
         raise DatasetError(
             f"{len(cells)} rows in {len(set(classes.tolist()))} classes of {data.target_name!r} "
-            f"cannot be split with test_size={test_size}: {error} Use more rows, or fewer classes."
+            f"cannot be split with {parameter}={fraction}: {error} Use more rows, or fewer classes."
         ) from error
-    return np.sort(train), np.sort(test)
+    return np.sort(kept), np.sort(taken)

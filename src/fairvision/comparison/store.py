@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from fairvision.base import atomic_write
 from fairvision.comparison.changes import changes
 from fairvision.comparison.plan import Plan
-from fairvision.comparison.run import Run
+from fairvision.comparison.run import Predictions, Run
 from fairvision.comparison.serialization import dumps
 from fairvision.comparison.validation import check_run
 from fairvision.exceptions import RunError
@@ -28,9 +28,13 @@ from fairvision.exceptions import RunError
 __all__ = ["Store"]
 
 _ARRAYS = ("rows", "y_true", "y_pred", "y_score")
+_VALIDATION = "validation_"  # before the names of the same arrays of validation rows
+_APART = (*_ARRAYS, "validation", "artifacts", "model")  # all but these are in run.json
 _PLAN, _RUN, _PREDICTIONS, _ERROR = "plan.json", "run.json", "predictions.npz", ".error.txt"
 _ARTIFACTS = "artifacts.json"
+_MODEL = "model.safetensors"
 _SUMMARY = "comparison.json"
+_GROUPS = "groups.csv"
 _RESULTS = ("results.csv", _SUMMARY, "report.html")
 _CHECKPOINT = ".checkpoint"
 _LOCK = ".lock"
@@ -48,8 +52,10 @@ class Store:
         out/plan.json                      what was asked for
         out/results.csv, comparison.json   a row a run, and all numbers
         out/report.html                    the same to look at
+        out/groups.csv                     groups of all rows, where there are validation rows
         out/METHOD/seed-0/run.json         metrics, training curves, seconds
-        out/METHOD/seed-0/predictions.npz  rows, y_true, y_pred, y_score
+        out/METHOD/seed-0/predictions.npz  rows, y_true, y_pred, y_score; of validation rows, too
+        out/METHOD/seed-0/model.safetensors  the fitted estimator, if asked for
         out/METHOD/seed-0/artifacts.json   pictures for the report, first seed only
         out/METHOD/seed-0.error.txt        why a run failed
         out/METHOD/.seed-0.checkpoint/     trainings of a run that is not over, if asked for
@@ -172,6 +178,11 @@ class Store:
             name = f"{re.sub('[^a-z0-9]+', '-', method.lower())[:40].strip('-')}.{digest}"
         return self.out / name.lstrip(".") / f"seed-{seed}"
 
+    def model(self, method: str, seed: int) -> Path | None:
+        """The file of a run's fitted estimator, if it was kept."""
+        path = self.folder(method, seed) / _MODEL
+        return path if path.is_file() else None
+
     def checkpoint(self, method: str, seed: int) -> Path:
         """Folder of the training checkpoints of a run, until the run is stored."""
         place = self.folder(method, seed)
@@ -202,7 +213,10 @@ class Store:
                 np.load(file, allow_pickle=False) as arrays,
             ):
                 columns = {name: arrays.get(name) for name in _ARRAYS}
-            run = Run(**fields, **columns, artifacts=_read_object(folder / _ARTIFACTS))
+                held_out = {name: arrays.get(_VALIDATION + name) for name in _ARRAYS}
+            validation = None if held_out["rows"] is None else Predictions(**held_out)
+            artifacts = _read_object(folder / _ARTIFACTS)
+            run = Run(**fields, **columns, validation=validation, artifacts=artifacts)
             check_run(run)
         except Exception:  # a damaged archive raises anything from BadZipFile to zlib.error
             return None
@@ -228,11 +242,35 @@ class Store:
             reason = f"{error}; run the same `fairvision compare` once more"
         raise RunError(f"{path} cannot be read: {reason}.")
 
+    def groups(self) -> str:
+        """The text of the table of groups, which is there if a method can be chosen.
+
+        Raises
+        ------
+        RunError
+            If there is none.
+        """
+        try:
+            return (self.out / _GROUPS).read_text(encoding="utf-8")
+        except OSError as error:
+            raise RunError(
+                f"{self.out} holds no predictions of validation rows, and test rows choose nothing "
+                f"({_GROUPS}: {error.strerror}). Compare with --validation-fraction 0.2 into "
+                "another --out, or on data with a part 'valid'."
+            ) from error
+
+    def write_groups(self, text: str) -> None:
+        """Keep the table of groups."""
+        self.write_text(_GROUPS, text)
+
     def write(self, run: Run) -> None:
         """Store a run: all of it or nothing."""
         place = self.folder(run.method, run.seed)
-        fields = {k: v for k, v in vars(run).items() if k not in (*_ARRAYS, "artifacts")}
-        arrays = {k: v for k in _ARRAYS if (v := getattr(run, k)) is not None}
+        fields = {k: v for k, v in vars(run).items() if k not in _APART}
+        held_out = {} if run.validation is None else vars(run.validation)
+        arrays = {k: getattr(run, k) for k in _ARRAYS}
+        arrays |= {_VALIDATION + k: v for k, v in held_out.items()}
+        arrays = {k: v for k, v in arrays.items() if v is not None}
         # The same name at the next attempt, which removes what a kill left there.
         scratch = place.with_name(f".{place.name}.partial")
         with self._guard(place):
@@ -243,6 +281,8 @@ class Store:
                 _write(scratch / _PREDICTIONS, _packed(arrays))
                 if run.artifacts is not None:
                     _write(scratch / _ARTIFACTS, dumps(run.artifacts).encode())
+                if run.model is not None:
+                    _write(scratch / _MODEL, run.model)
                 if place.exists():
                     shutil.rmtree(place)
                 os.rename(scratch, place)

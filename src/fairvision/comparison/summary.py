@@ -107,7 +107,13 @@ def summarize(runs: Iterable[Run]) -> pd.DataFrame:
     return _frame(_by_method(runs, measures))
 
 
-def differences(runs: Iterable[Run], groups: Any, baseline: str, n_boot: int) -> pd.DataFrame:
+def differences(
+    runs: Iterable[Run],
+    groups: Any,
+    baseline: str,
+    n_boot: int,
+    metrics: str | Sequence[str] = "default",
+) -> pd.DataFrame:
     """Each method minus the baseline, seed by seed, on the same test rows.
 
     Parameters
@@ -117,6 +123,7 @@ def differences(runs: Iterable[Run], groups: Any, baseline: str, n_boot: int) ->
     baseline : str
         Label of the method to compare to.
     n_boot : int
+    metrics : str or sequence of str
 
     Returns
     -------
@@ -127,7 +134,8 @@ def differences(runs: Iterable[Run], groups: Any, baseline: str, n_boot: int) ->
     runs = list(runs)
     base = {run.seed: run for run in runs if run.method == baseline}
     others = [run for run in runs if run.method != baseline and run.seed in base]
-    return _frame(_by_method(others, lambda run: _paired(run, base[run.seed], groups, n_boot)))
+    options = {"n_boot": n_boot, "metrics": metrics}
+    return _frame(_by_method(others, lambda run: _paired(run, base[run.seed], groups, options)))
 
 
 def of_runs(runs: Iterable[Run], groups: Any, metrics: Sequence[str], n_boot: int) -> pd.DataFrame:
@@ -182,7 +190,7 @@ def over_seeds(each: pd.DataFrame) -> pd.DataFrame:
     return _frame(seeds)
 
 
-def _paired(run: Run, other: Run, groups: Any, n_boot: int) -> dict[str, Triple]:
+def _paired(run: Run, other: Run, groups: Any, options: dict[str, Any]) -> dict[str, Triple]:
     from fairvision.metrics import paired_difference
 
     both_score = run.y_score is not None and other.y_score is not None
@@ -194,8 +202,8 @@ def _paired(run: Run, other: Run, groups: Any, n_boot: int) -> dict[str, Triple]
         y_score_a=run.y_score if both_score else None,
         y_score_b=other.y_score if both_score else None,
         labels=run.evaluation["classes"],
-        n_boot=n_boot,
         random_state=run.seed,
+        **options,
         thresholds=(run.threshold, other.threshold),
     )
     found = {str(name): _triple(row) for name, row in table.to_dict(orient="index").items()}

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fairvision.comparison.run import Run
+from fairvision.comparison.run import Predictions, Run
 from fairvision.comparison.summary import group_rates, measures
 
 __all__ = ["check_run"]
@@ -28,7 +28,11 @@ def check_run(run: Run) -> None:
     """
     _need(isinstance(run.request, dict))
     _check_numbers(run)
-    _check_rows(run)
+    _need(run.rows.shape == (run.n_test,))
+    for predictions in (run, run.validation):
+        if predictions is not None:
+            _check_rows(predictions, run.evaluation["classes"])
+    _need(isinstance(run.model_note, str | None))
     measures(run)
     for group, n, _ in group_rates(run):
         _need(isinstance(group, str) and isinstance(n, Integral))
@@ -52,16 +56,15 @@ def _check_numbers(run: Run) -> None:
     _need(isinstance(run.threshold, Real | None) and np.isfinite(run.threshold or 0.0))
 
 
-def _check_rows(run: Run) -> None:
-    """The test rows, what was predicted for them, and nothing of another kind."""
-    _need(run.rows.shape == run.y_true.shape == run.y_pred.shape == (run.n_test,))
+def _check_rows(run: Run | Predictions, known: list[Any]) -> None:
+    """Rows, what was predicted for them, and nothing of another kind."""
+    _need(run.rows.ndim == 1 and run.rows.shape == run.y_true.shape == run.y_pred.shape)
     _need(np.issubdtype(run.rows.dtype, np.integer) and run.rows.min(initial=0) >= 0)
-    known = run.evaluation["classes"]
     named = {str(label) for label in known}  # labels of rare types are stored as text
     for label in {*run.y_true.tolist(), *run.y_pred.tolist()}:
         _need(label in known or str(label) in named)
     if run.y_score is not None:
-        _need(run.y_score.ndim in (1, 2) and len(run.y_score) == run.n_test)
+        _need(run.y_score.ndim in (1, 2) and len(run.y_score) == len(run.rows))
         _need(bool(np.isfinite(run.y_score).all()))
 
 

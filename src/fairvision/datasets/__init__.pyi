@@ -4,11 +4,13 @@ from ._digits import load_digits as load_digits
 from ._face_generator import FaceGenerator as FaceGenerator
 from ._faces import load_faces as load_faces
 from ._fairface import load_fairface as load_fairface
-from ._files import ImageFiles as ImageFiles
 from ._folder import load_folder as load_folder
+from ._image_files import ImageFiles as ImageFiles
+from ._label_table import LabelTable as LabelTable
 from ._lfw import load_lfw as load_lfw
 from ._listing import left_out as left_out
 from ._load import load as load
+from ._paths import IMAGE_ENDINGS as IMAGE_ENDINGS
 from ._ppb import load_ppb as load_ppb
 from ._sheet import contact_sheet as contact_sheet
 from ._split import biased_split as biased_split

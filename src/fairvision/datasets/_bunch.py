@@ -12,7 +12,7 @@ from sklearn.utils import Bunch
 
 from fairvision.exceptions import DatasetError
 
-__all__ = ["column", "encode", "make_bunch", "split_rows", "subset", "text"]
+__all__ = ["column", "encode", "make_bunch", "readable", "split_rows", "subset", "text"]
 
 Labels = Mapping[str, tuple[str, str]]
 
@@ -45,7 +45,7 @@ def column(attributes: pd.DataFrame, name: str, *, role: str = "attribute") -> p
     return pd.Series(words == value, index=attributes.index, name=name)
 
 
-def _readable(name: str, labels: Labels) -> tuple[str, str]:
+def readable(name: str, labels: Labels) -> tuple[str, str]:
     """The names of false and true for a column of truth values."""
     if name in labels:
         return labels[name]
@@ -65,7 +65,7 @@ def encode(values: pd.Series, labels: Labels | None = None) -> tuple[NDArray[Any
             f"{values.name!r} is missing in {missing} of {len(values)} rows. Leave those rows out."
         )
     if pd.api.types.is_bool_dtype(values):
-        return values.to_numpy(dtype=np.int64), list(_readable(str(values.name), labels or {}))
+        return values.to_numpy(dtype=np.int64), list(readable(str(values.name), labels or {}))
     if pd.api.types.is_numeric_dtype(values):
         array = values.to_numpy()
         return array, [str(value) for value in np.unique(array)]
@@ -79,7 +79,7 @@ def _groups(attributes: pd.DataFrame, names: Sequence[str], labels: Labels) -> p
     for name in names:
         values = column(attributes, name, role="sensitive feature")
         if pd.api.types.is_bool_dtype(values):
-            no, yes = _readable(name, labels)
+            no, yes = readable(name, labels)
             values = pd.Series(np.where(values, yes, no).astype(object), name=name)
         array = values.to_numpy()
         frame[name] = pd.Series(array, dtype=array.dtype)

@@ -166,7 +166,9 @@ def load_faces(
     -------
     Bunch
         ``images`` (n_samples, 3, image_size, image_size) uint8, ``target``,
-        ``target_names``, ``sensitive_features``, ``attributes``, ``DESCR``, and
+        ``target_names``, ``sensitive_features``, ``attributes``, ``DESCR``,
+        ``covered`` (the share of the target's place in the image that each attribute's place
+        covers), and
         ``masks``: for each attribute a boolean array (n_samples, image_size,
         image_size) of the pixels where it shows. That of smiling is the mouth, smiling
         or not; that of hair_colour covers brows and beard too.
@@ -197,7 +199,7 @@ def load_faces(
         n=n_samples, size=image_size, probabilities=probabilities, correlation=correlation
     )
     more = {"masks": masks} if return_masks else {}
-    return make_bunch(
+    faces = make_bunch(
         images,
         attribute_frame(codes),
         target=target,
@@ -206,3 +208,16 @@ def load_faces(
         descr=text,
         **more,
     )
+    faces.covered = _covered({**codes, **traits(uniform)}, image_size, target)
+    return faces
+
+
+def _covered(columns: Mapping[str, NDArray[Any]], size: int, target: str) -> dict[str, float]:
+    """The share of the target's place that each attribute's place covers, over some faces."""
+    first = {name: values[:32] for name, values in columns.items()}
+    _, masks = draw(first, size, np.random.default_rng(0), masks=True)
+    seen = {name: mask.sum(0) / max(mask.any((1, 2)).sum(), 1) for name, mask in masks.items()}
+    seen["skin_group"] = seen["skin_tone"]
+    own = seen[target.partition("=")[0]]
+    places = {name: share > 0.1 for name, share in seen.items()}
+    return {name: float(own[place].sum() / max(own.sum(), 1e-9)) for name, place in places.items()}

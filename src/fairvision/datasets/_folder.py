@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from fairvision.datasets._bunch import column, text
-from fairvision.datasets._files import ImageFiles
+from fairvision.base import ImageFiles
+from fairvision.datasets._bunch import text
+from fairvision.datasets._label_table import LabelTable
 from fairvision.datasets._listing import image_bunch
-from fairvision.datasets._lists import check_distinct, find_table
-from fairvision.datasets._paths import check_root, inside, spelt_in_root
-from fairvision.datasets._tables import clean_table, read_table
-from fairvision.exceptions import BadImageError, DatasetError
 
 __all__ = ["load_folder"]
 
@@ -26,50 +21,6 @@ _DESCR = """Images of the folder {root}
 {n} images, decoded when used; labels from {source}.
 Left out: {left_out}.
 """
-
-
-def _read_table(
-    labels: Any, root: str, path_column: str, sep: str | None
-) -> tuple[pd.DataFrame, str]:
-    """The label table, and its name for errors."""
-    if isinstance(labels, pd.DataFrame):
-        return clean_table(labels, "the DataFrame"), "the DataFrame"
-    path = find_table(labels, root)
-    return read_table(path, sep=sep, text=[path_column]), path
-
-
-def _check_table(table: pd.DataFrame, source: str, needed: Sequence[str]) -> None:
-    for name in needed:
-        column(table, name, role="column")  # or an error that lists the columns
-        base = name if name in table.columns else name.partition("=")[0]
-        missing = np.flatnonzero(table[base].isna())
-        if len(missing):
-            raise DatasetError(
-                f"column {name!r} of {source!r} is empty in {len(missing)} row(s), the first at "
-                f"row {missing[0]} (from 0). Fill them in or remove the rows."
-            )
-
-
-def _check_files(names: Sequence[str], paths: Sequence[str]) -> None:
-    missing = [i for i, path in enumerate(paths) if not os.path.isfile(path)]
-    if missing:
-        first = paths[missing[0]]
-        raise BadImageError(
-            f"{len(missing)} of {len(paths)} files do not exist, the first {names[missing[0]]!r} "
-            f"in {os.path.dirname(first)!r}{_similar(first)}. Check root and the paths, or pass "
-            "skip_bad=True to leave such rows out."
-        )
-
-
-def _similar(path: str) -> str:
-    """Which file there has the name with another ending, if one has."""
-    folder, name = os.path.split(path)
-    stem = os.path.splitext(name)[0].casefold()
-    with contextlib.suppress(OSError):
-        for other in sorted(os.listdir(folder)):
-            if os.path.splitext(other)[0].casefold() in (stem, name.casefold()):
-                return f"; there is {other!r}"
-    return ""
 
 
 def load_folder(
@@ -134,19 +85,18 @@ def load_folder(
         If a column is missing (with a list of those in the table) or has empty
         fields, a path leads out of the root or comes twice, or there are no rows.
     """
-    folder = check_root(root)
-    table, source = _read_table(labels, folder, path_column, sep)
     columns = [sensitive] if isinstance(sensitive, str) else list(sensitive)
     parts = [] if split_column is None else [split_column]
-    _check_table(table, source, [path_column, target, *columns, *parts])
-    names = spelt_in_root(folder, text(table[path_column]).tolist())
-    table = table.assign(**{path_column: pd.Series(names, index=table.index, dtype=object)})
-    paths = inside(folder, names)
-    check_distinct(names, source, paths=paths)
-    if not skip_bad:
-        _check_files(names, paths)
+    listed = LabelTable.read(
+        root,
+        labels,
+        [target, *columns, *parts],
+        path_column=path_column,
+        sep=sep,
+        skip_bad=skip_bad,
+    )
     images = ImageFiles(
-        paths,
+        listed.paths,
         image_size=image_size,
         mode=mode,
         resize=resize,
@@ -156,11 +106,11 @@ def load_folder(
     )
     return image_bunch(
         images,
-        table,
-        root=folder,
-        source=source,
+        listed.table,
+        root=listed.root,
+        source=listed.source,
         skip_bad=skip_bad,
-        split=None if split_column is None else text(table[split_column]),
+        split=None if split_column is None else text(listed.table[split_column]),
         path_column=path_column,
         target=target,
         sensitive=sensitive,

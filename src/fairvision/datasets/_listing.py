@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
+from fairvision.base import ImageFiles
 from fairvision.datasets._bunch import make_bunch, split_rows, text
-from fairvision.datasets._files import ImageFiles
 from fairvision.datasets._lists import check_distinct
 from fairvision.exceptions import BadImageError, DatasetError
 

@@ -10,8 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-from fairvision.base import LazyImages, check_labels, check_values
-from fairvision.datasets._range import convert
+from fairvision.base import LazyImages, check_labels, check_values, convert
 from fairvision.exceptions import DatasetError
 
 __all__ = ["TorchImages", "from_torch"]

@@ -4,7 +4,7 @@ from fairvision.nn.checkpoint import TrainingCheckpoint
 from fairvision.nn.classifier import TorchClassifier
 from fairvision.nn.device import choose_device, device_or_cpu
 from fairvision.nn.distributed import process_group_of
-from fairvision.nn.export import Probabilities, as_module
+from fairvision.nn.export import Probabilities, as_module, input_shape_of
 from fairvision.nn.feature_extractor import FeatureExtractor
 from fairvision.nn.finite import check_loss, check_scores
 from fairvision.nn.identity import fingerprint
@@ -18,6 +18,7 @@ from fairvision.nn.modules import (
 from fairvision.nn.net import inference_size
 from fairvision.nn.objective import Objective, Step, TrainingContext, cross_entropy
 from fairvision.nn.objective_classifier import ObjectiveClassifier
+from fairvision.nn.prefetch import prefetch
 from fairvision.nn.prefix import FrozenPrefix, find_prefix
 from fairvision.nn.probe import Standardize, check_inputs
 from fairvision.nn.process_group import ProcessGroup
@@ -56,7 +57,9 @@ __all__ = [
     "find_prefix",
     "fingerprint",
     "inference_size",
+    "input_shape_of",
     "isolated_rng",
+    "prefetch",
     "process_group_of",
     "scale",
 ]

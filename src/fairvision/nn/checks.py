@@ -159,7 +159,7 @@ def _check_rows(
     estimator: Any, X: Any, y: ArrayLike, shape: tuple[int, ...] | None = None
 ) -> tuple[Any, NDArray[Any]]:
     """Check the form of X and y, and the shape of a row of X, if one is given."""
-    check_form(X)
+    X = check_form(X, shape=shape)
     if shape is not None and is_images(X) != (len(shape) == 3):
         raise InputError(
             f"X has shape {tuple(np.shape(X))}, but {type(estimator).__name__} is "

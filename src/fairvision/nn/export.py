@@ -13,7 +13,10 @@ from fairvision.base import Resampled
 from fairvision.exceptions import InputError
 from fairvision.nn.device import as_double
 
-__all__ = ["Probabilities", "as_module"]
+__all__ = ["Probabilities", "as_module", "input_shape_of"]
+
+# Attributes in which an estimator keeps the one that takes the images.
+_INNER = ("classifier_", "debiased_", "estimator_")
 
 
 class Probabilities(nn.Module):
@@ -89,3 +92,23 @@ def as_module(estimator: Any) -> nn.Module:
             "or the method built on it, that is inside."
         )
     return own(estimator).eval()
+
+
+def input_shape_of(estimator: Any) -> tuple[int, ...] | None:
+    """The shape of one row that a fitted estimator takes; None if nothing inside knows it.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, also inside others or in a `Pipeline`.
+    """
+    while estimator is not None:
+        if (shape := getattr(estimator, "input_shape_", None)) is not None:
+            return tuple(map(int, shape))
+        inner = [getattr(estimator, name) for name in _INNER if hasattr(estimator, name)]
+        if isinstance(estimator, Pipeline):
+            inner = [estimator[0]]
+        elif isinstance(estimator, FrozenEstimator):
+            inner = [estimator.estimator]
+        estimator = next(iter(inner), None)
+    return None

@@ -16,7 +16,14 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from fairvision.base import all_or_nothing, check_images, fitted_attributes, take
+from fairvision.base import (
+    all_or_nothing,
+    check_form,
+    check_images,
+    fitted_attributes,
+    is_paths,
+    take,
+)
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn.backbones import Backbone, Unfetched, build_classifier
 from fairvision.nn.checks import check_shape
@@ -136,6 +143,10 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             If there is no such backbone, file of weights, layer or device, or the weights
             are of another net.
         """
+        weights = None if self.weights is None else str(self.weights)
+        if is_paths(X):
+            size = self._trained_at(weights)
+            X = check_form(X, shape=None if size is None else (3, *size))
         X = check_images(X)
         if not isinstance(self.batch_size, (int, np.integer)) or self.batch_size < 1:
             raise InputError(f"batch_size is {self.batch_size!r}; pass an int of 1 or more.")
@@ -149,18 +160,20 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             )
         self.n_features_in_ = int(X.shape[1])
         self.input_shape_ = tuple(int(size) for size in X.shape[1:])
-        weights = None if self.weights is None else str(self.weights)
         module = self._build(weights)
         self.feature_shape_ = _feature_shape(module, self.input_shape_)
         self.identity_ = _identity(module, self.feature_shape_)
         self.module_ = module.to(device)
         return self
 
+    def _trained_at(self, weights: str | None) -> tuple[int, int] | None:
+        """Height and width to which images are resized, where they are known."""
+        size = _size(self.image_size)
+        return trained_size(self.backbone, weights) if size is None else size
+
     def _build(self, weights: str | None) -> nn.Module:
         """The module that computes the features, on the CPU."""
-        size, shape = _size(self.image_size), self.input_shape_
-        if size is None:
-            size = trained_size(self.backbone, weights)
+        size, shape = self._trained_at(weights), self.input_shape_
         with isolated_rng(0):  # weights that are not given are the same each time
             net = build_classifier(self.backbone, weights, (shape[0], *(size or shape[1:])), 2)
         return Extraction(net, size, self.layer).requires_grad_(False).eval()
@@ -188,6 +201,8 @@ float32
 
     def _check_input(self, X: Any) -> Any:
         resized = self.module_.size is not None
+        height, width = self.module_.size if resized else self.input_shape_[1:]  # type: ignore[misc]
+        X = check_form(X, shape=(self.n_features_in_, height, width))
         X = check_images(X, fitted_shape=None if resized else self.input_shape_)
         if X.shape[1] != self.n_features_in_:
             raise InputError(

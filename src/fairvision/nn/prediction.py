@@ -134,7 +134,7 @@ class FittedModule(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _check_input(self, X: Any) -> Any:
         shape = getattr(self, "input_shape_", None)
-        check_form(X)
+        X = check_form(X, shape=shape)
         if shape is not None and len(shape) == 1:
             return validate_data(self, X, reset=False, dtype=TABLE_DTYPES)
         return check_inputs(X, backbone=self.backbone, fitted_shape=shape)

@@ -5,12 +5,14 @@ a page; who calls it, and where the page goes, is not its business.
 """
 
 from fairvision.reports._comparison import comparison_page, plot_comparison
+from fairvision.reports._data_card import data_card_page
 from fairvision.reports._evaluation import evaluation_page
 from fairvision.reports._page import write_page
 from fairvision.reports._png import read_note, write_figure
 
 __all__ = [
     "comparison_page",
+    "data_card_page",
     "evaluation_page",
     "plot_comparison",
     "read_note",

@@ -174,6 +174,8 @@ def _hero(facts: Mapping[str, Any], summary: Table, gap: str) -> Picture | None:
 
 def _sentence(facts: Mapping[str, Any], summary: Table, differences: Table, gap: str) -> str:
     """The result in one sentence; a difference counts only if its interval excludes 0."""
+    if facts.get("choice"):
+        return str(facts["choice"]["sentence"])
     points, name, base = _points(facts, summary, gap), metric_name(gap), facts["baseline"]
     if not points:
         return "No method has a gap that is defined: the notes say why."

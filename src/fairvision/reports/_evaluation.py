@@ -14,6 +14,8 @@ from fairvision.reports._svg import picture
 from fairvision.reports._words import RATES, Estimate, estimate, metric_name, short
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from fairvision.metrics import Evaluation
 
 __all__ = ["evaluation_page"]
@@ -23,7 +25,12 @@ _VERSIONS = ("fairvision", "fairlearn", "aif360", "scikit-learn", "numpy")
 
 
 def evaluation_page(
-    evaluation: Evaluation, *, source: str = "", command: str = "", failed: Sequence[str] = ()
+    evaluation: Evaluation,
+    *,
+    source: str = "",
+    command: str = "",
+    failed: Sequence[str] = (),
+    changes: Mapping[str, pd.DataFrame] | None = None,
 ) -> str:
     """Draw an evaluation as one HTML page.
 
@@ -36,6 +43,9 @@ def evaluation_page(
         What makes the page again.
     failed : sequence of str
         Conditions of an audit that were not met.
+    changes : mapping of str to DataFrame
+        By grouping, what changed since an earlier evaluation `a`, in the form of
+        :func:`~fairvision.metrics.paired_difference` with `by_group`.
 
     Returns
     -------
@@ -49,6 +59,7 @@ def evaluation_page(
         "level": f"{evaluation.settings['level']:.0%}",
         "groupings": [_grouping(one) for one in evaluations.values()],
         "overall": _numbers(evaluation.to_dict()["overall"]),
+        "changes": {short(name): _changes(table) for name, table in (changes or {}).items()},
         "notes": evaluation.notes,
         "versions": {name: version(name) for name in _VERSIONS},
         "command": command,
@@ -111,6 +122,21 @@ def _numbers(table: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [
         {"name": metric_name(name), "note": entry["note"], **_cell(entry)}
         for name, entry in table.items()
+    ]
+
+
+def _changes(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": metric_name(row["metric"]),
+            "group": row["group"] or "all",
+            "ends": [estimate({"value": row[end]}).text() for end in ("a", "b")],
+            "note": row["note"],
+            "value": row["value"],
+            "text": estimate(row).text("+"),
+        }
+        for row in table.reset_index().to_dict("records")
+        if not row["group"] or row["metric"] in RATES
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import OrderedDict
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,9 @@ class Encoder:
         if path[-1] == "steps" and isinstance(value, list):  # of a Pipeline, by their names
             steps = [[name, self._parameter(step, (*path[:-1], name))] for name, step in value]
             return {"$": "steps", "items": steps}
+        if path[-1] == "callbacks" and isinstance(value, list):
+            # What only watches a training, such as a progress bar, is of no use afterwards.
+            value = [cb for cb in value if not getattr(cb, "only_watches", False)] or None
         before = dict(self.tensors), dict(self._estimators)
         try:
             return self.value(value, path, parameter=True)
@@ -132,6 +136,7 @@ class Encoder:
         Unstorable
             If its type cannot be stored, with a description of it.
         """
+        value = str(value) if isinstance(value, PurePath) else value
         kind = type(value)
         if value is None or kind in (bool, int):
             return value

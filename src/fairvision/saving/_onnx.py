@@ -10,16 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.pipeline import Pipeline
 
 from fairvision.exceptions import InputError
-from fairvision.nn import as_module
+from fairvision.nn import as_module, input_shape_of
 from fairvision.saving._file import write
 
 __all__ = ["export_onnx"]
-
-# Attributes in which an estimator keeps the one that takes the images.
-_INNER = ("classifier_", "debiased_", "estimator_")
 
 
 def export_onnx(
@@ -94,18 +90,13 @@ def export_onnx(
 
 
 def _shape(estimator: Any, given: Sequence[int] | None) -> tuple[int, ...]:
-    while given is None and estimator is not None:
-        given = getattr(estimator, "input_shape_", None)
-        inner = [getattr(estimator, name) for name in _INNER if hasattr(estimator, name)]
-        if isinstance(estimator, Pipeline):
-            inner = [estimator[0]]
-        estimator = next(iter(inner), None)
-    if given is None:
+    shape = input_shape_of(estimator) if given is None else given
+    if shape is None:
         raise InputError(
             "The estimator does not know the shape of its images. Pass "
             "input_shape=(n_channels, height, width)."
         )
-    return tuple(given)
+    return tuple(shape)
 
 
 def _labels(classes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -19,6 +19,7 @@ NAMED = re.compile(r"(?!timm:|package:)[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _LISTED = (
     "fairvision.base:Groups",
     "fairvision.base:Resampled",
+    "fairvision.models:ImageModel",
     "fairvision.nn:FeatureExtractor",
     "fairvision.nn:TorchClassifier",
     "imblearn.over_sampling:RandomOverSampler",

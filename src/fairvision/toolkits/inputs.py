@@ -18,7 +18,7 @@ def check_targets_and_groups(
     owner: Any, X: Any, y: ArrayLike, sensitive_features: Any
 ) -> tuple[NDArray[Any], Groups]:
     """The targets as an array of shape (n_samples,), and the groups, which are required."""
-    check_form(X)
+    check_form(X, passes_on=True)
     targets = check_labels(y, n_samples=len(X))
     groups = check_groups(sensitive_features, len(X), required_by=type(owner).__name__)
     assert groups is not None  # check_groups raises if required groups are None

@@ -43,7 +43,7 @@ def fairvision_preprocessing() -> Iterable[Method]:
         "fairvision_attribution:AttributionNoise",
         "Hides where a bias attribute can be seen, in training pictures only.",
         reference=DE_CONINCK_2024,
-        needs=Needs(fit=True, pixels=True),
+        needs=Needs(fit=True, pixels=True, place=True),
         claims=Claims(params=QUICK, disabled_params={"quantile": 1.0}),
         presets={"quick": QUICK, "paper": PAPER},
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fairvision.datasets._range import convert
+from fairvision.base.pixel_range import convert
 from fairvision.exceptions import BadImageError, InputError
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fairvision.base import atomic_write
-from fairvision.datasets._decode import Decoder
+from fairvision.base.files import atomic_write
+from fairvision.base.image_decoder import Decoder
 from fairvision.exceptions import DatasetError
 
 __all__ = ["Cache", "stamp"]

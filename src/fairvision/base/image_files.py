@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fairvision.base import LazyImages
-from fairvision.datasets._cache import Cache, stamp
-from fairvision.datasets._decode import Decoder
+from fairvision.base.decoded_cache import Cache, stamp
+from fairvision.base.image_decoder import Decoder
+from fairvision.base.lazy_images import LazyImages
 from fairvision.exceptions import BadImageError, InputError
 
 __all__ = ["ImageFiles"]
@@ -188,6 +188,13 @@ class ImageFiles(LazyImages):
         return [self._reader.paths[row] for row in self.rows.tolist()]
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """`image_size`, `mode`, `resize` and `pixel_max`, with which others are read alike."""
+        decoder = self._reader.decoder
+        named = {name: getattr(decoder, name) for name in ("mode", "resize", "pixel_max")}
+        return {"image_size": (decoder.height, decoder.width), **named}
+
+    @property
     def is_stored(self) -> bool:  # type: ignore[override]
         return self._reader.cache is not None
 
@@ -197,6 +204,20 @@ class ImageFiles(LazyImages):
 
     def read(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
         return self._reader.read(rows)
+
+    def decode(self) -> tuple[NDArray[np.uint8], dict[int, str]]:
+        """Read every image once.
+
+        Returns
+        -------
+        images : ndarray of shape (n_samples, n_channels, height, width), uint8
+            Black where a file cannot be read.
+        errors : dict of int to str
+            The error of each such row, naming the file.
+        """
+        images, errors = self._reader.decode(self.rows)
+        places = {row: place for place, row in enumerate(self.rows.tolist())}
+        return images, {places[row]: error for row, error in errors.items()}
 
     def fingerprint(self) -> str:
         """A hash of the files' content, row by row, and of how they are decoded.

@@ -1,0 +1,6 @@
+"""What data are like before anything is trained: counts, confounders, copies, pictures."""
+
+from lazy_loader import attach_stub
+
+# The names are in __init__.pyi; each is imported when it is first used.
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

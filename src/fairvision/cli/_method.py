@@ -1,0 +1,49 @@
+"""Methods and their parameters as they are typed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from fairvision.exceptions import InputError
+from fairvision.plugins import describe, resolve
+
+
+def _value(text: str) -> Any:
+    """A parameter as typed: JSON if it is JSON, else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def settings_of(entries: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """``jlu.alpha=0.4`` as {"jlu": {"alpha": 0.4}}."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        left, equals, value = entry.partition("=")
+        owner, dot, name = left.rpartition(".")
+        if not equals or not dot or not owner or not name:
+            raise click.BadParameter(f"{entry!r}; write METHOD.PARAMETER=VALUE.")
+        found.setdefault(owner, {})[name] = _value(value)
+    return found
+
+
+def estimator_of(entry: str) -> tuple[str, Any]:
+    """``mine=package.module:factory`` as ("mine", the estimator that the factory returns)."""
+    label, equals, target = entry.partition("=")
+    if not label or not equals or ":" not in target:
+        raise click.BadParameter(f"{entry!r}; write NAME=PACKAGE.MODULE:FACTORY.")
+    if "" not in sys.path:  # as `python -m` does: a module of the working directory
+        sys.path.insert(0, "")
+    factory = resolve(target)
+    try:
+        return label, factory()
+    except Exception as error:  # the factory may do anything
+        raise InputError(
+            f"--method {label}: {target}() fails: {describe(error)}. A factory takes no "
+            "arguments and returns an unfitted estimator."
+        ) from error

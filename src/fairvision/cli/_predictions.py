@@ -1,0 +1,175 @@
+"""A file of predictions: its rows, and the columns that are named or known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fairvision.exceptions import InputError
+from fairvision.plugins import describe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["evaluation_arguments", "read_table_file", "take_column"]
+
+
+def _named_columns(table: pd.DataFrame, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of `audit`, with those columns that are known to mean what is not named.
+
+    Raises
+    ------
+    InputError
+        If the true labels or the groups are neither named nor known.
+    """
+    from fairvision.models import PredictionColumns
+
+    known = PredictionColumns.of(table.columns)
+    named = dict(options)
+    if known is not None:
+        named["y_true"] = named["y_true"] or ("true_class" if known.has_true_class else None)
+        named["sensitive"] = named["sensitive"] or ",".join(known.sensitive)
+        if named["y_pred"] is None and named["threshold"] is None:
+            named["y_pred"] = "class"
+        if named["y_score"] is None and named["y_true"] == "true_class":
+            named["y_score"] = _score(table, known, named["pos_label"])
+    for name, what in (("y_true", "true labels"), ("sensitive", "group labels")):
+        if not named[name]:
+            why = "" if known is None else ", and the predictions were made without: use --labels"
+            raise InputError(
+                f"--{name.replace('_', '-')}, the column of {what}, is not given{why}. There are "
+                f"{list(map(str, table.columns))}."
+            )
+    return named
+
+
+def _score(table: pd.DataFrame, known: Any, positive: str | None) -> str | None:
+    """The column of the positive class's probability, of two classes."""
+    import pandas as pd
+
+    from fairvision.base import code_labels
+
+    if len(known.classes) != 2:
+        return None
+    if positive is None:
+        labels = pd.concat([table["class"], table["true_class"]]).dropna()
+        positive = str(code_labels(labels.to_numpy())[1][-1])
+    return f"probability_{positive}" if positive in known.classes else None
+
+
+def read_table_file(path: Path, sep: str | None) -> pd.DataFrame:
+    """Read a text table, Parquet, JSON Lines or NPZ file."""
+    from fairvision.datasets import clean_table, read_table
+
+    if path.suffix.lower() in (".csv", ".tsv", ".txt"):
+        return read_table(path, sep=sep)
+    return clean_table(_read_binary(path), path.name)
+
+
+def _read_binary(path: Path) -> pd.DataFrame:
+    import numpy as np
+    import pandas as pd
+
+    kind = path.suffix.lower()
+    try:
+        if kind in (".parquet", ".pq"):
+            return pd.read_parquet(path)
+        if kind in (".json", ".jsonl"):
+            return pd.read_json(path, lines=True, dtype=False)
+        if kind == ".npz":
+            # Opened here: numpy leaves a damaged archive open.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return pd.DataFrame({name: arrays[name] for name in arrays.files})
+    except ImportError as error:
+        message = f"{path.name} needs a Parquet reader: pip install fairvision[parquet]."
+        raise InputError(message) from error
+    except Exception as error:  # a damaged archive raises anything from KeyError to zlib.error
+        reason = error if isinstance(error, (ValueError, OSError)) else describe(error)
+        raise InputError(f"{path.name} cannot be read as {kind[1:]}: {reason}") from error
+    raise InputError(
+        f"{path.name} is of kind {kind!r}; expected .csv, .tsv, .txt, .parquet, .json or .npz."
+    )
+
+
+def take_column(table: pd.DataFrame, name: str, option: str) -> Any:
+    """The column that an option names."""
+    if name not in table.columns:
+        raise InputError(f"{option} {name!r} is no column; there are {list(table.columns)}.")
+    return table[name]
+
+
+def _label(text: str, known: Any, option: str) -> Any:
+    """The label of the data that `text` spells."""
+    import pandas as pd
+
+    labels = [label for label in pd.unique(known) if not pd.isna(label)]
+    for label in labels:
+        if str(label) == text:
+            return label.item() if hasattr(label, "item") else label
+    raise InputError(f"{option} {text!r} is no label; there are {sorted(map(str, labels))}.")
+
+
+def _privileged(table: pd.DataFrame, pairs: tuple[str, ...], sensitive: list[str]) -> Any:
+    labels: dict[str, list[Any]] = {}
+    for pair in pairs:
+        name, sign, text = pair.partition("=")
+        if not sign or name not in sensitive:
+            raise InputError(
+                f"--privileged {pair!r}: expected column=label with a column of {sensitive}."
+            )
+        labels.setdefault(name, []).append(_label(text, table[name], "--privileged"))
+    return labels or None
+
+
+def _at(threshold: float, score: Any, true: Any, positive: Any) -> Any:
+    """The label that each score gives."""
+    import numpy as np
+
+    from fairvision.base import check_labels, code_labels
+
+    if score is None:
+        raise InputError("--threshold needs --y-score, the column that it is applied to.")
+    labels = code_labels(check_labels(true, "--y-true"))[1]
+    if len(labels) != 2:
+        raise InputError(
+            f"--threshold needs two labels; --y-true has {labels.tolist()[:10]}. Pass --y-pred."
+        )
+    try:
+        at_least = np.asarray(score, dtype=np.float64) >= threshold
+    except (TypeError, ValueError) as error:
+        raise InputError(f"--y-score is not numeric: {error}. Convert it.") from error
+    second = positive is None or labels[1] == positive
+    return labels[(at_least == second).astype(int)]
+
+
+def evaluation_arguments(
+    table: pd.DataFrame, condition_metrics: list[str], options: dict[str, Any]
+) -> dict[str, Any]:
+    """The arguments of `evaluate_predictions`, from the columns and labels that options name."""
+    named = _named_columns(table, options)
+    y_pred, y_score, threshold, weight, pos_label = (
+        named.pop(name) for name in ("y_pred", "y_score", "threshold", "weight", "pos_label")
+    )
+    names = [name.strip() for name in named.pop("sensitive").split(",") if name.strip()]
+    for name in names:
+        take_column(table, name, "--sensitive")
+    true = take_column(table, named.pop("y_true"), "--y-true")
+    score = None if y_score is None else take_column(table, y_score, "--y-score")
+    positive = None if pos_label is None else _label(pos_label, true, "--pos-label")
+    if (y_pred is None) == (threshold is None):
+        raise InputError("pass --y-pred, or --y-score with --threshold; one of the two.")
+    if threshold is None:
+        predicted = take_column(table, str(y_pred), "--y-pred")
+    else:
+        predicted = _at(threshold, score, true, positive)
+    return {
+        **named,
+        "y_true": true,
+        "y_pred": predicted,
+        "sensitive_features": table[names],
+        "y_score": score,
+        "sample_weight": None if weight is None else take_column(table, weight, "--weight"),
+        "metrics": [*named["metrics"].split(","), *condition_metrics],
+        "pos_label": positive,
+        "privileged": _privileged(table, named["privileged"], names),
+    }

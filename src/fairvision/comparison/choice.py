@@ -1,0 +1,280 @@
+"""The choice of a method by the validation rows of a comparison, never by its test rows."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from fairvision.comparison.plan import PLAIN_TRAINING
+from fairvision.comparison.ranking import Ranking, rank
+from fairvision.comparison.serialization import plain
+from fairvision.comparison.summary import differences, of_runs, over_seeds
+from fairvision.exceptions import InputError, SavingError
+
+if TYPE_CHECKING:
+    from fairvision.comparison.result import Comparison
+
+__all__ = ["Choice", "choose"]
+
+_ORDERS: Mapping[str, Callable[[Any, Any], Any]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+_CONSTRAINT = re.compile(r"\s*([\w:-]+)\s*(>=|<=|>|<)\s*([-+]?[\d.]+(?:e[-+]?\d+)?)\s*", re.I)
+#: The test figures of the winner beside those that decided.
+_SHOWN = ("accuracy", "worst_group_accuracy", "equalized_odds_difference")
+_DIFFERENCE = ["difference", "difference_lower", "difference_upper"]
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The method that the validation rows choose, and how sure that is.
+
+    Attributes
+    ----------
+    method : str
+        Its label.
+    by : str
+        The metric that decides.
+    seed : int
+        Of its models, the one with the best `by` on validation rows.
+    sureness : float
+        Share of bootstrap draws, of rows and seeds, in which it is the best.
+    table : DataFrame
+        A row a method, the simpler first: `by` on validation rows with its 95 % interval,
+        the metrics of constraints, whether it `meets` them, `share_best` of the draws,
+        training seconds.
+    test : DataFrame
+        The winner's figures on test rows, by metric: value, lower, upper, and the difference
+        from plain training (NaN for plain training itself).
+    distinguishable : bool or None
+        Whether `by` on test rows differs from plain training by more than the interval; None
+        where that is not known.
+    sentence : str
+        All this in one sentence or two.
+    """
+
+    method: str
+    by: str
+    seed: int
+    sureness: float
+    table: pd.DataFrame
+    test: pd.DataFrame
+    distinguishable: bool | None
+    sentence: str
+    comparison: Comparison = field(repr=False)
+
+    def __repr__(self) -> str:
+        parts = [self.sentence, self.table.round(3).to_string(), "On test rows:"]
+        return "\n".join([*parts, self.test.round(3).to_string()])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        names = ("method", "by", "seed", "sureness", "distinguishable", "sentence")
+        tables = {
+            name: getattr(self, name).reset_index().to_dict(orient="records")
+            for name in ("table", "test")
+        }
+        return plain({**{name: getattr(self, name) for name in names}, **tables})
+
+    def model(self, seed: int | None = None, *, dataset: Any = None) -> Any:
+        """The chosen method's model: as it was kept, else trained anew to the same numbers.
+
+        Parameters
+        ----------
+        seed : int or None, default=None
+            Of the comparison; None takes `seed`.
+        dataset : Bunch or None, default=None
+            The data, where the comparison was given them and not their name.
+
+        Returns
+        -------
+        ImageModel, or the estimator where the data are no pictures
+
+        Raises
+        ------
+        InputError
+            If there is no such seed, or the data are needed.
+        RunError
+            If the data are not those of the comparison, or training gives another model.
+        """
+        from fairvision.comparison.winner import model_of_run  # late: choosing needs no torch
+
+        seed = self.seed if seed is None else seed
+        model = model_of_run(self.comparison, self.method, seed, dataset)
+        if getattr(model, "facts", None) is not None:
+            model.facts |= {"choice": self.sentence, "sureness": self.sureness}
+        return model
+
+    def save(self, path: str | Path, *, seed: int | None = None, dataset: Any = None) -> Path:
+        """Write that model to one file for `fairvision.load`; other parameters as in `model`.
+
+        Raises
+        ------
+        SavingError
+            If there is such a file already, which is said before anything is trained, or the
+            method cannot be saved.
+        """
+        from fairvision.saving import save
+
+        if Path(path).exists():
+            raise SavingError(f"{path} exists. Choose another name.")
+        return save(self.model(seed, dataset=dataset), path)
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """``accuracy>=0.9``."""
+
+    metric: str
+    order: str
+    bound: float
+
+    def __str__(self) -> str:
+        return f"{self.metric}{self.order}{self.bound:g}"
+
+    def holds(self, values: Any) -> Any:
+        """For each value; what is undefined does not."""
+        return _ORDERS[self.order](values, self.bound)
+
+    def shortfall(self, values: Any) -> Any:
+        """How far each value is from the bound."""
+        missing = self.bound - values if ">" in self.order else values - self.bound
+        return np.where(self.holds(values), 0.0, np.nan_to_num(missing, nan=np.inf))
+
+
+def _constraints(texts: str | Iterable[str]) -> list[Constraint]:
+    found = []
+    for text in [texts] if isinstance(texts, str) else texts:
+        match = _CONSTRAINT.fullmatch(text)
+        if match is None:
+            raise InputError(f"at_least has {text!r}; write a metric and a bound: accuracy>=0.9.")
+        found.append(Constraint(match[1].replace("-", "_"), match[2], float(match[3])))
+    return found
+
+
+def choose(
+    comparison: Comparison,
+    by: str = "worst_group_accuracy",
+    at_least: str | Iterable[str] = (),
+    *,
+    n_boot: int = 1000,
+) -> Choice:
+    """See `Comparison.choose`."""
+    constraints = _constraints(at_least)
+    metrics = list(dict.fromkeys([by.replace("-", "_"), *(c.metric for c in constraints)]))
+    groups, base = comparison.sensitive_features, comparison.baseline
+    candidates = [method.label for method in comparison.plan.methods if not method.balanced]
+    candidates.sort(key=lambda label: label != base)
+    ranking = rank(comparison.runs, candidates, groups, metrics, n_boot=n_boot)
+    meets = np.all([c.holds(ranking.values[:, metrics.index(c.metric)]) for c in constraints], 0)
+    meets = np.broadcast_to(meets, len(ranking.methods)) & ~np.isnan(ranking.values[:, 0])
+    if not meets.any():
+        raise InputError(_nearest(ranking, constraints))
+    best, chosen = ranking.best(meets), ranking.simplest(meets)
+    shares = ranking.shares_best(meets)
+    table = ranking.table().assign(
+        meets=meets, share_best=shares, seconds=_seconds(comparison, ranking.methods)
+    )
+    label = ranking.methods[chosen]
+    test = _test(comparison, label, list(dict.fromkeys([*metrics, *_SHOWN])))
+    lower, upper = test.loc[metrics[0], _DIFFERENCE[1:]]
+    choice = Choice(
+        method=label,
+        by=metrics[0],
+        seed=ranking.best_seed(chosen),
+        sureness=float(shares[chosen]),
+        table=table,
+        test=test,
+        distinguishable=bool(lower > 0 or upper < 0) if lower == lower else None,
+        sentence="",
+        comparison=comparison,
+    )
+    plans = {method.label: method.name for method in comparison.plan.methods}
+    named = f"plain training ({base})" if plans.get(base) == PLAIN_TRAINING else base
+    words = {"others": bool((~meets).any()), "base": base, "named": named}
+    sentence = _sentence(choice, ranking.methods[best], **words)
+    return replace(choice, sentence=sentence)
+
+
+def _nearest(ranking: Ranking, constraints: Sequence[Constraint]) -> str:
+    by = ranking.metrics[0]
+    defined = ~np.isnan(ranking.values[:, 0])
+    if not defined.any():
+        return f"{by} is undefined on the validation rows of every method: choose by another."
+    short = sum(
+        (c.shortfall(ranking.values[:, ranking.metrics.index(c.metric)]) for c in constraints),
+        np.where(defined, 0.0, np.inf),
+    )
+    nearest = int(np.argmin(short))
+    values = dict(zip(ranking.metrics, ranking.values[nearest], strict=True))
+    has = ", ".join(f"{c.metric} {values[c.metric]:.3f}" for c in constraints)
+    return (
+        f"no method meets {' and '.join(map(str, constraints))} on the validation rows. "
+        f"The nearest is {ranking.methods[nearest]}: {has}. Ask for less."
+    )
+
+
+def _seconds(comparison: Comparison, methods: Sequence[str]) -> list[float]:
+    return [
+        float(np.mean([run.train_seconds for run in comparison.runs if run.method == label]))
+        for label in methods
+    ]
+
+
+def _test(comparison: Comparison, label: str, metrics: list[str]) -> pd.DataFrame:
+    """The figures of one method on test rows, and their differences from plain training."""
+    base, groups, n_boot = (
+        comparison.baseline,
+        comparison.sensitive_features,
+        comparison.plan.n_boot,
+    )
+    own = [run for run in comparison.runs if run.method == label]
+    values = over_seeds(of_runs(own, groups, metrics, n_boot)).loc[label]
+    names = ["value", "lower", "upper"]
+    test = values[names].reindex(metrics)
+    pair = [run for run in comparison.runs if run.method == base] + own
+    known = differences(pair, groups, base, n_boot, metrics)
+    gaps = known.loc[label] if label in known.index else pd.DataFrame(columns=names)
+    gaps = gaps[names].reindex(metrics).astype(float)
+    gaps.columns = _DIFFERENCE
+    return pd.concat([test, gaps], axis=1).rename_axis("metric")
+
+
+def _text(triple: Iterable[float], sign: str = "") -> str:
+    value, lower, upper = triple
+    bounds = "" if np.isnan([lower, upper]).any() else f" [{lower:{sign}.3f}, {upper:{sign}.3f}]"
+    return f"{value:{sign}.3f}{bounds}"
+
+
+def _sentence(choice: Choice, best: str, *, others: bool, base: str, named: str) -> str:
+    """The choice in words, with its test figure."""
+    table, test, method = choice.table, choice.test, choice.method
+    names, name = [choice.by, "lower", "upper"], choice.by.replace("_", " ")
+    of = " of the methods that meet the constraints" if others else ""
+    reason = f"best{of} in {choice.sureness:.0%} of the bootstrap draws"
+    if best != method:
+        top = _text(table.loc[best, names])
+        reason = f"{best}, with {top}, is within one standard error, and {method} is simpler"
+    value = _text(table.loc[method, names])
+    if method == base:
+        text = f"Nothing beat {named}{of}: {name} {value} on validation rows"
+    else:
+        text = f"{method} is chosen: {name} {value} on validation rows"
+        if base in table.index:
+            text += f", against {_text(table.loc[base, names])} of {named}"
+    text += f"; {reason}. On test rows: {_text(test.loc[choice.by, ['value', 'lower', 'upper']])}"
+    if choice.distinguishable is not None:
+        gap = _text(test.loc[choice.by, _DIFFERENCE], "+")
+        verb = "differs from" if choice.distinguishable else "cannot be told from"
+        text += f", which {verb} {named} ({gap})"
+    return f"{text}."

@@ -1,0 +1,49 @@
+"""The fitted model of a run as a file, which the run keeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sklearn.utils import Bunch
+
+from fairvision.base import are_maps, is_images
+from fairvision.exceptions import InputError, SavingError
+from fairvision.models import ImageModel
+from fairvision.saving import load, read_manifest, save
+
+__all__ = ["kept_model", "load_model", "model_of"]
+
+
+def model_of(estimator: Any, data: Bunch) -> Any:
+    """The fitted estimator with how pictures are read for it, where the data are pictures.
+
+    An extractor, which all runs share, is not in it.
+    """
+    pictures = data.get("pictures", data.images)
+    if not (is_images(pictures) and hasattr(estimator, "classes_")) or are_maps(pictures):
+        return estimator
+    return ImageModel.from_dataset(estimator, Bunch(**{**data, "images": pictures}))
+
+
+def kept_model(estimator: Any, data: Bunch) -> dict[str, Any]:
+    """The file of the fitted model, or why there is none, as fields of `Run`."""
+    with TemporaryDirectory() as folder:
+        try:
+            path = save(model_of(estimator, data), Path(folder, "model"))
+        except (SavingError, InputError) as error:
+            return {"model_note": str(error)}
+        lacking = [name for name in read_manifest(path)["objects"] if not _only_trains(name)]
+        if lacking:
+            return {"model_note": f"no file can hold its {', '.join(lacking)}."}
+        return {"model": path.read_bytes()}
+
+
+def load_model(path: Path) -> Any:
+    """The model of such a file; the callbacks that showed its progress stay behind."""
+    return load(path, objects=dict.fromkeys(read_manifest(path)["objects"]))
+
+
+def _only_trains(name: str) -> bool:
+    return name.rpartition("__")[2] in ("callbacks", "train_transform")

@@ -1,0 +1,9 @@
+from .columns import PredictionColumns as PredictionColumns
+from .image_model import ImageModel as ImageModel
+from .labels import Picture as Picture
+from .labels import labelled_pictures as labelled_pictures
+from .labels import unlabelled_pictures as unlabelled_pictures
+from .pictures import check_pictures as check_pictures
+from .pictures import picture_files as picture_files
+from .prediction_file import PredictionFile as PredictionFile
+from .stream import predict_pictures as predict_pictures

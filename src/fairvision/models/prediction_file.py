@@ -1,0 +1,214 @@
+"""A file of predictions that grows row by row, and goes on after it was cut."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, NoReturn, Self
+
+from fairvision.base import atomic_write
+from fairvision.exceptions import InputError, RunError
+from fairvision.models.columns import PROBABILITY, PredictionColumns
+
+__all__ = ["PredictionFile"]
+
+Format = Literal["csv", "parquet", "json"]
+
+
+class PredictionFile:
+    """Rows of predictions on disk: CSV, JSON Lines, or Parquet.
+
+    Each row is written as soon as it is known. A file that is there already is kept: what was cut
+    in the middle of its last line goes, and `done` says which pictures it has. Parquet cannot grow,
+    so that its rows go to a CSV beside it, which becomes the file in `finish`.
+
+    Parameters
+    ----------
+    path : Path or None
+        None writes to stdout, where nothing can be there before.
+    columns : PredictionColumns
+    model : str
+        What identifies the model; its rows end with it.
+    form : {"csv", "parquet", "json"}
+
+    Attributes
+    ----------
+    done : set of str
+        Names of the pictures that the file has.
+
+    Raises
+    ------
+    InputError
+        If the file that is there has other columns, is by another model, or is no such file.
+    RunError
+        If it cannot be read or written.
+    """
+
+    def __init__(
+        self, path: Path | None, columns: PredictionColumns, model: str, form: Format
+    ) -> None:
+        self.path = path
+        self.names = columns.names()
+        self.model = model
+        self.form = form
+        self.place = path
+        if path is not None and form == "parquet":
+            self.place = path.with_name(f"{path.name}.partial.csv")
+        self.done: set[str] = set()
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        if self.path is not None and self.path != self.place and self.path.exists():
+            raise InputError(f"{self.path} is finished. Choose another name, or remove it.")
+        with self._guard():
+            length = 0
+            if self.place is None:
+                self._file = sys.stdout.buffer
+            elif self.place.is_file():
+                length = self._read(self.place)
+                self._file = self.place.open("r+b")
+                self._file.seek(length)
+                self._file.truncate()
+            else:
+                self._file = self.place.open("wb")
+            if not length and self.form != "json":
+                self._file.write(_csv_line(self.names))
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._file is not None and self.place is not None:
+            # After an error, that of closing is the same once more: a full disk.
+            with self._guard() if exc[0] is None else suppress(OSError):
+                self._file.close()
+
+    def write(self, rows: Iterable[Sequence[Any]]) -> int:
+        """Add rows, each a value for every column but the last; return how many."""
+        assert self._file is not None
+        lines = [self._line([*row, self.model]) for row in rows]
+        with self._guard():
+            self._file.write(b"".join(lines))
+            self._file.flush()
+        return len(lines)
+
+    def finish(self) -> None:
+        """Make the file of its rows, where they are beside it."""
+        if self.path is not None and self.place is not None and self.path != self.place:
+            with self._guard():
+                _to_parquet(self.place, self.path)
+                self.place.unlink()
+
+    def _line(self, row: Sequence[Any]) -> bytes:
+        return _json_line(self.names, row) if self.form == "json" else _csv_line(row)
+
+    # -- what is there ----------------------------------------------------------------
+
+    def _read(self, place: Path) -> int:
+        """Note the pictures of the file; return the length of its whole rows."""
+        length = 0
+        with place.open("rb") as file:
+            lines = _Lines(file)
+            read = _json_rows if self.form == "json" else csv.reader
+            try:
+                for row in read(lines, strict=True):
+                    if length or self.form == "json":
+                        self._note(row)
+                    elif row != self.names:
+                        self._refuse("its columns are others")
+                    length = lines.length
+            except InputError:
+                raise
+            except (csv.Error, ValueError):
+                if not lines.ended:  # else its last row was cut
+                    self._refuse("it is something else")
+        first = b'{"path": ' if self.form == "json" else _csv_line(self.names)
+        if not length and (lines.length or not first.startswith(lines.rest[: len(first)])):
+            self._refuse("it is something else")
+        return length
+
+    def _note(self, row: Any) -> None:
+        if len(row) != len(self.names) or row[-1] != self.model:
+            self._refuse(f"its row {len(self.done) + 1} is not by the model {self.model}")
+        self.done.add(row[0])
+
+    def _refuse(self, why: str) -> NoReturn:
+        raise InputError(
+            f"{self.place} is there, and cannot go on: {why}. Choose another name, or remove it."
+        )
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if self.place is None:  # who reads stdout went away
+                raise
+            raise RunError(
+                f"cannot write {self.place}: {error.strerror or error}. Rows that are written are "
+                "kept: free some space or mend the folder, and run the same command again."
+            ) from error
+
+
+class _Lines:
+    """The whole lines of a file, as text; `length` is that of those that were read.
+
+    What is left after the last line end is `rest`. File names that are not UTF-8 survive.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.length = 0
+        self.ended = False
+        self.rest = b""
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self.file:
+            if not line.endswith(b"\n"):
+                self.rest = line
+                break
+            self.length += len(line)
+            yield line.decode("utf-8", "surrogateescape")
+        self.ended = True
+
+
+def _json_rows(lines: Iterable[str], *, strict: bool) -> Iterator[list[Any]]:
+    for line in lines:
+        row = json.loads(line, strict=strict)
+        if not isinstance(row, dict):
+            raise ValueError
+        yield list(row.values())
+
+
+def _json_line(names: Sequence[str], row: Sequence[Any]) -> bytes:
+    return (json.dumps(dict(zip(names, row, strict=True))) + "\n").encode()
+
+
+def _csv_line(row: Sequence[Any]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(row)
+    return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+def _to_parquet(source: Path, path: Path) -> None:
+    """A CSV of predictions as Parquet, a block at a time."""
+    from pyarrow import csv as arrow
+    from pyarrow import float64, parquet, string
+
+    with source.open("rb") as file:
+        (names,) = csv.reader([file.readline().decode()])
+    kinds = {n: float64() if n.startswith(PROBABILITY) else string() for n in names}
+    with (
+        arrow.open_csv(
+            source,
+            parse_options=arrow.ParseOptions(newlines_in_values=True),
+            convert_options=arrow.ConvertOptions(column_types=kinds, strings_can_be_null=True),
+        ) as blocks,
+        atomic_write(path) as made,
+        parquet.ParquetWriter(made, blocks.schema) as writer,
+    ):
+        for block in blocks:
+            writer.write_batch(block)

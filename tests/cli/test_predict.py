@@ -1,0 +1,315 @@
+"""``fairvision fit`` and ``fairvision predict``: from pictures to a model to predictions."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+from sklearn.base import clone
+
+import fairvision as fv
+from fairvision.cli import main
+from fairvision.datasets import ImageFiles
+from fairvision.models import PredictionFile, predict_pictures, unlabelled_pictures
+from fairvision.nn import TorchClassifier
+
+torch.set_num_threads(1)
+FIT = ["--target", "kind", "--sensitive", "coat", "--image-size", "12", "--epochs", "1"]
+
+
+def run(*arguments: Any) -> Result:
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+def refusal(result: Result) -> str:
+    """The one line of an error of the input."""
+    assert result.exit_code == 2, (result.output, result.exception)
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty pictures; dogs are red, and their names need quotes in a CSV."""
+    root = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    (root / 'a "b", c').mkdir()
+    rows = []
+    for i in range(40):
+        kind, coat = ("cat", "dog")[i % 2], ("plain", "spotted")[i // 2 % 2]
+        pixels = rng.integers(0, 100, (14, 15, 3), dtype=np.uint8)
+        pixels[..., 0] += 120 * (kind == "dog")
+        path = f'a "b", c/{i:02}.png'
+        Image.fromarray(pixels).save(root / path)
+        rows.append({"path": path, "kind": kind, "coat": coat})
+    pd.DataFrame(rows).to_csv(root / "labels.csv", index=False)
+    return root
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("model") / "model.fv"
+    data = ["--dataset", "folder", "--root", folder, "--labels", "labels.csv"]
+    result = run("fit", "erm", *data, *FIT, "--set", "erm.backbone=mlp", "--quiet", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert result.output == ""
+    return out
+
+
+def table(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path)
+
+
+# -- fit ----------------------------------------------------------------------------
+
+
+def test_fit_says_what_validation_rows_show(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model.fv"
+    data = ["--dataset", "folder", "--root", folder, "--labels", "labels.csv", *FIT]
+    words = ["--pre", "reweighing", "--model", "erm", "--n-boot", "20", "--out", out]
+    result = run("fit", *data, *words)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("reweighing + erm: trained on 32 rows")
+    assert "equalized_odds_difference" in result.stdout
+    assert " to " in result.stdout
+    assert "exists" in refusal(run("fit", *data, "--out", out))
+    assert "no folder" in refusal(run("fit", *data, "--out", tmp_path / "none" / "x.fv"))
+
+
+@pytest.mark.slow
+def test_fit_writes_the_same_model_as_onnx(folder: Path, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    out, onnx = tmp_path / "model.fv", tmp_path / "model.onnx"
+    data = ["--dataset", "folder", "--root", folder, "--labels", "labels.csv", *FIT]
+    result = run("fit", *data, "--out", out, "--onnx", onnx, "--json", "--quiet")
+    assert json.loads(result.stdout)["n_validation"] == 8
+    model, pictures = fv.load(out), sorted(map(str, folder.glob("*/*.png")))
+    images = np.asarray(ImageFiles(pictures, **model.settings)).astype(np.float32) / 255
+    session = runtime.InferenceSession(onnx)
+    probabilities, _ = session.run(None, {"images": images})
+    np.testing.assert_allclose(probabilities, model.predict_proba(pictures), atol=1e-5)
+
+
+def test_fit_that_is_stopped_writes_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*args: Any, **kwargs: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TorchClassifier, "fit", stop)
+    data = ["--dataset", "folder", "--root", folder, "--labels", "labels.csv", *FIT]
+    result = run("fit", *data, "--out", tmp_path / "model.fv")
+    assert result.exit_code == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- predict ------------------------------------------------------------------------
+
+
+def test_files_folders_and_a_table(folder: Path, model: Path, tmp_path: Path) -> None:
+    loaded = fv.load(model)
+    paths = sorted(map(str, folder.glob("*/*.png")))
+    expected = loaded.predict_proba(paths)
+    result = run("predict", model, folder, "--batch-size", "7")
+    (tmp_path / "printed.csv").write_text(result.stdout)
+    printed = table(tmp_path / "printed.csv")
+    assert list(printed) == ["path", "class", "probability_cat", "probability_dog", "model"]
+    assert printed["path"].tolist() == paths
+    np.testing.assert_allclose(printed["probability_dog"], expected[:, 1], rtol=1e-12)
+    out = tmp_path / "out.csv"
+    assert run("predict", model, "--labels", folder / "labels.csv", "--out", out).exit_code == 0
+    labelled, labels = table(out), table(folder / "labels.csv")
+    for ours, theirs in (("path", "path"), ("true_class", "kind"), ("coat", "coat")):
+        assert labelled[ours].tolist() == labels[theirs].tolist()
+    assert labelled["class"].tolist() == printed["class"].tolist()
+    result = run("predict", model, paths[3], paths[1], "--format", "json")
+    assert [json.loads(line)["path"] for line in result.stdout.splitlines()] == [paths[3], paths[1]]
+
+
+@pytest.mark.parametrize("ending", ["csv", "json", "parquet"])
+def test_audit_reads_it_as_it_is(ending: str, folder: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / f"out.{ending}"
+    result = run("predict", model, folder, "--labels", "labels.csv", "--out", out)
+    assert result.exit_code == 0, result.output
+    audit = run("audit", out, "--n-boot", "10", "--json")
+    assert audit.exit_code == 0, audit.output
+    report, labels = json.loads(audit.stdout), table(folder / "labels.csv")
+    paths = [str(folder / path) for path in labels["path"]]
+    right = fv.load(model).predict(paths) == (labels["kind"] == "dog")
+    assert report["overall"]["accuracy"]["value"] == pytest.approx(right.mean())
+    assert report["sensitive"] == ["coat"]
+    assert report["overall"]["roc_auc"]["value"] is not None
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_audit_says_what_is_missing(folder: Path, model: Path, tmp_path: Path) -> None:
+    run("predict", model, folder, "--out", tmp_path / "out.csv")
+    assert "use --labels" in refusal(run("audit", tmp_path / "out.csv"))
+    assert "--y-true, the column" in refusal(run("audit", folder / "labels.csv"))
+
+
+@pytest.mark.parametrize("ending", ["csv", "json"])
+def test_it_goes_on_wherever_it_was_cut(
+    ending: str, folder: Path, model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / f"out.{ending}"
+    words = ["predict", model, folder, "--out", out, "--batch-size", "8"]
+    assert run(*words).exit_code == 0
+    whole = out.read_bytes()
+    for length in (0, 3, 20, whole.index(b"\n") + 1, len(whole) // 2, len(whole) - 1, len(whole)):
+        out.write_bytes(whole[:length])
+        result = run(*words)
+        assert result.exit_code == 0, result.output
+        assert out.read_bytes() == whole
+    assert "40 were already there" in result.stderr
+
+
+def test_a_file_of_something_else_is_left_alone(folder: Path, model: Path, tmp_path: Path) -> None:
+    out, other = tmp_path / "out.csv", tmp_path / "other.fv"
+    run("predict", model, folder, "--out", out)
+    net = TorchClassifier("mlp", max_epochs=0, random_state=1)
+    fv.save(net.fit(np.zeros((2, 3, 12, 12), dtype=np.uint8), ["cat", "dog"]), other)
+    for content, words, extra in (
+        (out.read_text(), "not by the model", [other]),
+        (out.read_text(), "columns are others", [model, "--labels", "labels.csv"]),
+        ("my notes", "something else", [model]),
+        ('my "notes\n', "something else|columns", [model]),
+        ("a,b\n1,2\n", "columns are others", [model]),
+        ("my notes\n", "something else", [model, "--format", "json"]),
+        ("[1]\n", "something else", [model, "--format", "json"]),
+    ):
+        out.write_text(content)
+        assert any(
+            part in refusal(run("predict", extra[0], folder, *extra[1:], "--out", out))
+            for part in words.split("|")
+        )
+        assert out.read_text() == content
+
+
+def test_bad_pictures(folder: Path, model: Path, tmp_path: Path) -> None:
+    for name, content in (("cut.png", b"\x89PNG\r\n\x1a\n"), ("text.jpg", b"text")):
+        (tmp_path / name).write_bytes(content)
+    good = sorted(folder.glob("*/*.png"))[:2]
+    pictures = [
+        good[0],
+        tmp_path / "cut.png",
+        tmp_path / "none.png",
+        good[1],
+        tmp_path / "text.jpg",
+    ]
+    assert "cut.png" in refusal(run("predict", model, *pictures, "--out", tmp_path / "out.csv"))
+    result = run("predict", model, *pictures, "--skip-bad", "--out", tmp_path / "out.csv")
+    assert result.exit_code == 0
+    assert "3 left out" in result.stderr
+    assert table(tmp_path / "out.csv")["path"].tolist() == list(map(str, good))
+    Image.new("L", (9, 50)).save(tmp_path / "grey.png")  # another size, another colour
+    assert run("predict", model, tmp_path / "grey.png").exit_code == 0
+
+
+def test_wrong_models(folder: Path, model: Path, tmp_path: Path) -> None:
+    whole = model.read_bytes()
+    for name, content, words in (
+        ("text", b"some text", "no file of fairvision.save"),
+        ("cut", whole[: len(whole) // 2], "damaged or cut short"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        assert words in refusal(run("predict", tmp_path / name, folder))
+    pixels = np.zeros((4, 3, 12, 12), dtype=np.uint8)
+    net = TorchClassifier("mlp", max_epochs=1, random_state=0)
+    for name, estimator, words in (
+        ("unfitted", net, "is not fitted"),
+        ("table", clone(net).fit(pixels.reshape(4, -1) / 255, list("abab")), r"shape (432,)"),
+        ("bare", clone(net).fit(pixels, list("abab")), ""),
+    ):
+        fv.save(estimator, tmp_path / name)
+        result = run("predict", tmp_path / name, folder)
+        assert words in refusal(result) if words else result.exit_code == 0
+
+
+def test_groups_that_the_model_reads(folder: Path, tmp_path: Path) -> None:
+    data = fv.datasets.load(
+        "folder", root=folder, labels="labels.csv", target="kind", sensitive="coat", image_size=12
+    )
+    net = TorchClassifier("mlp", max_epochs=1, random_state=0)
+    thresholds = fv.make("threshold-optimizer", estimator=net, random_state=0, allow_worse=True)
+    thresholds.fit(data.images, data.target, sensitive_features=data.sensitive_features)
+    model = fv.ImageModel.from_dataset(thresholds, data).save(tmp_path / "model.fv")
+    assert "(coat) come from a table" in refusal(run("predict", model, folder))
+    labels = table(folder / "labels.csv")
+    labels.rename(columns={"coat": "fur"}).to_csv(tmp_path / "fur.csv", index=False)
+    labels.replace("plain", "striped").to_csv(tmp_path / "striped.csv", index=False)
+    with_labels = ["predict", model, folder, "--labels"]
+    result = run(*with_labels, tmp_path / "fur.csv", "--groups", "fur")
+    assert result.exit_code == 0
+    assert result.stdout == run(*with_labels, "labels.csv").stdout
+    assert "'coat'" in refusal(run(*with_labels, tmp_path / "fur.csv"))
+    assert "striped" in refusal(run(*with_labels, tmp_path / "striped.csv"))
+
+
+def test_a_class_that_the_model_does_not_know(folder: Path, model: Path, tmp_path: Path) -> None:
+    table(folder / "labels.csv").replace("dog", "wolf").to_csv(tmp_path / "wolf.csv", index=False)
+    line = refusal(run("predict", model, folder, "--labels", tmp_path / "wolf.csv"))
+    assert "'wolf'" in line
+    assert "'cat', 'dog'" in line
+
+
+# -- what goes wrong on the way -------------------------------------------------------
+
+
+def test_ctrl_c_keeps_rows(
+    folder: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, write, calls = tmp_path / "out.csv", PredictionFile.write, iter(range(9))
+
+    def interrupted(self: Any, rows: Any) -> int:
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return write(self, rows)
+
+    monkeypatch.setattr(PredictionFile, "write", interrupted)
+    words = ["predict", model, folder, "--out", out, "--batch-size", "8"]
+    result = run(*words)
+    assert result.exit_code == 1
+    assert "goes on" in result.stderr
+    assert len(table(out)) == 16
+    monkeypatch.undo()
+    assert "24 picture(s) predicted, 16 were already there" in run(*words).stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_a_full_disk_is_one_line(folder: Path, model: Path) -> None:
+    line = refusal(run("predict", model, folder, "--out", "/dev/full"))
+    assert "No space left" in line
+    assert "kept" in line
+
+
+def test_memory_does_not_grow_with_the_pictures(folder: Path, model: Path) -> None:
+    loaded, paths = fv.load(model), list(unlabelled_pictures([folder]))
+
+    def peak(n: int) -> int:
+        many = islice((p for _ in range(n) for p in paths), n)
+        tracemalloc.start()
+        for _ in predict_pictures(loaded, many, batch_size=16):
+            pass
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(32)
+    assert peak(640) < 1.5 * peak(64)
+
+
+def test_pictures_are_named_one_by_one(folder: Path) -> None:
+    pictures: Iterator[Any] = unlabelled_pictures([folder, folder / "none.png"])
+    assert next(pictures).path.endswith("00.png")
+    assert ImageFiles(p.path for p in pictures).shape[0] == 40
