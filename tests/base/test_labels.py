@@ -135,7 +135,9 @@ def test_other_shapes_are_refused(labels: Any, word: str) -> None:
 @pytest.mark.parametrize("labels", [["Yes", "No"] * 3, [0, 1] * 3, [True, False] * 3])
 def test_a_score_of_labels_that_cannot_match_is_refused(labels: Any) -> None:
     model = Constant().fit(X, TEXT)
-    with pytest.raises(InputError, match="none of them meet"):
+    with pytest.raises(InputError, match=r"y has the labels .*, the classifier .*as it was in fit"):
         model.score(X, labels)
     assert model.score(X, TEXT) == 0.5
+    with pytest.raises(InputError, match="'Yes' and 'yes' are not the same"):
+        model.score(X, [label.replace("yes", "Yes") for label in TEXT])
     assert model.score(X, [*TEXT[:5], "maybe"]) == pytest.approx(1 / 3)

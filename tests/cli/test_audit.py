@@ -207,6 +207,7 @@ def test_scores_alone_are_enough_with_a_threshold(csv: Path, table: pd.DataFrame
     for options, word in (
         ((), "pass --y-pred, or --y-score with --threshold"),
         (("--threshold", "0.5", "--y-pred", "p"), "one of the two"),
+        (("--threshold", "nan"), "--threshold is nan; pass a number"),
         (("--threshold", "0.5", "--y-score", "skin"), "not numeric"),
         (("--threshold", "0.5", "--y-true", "s"), "two labels"),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -115,6 +116,26 @@ def test_a_bound_that_nothing_meets_names_the_nearest(fake: Fake) -> None:
         comparison.choose(at_least="precise")
     with pytest.raises(InputError, match="unknown metric 'leakage'"):
         comparison.choose("leakage")
+
+
+def test_methods_are_compared_on_seeds_that_they_share(fake: Fake) -> None:
+    comparison = fake({"erm": (0.4, 0.0), "good": (0.2, 0.0), "begun": (0.0, 0.0)})
+    runs = tuple(run for run in comparison.runs if run.method != "begun" or run.seed == 2)
+    choice = replace(comparison, runs=runs).choose()
+    assert (choice.method, list(choice.table.index)) == ("good", ["erm", "good"])
+    assert "Not compared, since they lack seeds: begun." in choice.sentence
+    failed = tuple(run for run in runs if (run.method, run.seed) not in {("erm", 0), ("begun", 2)})
+    assert list(replace(comparison, runs=failed).choose().table.index) == ["erm", "good"]
+
+
+def test_few_rows_in_a_cell_are_said(fake: Fake) -> None:
+    comparison = fake({"erm": (0.4, 0.0), "good": (0.0, 0.0)})
+    assert "smallest cell" not in comparison.choose().sentence
+    groups = comparison.sensitive_features.copy()
+    groups.iloc[:N] = "a"
+    groups.iloc[:6] = "b"
+    few = replace(comparison, sensitive_features=groups).choose("accuracy")
+    assert re.search(r"smallest cell of class and group has \d validation rows\.", few.sentence)
 
 
 def test_without_validation_rows_nothing_is_chosen(fake: Fake) -> None:

@@ -17,7 +17,7 @@ from torchvision import models
 import fairvision as fv
 from fairvision.comparison import Comparison
 from fairvision.comparison.command import command
-from fairvision.comparison.features import suited_to_features
+from fairvision.comparison.features import Features, suited_to_features
 from fairvision.comparison.methods import plan_methods
 from fairvision.exceptions import InputError, RunError
 from fairvision.hookspecs import hookimpl
@@ -207,3 +207,12 @@ def test_wrong_weights_are_refused_before_the_first_run(compare: Compare, tmp_pa
         shared = value if label == "reweighing" else None
         with pytest.raises(InputError, match=r"net\.pth"):
             compare(methods, shared_params=shared)
+
+
+def test_images_among_the_parameters_of_fit_become_features(faces: Bunch) -> None:
+    given = {"spurious_data": (faces.images[:7], faces.target[:7]), "held_out": np.arange(500) < 9}
+    data = Features(extractor(), faces).extract(Bunch(**faces, fit_params=given))
+    images, labels = data.fit_params["spurious_data"]
+    np.testing.assert_array_equal(images, np.asarray(data.images)[:7])
+    assert labels is given["spurious_data"][1]
+    assert data.fit_params["held_out"] is given["held_out"]

@@ -8,10 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.utils import Bunch
 
 from fairvision.comparison import Comparison
+from fairvision.comparison.data import data_notes
 from fairvision.comparison.run import Run
 from fairvision.comparison.run_method import fit_run
 from fairvision.comparison.summary import differences, measures, summarize
@@ -152,3 +155,16 @@ def test_the_calibrated_threshold_is_of_validation_rows(
         assert again == pytest.approx(deo[run.method])
     difference = found.differences.loc[("slow", "deo")]["value"]
     assert difference == pytest.approx(deo["slow"] - deo["erm"])
+
+
+def test_labels_that_are_spelt_in_two_ways_are_noted() -> None:
+    data = Bunch(
+        images=np.zeros((4, 1, 2, 2), dtype=np.uint8),
+        target=np.array(["Yes", "no", "yes", "no"]),
+        target_name="smiles",
+        sensitive_features=pd.DataFrame({"sex": ["f", "m", "f ", "m"]}),
+    )
+    notes = data_notes(data, {"by": "random"})
+    assert "Near alike: smiles has 'Yes' and 'yes'; write them alike." in notes
+    assert "Near alike: sex has 'f' and 'f '; write them alike." in notes
+    assert not any(note.startswith("Positive") for note in notes)  # of three classes none is

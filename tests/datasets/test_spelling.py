@@ -109,3 +109,17 @@ def test_labels_beside_a_list_are_found_too(official: Any) -> None:
     data = load_celeba(root, labels=table, sensitive="tone", image_size=8)
     assert data.n_no_label == 0
     assert data.sensitive_features["tone"].tolist() == list("ab") * 12
+
+
+@pytest.mark.parametrize("start", ["/data/faces", "C:\\data", "http://host", "{root}"])
+def test_a_path_of_another_machine_gets_a_hint(root: Path, start: str) -> None:
+    start = start.format(root=root.name)
+    sep = "\\" if "\\" in start else "/"
+    with pytest.raises((BadImageError, DatasetError), match=f"the root has {NAMES[0]!r}"):
+        load(root, [sep.join([start, NAMES[0]]), *NAMES[1:]])
+
+
+def test_a_folder_is_no_image(root: Path) -> None:
+    (root / "folder").mkdir()
+    with pytest.raises(BadImageError, match=r"'folder' in .*; it is a folder"):
+        load(root, ["folder", *NAMES[1:]])

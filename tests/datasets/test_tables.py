@@ -61,7 +61,7 @@ def test_missing_is_the_same_in_a_column_of_any_kind(tmp_path: Path, field: str)
     assert str(gaps[0]) == "1"  # not 1.0: a group would be called so
 
 
-@pytest.mark.parametrize("sep", [",", ";", "\t"])
+@pytest.mark.parametrize("sep", [",", ";", "\t", "|"])
 def test_the_separator_is_found(tmp_path: Path, sep: str) -> None:
     rows = [[" path ", "y", "score"], ["a.png", "1", "0.5"], ["b, c; d.png", "0", "0.25"]]
     text = "\ufeff" + "\n".join(sep.join(f'"{f}"' if "," in f else f for f in row) for row in rows)
@@ -69,7 +69,7 @@ def test_the_separator_is_found(tmp_path: Path, sep: str) -> None:
     assert list(found.columns) == ["path", "y", "score"]
     assert found["path"].tolist() == ["a.png", "b, c; d.png"]
     assert found["score"].tolist() == [0.5, 0.25]
-    name = {",": "comma", ";": "semicolon", "\t": "tab"}[sep]
+    name = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}[sep]
     pd.testing.assert_frame_equal(found, table(tmp_path, text, sep=name))
 
 
@@ -123,3 +123,10 @@ def test_a_folder_and_an_audit_read_the_same_table_alike(labels: Path) -> None:
     assert found["overall"]["accuracy"]["value"] == 0.75
     assert found["overall"]["roc_auc"]["value"] == 1.0
     assert [group["group"]["group"] for group in found["by_group"]] == [1, 2]
+
+
+@pytest.mark.parametrize(("codec", "words"), [("utf-16", "CSV in UTF-8"), ("latin-1", "as UTF-8")])
+def test_another_encoding_is_named(tmp_path: Path, codec: str, words: str) -> None:
+    (tmp_path / "t.csv").write_bytes("a,b\né,2\n".encode(codec))
+    with pytest.raises(DatasetError, match=words):
+        read_table(tmp_path / "t.csv")

@@ -131,3 +131,11 @@ def test_the_experiment_of_the_report_on_the_real_set(utkface):
     bins = load_utkface(utkface, target="age_bin")
     assert len(bins.target_names) == 14
     assert bins.n_outside == 6517 - len(bins.images) > 0
+
+
+def test_grey_and_squashed_as_of_any_folder(folder):
+    Image.new("RGB", (20, 10), "red").save(folder / NAMES[0])
+    usual, grey = load_utkface(folder), load_utkface(folder, mode="L", resize="squash")
+    assert usual.images.shape[1:] == (3, 64, 64)
+    assert grey.images.shape[1:] == (1, 64, 64)
+    assert len(np.unique(np.asarray(grey.images[:1]))) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ import fairvision as fv
 from fairvision.exceptions import BadImageError, GroupsRequiredError, InputError, SavingError
 from fairvision.models import picture_files
 from fairvision.nn import FeatureExtractor, TorchClassifier, as_module
+from fairvision.saving._file import pack, unpack
 
 
 def test_files_folders_and_images_are_predicted_alike(
@@ -65,6 +67,28 @@ def test_the_file_holds_it_all(model: fv.ImageModel, data: Bunch, tmp_path: Path
     assert loaded.evaluation["overall"] == report.to_dict()["overall"]
     with pytest.raises(SavingError, match="exists"):
         before.save(tmp_path / "model.fv")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("image_size", 10**9),
+        ("image_size", 0),
+        ("mode", "CMYK"),
+        ("estimator", 3),
+        ("class_names", ["cat"]),
+    ],
+)
+def test_a_forged_file_is_refused_at_load(
+    model: fv.ImageModel, tmp_path: Path, name: str, value: Any
+) -> None:
+    manifest, tensors = unpack(model.save(tmp_path / "model.fv").read_bytes())
+    node = manifest["estimator"]
+    node["state" if name in node["state"] else "params"][name] = value
+    del manifest["sha256"], manifest["format"]
+    (tmp_path / "forged.fv").write_bytes(pack(manifest, tensors))
+    with pytest.raises(SavingError, match=r"forged\.fv cannot be loaded"):
+        fv.load(tmp_path / "forged.fv")
 
 
 def test_features_are_part_of_it(data: Bunch, tmp_path: Path) -> None:

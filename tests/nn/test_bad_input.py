@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.sparse import csr_matrix
 from sklearn.exceptions import NotFittedError
 
 from fairvision.exceptions import InputError
@@ -68,7 +69,17 @@ CASES = {
     "mixed labels": Case(
         r"make mixed labels of one type: y.astype\(str\)", y=np.array([1, "a"] * 24, dtype=object)
     ),
-    "two columns of labels": Case("y should be a 1d array", y=np.stack([Y, Y], 1)),
+    "two columns of labels": Case("y should be a 1d.*one-hot, y.argmax", y=np.stack([Y, Y], 1)),
+    "lists of labels": Case("Pass one label per row", y=[[1, 2] if i % 2 else [1] for i in Y]),
+    "bytes": Case("Pass one label per row|y.astype", y=np.array([b"a", b"b"])[Y]),
+    "masked labels": Case(r"y has 24 missing label\(s\)", y=np.ma.array(Y, mask=Y == 1)),
+    "infinity beside text": Case(
+        r"make mixed labels of one type", y=np.array(["a", np.inf] * 24, dtype=object)
+    ),
+    "a gradient": Case(
+        r"requires a gradient. Pass X.detach", torch.rand(48, 1, 8, 8).requires_grad_()
+    ),
+    "sparse": Case(r"X is sparse, .*Pass X.toarray", csr_matrix(UNIT[:, 0, 0])),
     "short groups": Case("sensitive_features has 3 rows, X has 48", groups=["a", "b", "a"]),
     "missing groups": Case(
         r"'side' has 2 missing label\(s\), the first in row 1",
@@ -154,3 +165,13 @@ def test_prediction_refuses_images_unlike_those_of_fit(fitted, method, X, messag
 def test_an_unfitted_model_says_so(method):
     with pytest.raises(NotFittedError, match="not fitted yet"):
         getattr(TorchClassifier(), method)(BYTES)
+
+
+@pytest.mark.parametrize("name", ["batch_size", "max_epochs"])
+def test_integers_of_numpy_are_integers(name):
+    params = {"batch_size": 16, "max_epochs": 1, "random_state": 0}
+    usual, of_numpy = (
+        TorchClassifier("mlp", **{**params, name: kind(params[name])}).fit(BYTES, Y)
+        for kind in (int, np.int64)
+    )
+    np.testing.assert_array_equal(usual.predict_proba(BYTES), of_numpy.predict_proba(BYTES))

@@ -93,6 +93,15 @@ def test_a_table_with_names_for_what_follows():
     assert clone(chain).get_params()["featureextractor__image_size"] is None
 
 
+def test_maps_are_no_table():
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(2))
+    module(torch.zeros(1, 3, *pixels(1).shape[2:]))
+    extractor = FeatureExtractor(module, layer="0").set_output(transform="pandas")
+    with pytest.raises(InputError, match=r"asks for pandas, and layer '0' gives maps.*'default'"):
+        extractor.fit_transform(pixels(4))
+    assert extractor.set_output(transform="default").transform(pixels(4)).ndim == 4
+
+
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
 def test_batches_do_not_show(batch_size):
     X = pixels(9)
@@ -197,3 +206,15 @@ def test_one_onnx_file_of_the_net_and_what_follows_it(tmp_path):
     np.testing.assert_allclose(
         as_module(chain)(torch.from_numpy(images)).detach(), probabilities, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("n_outputs", [2, 3])
+def test_a_net_that_somebody_trained_is_an_extractor(n_outputs):
+    net = nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    classifier = nn.Sequential(net, nn.Linear(5, n_outputs))
+    wrapped = TorchClassifier.from_module(classifier, classes=range(n_outputs))
+    X = pixels(4)
+    np.testing.assert_array_equal(
+        FeatureExtractor(wrapped.module_).fit_transform(X), wrapped.transform(X)
+    )
+    assert FeatureExtractor(classifier).fit_transform(X).shape == (4, n_outputs)

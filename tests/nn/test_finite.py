@@ -92,3 +92,10 @@ def test_thresholds_refuse_scores_that_are_not_finite(pictures):
     model = ThresholdOptimizedClassifier(frozen)
     with pytest.raises(DivergedError, match="not finite for 1 of 48 images, row 3 first"):
         model.fit(pictures.images, pictures.target, sensitive_features=pictures.groups)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_a_step_beyond_all_floats_is_a_training_that_diverged(pictures, optimizer):
+    model = TorchClassifier("mlp", lr=1e38, optimizer=optimizer, max_epochs=3, random_state=0)
+    with pytest.raises(DivergedError, match="Lower lr"):
+        model.fit(pictures.images, pictures.target)

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchvision.models import squeezenet1_1
 
 import fairvision as fv
+from fairvision.base import rows_of
 from fairvision.datasets import ImageFiles
 from fairvision.exceptions import BadImageError, InputError
 from fairvision.nn import FeatureExtractor, TorchClassifier
@@ -132,6 +133,7 @@ def test_an_hdf5_data_set_gives_what_its_array_gives(model):
     twin = TorchClassifier("mlp", max_epochs=1, random_state=0).fit(data, Y)
     expected = model.predict_proba(IMAGES)
     np.testing.assert_array_equal(twin.predict_proba(data), expected)
+    np.testing.assert_array_equal(rows_of(data, np.array([5, 1, 1])), IMAGES[[5, 1, 1]])
 
 
 @pytest.mark.parametrize("n_rows", [19, 20])

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from torch import nn
 
 from fairvision.base import Resampled, compose
-from fairvision.exceptions import InputError
+from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn import TorchClassifier
 from fairvision.toolkits import (
     ExponentiatedGradientClassifier,
@@ -169,7 +169,7 @@ ORDERS = {
 
 
 @pytest.mark.parametrize("name", ORDERS)
-@pytest.mark.filterwarnings("ignore::fairvision.exceptions.ConstraintMetWarning")
+@pytest.mark.filterwarnings("ignore::fairvision.exceptions.FairvisionWarning")
 def test_the_order_of_the_outputs_stays_in_whatever_holds_the_model(name):
     labels = np.tile(["yes", "no"], 24)
     images = np.zeros((48, 1, 4, 4))
@@ -188,6 +188,7 @@ def test_the_order_of_the_outputs_stays_in_whatever_holds_the_model(name):
     assert (model.predict(images, **at_predict) == labels).all()
 
 
+@pytest.mark.filterwarnings("ignore:classes:fairvision.exceptions.FairvisionWarning")
 def test_labels_that_the_model_does_not_know_are_refused(pictures):
     model = clone(TorchClassifier.from_module(Readout(2), classes=["yes", "no"]))
     with pytest.raises(
@@ -214,3 +215,53 @@ def test_the_order_changes_names_and_no_numbers(pictures):
         for classes in (None, ["no", "yes"])
     )
     np.testing.assert_array_equal(one, two)
+
+
+def test_an_order_that_scikit_learn_misreads_is_said():
+    with pytest.warns(
+        FairvisionWarning, match=r"\['yes', 'no'\] are not sorted.*roc_auc.*as_scorer"
+    ):
+        TorchClassifier.from_module(Readout(2), classes=["yes", "no"])
+
+
+@pytest.mark.parametrize(
+    ("module", "classes", "message"),
+    [
+        (lambda x: x, [0, 1], "module is a function; pass a torch.nn.Module"),
+        (Readout(2).state_dict(), [0, 1], "is a OrderedDict; .*Load it into the net"),
+        (Readout(2), [0, np.nan], "with a missing label"),
+        (Readout(2), ["a", None], "with a missing label"),
+    ],
+)
+def test_what_is_no_net_and_no_label(module, classes, message):
+    with pytest.raises(InputError, match=message):
+        TorchClassifier.from_module(module, classes=classes)
+
+
+class OneSize(nn.Module):
+    """As a vision transformer of torchvision does, it asserts."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(64, 2)
+
+    def forward(self, x):
+        torch._assert(x.shape[-1] == 8, f"Wrong image height! Expected 8, got {x.shape[-1]}!")
+        return self.head(x.flatten(1))
+
+
+def test_an_assertion_on_the_size_names_the_shape():
+    model = TorchClassifier.from_module(OneSize(), classes=[0, 1], input_shape=(1, 8, 8))
+    del model.input_shape_
+    with pytest.raises(InputError, match=r"images of shape \(1, 16, 16\)"):
+        model.predict(np.zeros((2, 1, 16, 16)))
+
+
+@pytest.mark.parametrize("change", [lambda x: x.flatten(1).long(), lambda x: x.flatten(1)[:1]])
+def test_features_that_are_no_row_of_numbers_an_image(pictures, change):
+    class Odd(nn.Module):
+        def forward(self, x):
+            return change(x)
+
+    with pytest.raises(InputError, match=r"The backbone gives .* for two images"):
+        TorchClassifier(Odd(), max_epochs=1).fit(pictures.images, pictures.target)

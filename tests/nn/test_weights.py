@@ -31,7 +31,8 @@ def check_loaded(path: str | Path, state: dict[str, torch.Tensor]) -> None:
 
 
 @pytest.mark.parametrize(
-    "prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "model."]
+    "prefix",
+    ["", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "model.", "backbone."],
 )
 @pytest.mark.parametrize("wrapper", [None, "state_dict", "model", "model_state_dict"])
 def test_what_training_scripts_put_around_it_is_removed(tmp_path, state, prefix, wrapper):
@@ -165,3 +166,16 @@ def test_nothing_in_a_file_is_run(tmp_path):
     torch.save(models.squeezenet1_1, tmp_path / "net.pt")
     with pytest.raises(InputError, match=r"net.pt cannot be loaded"):
         read_state(tmp_path / "net.pt")
+
+
+@pytest.mark.parametrize("weights", [True, 3, {"a": torch.zeros(1)}])
+def test_what_is_neither_a_path_nor_a_name_is_refused(weights):
+    with pytest.raises(InputError, match=rf"weights is a {type(weights).__name__}; pass the path"):
+        build_classifier(NAME, weights, (3, 32, 32), 2)
+
+
+def test_a_whole_model_is_not_run(tmp_path):
+    torch.save(models.squeezenet1_1(), tmp_path / "net.pt")
+    with pytest.raises(InputError, match=r"holds more than tensors.*model.state_dict\(\)") as error:
+        read_state(tmp_path / "net.pt")
+    assert len(str(error.value)) < 400

@@ -28,6 +28,7 @@ def test_numbers_and_pictures(predictions: dict[str, np.ndarray], parse: Any) ->
     page = parse(evaluation_page(found, source="a.csv", command="fairvision audit a.csv"))
     assert "Audit of a.csv" in page.text
     assert "300 predictions in 6 groups of skin × sex" in page.text
+    assert "The positive class is '1'." in page.text
     shown = {a.get("data-value") for a in page.all("td")}
     for one in (found, *found.by_attribute.values()):
         values = one.by_group_intervals["value"].xs("accuracy", level="metric")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from skorch.callbacks import EarlyStopping
+from skorch.callbacks import Callback, EarlyStopping
 from torchvision.transforms import v2
 
 import fairvision as fv
@@ -96,3 +96,16 @@ def test_a_fitted_clone_has_what_the_original_has(data, tmp_path):
     assert read_manifest(path)["objects"].keys() == {"classifier__train_transform"}
     loaded = fv.load(path, objects={"train_transform": flip})
     assert loaded.classifier.train_transform is loaded.classifier_.train_transform is flip
+
+
+class Watcher(Callback):
+    """A progress bar, say."""
+
+    only_watches = True
+
+
+def test_what_only_watches_a_training_is_left_out(data, tmp_path):
+    net = TorchClassifier("mlp", max_epochs=1, random_state=0, callbacks=[Watcher()])
+    loaded = fv.load(fv.save(net.fit(data.images, data.target), tmp_path / "model"))
+    assert loaded.callbacks is None
+    assert isinstance(net.callbacks[0], Watcher)

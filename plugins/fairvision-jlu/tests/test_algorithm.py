@@ -6,14 +6,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from fairvision.exceptions import FairvisionWarning
 from fairvision_jlu._algorithm import (
     FeatureMemory,
     confusion_excess,
+    curvature,
     curvature_solver,
     decorrelating_weights,
     standardize,
 )
-from fairvision_jlu._heads import SpuriousHeads
+from fairvision_jlu._graphs import HeadGraphs
+from fairvision_jlu._heads import SpuriousHeads, inverses
 
 
 @pytest.fixture(autouse=True)
@@ -105,9 +108,10 @@ def test_solver_divides_by_the_curvature_bound(shape):
     weights = torch.rand(shape[0]).double()
     weights /= weights.sum()
     gradient = torch.randn(shape[1], 3).double()
-    curvature = 0.5 * inputs.T @ (weights[:, None] * inputs) + 0.1 * torch.eye(shape[1]).double()
-    solved = curvature_solver(inputs, weights, 0.1)(gradient)
-    torch.testing.assert_close(curvature @ solved, gradient)
+    bound = 0.5 * inputs.T @ (weights[:, None] * inputs) + 0.1 * torch.eye(shape[1]).double()
+    scaled, gram = curvature(inputs, weights, 0.1)
+    solved = curvature_solver(scaled, 0.1, inverses([gram])[0].matmul)(gradient)
+    torch.testing.assert_close(bound @ solved, gradient)
 
 
 @pytest.mark.parametrize("k", [2, 5])
@@ -131,6 +135,52 @@ def test_newton_never_raises_the_loss():
     losses = [made.fit(inputs, groups, torch.ones(50, 1))[0] for _ in range(30)]
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("tol", [0.0, 0.01, 0.3])
+def test_steps_without_a_look_at_the_loss_are_the_same(tol):
+    inputs, groups = torch.randn(40, 6), torch.stack([torch.arange(40) % k for k in (2, 3)], 1)
+    inputs[:, 0] += groups[:, 0]
+    weights = torch.rand(40, 2)
+    made = [heads(6, (2, 3), steps=8, tol=tol, ridge=0.01) for _ in range(2)]
+    made[1].modules.load_state_dict(made[0].modules.state_dict())
+    loss, steps = made[0].fit(inputs, groups, weights)
+    system = made[1].system(inputs, weights)
+    masked = made[1].newton(system, groups, inverses(system.grams))
+    assert [value.item() for value in masked] == [pytest.approx(loss, rel=1e-5), steps]
+    for one, other in zip(made[0].linears, made[1].linears, strict=True):
+        torch.testing.assert_close(one.weight, other.weight, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("standardized", [False, True])
+@pytest.mark.parametrize("row_weights", [None, torch.linspace(0.1, 1, 40)])
+def test_in_two_graphs_the_heads_learn_the_same(monkeypatch, standardized, row_weights):
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", lambda function, sample: function)
+    features, groups, weights = torch.randn(40, 6), torch.arange(40)[:, None] % 2, torch.ones(40, 1)
+    made = [heads(6, steps=4, ridge=0.01, standardized=standardized) for _ in range(2)]
+    made[1].modules.load_state_dict(made[0].modules.state_dict())
+    graphs, results = HeadGraphs(made[1]), []
+    for learn in (made[0].learn, graphs.learn):
+        leaf = features.clone().requires_grad_()
+        excess, loss, steps = learn(leaf, groups, weights, row_weights)
+        excess.backward()
+        results.append((excess.item(), float(loss), float(steps), leaf.grad))
+    assert graphs.works
+    torch.testing.assert_close(results[0], results[1], rtol=1e-4, atol=1e-6)
+
+
+def test_without_graphs_it_warns_and_learns_all_the_same(monkeypatch):
+    def fail(*_):
+        raise RuntimeError("not permitted")
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", fail)
+    made = heads()
+    before = made.linears[0].weight.clone()
+    graphs, row = HeadGraphs(made), (torch.randn(8, 4), torch.arange(8)[:, None] % 2)
+    with pytest.warns(FairvisionWarning, match="without CUDA graphs, and so more slowly: not"):
+        graphs.learn(*row, torch.ones(8, 1), None)
+    graphs.learn(*row, torch.ones(8, 1), None)
+    assert not torch.equal(made.linears[0].weight, before)
 
 
 @pytest.mark.parametrize("solver", ["newton", "adam"])

@@ -17,6 +17,7 @@ from sklearn.base import clone
 from fairvision.datasets import load_faces
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision_latent import ProgressiveGAN
+from fairvision_latent._augment import AUGMENTATIONS, augment
 from fairvision_latent._networks import Generator, ImageCritic, stage_of, stage_widths
 from fairvision_latent._training import Schedule, Trainer, gradient_penalty
 
@@ -180,7 +181,7 @@ def test_resumed_is_as_never_interrupted(
     """At 4 pixels, during a fade, and at full size."""
     step = Trainer.step
 
-    def interrupted(self: Trainer) -> tuple[float, float]:
+    def interrupted(self: Trainer) -> torch.Tensor:
         if self.step_number == at:
             raise KeyboardInterrupt
         return step(self)
@@ -272,7 +273,7 @@ def test_losses_that_are_no_numbers_stop_it(
 ) -> None:
     step, states = Trainer.step, {}
 
-    def poisoned(self: Trainer) -> tuple[float, float]:
+    def poisoned(self: Trainer) -> torch.Tensor:
         states[self.step_number] = copy.deepcopy(self.state()["average"])
         if self.step_number == 30:
             with torch.no_grad():
@@ -333,3 +334,42 @@ def test_a_bar_for_people(images: NDArray[np.uint8], capsys: pytest.CaptureFixtu
     shown = capsys.readouterr().err
     assert "16 pixels, critic" in shown
     assert "48/48" in shown
+
+
+@pytest.mark.parametrize("kinds", [("color",), ("translation",), ("cutout",), AUGMENTATIONS])
+def test_augmentation_lets_gradients_through(kinds: tuple[str, ...]) -> None:
+    images = (torch.rand(6, 3, 16, 16) * 2 - 1).requires_grad_()
+    changed = augment(images, kinds)
+    assert changed.shape == images.shape
+    assert not torch.equal(changed, images)
+    assert changed.isfinite().all()
+    changed.square().sum().backward()
+    assert images.grad is not None
+    assert (images.grad.flatten(1).abs().sum(1) > 0).all()
+
+
+def test_each_augmentation_does_what_it_says() -> None:
+    images = torch.rand(50, 3, 16, 16) + 0.5  # nowhere 0
+    cut, moved = augment(images, ["cutout"]), augment(images, ["translation"])
+    holes = (cut == 0).flatten(1).float().mean(1)
+    assert torch.equal(cut[cut != 0], images[cut != 0])
+    assert holes.min() > 0
+    assert holes.max() <= 0.3  # a hole of half the side, at the border cut off
+    for before, after in zip(images, moved, strict=True):
+        shifts = [(i, j) for i in range(-2, 3) for j in range(-2, 3)]
+        rolled = [torch.roll(before, shift, (1, 2))[:, 2:-2, 2:-2] for shift in shifts]
+        assert sum(torch.allclose(after[:, 2:-2, 2:-2], each) for each in rolled) == 1
+    grey = images.mean(1, keepdim=True).expand_as(images)  # no saturation to change
+    coloured = augment(grey, ["color"])
+    torch.testing.assert_close(coloured, coloured.mean(1, keepdim=True).expand_as(images))
+
+
+def test_it_trains_on_augmented_images_in_bfloat16(images: NDArray[np.uint8]) -> None:
+    one, two = (
+        ProgressiveGAN(**TINY, augmentations=kinds, amp=True).fit(images)
+        for kinds in (None, ["color", "translation", "cutout"])
+    )
+    assert not np.array_equal(weights(one), weights(two))
+    assert np.isfinite(two.sample(3, random_state=0)).all()
+    with pytest.raises(InputError, match=r"augmentations is \['flip'\]; pass some of"):
+        ProgressiveGAN(**TINY, augmentations=["flip"]).fit(images)

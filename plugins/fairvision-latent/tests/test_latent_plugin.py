@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from sklearn.utils import Bunch
 
 import fairvision as fv
@@ -70,7 +71,7 @@ def test_a_run_that_was_killed_in_its_gan_goes_on(
 ) -> None:
     step, steps = Trainer.step, []
 
-    def counted(self: Trainer) -> tuple[float, float]:
+    def counted(self: Trainer) -> torch.Tensor:
         steps.append(self.step_number)
         if len(steps) == stop:
             raise KeyboardInterrupt

@@ -314,7 +314,7 @@ def test_a_gan_in_a_cache_serves_every_target_and_goes_on(
 ) -> None:
     step, steps = Trainer.step, []
 
-    def counted(self: Trainer) -> tuple[float, float]:
+    def counted(self: Trainer) -> torch.Tensor:
         steps.append(self.step_number)
         if len(steps) == stop:
             raise KeyboardInterrupt

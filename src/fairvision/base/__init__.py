@@ -8,6 +8,8 @@ from fairvision.base.fitting import (
     all_or_nothing,
     fit_with_groups,
     groups_at_predict,
+    readable_by,
+    rows_for,
 )
 from fairvision.base.forms import check_form, is_path, is_paths
 from fairvision.base.groups import Groups, check_groups
@@ -20,7 +22,7 @@ from fairvision.base.images import (
     is_images,
     take,
 )
-from fairvision.base.labels import ScoreMixin, check_labels, code_labels, sort_labels
+from fairvision.base.labels import ScoreMixin, check_labels, check_meet, code_labels, sort_labels
 from fairvision.base.lazy_images import LazyImages, TakenRows, rows_of
 from fairvision.base.pixel_range import convert
 from fairvision.base.progress import ProgressBar, progress_bar
@@ -57,6 +59,7 @@ __all__ = [
     "are_maps",
     "check_images",
     "check_labels",
+    "check_meet",
     "check_pixels",
     "check_values",
     "code_labels",
@@ -73,6 +76,8 @@ __all__ = [
     "leaves_worse_off",
     "progress_bar",
     "read_once",
+    "readable_by",
+    "rows_for",
     "rows_of",
     "silence_import",
     "sort_labels",

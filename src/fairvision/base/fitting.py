@@ -7,12 +7,23 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+import numpy as np
 import sklearn
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metadata_routing import get_routing_for_object
 
+from fairvision.base.lazy_images import SortedReads, TakenRows, rows_of
 from fairvision.exceptions import GroupsRequiredError
 
-__all__ = ["accepts", "all_or_nothing", "fit_keyword", "fit_with_groups", "groups_at_predict"]
+__all__ = [
+    "accepts",
+    "all_or_nothing",
+    "fit_keyword",
+    "fit_with_groups",
+    "groups_at_predict",
+    "readable_by",
+    "rows_for",
+]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -50,6 +61,36 @@ def fit_keyword(estimator: Any, name: str) -> str | None:
     return None
 
 
+def rows_for(estimator: Any, X: Any, rows: Any) -> Any:
+    """Some rows of X as `rows_of` gives them, or copied for an estimator of somebody else.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Who reads them.
+    X : array-like
+    rows : ndarray of int or bool, or slice
+    """
+    return readable_by(estimator, rows_of(X, rows))
+
+
+def readable_by(estimator: Any, X: Any) -> Any:
+    """X itself, or an array of it where the estimator or one inside may need numpy's own."""
+    taken = isinstance(X, (TakenRows, SortedReads))
+    return np.asarray(X) if taken and not _is_ours(estimator) else X
+
+
+def _is_ours(estimator: Any) -> bool:
+    """Whether all that is fitted inside is a class of fairvision, a plugin's, or frozen."""
+    params = estimator.get_params(deep=True) if hasattr(estimator, "get_params") else {}
+    return all(
+        isinstance(value, FrozenEstimator)
+        or any(kind.__module__.startswith("fairvision") for kind in type(value).__mro__)
+        for value in [estimator, *params.values()]
+        if value is estimator or hasattr(value, "fit")
+    )
+
+
 def fit_with_groups(estimator: Any, X: Any, y: Any, **metadata: Any) -> Any:
     """Fit, passing on the metadata that are not None and that `fit` has a keyword for.
 
@@ -62,7 +103,7 @@ def fit_with_groups(estimator: Any, X: Any, y: Any, **metadata: Any) -> Any:
     keywords = {name: fit_keyword(estimator, name) for name in given}
     known = {key: given[name] for name, key in keywords.items() if key is not None}
     try:
-        return estimator.fit(X, y, **known)
+        return estimator.fit(readable_by(estimator, X), y, **known)
     except GroupsRequiredError as error:
         if "sensitive_features" not in given or keywords["sensitive_features"]:
             raise

@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from fairvision.base.image_files import ImageFiles
-from fairvision.base.lazy_images import LazyImages
 from fairvision.exceptions import InputError
 
-__all__ = ["as_indexable", "check_form", "is_path", "is_paths"]
+__all__ = ["check_form", "is_path", "is_paths"]
 
 _READ = "fairvision.datasets.load('folder', ...)"
 
@@ -54,6 +52,10 @@ def check_form(X: Any, *, shape: tuple[int, ...] | None = None, passes_on: bool 
         )
     if getattr(getattr(X, "device", None), "type", "cpu") != "cpu":
         raise InputError(f"X is a tensor on {X.device}. Pass X.cpu(): batches go to the device.")
+    if getattr(X, "requires_grad", False):
+        raise InputError("X is a tensor that requires a gradient. Pass X.detach().")
+    if issparse(X):
+        raise InputError(f"X is sparse, a {kind}. Pass X.toarray().")
     if hasattr(X, "shape") or hasattr(X, "__array__") or isinstance(X, (list, tuple, range)):
         _check_pair(X)
         return X
@@ -101,22 +103,3 @@ def _check_pair(X: Any) -> None:
             raise InputError(
                 "X is a tuple of images and labels. Pass them apart: fit(images, labels)."
             )
-
-
-class _SortedReads(LazyImages):
-    """An HDF5 data set: it is read by ascending row numbers only, each one once."""
-
-    def __init__(self, images: Any) -> None:
-        super().__init__(len(images), images.shape[1:], images.dtype)
-        self.images = images
-
-    def read(self, rows: NDArray[np.intp]) -> NDArray[Any]:
-        """Pixels of some rows."""
-        ascending, places = np.unique(rows, return_inverse=True)
-        return np.asarray(self.images[ascending])[places]
-
-
-def as_indexable(X: Any) -> Any:
-    """X itself, or a lazy sequence of it where X takes sorted row numbers only."""
-    of_hdf5 = type(X).__module__.partition(".")[0] == "h5py" and len(X.shape) > 2
-    return _SortedReads(X) if of_hdf5 else X

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fairvision.base.forms import as_indexable, check_form
+from fairvision.base.forms import check_form
+from fairvision.base.lazy_images import TakenRows, as_indexable
 from fairvision.exceptions import InputError
 
 __all__ = ["are_maps", "check_images", "check_pixels", "check_values", "is_images", "take"]
@@ -178,10 +179,14 @@ def check_values(X: Any, *, maps: bool = False) -> None:
             + (wide or "Pass X.astype('uint8') if its values are 0..255, X.astype('float32') if ")
             + ("" if wide else "they are 0..1.")
         )
-    if not isinstance(X, np.ndarray) and not hasattr(X, "numpy"):
+    in_memory = isinstance(X, (np.ndarray, TakenRows)) or hasattr(X, "numpy")
+    if not in_memory or len(X) == 0:
         return  # lazy: reading it all just to look at its range would defeat it
     # min and max see every value, propagate NaN, and need no copy.
-    low, high = float(X.min()), float(X.max())
+    parts = [X[start : start + 256] for start in range(0, len(X), 256)]
+    arrays = map(np.asarray, parts)
+    low, high = np.array([(part.min(), part.max()) for part in arrays], dtype=float).T
+    low, high = float(low.min()), float(high.max())
     if not np.isfinite([low, high]).all():
         what = "NaN" if np.isnan(low) or np.isnan(high) else "infinite values"
         raise InputError(

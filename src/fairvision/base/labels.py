@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn.base import ClassifierMixin
 
 from fairvision.exceptions import InputError
 
-__all__ = ["ScoreMixin", "check_labels", "code_labels", "sort_labels"]
+__all__ = ["ScoreMixin", "check_labels", "check_meet", "code_labels", "few", "sort_labels"]
 
 
 def check_labels(
@@ -71,6 +72,7 @@ def check_labels(
             f"{name} has {len(labels)} rows, X has {n_samples}. Pass one label per image."
         )
     missing = labels == "nan" if labels.dtype.kind == "U" else np.asarray(pd.isna(labels))
+    missing |= np.ma.getmaskarray(values).reshape(-1) if np.ma.isMA(values) else False
     if missing.any():
         raise InputError(
             f"{name} has {int(missing.sum())} missing label(s), the first in row "
@@ -118,6 +120,51 @@ def _order(labels: list[Any]) -> list[int]:
         return sorted(range(len(labels)), key=keys.__getitem__)
 
 
+def check_meet(
+    names: tuple[str, str],
+    true: Iterable[Any],
+    other: Iterable[Any],
+    advice: str = ", or pass labels={} if all are classes",
+) -> None:
+    """Refuse two sets of labels that are two spellings of the same classes.
+
+    Raises
+    ------
+    InputError
+        If no label is in both (a single wrong one on each side may be), if two labels differ by
+        case, spaces or a decimal point alone, or if each side has two and they share one.
+    """
+    own, foreign = set(true) - set(other), set(other) - set(true)
+    if not own or not foreign:
+        return
+    spelt = {_plain(label): label for label in foreign}
+    alike = [(label, spelt[_plain(label)]) for label in own if _plain(label) in spelt]
+    union = len({*true, *other})
+    two = len(set(true)) == len(set(other)) == 2
+    if alike or two or union == len(own) + len(foreign) > 2:
+        example = f": {alike[0][0]!r} and {alike[0][1]!r} are not the same" if alike else ""
+        known = sort_labels({*true, *other})
+        raise InputError(
+            f"{names[0]} has the labels {few(true)}, {names[1]} {few(other)}{example}. Write "
+            f"them alike{advice.format(known if union <= 10 else '[...]')}."
+        )
+
+
+def _plain(label: Any) -> str:
+    """A label without case, outer spaces and a decimal point: "Yes " is "yes", "1.0" is "1"."""
+    text = str(label).strip().casefold()
+    try:
+        return f"{float(text):g}"
+    except ValueError:
+        return text
+
+
+def few(labels: Iterable[Any]) -> str:
+    """Some labels, sorted, for an error."""
+    shown = sort_labels(set(labels))
+    return f"{shown[:10]}{' and more' if len(shown) > 10 else ''}"
+
+
 class ScoreMixin(ClassifierMixin):
     """A classifier whose `score` checks the labels first."""
 
@@ -134,12 +181,8 @@ class ScoreMixin(ClassifierMixin):
         Raises
         ------
         InputError
-            If labels are missing, or none of them is a class of the classifier.
+            If labels are missing, or are the classes of the classifier in another spelling.
         """
         labels, classes = check_labels(y), np.asarray(self.classes_).tolist()
-        if len(labels) and not set(classes) & set(labels.tolist()):
-            raise InputError(
-                f"y has the labels {sort_labels(set(labels.tolist()))[:10]}, the classifier the "
-                f"classes {classes[:10]}: none of them meet. Pass y as it was in fit."
-            )
+        check_meet(("y", "the classifier"), labels.tolist(), classes, " with y as it was in fit")
         return float(super().score(X, labels, sample_weight))

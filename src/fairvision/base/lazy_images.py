@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike, NDArray
+from sklearn.utils import _safe_indexing
 
-__all__ = ["LazyImages", "TakenRows", "rows_of"]
+__all__ = ["LazyImages", "SortedReads", "TakenRows", "as_indexable", "rows_of"]
 
 _ALL = slice(None)
 
@@ -132,8 +134,10 @@ def _is_full(part: Any) -> bool:
     return isinstance(part, slice) and part == _ALL
 
 
-class TakenRows(LazyImages):
+class TakenRows(NDArrayOperatorsMixin, LazyImages):
     """Rows of an array of images in memory, by their numbers: a read copies only what it reads.
+
+    Arithmetic and the methods of an array work, on a copy.
 
     Parameters
     ----------
@@ -141,28 +145,64 @@ class TakenRows(LazyImages):
     rows : ndarray of int
     """
 
+    is_stored = True
+
     def __init__(self, array: NDArray[Any], rows: NDArray[np.intp]) -> None:
         super().__init__(len(array), array.shape[1:], array.dtype)
         self.array = array
+        self.ndim = array.ndim  # type: ignore[misc]
         self.rows = rows
 
     def read(self, rows: NDArray[np.intp]) -> NDArray[Any]:
         """Pixels of some rows of the array."""
         return self.array[rows]
 
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not callable(getattr(np.ndarray, name, None)):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(np.asarray(self), name)
 
-def rows_of(images: Any, rows: NDArray[Any]) -> Any:
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        plain = (np.asarray(x) if isinstance(x, TakenRows) else x for x in inputs)
+        return getattr(ufunc, method)(*plain, **kwargs)
+
+
+class SortedReads(LazyImages):
+    """An HDF5 data set: it is read by ascending row numbers only, each one once."""
+
+    def __init__(self, images: Any) -> None:
+        super().__init__(len(images), images.shape[1:], images.dtype)
+        self.images = images
+
+    def read(self, rows: NDArray[np.intp]) -> NDArray[Any]:
+        """Pixels of some rows."""
+        ascending, places = np.unique(rows, return_inverse=True)
+        return np.asarray(self.images[ascending])[places]
+
+
+def as_indexable(X: Any) -> Any:
+    """X itself, or a lazy sequence of it where X takes sorted row numbers only."""
+    of_hdf5 = type(X).__module__.partition(".")[0] == "h5py" and len(X.shape) > 2
+    return SortedReads(X) if of_hdf5 else X
+
+
+def rows_of(images: Any, rows: Any) -> Any:
     """Some rows of images without a copy of them, for code that reads them batch by batch.
 
     Parameters
     ----------
     images : array-like of shape (n_samples, n_channels, height, width)
-    rows : ndarray of int
+    rows : ndarray of int or bool, or slice
 
     Returns
     -------
-    TakenRows of an array in memory; of anything else, and of a table, ``images[rows]``
+    `TakenRows` of an array or tensor in memory; of anything else, and of a table, what
+    indexing gives
     """
-    if type(images) is np.ndarray and images.ndim > 2:
-        return TakenRows(images, np.asarray(rows, dtype=np.intp))
-    return images[rows]
+    images = as_indexable(images)
+    if isinstance(rows, slice) or getattr(images, "ndim", 0) < 3:
+        return _safe_indexing(images, rows)
+    if type(images) in (np.ndarray, np.memmap) or type(images).__module__ == "torch":
+        array = np.asarray(images)
+        return TakenRows(array, np.arange(len(array))[rows])
+    return _safe_indexing(images, rows)

@@ -7,15 +7,21 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from fairvision.base.fitting import accepts, all_or_nothing, fit_keyword, fit_with_groups
+from fairvision.base.fitting import (
+    accepts,
+    all_or_nothing,
+    fit_keyword,
+    fit_with_groups,
+    rows_for,
+)
 from fairvision.base.forms import check_form
 from fairvision.base.groups import check_groups
 from fairvision.base.labels import ScoreMixin, check_labels
+from fairvision.base.lazy_images import rows_of
 from fairvision.base.state import fitted_attributes
 from fairvision.base.validation_split import take_groups
 from fairvision.exceptions import InputError
@@ -105,6 +111,7 @@ class Resampled(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         sampler = clone(self.sampler)
         before = X
         if accepts(sampler.fit_resample, "sensitive_features"):
+            X = rows_for(sampler, X, np.arange(len(X)))
             weighs = sample_weight is not None and accepts(sampler.fit_resample, "sample_weight")
             own = {"sample_weight": sample_weight} if weighs else {}
             X, y = sampler.fit_resample(X, y, sensitive_features=sensitive_features, **own)
@@ -198,7 +205,7 @@ def _choose(sampler: Any, X: Any, y: ArrayLike, groups: Any) -> tuple[Any, Any, 
     targets = check_labels(y, n_samples=len(X))
     check_groups(groups, len(targets))
     rows = _chosen_rows(sampler, targets)
-    return _safe_indexing(X, rows), targets[rows], take_groups(groups, rows)
+    return rows_of(X, rows), targets[rows], take_groups(groups, rows)
 
 
 def _chosen_rows(sampler: Any, y: NDArray[Any]) -> NDArray[np.int64]:

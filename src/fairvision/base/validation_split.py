@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing
 
-from fairvision.base.fitting import fit_with_groups
+from fairvision.base.fitting import fit_with_groups, rows_for
 from fairvision.exceptions import InputError
 
 __all__ = ["fit_or_frozen", "stratified", "stratified_folds", "take_groups"]
@@ -67,7 +67,7 @@ def fit_or_frozen(
             raise InputError("held_out holds out every row, and the estimator is not fitted.")
     fitted = fit_with_groups(
         clone(estimator),
-        _safe_indexing(X, rest),
+        rows_for(estimator, X, rest),
         y[rest],
         sensitive_features=take_groups(sensitive_features, rest),
     )

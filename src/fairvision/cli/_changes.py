@@ -71,7 +71,10 @@ def measure_changes(
     for name in groups[0].columns:
         _check_meet(paths, name, [set(one[name].dropna()) for one in groups])
     if id_column is not None:
-        for name, one in {"true labels": "y_true", "groups": "sensitive_features"}.items():
+        shared = {"true labels": "y_true", "groups": "sensitive_features"}
+        if both[0]["sample_weight"] is not None:
+            shared["weights"] = "sample_weight"
+        for name, one in shared.items():
             _check_equal(paths, name, both[0][one], both[1][one], tables[0][id_column])
     both = [{**one, "labels": labels} for one in both]
     first, second = (evaluate_predictions(**one) for one in both)

@@ -26,11 +26,11 @@ _OPTIONS = (
         "--sep", help="What parts the table's fields: ',', ';', tab; sniffed if not given."
     ),
     click.option("--image-size", type=click.IntRange(8), help="Height and width in pixels."),
-    click.option("--mode", type=click.Choice(["RGB", "L"]), help="Colour, or grey: `folder` only."),
+    click.option("--mode", type=click.Choice(["RGB", "L"]), help="Colour, or grey."),
     click.option(
         "--resize",
         type=click.Choice(["crop", "squash"]),
-        help="Crop the middle, or change the aspect ratio: `folder` only.",
+        help="Crop the middle, or change the aspect ratio.",
     ),
     click.option(
         "--pixel-max",

@@ -127,6 +127,8 @@ def _at(threshold: float, score: Any, true: Any, positive: Any) -> Any:
 
     from fairvision.base import check_labels, code_labels
 
+    if not np.isfinite(threshold):
+        raise InputError(f"--threshold is {threshold}; pass a number.")
     if score is None:
         raise InputError("--threshold needs --y-score, the column that it is applied to.")
     labels = code_labels(check_labels(true, "--y-true"))[1]

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fairvision.base import is_images, take
-from fairvision.comparison.split import take_rows
+from fairvision.base import is_images, rows_of, take
 from fairvision.metrics import Evaluation
 from fairvision.plugins import Registered, default_registry, describe, resolve
 from fairvision.types import ReportSection
@@ -63,7 +62,7 @@ def collect(
         method has no such thing, and an ``error`` where it could not be made.
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(y))[:ROWS])
-    few = (take if is_images(images) else take_rows)(images, rows), y[rows], groups.iloc[rows]
+    few = (take if is_images(images) else rows_of)(images, rows), y[rows], groups.iloc[rows]
     words = dict(zip(map(str, evaluation.classes), classes, strict=True))
     return {
         "seed": seed,

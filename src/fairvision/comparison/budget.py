@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from fairvision.comparison.plan import MethodPlan, Plan
-from fairvision.comparison.ranking import rank
+from fairvision.comparison.ranking import FEW_ROWS, rank
 from fairvision.comparison.run import Run
 from fairvision.exceptions import InputError
 
@@ -101,6 +101,8 @@ class Budget:
         labels = [method.label for method in plan.methods if not method.balanced]
         with suppress(InputError):  # without validation rows all go on
             ranking = rank(runs, labels, groups, [_BY], n_boot=_N_BOOT)
+            if ranking.smallest_cell < FEW_ROWS:  # too few to give anything up
+                return
             lower, upper = ranking.bounds()
             for label, bound in zip(ranking.methods, upper, strict=True):
                 if bound < np.nanmax(lower) and label != labels[0]:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fairvision.comparison.plan import PLAIN_TRAINING
-from fairvision.comparison.ranking import Ranking, rank
+from fairvision.comparison.ranking import FEW_ROWS, Ranking, rank
 from fairvision.comparison.serialization import plain
 from fairvision.comparison.summary import differences, of_runs, over_seeds
 from fairvision.exceptions import InputError, SavingError
@@ -203,7 +203,18 @@ def choose(
     named = f"plain training ({base})" if plans.get(base) == PLAIN_TRAINING else base
     words = {"others": bool((~meets).any()), "base": base, "named": named}
     sentence = _sentence(choice, ranking.methods[best], **words)
-    return replace(choice, sentence=sentence)
+    return replace(choice, sentence=sentence + _cautions(ranking))
+
+
+def _cautions(ranking: Ranking) -> str:
+    text = ""
+    if ranking.smallest_cell < FEW_ROWS:
+        text += (
+            f" The smallest cell of class and group has {ranking.smallest_cell} validation rows."
+        )
+    if ranking.left_out:
+        text += f" Not compared, since they lack seeds: {', '.join(ranking.left_out)}."
+    return text
 
 
 def _nearest(ranking: Ranking, constraints: Sequence[Constraint]) -> str:

@@ -117,6 +117,9 @@ def data_notes(data: Bunch, split: Mapping[str, Any]) -> list[str]:
         f"{len(data.target)} {unit}; target "
         f"{data.target_name} ({_list(class_names(data))}); sensitive {sensitive}."
     ]
+    if len(np.unique(data.target)) == 2:
+        notes.append(f"Positive class: {class_names(data)[1]}.")
+    notes += [f"Near alike: {pair}; write them alike." for pair in _near_alike(data)]
     notes += [f"Left out: {line}." for line in left_out(data)]
     notes.extend(data.get("remarks") or ())
     if data.get("fit_params"):
@@ -134,6 +137,19 @@ def data_notes(data: Bunch, split: Mapping[str, Any]) -> list[str]:
             use = "Only to choose a method and a threshold" if kept else "Not used"
             notes.append(f"{use}: {parts[part]} rows of part {part!r}.")
     return notes
+
+
+def _near_alike(data: Bunch) -> list[str]:
+    """Pairs of labels of one column that differ by letter case and spaces alone."""
+    columns = {data.target_name: class_names(data)}
+    columns |= {name: data.sensitive_features[name].unique() for name in data.sensitive_features}
+    pairs = []
+    for name, labels in columns.items():
+        known: dict[str, Any] = {}
+        for label in sorted(map(str, labels)):
+            other = known.setdefault(" ".join(label.split()).casefold(), label)
+            pairs += [f"{name} has {other!r} and {label!r}"] if other != label else []
+    return pairs
 
 
 def _list(names: Any, most: int = 6) -> str:

@@ -84,8 +84,19 @@ class Features:
         """The data with features as its ``images``; the images as ``pictures``, for the report."""
         start = time.perf_counter()
         features = self.extractor.transform(data.images)
+        more = {"fit_params": self._replaced(data.fit_params)} if "fit_params" in data else {}
         self.seconds = time.perf_counter() - start
-        return Bunch(**{**data, "images": features, "pictures": data.images})
+        return Bunch(**{**data, **more, "images": features, "pictures": data.images})
+
+    def _replaced(self, value: Any) -> Any:
+        """A parameter of `fit` with features in place of all images in it."""
+        if isinstance(value, Mapping):
+            kind = Bunch if isinstance(value, Bunch) else dict
+            return kind(**{name: self._replaced(inner) for name, inner in value.items()})
+        if isinstance(value, (list, tuple)):
+            return (list if isinstance(value, list) else tuple)(map(self._replaced, value))
+        images = len(getattr(value, "shape", ())) == 4 and not are_maps(value)
+        return self.extractor.transform(value) if images else value
 
 
 def with_features(data: Bunch, **params: Any) -> Bunch:

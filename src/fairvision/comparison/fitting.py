@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch
 
+from fairvision.base import rows_of
 from fairvision.comparison.data import read_data
 from fairvision.comparison.features import Features, check_weights, suited_to_features
 from fairvision.comparison.methods import plan_methods
@@ -16,7 +17,7 @@ from fairvision.comparison.plan import MethodPlan, Plan, versions
 from fairvision.comparison.progress import Progress
 from fairvision.comparison.run_method import check_suited, fit_run
 from fairvision.comparison.scheduler import dry_run
-from fairvision.comparison.split import VALIDATION, plan_split, take_rows
+from fairvision.comparison.split import VALIDATION, plan_split
 from fairvision.datasets import subset
 from fairvision.exceptions import InputError
 from fairvision.metrics import evaluate_predictions
@@ -217,7 +218,7 @@ def _features(planned: MethodPlan, data: Bunch, features: Any) -> Features | Non
 def _evaluation(model: ImageModel, data: Bunch, rows: Any, n_boot: int, seed: int) -> Any:
     """The model's predictions for the validation rows, evaluated; `data` hold what it takes."""
     groups = data.sensitive_features.iloc[rows]
-    labels, scores = model.decide(take_rows(data.images, rows), sensitive_features=groups)
+    labels, scores = model.decide(rows_of(data.images, rows), sensitive_features=groups)
     return evaluate_predictions(
         data.target[rows],
         labels,

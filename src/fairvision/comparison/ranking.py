@@ -14,7 +14,10 @@ from fairvision.comparison.run import Run
 from fairvision.exceptions import InputError
 from fairvision.metrics import drawn_metrics, metric_direction
 
-__all__ = ["Ranking", "rank"]
+__all__ = ["FEW_ROWS", "Ranking", "rank"]
+
+#: A cell of fewer validation rows decides by chance.
+FEW_ROWS = 10
 
 Floats = NDArray[np.float64]
 # Draws are made so many at a time that they hold about this many numbers: 16 MB.
@@ -36,6 +39,10 @@ class Ranking:
         The first metric in each draw that defines it for all that have a value.
     by_seed : list of dict
         Of each method, the first metric by seed.
+    smallest_cell : int
+        Validation rows of the smallest cell of class and group.
+    left_out : list of str
+        Methods that lack seeds which more of the others have.
     """
 
     methods: list[str]
@@ -43,6 +50,8 @@ class Ranking:
     values: Floats
     drawn: Floats
     by_seed: list[dict[int, float]]
+    smallest_cell: int
+    left_out: list[str]
 
     def _merit(self, values: Floats) -> Floats:
         """Higher is better."""
@@ -121,9 +130,9 @@ def rank(
     if n_boot < 1:
         raise InputError(f"n_boot is {n_boot}; a choice needs 1 draw or more.")
     by_method = {label: {run.seed: run for run in runs if run.method == label} for label in methods}
-    by_method = {label: own for label, own in by_method.items() if own}
+    by_method, left_out = _block({label: own for label, own in by_method.items() if own})
     everyone = _rows(run for own in by_method.values() for run in own.values())
-    seeds = list(dict.fromkeys(seed for own in by_method.values() for seed in own))
+    n_seeds = max(map(len, by_method.values()))
     rng = np.random.default_rng(0)
     chunks: dict[tuple[str, int], list[Floats]] = {}
     for draws in _draws(rng, len(everyone), n_boot):
@@ -131,13 +140,12 @@ def rank(
             for seed, run in own.items():
                 numbers = _measured(run, sensitive_features, metrics, everyone, draws)
                 chunks.setdefault((label, seed), []).append(numbers)
-    weights = np.concatenate(list(_draws(rng, len(seeds), n_boot)))
+    weights = np.concatenate(list(_draws(rng, n_seeds, n_boot)))
     values, drawn, by_seed = [], [], []
     for label, own in by_method.items():
         measured = np.stack([np.concatenate(chunks[label, seed]) for seed in own], axis=-1)
         values.append(measured[0].mean(axis=-1))
-        columns = [seeds.index(seed) for seed in own]
-        drawn.append(_mean(measured[1:, 0], weights[1:, columns]))
+        drawn.append(_mean(measured[1:, 0], weights[1:]))
         by_seed.append(dict(zip(own, measured[0, 0].tolist(), strict=True)))
     table, numbers = np.stack(values), np.stack(drawn)
     usable = ~np.isnan(numbers[~np.isnan(table[:, 0])]).any(axis=0)
@@ -146,7 +154,36 @@ def rank(
             f"every draw of the validation rows leaves {metrics[0]} undefined: a class of some "
             "group has too few of them. Keep more validation rows, or choose by another metric."
         )
-    return Ranking(list(by_method), metrics, table, numbers[:, usable], by_seed)
+    smallest = min(
+        _smallest_cell(r, sensitive_features) for own in by_method.values() for r in own.values()
+    )
+    return Ranking(list(by_method), metrics, table, numbers[:, usable], by_seed, smallest, left_out)
+
+
+def _block(runs: dict[str, dict[int, Run]]) -> tuple[dict[str, dict[int, Run]], list[str]]:
+    """The largest block of methods that all have the same seeds, and the other methods.
+
+    A mean over other seeds is over other rows, so it cannot be compared.
+    """
+    finished = [set(own) for own in runs.values()]
+
+    def size(seeds: set[int]) -> tuple[int, int]:
+        return len(seeds) * sum(seeds <= other for other in finished), len(seeds)
+
+    common = max(finished, key=size, default=set())
+    block = {
+        label: {seed: run for seed, run in own.items() if seed in common}
+        for label, own in runs.items()
+        if common <= set(own)
+    }
+    return block, [label for label in runs if label not in block]
+
+
+def _smallest_cell(run: Run, groups: pd.DataFrame) -> int:
+    """Validation rows of the smallest cell of class and group."""
+    assert run.validation is not None
+    own = groups.iloc[run.validation.rows].assign(**{"": run.validation.y_true})
+    return int(own.value_counts().min())
 
 
 def _rows(runs: Iterable[Run]) -> NDArray[np.int64]:

@@ -23,6 +23,8 @@ from fairvision.base import (
     fit_with_groups,
     is_images,
     read_once,
+    rows_for,
+    rows_of,
 )
 from fairvision.comparison.artifacts import collect, group_words, worst_cell
 from fairvision.comparison.checkpoints import add_callbacks, restored_seconds
@@ -31,15 +33,16 @@ from fairvision.comparison.estimators import set_up
 from fairvision.comparison.kept import kept_model
 from fairvision.comparison.plan import PLAIN_TRAINING, MethodPlan, Plan
 from fairvision.comparison.run import Predictions, Run
-from fairvision.comparison.split import split_rows, take_rows, validation_rows
+from fairvision.comparison.split import split_rows, validation_rows
 from fairvision.exceptions import InputError
 from fairvision.metrics import Evaluation, calibrated_threshold, evaluate_predictions, leakage
-from fairvision.nn import isolated_rng
+from fairvision.nn import choose_device, isolated_rng
 from fairvision.plugins import RegisteredMethod, default_registry, resolve
 
 __all__ = [
     "Fitted",
     "build",
+    "check_device",
     "check_suited",
     "fit_run",
     "predict_validation",
@@ -84,6 +87,11 @@ def build(method: MethodPlan, plan: Plan, seed: int, callbacks: Sequence[Any] = 
         made = default_registry().make(method.name, method.preset, **params)
         add_callbacks(made, callbacks)
     return compose(pre=made, model=model) if method.stage == "pre" else made
+
+
+def check_device(plan: Plan) -> None:
+    """Refuse a device that torch does not see."""
+    choose_device(plan.device)
 
 
 def check_suited(method: MethodPlan, data: Bunch) -> None:
@@ -171,7 +179,7 @@ def fit_run(
         _warm_up()
         train, test = split_rows(data, plan.split, seed, balanced=method.balanced)
         estimator = build(method, plan, seed, callbacks)
-        images, y, groups = _take(data, train)
+        images, y, groups = _take(data, train, estimator)
         start = clock()
         shown = groups if method.groups_at_fit else None
         more = data.get("fit_params") or {}
@@ -180,13 +188,14 @@ def fit_run(
         return Fitted(estimator, train, test, seconds)
 
 
-def _take(data: Bunch, rows: Any) -> tuple[Any, Any, Any]:
-    return take_rows(data.images, rows), data.target[rows], data.sensitive_features.iloc[rows]
+def _take(data: Bunch, rows: Any, reader: Any) -> tuple[Any, Any, Any]:
+    images = rows_for(reader, data.images, rows)
+    return images, data.target[rows], data.sensitive_features.iloc[rows]
 
 
 def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fitted) -> Run:
     estimator, test = fitted.estimator, fitted.test
-    images, y_true, groups = _take(data, test)
+    images, y_true, groups = _take(data, test, estimator)
     images = read_once(images)
     y_true = np.asarray(y_true)
     y_pred, y_score = _predict(estimator, images, groups, method.groups_at_predict)
@@ -234,7 +243,7 @@ def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fit
 
 def _pictures(data: Bunch, rows: Any, X: Any) -> Any:
     """The images of the rows in `X`, also where the methods were given features; else None."""
-    images = take_rows(data.pictures, rows) if "pictures" in data else X
+    images = rows_of(data.pictures, rows) if "pictures" in data else X
     return images if is_images(images) and not are_maps(images) else None
 
 
@@ -254,7 +263,7 @@ def predict_validation(
     rows = validation_rows(data, plan.split, seed, balanced=method.balanced)
     if not len(rows):
         return None
-    images, y_true, groups = _take(data, rows)
+    images, y_true, groups = _take(data, rows, estimator)
     y_pred, y_score = _predict(estimator, read_once(images), groups, method.groups_at_predict)
     return Predictions(rows.astype(np.int64), np.asarray(y_true), y_pred, y_score)
 

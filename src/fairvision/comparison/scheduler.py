@@ -10,7 +10,6 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
-import torch
 from sklearn.utils import Bunch
 
 from fairvision.comparison.backends import MAX_TRIES, Backend
@@ -21,7 +20,7 @@ from fairvision.comparison.features import Features
 from fairvision.comparison.plan import MethodPlan, Plan, versions
 from fairvision.comparison.progress import Progress
 from fairvision.comparison.run import Run
-from fairvision.comparison.run_method import build, run_method
+from fairvision.comparison.run_method import build, check_device, run_method
 from fairvision.comparison.split import split_rows
 from fairvision.comparison.store import Store
 from fairvision.exceptions import DatasetError, FairvisionError, InputError, RunError
@@ -46,13 +45,7 @@ def dry_run(plan: Plan, data: Bunch) -> None:
 
     A plugin that cannot be made with its own defaults is no error here: only its runs fail.
     """
-    if plan.device != "auto":
-        try:
-            torch.empty(0, device=plan.device)
-        except Exception as error:  # torch raises one of three kinds
-            raise InputError(
-                f"device {plan.device!r} cannot be used here ({_message(error)}). Pass 'auto'."
-            ) from error
+    check_device(plan)
     for seed in plan.seeds:
         split_rows(data, plan.split, seed)
     for method in plan.methods:

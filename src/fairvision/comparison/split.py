@@ -14,7 +14,7 @@ from fairvision.base import as_generator, check_groups
 from fairvision.datasets import biased_split
 from fairvision.exceptions import DatasetError, InputError
 
-__all__ = ["plan_split", "split_rows", "take_rows", "validation_rows"]
+__all__ = ["plan_split", "split_rows", "validation_rows"]
 
 #: What data sets call the rows that are neither trained on nor tested.
 VALIDATION = ("valid", "val", "validation")
@@ -74,11 +74,6 @@ def _check_fraction(fraction: float | None, n_valid: int) -> None:
             f"validation_fraction is {fraction}, but the data set aside {n_valid} validation rows. "
             "Leave it out."
         )
-
-
-def take_rows(X: Any, rows: Any) -> Any:
-    """Some rows of images, of features, or of a DataFrame."""
-    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
 
 
 def split_rows(

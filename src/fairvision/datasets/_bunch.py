@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
+from fairvision.base import rows_of
 from fairvision.exceptions import DatasetError
 
 __all__ = ["column", "encode", "make_bunch", "readable", "split_rows", "subset", "text"]
@@ -141,7 +142,7 @@ def make_bunch(
 
 
 # Entries of a Bunch with one element per row.
-_PER_ROW = ("images", "target", "split", "identity")
+_PER_ROW = ("target", "split", "identity")
 _FRAMES = ("sensitive_features", "attributes")
 
 
@@ -151,7 +152,7 @@ def split_rows(split: NDArray[Any]) -> dict[str, NDArray[np.intp]]:
 
 
 def subset(data: Bunch, rows: Any) -> Bunch:
-    """Take some rows of a data set; files are not decoded.
+    """Take some rows of a data set; files are not decoded, images in memory not copied.
 
     Parameters
     ----------
@@ -161,6 +162,7 @@ def subset(data: Bunch, rows: Any) -> Bunch:
         For example ``split.train`` of :func:`biased_split`.
     """
     taken = Bunch(**data)
+    taken.images = rows_of(taken.images, rows)
     for name in _PER_ROW:
         if taken.get(name) is not None:
             taken[name] = taken[name][rows]

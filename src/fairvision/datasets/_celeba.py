@@ -6,7 +6,7 @@ import contextlib
 import csv
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -184,6 +184,8 @@ def load_celeba(
     labels: str | os.PathLike[str] | pd.DataFrame | None = None,
     sep: str | None = None,
     image_size: int | tuple[int, int] = 64,
+    mode: Literal["RGB", "L"] = "RGB",
+    resize: Literal["crop", "squash"] = "crop",
     skip_bad: bool = False,
     cache: str | os.PathLike[str] | None = None,
     download: bool = False,
@@ -216,6 +218,9 @@ def load_celeba(
         What parts the fields of `labels`, as in :func:`load_folder`.
     image_size : int or (height, width), default=64
         The photographs are 218 x 178.
+    mode : {"RGB", "L"}, default="RGB"
+    resize : {"crop", "squash"}, default="crop"
+        As in :class:`ImageFiles`.
     skip_bad : bool, default=False
         Whether to leave out images that cannot be read, and count them. Every
         image is decoded once to find out.
@@ -255,8 +260,8 @@ def load_celeba(
     if download:
         _download_missing(os.fspath(root))
     folder = check_root(root)
-    read = _read_one_table if _is_one_table(folder) else _read_lists
-    source, photos, table, reasons = read(folder)
+    labelled = _read_one_table if _is_one_table(folder) else _read_lists
+    source, photos, table, reasons = labelled(folder)
     files = scan(folder, photos)
     remarks: list[str] = []
     if labels is not None:
@@ -265,4 +270,5 @@ def load_celeba(
         reasons |= unlabelled
     more = {"remarks": remarks}
     listing = Listing(folder, files, table, source, reasons, _DESCR, _LABELS, more)
-    return listing.bunch(target, sensitive, image_size=image_size, skip_bad=skip_bad, cache=cache)
+    read = {"image_size": image_size, "mode": mode, "resize": resize, "cache": cache}
+    return listing.bunch(target, sensitive, skip_bad=skip_bad, **read)

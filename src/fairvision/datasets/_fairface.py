@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -70,6 +71,8 @@ def load_fairface(
     target: str = "gender",
     sensitive: str | Sequence[str] = "race",
     image_size: int | tuple[int, int] = 64,
+    mode: Literal["RGB", "L"] = "RGB",
+    resize: Literal["crop", "squash"] = "crop",
     skip_bad: bool = False,
     cache: str | os.PathLike[str] | None = None,
 ) -> Bunch:
@@ -86,6 +89,9 @@ def load_fairface(
     sensitive : str or list of str, default="race"
         The same names.
     image_size : int or (height, width), default=64
+    mode : {"RGB", "L"}, default="RGB"
+    resize : {"crop", "squash"}, default="crop"
+        As in :class:`ImageFiles`.
     skip_bad : bool, default=False
         Whether to leave out images that cannot be read, and count them.
     cache : path or None, default=None
@@ -131,4 +137,5 @@ def load_fairface(
         descr=_DESCR + (f"{remark}\n" if dates else ""),
         more={"n_dates": dates, "remarks": [remark] if dates else []},
     )
-    return listing.bunch(target, sensitive, image_size=image_size, skip_bad=skip_bad, cache=cache)
+    read = {"image_size": image_size, "mode": mode, "resize": resize, "cache": cache}
+    return listing.bunch(target, sensitive, skip_bad=skip_bad, **read)

@@ -58,9 +58,9 @@ def load_folder(
         Column of the files, relative to `root` or absolute and below it. One that differs from a
         file's name by letter case, kind of slash or form of Unicode alone stands for that file.
     sep : str or None, default=None
-        What parts the fields of the table: a character, "comma", "semicolon" or "tab"; None takes
-        of these the one that parts the header most often. Unless it is a comma, numbers may have
-        a decimal comma.
+        What parts the fields of the table: a character, "comma", "semicolon", "tab" or "pipe";
+        None takes of these the one that parts the header most often. Unless it is a comma,
+        numbers may have a decimal comma.
     split_column : str or None, default=None
         Column of the part of each row, such as ``"train"``.
     image_size, mode, resize, cache, max_pixels, pixel_max

@@ -13,7 +13,7 @@ import pandas as pd
 
 from fairvision.datasets._bunch import column, readable, text
 from fairvision.datasets._lists import check_distinct, find_table
-from fairvision.datasets._paths import check_root, inside, spelt_in_root
+from fairvision.datasets._paths import below, check_root, inside, spelt_in_root
 from fairvision.datasets._tables import clean_table, read_table
 from fairvision.exceptions import BadImageError, DatasetError
 
@@ -74,7 +74,7 @@ class LabelTable:
         paths = inside(folder, names)
         check_distinct(names, source, paths=paths)
         if not skip_bad:
-            _check_files(names, paths)
+            _check_files(folder, names, paths)
         return cls(folder, source, table, names, paths)
 
     def has(self, name: str) -> bool:
@@ -132,13 +132,14 @@ def _check_table(table: pd.DataFrame, source: str, needed: Sequence[str]) -> Non
             )
 
 
-def _check_files(names: Sequence[str], paths: Sequence[str]) -> None:
+def _check_files(root: str, names: Sequence[str], paths: Sequence[str]) -> None:
     missing = [i for i, path in enumerate(paths) if not os.path.isfile(path)]
     if missing:
-        first = paths[missing[0]]
+        name, first = names[missing[0]], paths[missing[0]]
+        hint = _similar(first) or below(root, name)
         raise BadImageError(
-            f"{len(missing)} of {len(paths)} files do not exist, the first {names[missing[0]]!r} "
-            f"in {os.path.dirname(first)!r}{_similar(first)}. Check root and the paths, or pass "
+            f"{len(missing)} of {len(paths)} files do not exist, the first {name!r} "
+            f"in {os.path.dirname(first)!r}{hint}. Check root and the paths, or pass "
             "skip_bad=True to leave such rows out."
         )
 
@@ -147,6 +148,8 @@ def _similar(path: str) -> str:
     """Which file there has the name with another ending, if one has."""
     folder, name = os.path.split(path)
     stem = os.path.splitext(name)[0].casefold()
+    if os.path.isdir(path):
+        return "; it is a folder"
     with contextlib.suppress(OSError):
         for other in sorted(os.listdir(folder)):
             if os.path.splitext(other)[0].casefold() in (stem, name.casefold()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -81,6 +81,8 @@ def load_lfw(
     target: str = "Smiling",
     sensitive: str | Sequence[str] = "Male",
     image_size: int | tuple[int, int] = 64,
+    mode: Literal["RGB", "L"] = "RGB",
+    resize: Literal["crop", "squash"] = "crop",
     skip_bad: bool = False,
     cache: str | os.PathLike[str] | None = None,
 ) -> Bunch:
@@ -98,6 +100,9 @@ def load_lfw(
         Attributes; ``"Male"`` is perceived gender.
     image_size : int or (height, width), default=64
         The photographs are 250 x 250.
+    mode : {"RGB", "L"}, default="RGB"
+    resize : {"crop", "squash"}, default="crop"
+        As in :class:`ImageFiles`.
     skip_bad : bool, default=False
         Whether to leave out images that cannot be read, and count them.
     cache : path or None, default=None
@@ -142,4 +147,5 @@ def load_lfw(
         table["split"] = parts
         reasons["no_split"] = parts.isna().to_numpy()
     listing = Listing(folder, files, table, path, reasons, _DESCR, _LABELS)
-    return listing.bunch(target, sensitive, image_size=image_size, skip_bad=skip_bad, cache=cache)
+    read = {"image_size": image_size, "mode": mode, "resize": resize, "cache": cache}
+    return listing.bunch(target, sensitive, skip_bad=skip_bad, **read)

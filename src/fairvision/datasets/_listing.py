@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -152,11 +151,10 @@ class Listing:
         target: str,
         sensitive: str | Sequence[str],
         *,
-        image_size: int | tuple[int, int],
         skip_bad: bool,
-        cache: str | os.PathLike[str] | None,
+        **read: Any,
     ) -> Bunch:
-        """The data set: rows and images matched by name.
+        """The data set: rows and images matched by name; `read` is for :class:`ImageFiles`.
 
         Raises
         ------
@@ -179,7 +177,7 @@ class Listing:
         paths = [self.files[name] for name in names[used]]
         table = self.table[used]
         data = image_bunch(
-            ImageFiles(paths, image_size=image_size, cache=cache),
+            ImageFiles(paths, **read),
             table.drop(columns="split", errors="ignore"),
             root=self.root,
             source=self.source,

@@ -81,7 +81,7 @@ def read_list(path: str, *, needed: Iterable[str] = (), **settings: Any) -> pd.D
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table = pd.read_csv(file, keep_default_na=False, na_values=[""], **settings)
     except UnicodeError as error:
-        raise DatasetError(f"{path!r} is not UTF-8 text: {error}. Get the file again.") from error
+        raise DatasetError(f"{path!r} is not UTF-8 text: {error}. Save it as UTF-8.") from error
     except (ValueError, pd.errors.ParserWarning) as error:  # a ParserError is a ValueError
         raise DatasetError(
             f"{path!r} is not a table: {str(error).strip()} It needs a header that names every "
@@ -107,7 +107,10 @@ def _check_text(path: str) -> None:
             "because of a daily limit. Download the file again, by hand if necessary."
         )
     if b"\0" in start:
-        raise DatasetError(f"{path!r} is not a text file. Unpack it, or download it again.")
+        raise DatasetError(
+            f"{path!r} is not a text file. Unpack it, download it again, or save a spreadsheet as "
+            "CSV in UTF-8."
+        )
 
 
 def first_lines(path: str, n: int) -> list[str]:
@@ -123,7 +126,7 @@ def first_lines(path: str, n: int) -> list[str]:
         with open(path, encoding="utf-8-sig") as file:
             return list(islice(file, n))
     except UnicodeError as error:
-        raise DatasetError(f"{path!r} is not UTF-8 text: {error}. Get the file again.") from error
+        raise DatasetError(f"{path!r} is not UTF-8 text: {error}. Save it as UTF-8.") from error
 
 
 def find_column(table: pd.DataFrame, names: Sequence[str]) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 
 from fairvision.exceptions import DatasetError
 
-__all__ = ["IMAGE_ENDINGS", "check_root", "inside", "respelt", "spelt_in_root"]
+__all__ = ["IMAGE_ENDINGS", "below", "check_root", "inside", "respelt", "spelt_in_root"]
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
@@ -40,6 +40,14 @@ def _possible(name: str) -> bool:
         return False
 
 
+def below(root: str, name: str) -> str:
+    """Which file of the root a path that leads elsewhere may mean, as a clause; or nothing."""
+    parts = name.replace("\\", "/").split("/")
+    ends = ("/".join(parts[i:]) for i in range(1, len(parts)))
+    same = next((end for end in ends if end and os.path.isfile(os.path.join(root, end))), None)
+    return "" if same is None else f"; the root has {same!r}"
+
+
 def inside(root: str, names: Iterable[str]) -> list[str]:
     """The real path of each file, all of them below `root`.
 
@@ -64,8 +72,8 @@ def inside(root: str, names: Iterable[str]) -> list[str]:
         path = _resolved(os.path.join(root, name), folders)
         if not path.startswith(os.path.join(root, "")):
             raise DatasetError(
-                f"path {name!r} leads out of the root, to {path!r}. Copy the file below "
-                f"{root!r}, or pass a root that holds both."
+                f"path {name!r} leads out of the root, to {path!r}{below(root, name)}. Copy the "
+                f"file below {root!r}, or pass a root that holds both."
             )
         paths.append(path)
     return paths

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -79,6 +80,8 @@ def load_ppb(
     target: str = "gender",
     sensitive: str | Sequence[str] = "skin_group",
     image_size: int | tuple[int, int] = 64,
+    mode: Literal["RGB", "L"] = "RGB",
+    resize: Literal["crop", "squash"] = "crop",
     skip_bad: bool = False,
     cache: str | os.PathLike[str] | None = None,
 ) -> Bunch:
@@ -96,6 +99,9 @@ def load_ppb(
     sensitive : str or list of str, default="skin_group"
         The same names.
     image_size : int or (height, width), default=64
+    mode : {"RGB", "L"}, default="RGB"
+    resize : {"crop", "squash"}, default="crop"
+        As in :class:`ImageFiles`.
     skip_bad : bool, default=False
         Whether to leave out images that cannot be read, and count them.
     cache : path or None, default=None
@@ -129,4 +135,5 @@ def load_ppb(
     files = scan(folder, locate(folder, _FOLDERS, ("imgs", "images"), _WHERE))
     table, bad = _read_metadata(path)
     listing = Listing(folder, files, table, path, {"bad_values": bad}, _DESCR)
-    return listing.bunch(target, sensitive, image_size=image_size, skip_bad=skip_bad, cache=cache)
+    read = {"image_size": image_size, "mode": mode, "resize": resize, "cache": cache}
+    return listing.bunch(target, sensitive, skip_bad=skip_bad, **read)

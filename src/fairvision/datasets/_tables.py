@@ -19,7 +19,7 @@ __all__ = ["MISSING", "clean_table", "read_table"]
 
 #: A field that holds nothing else is missing, in any case; "NA" and "None" may be labels.
 MISSING = ("", "nan", "<na>", "nat")
-_SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t"}
+_SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 # No leading zeros: "007" is a name, not 7.
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})", re.ASCII)
 _NUMBER = re.compile(
@@ -42,8 +42,9 @@ def read_table(
     ----------
     path : path
     sep : str or None, default=None
-        What parts the fields, or "comma", "semicolon" or "tab"; None takes of these the one that
-        parts the header most often. Unless it is a comma, numbers may have a decimal comma.
+        What parts the fields, or "comma", "semicolon", "tab" or "pipe"; None takes of these the
+        one that parts the header most often. Unless it is a comma, numbers may have a decimal
+        comma.
     text : collection of str or None
         Columns that stay text; None for all.
 
@@ -56,7 +57,9 @@ def read_table(
     header = next((line for line in first_lines(name, 20) if line.strip()), "")
     sep = _SEPARATORS.get(sep, sep) if sep is not None else _sniff(header)
     if len(sep) != 1:
-        raise DatasetError(f"sep is {sep!r}; pass one character, 'comma', 'semicolon' or 'tab'.")
+        raise DatasetError(
+            f"sep is {sep!r}; pass one character, 'comma', 'semicolon', 'tab' or 'pipe'."
+        )
     _check_names([field.strip() for field in _fields(header, sep)], name)
     table = read_list(name, dtype=str, sep=sep, skipinitialspace=True)
     table = clean_table(table, name)

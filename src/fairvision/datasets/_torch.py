@@ -199,7 +199,8 @@ def _image(item: Any) -> NDArray[Any]:
     array = np.asarray(image)
     if array.ndim != 3:
         raise DatasetError(
-            f"An image has shape {array.shape}; expected (n_channels, height, width)."
+            f"An image is a {type(image).__name__} of shape {array.shape}; expected a tensor, an "
+            "array or a PIL picture, of shape (n_channels, height, width)."
         )
     return array
 

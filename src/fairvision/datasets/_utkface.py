@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from sklearn.utils import Bunch
@@ -58,6 +58,8 @@ def load_utkface(
     target: str = "old",
     sensitive: str | Sequence[str] = "gender",
     image_size: int | tuple[int, int] = 64,
+    mode: Literal["RGB", "L"] = "RGB",
+    resize: Literal["crop", "squash"] = "crop",
     old_from: int = 40,
     skip_bad: bool = False,
     cache: str | os.PathLike[str] | None = None,
@@ -75,6 +77,9 @@ def load_utkface(
     sensitive : str or list of str, default="gender"
         The same names.
     image_size : int or (height, width), default=64
+    mode : {"RGB", "L"}, default="RGB"
+    resize : {"crop", "squash"}, default="crop"
+        As in :class:`ImageFiles`.
     old_from : int, default=40
         Age in years from which ``old`` is true.
     skip_bad : bool, default=False
@@ -132,4 +137,5 @@ def load_utkface(
     descr = _DESCR.replace("{old_from}", str(old_from))
     labels = {"old": (f"under {old_from}", f"{old_from} or older")}
     listing = Listing(folder, files, table, folder, reasons, descr, labels)
-    return listing.bunch(target, sensitive, image_size=image_size, skip_bad=skip_bad, cache=cache)
+    read = {"image_size": image_size, "mode": mode, "resize": resize, "cache": cache}
+    return listing.bunch(target, sensitive, skip_bad=skip_bad, **read)

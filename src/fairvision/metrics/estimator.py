@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fairvision.base import Groups, accepts, as_generator, read_once
+from fairvision.base import Groups, accepts, as_generator, check_meet, read_once
 from fairvision.metrics.evaluation import Evaluation
-from fairvision.metrics.inputs import check_meet, read_groups, read_labels
+from fairvision.metrics.inputs import read_groups, read_labels
 from fairvision.metrics.predictions import evaluate_predictions, unseen_classes
 from fairvision.metrics.selection import reads_scores
 

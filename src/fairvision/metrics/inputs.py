@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fairvision.base import Groups, check_groups, check_labels, code_labels, sort_labels
+from fairvision.base import Groups, check_groups, check_labels, check_meet, code_labels, sort_labels
+from fairvision.base.labels import few
 from fairvision.exceptions import InputError
 
 __all__ = ["Options", "Predictions", "Target", "read_predictions", "read_scores"]
@@ -106,52 +107,13 @@ def _check_kinds(names: Sequence[str], distinct: Sequence[list[Any]]) -> None:
         )
 
 
-def check_meet(names: tuple[str, str], true: Iterable[Any], other: Iterable[Any]) -> None:
-    """Refuse two sets of labels that are two spellings of the same classes.
-
-    Raises
-    ------
-    InputError
-        If no label is in both (a single wrong one on each side may be), if two labels differ by
-        case, spaces or a decimal point alone, or if each side has two and they share one.
-    """
-    own, foreign = set(true) - set(other), set(other) - set(true)
-    if not own or not foreign:
-        return
-    spelt = {_plain(label): label for label in foreign}
-    alike = [(label, spelt[_plain(label)]) for label in own if _plain(label) in spelt]
-    union = len({*true, *other})
-    two = len(set(true)) == len(set(other)) == 2
-    if alike or two or union == len(own) + len(foreign) > 2:
-        example = f": {alike[0][0]!r} and {alike[0][1]!r} are not the same" if alike else ""
-        known = sort_labels({*true, *other})
-        raise InputError(
-            f"{names[0]} has the labels {_few(true)}, {names[1]} {_few(other)}{example}. Write "
-            f"them alike, or pass labels={known if union <= 10 else '[...]'} if all are classes."
-        )
-
-
-def _plain(label: Any) -> str:
-    """A label without case, outer spaces and a decimal point: "Yes " is "yes", "1.0" is "1"."""
-    text = str(label).strip().casefold()
-    try:
-        return f"{float(text):g}"
-    except ValueError:
-        return text
-
-
-def _few(labels: Iterable[Any]) -> str:
-    shown = sort_labels(set(labels))
-    return f"{shown[:10]}{' and more' if len(shown) > 10 else ''}"
-
-
 def _label_notes(names: Sequence[str], distinct: Sequence[list[Any]]) -> list[str]:
     """Labels of only one side, where each side has some."""
     notes = []
     for name, labels in zip(names[1:], distinct[1:], strict=True):
         own, foreign = set(distinct[0]) - set(labels), set(labels) - set(distinct[0])
         if own and foreign:
-            notes.append(f"labels only in y_true: {_few(own)}; only in {name}: {_few(foreign)}")
+            notes.append(f"labels only in y_true: {few(own)}; only in {name}: {few(foreign)}")
     return notes
 
 

@@ -21,6 +21,8 @@ from fairvision.nn import as_module, input_shape_of
 
 __all__ = ["ImageModel"]
 
+#: A file from an untrusted source may state no larger images, which would take gigabytes.
+_LARGEST = 2**24
 _TEXTS = ("target_name", "class_names", "sensitive_names", "evaluation", "facts")
 
 
@@ -279,6 +281,9 @@ class ImageModel(ScoreMixin, BaseEstimator):
     def __fairvision_setstate__(self, state: Mapping[str, Any]) -> None:
         for name in _TEXTS:
             setattr(self, name, state[name])
-        if not hasattr(self.estimator, "predict"):
-            raise SavingError("its ImageModel holds no estimator")
+        if not hasattr(self.estimator, "predict") or not hasattr(self.estimator, "classes_"):
+            raise SavingError("its ImageModel holds no fitted classifier")
         ImageFiles([], **self.settings)  # raises for settings that make no sense
+        if np.prod(self.input_shape_, dtype=float) > _LARGEST:
+            raise SavingError(f"its images have shape {self.input_shape_}, above {_LARGEST} values")
+        self.names_of(self.classes_)  # raises if the names are not as many

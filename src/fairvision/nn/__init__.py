@@ -2,7 +2,7 @@
 
 from fairvision.nn.checkpoint import TrainingCheckpoint
 from fairvision.nn.classifier import TorchClassifier
-from fairvision.nn.device import choose_device, device_or_cpu
+from fairvision.nn.device import choose_device, computes_bfloat16, device_or_cpu
 from fairvision.nn.distributed import process_group_of
 from fairvision.nn.export import Probabilities, as_module, input_shape_of
 from fairvision.nn.feature_extractor import FeatureExtractor
@@ -50,6 +50,7 @@ __all__ = [
     "check_loss",
     "check_scores",
     "choose_device",
+    "computes_bfloat16",
     "cross_entropy",
     "device_or_cpu",
     "features_and_logits",

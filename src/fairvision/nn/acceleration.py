@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 __all__ = ["accelerated", "wrapped_methods"]
 
-_Forward = Callable[[Tensor], Tensor]
+_Forward = Callable[..., Tensor]
 
 
 @contextmanager
@@ -21,6 +21,7 @@ def accelerated(
     *,
     compile: bool | str | Callable[..., Any],
     precision: torch.dtype | None,
+    channels_last: bool = False,
 ) -> Iterator[None]:
     """Train a module faster inside the block. Afterwards it is an ordinary module again.
 
@@ -33,16 +34,23 @@ def accelerated(
         objectives put hooks on it.
     precision : torch.dtype or None
         `features` and `forward` run under `torch.autocast` in this dtype. Their outputs
-        are cast back to the dtype of the module, in which objectives compute.
+        are cast back to the dtype of the module, in which objectives compute. So do the
+        methods that the module names in ``autocast_methods``.
+    channels_last : bool
+        Hold weights and images with their channels last, as a GPU convolves fastest.
     """
     layers = list(_without_head(module, module.head)) if compile else []
     with ExitStack() as stack:
         for layer in layers:
             stack.callback(setattr, layer, "_compiled_call_impl", None)
             layer._compiled_call_impl = _compiled(layer, compile)
+        if channels_last:
+            module.to(memory_format=torch.channels_last)
+            stack.callback(module.to, memory_format=torch.contiguous_format)
         if precision is not None:
-            wrap = _autocast(next(module.parameters()), precision)
-            stack.enter_context(wrapped_methods(module, ["features", "forward"], wrap))
+            wrap = _autocast(next(module.parameters()), precision, channels_last)
+            names = ["features", "forward", *getattr(module, "autocast_methods", ())]
+            stack.enter_context(wrapped_methods(module, names, wrap))
         if layers:  # torch's compiler reads .grad of such tensors itself
             stack.enter_context(warnings.catch_warnings())
             warnings.filterwarnings("ignore", r"The \.grad attribute of a Tensor that is not")
@@ -85,11 +93,15 @@ def _without_head(module: nn.Module, head: Any) -> Iterator[nn.Module]:
             yield from _without_head(child, head)
 
 
-def _autocast(weight: Tensor, precision: torch.dtype) -> Callable[[_Forward], _Forward]:
+def _autocast(
+    weight: Tensor, precision: torch.dtype, channels_last: bool
+) -> Callable[[_Forward], _Forward]:
     def wrap(method: _Forward) -> _Forward:
-        def run(x: Tensor) -> Tensor:
+        def run(x: Tensor, *args: Any) -> Tensor:
+            if channels_last and x.ndim == 4:
+                x = x.contiguous(memory_format=torch.channels_last)
             with torch.autocast(weight.device.type, precision):
-                return method(x).to(weight.dtype)
+                return method(x, *args).to(weight.dtype)
 
         return run
 

@@ -103,7 +103,7 @@ def build_classifier(
     published = isinstance(backbone, str) and backbone not in _OWN and ":" not in backbone
     if weights is not None and not published and not of_timm:
         raise InputError(
-            f"weights is {weights!r}, but backbone is {backbone!r}; only backbones of "
+            f"weights is {weights!r:.200}, but backbone is {backbone!r:.60}; only backbones of "
             "torchvision.models and timm take weights. Load them into a module and pass that as "
             "the backbone."
         )

@@ -91,8 +91,8 @@ def _check_callbacks(callbacks: Sequence[Any] | None, validation: bool) -> None:
 
 def _check_acceleration(compile: Any, amp: Any) -> None:
     """Whether to compile, or by which backend; and yes or no."""
-    if not isinstance(amp, bool):
-        raise InputError(f"amp is {amp!r}; pass True for bfloat16 autocast, or False.")
+    if not isinstance(amp, bool) and amp != "auto":
+        raise InputError(f"amp is {amp!r}; pass True for bfloat16 autocast, False or 'auto'.")
     if not isinstance(compile, (bool, str)) and not callable(compile):
         raise InputError(f"compile is {compile!r}; pass True, False, or a backend.")
     if isinstance(compile, str):
@@ -119,7 +119,8 @@ def encode(y: Any, order: Any = None) -> tuple[NDArray[Any], NDArray[np.int64]]:
     y = check_labels(y)
     try:
         check_classification_targets(y)
-    except ValueError as error:
+        sorted(set(y.tolist()))
+    except (TypeError, ValueError) as error:
         raise InputError(
             f"{error} Cut numbers into classes; make mixed labels of one type: y.astype(str)."
         ) from error
@@ -170,7 +171,14 @@ def _check_rows(
             check_labels(y)  # scikit-learn's own words for missing text are a TypeError
         return validate_data(estimator, X, y, dtype=TABLE_DTYPES, reset=shape is None)
     X = check_inputs(X, backbone=estimator.backbone, fitted_shape=shape)
-    y = np.asarray(column_or_1d(y, warn=True))
+    if np.ma.isMA(y):
+        check_labels(y)
+    try:
+        y = np.asarray(column_or_1d(y, warn=True))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{error} Pass one label per row, as numbers or text; if y is one-hot, y.argmax(1)."
+        ) from error
     if len(y) != len(X):
         raise InputError(f"y has {len(y)} rows, X has {len(X)}. Pass one label per image.")
     return X, y
@@ -197,7 +205,9 @@ def check_validation_data(
             "each other. Pass rows of your own, or the share of the training rows to hold out."
         )
     if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise InputError(f"validation_data is a {type(data).__name__}; pass a tuple (X, y).")
+        raise InputError(
+            f"validation_data is a {type(data).__name__} of {len(data)}; pass a tuple (X, y)."
+        )
     X, y = data
     try:
         if pixels:

@@ -93,9 +93,10 @@ class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
     compile : bool, str or callable, default=False
         Train a module that `torch.compile` has compiled, all but its head: True, or the
         backend to do it with. Pays where epochs are many; the first steps take long.
-    amp : bool, default=False
+    amp : bool or "auto", default="auto"
         Train in mixed precision: features and logits in bfloat16 autocast, what
-        methods do with them in float32. Pays on a GPU; results differ slightly.
+        methods do with them in float32. ``"auto"`` does so for images on a CUDA device that
+        computes in bfloat16 (Ampere or later), with channels last; results differ slightly.
         Neither has a part in prediction.
     accelerator : accelerate.Accelerator or None, default=None
         Train in several processes, started by ``torchrun`` or ``accelerate launch``, on
@@ -104,7 +105,7 @@ class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
         process: `batch_size` counts the rows of all. Neither copied nor saved.
     classes : array-like of shape (n_classes,) or None, default=None
         The labels, in the order of the scores; `fit` refuses any other. None takes the
-        labels of `y`, sorted.
+        labels of `y`, sorted, as scikit-learn's scorers of probabilities expect them.
     warm_start : bool, default=False
         Let a further `fit` go on from the fitted net, for `max_epochs` more, on rows of
         the same shape and classes. ``history_``, ``n_steps_`` and, unless the model
@@ -130,6 +131,10 @@ class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
         A row an epoch.
     n_steps_ : int
         Optimisation steps taken.
+    accelerations_ : tuple of str
+        What made training faster without being asked for: ``"bfloat16"``,
+        ``"channels last"``, ``"fused optimizer"``, ``"images on device"``. All on CUDA only;
+        the last one where the images fill at most a quarter of its free memory.
     groups_ : Groups or None
         The groups of the training rows, if they were given: an evaluation names
         those that were not among them.
@@ -169,7 +174,7 @@ class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
         train_transform: Transform | None = None,
         callbacks: Sequence[Any] | None = None,
         compile: bool | str | Callable[..., Any] = False,
-        amp: bool = False,
+        amp: bool | str = "auto",
         accelerator: Any = None,
         classes: ArrayLike | None = None,
         warm_start: bool = False,
@@ -305,6 +310,7 @@ class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
         columns = X, codes, group_codes, weights
         net, attributes = train(self, objective, context, columns, validation, earlier)
         self.net_, self.module_, self.history_ = net, net.module_.eval(), net.history
+        self.accelerations_ = net.accelerations
         self.n_steps_ = sum(self.history_[:, "train_batch_count"]) if len(net.history) else 0
         join(self, earlier)
         for name, value in attributes.items():

@@ -12,6 +12,7 @@ from fairvision.exceptions import InputError
 __all__ = [
     "as_double",
     "choose_device",
+    "computes_bfloat16",
     "device_or_cpu",
     "generator_states",
     "seed_device",
@@ -77,6 +78,11 @@ def _count(kind: str) -> int:
 def supported_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
     """The floating dtype, or single precision where the device has no double one."""
     return torch.float32 if device.type == "mps" else dtype
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether a CUDA device multiplies in bfloat16 itself: since Ampere."""
+    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def as_double(scores: Tensor) -> Tensor:

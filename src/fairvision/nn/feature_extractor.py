@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
@@ -174,9 +176,17 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def _build(self, weights: str | None) -> nn.Module:
         """The module that computes the features, on the CPU."""
         size, shape = self._trained_at(weights), self.input_shape_
-        with isolated_rng(0):  # weights that are not given are the same each time
-            net = build_classifier(self.backbone, weights, (shape[0], *(size or shape[1:])), 2)
+        # Weights that are not given are the same each time; of a net's own head nobody asks.
+        with isolated_rng(0), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The backbone .* ends in", FairvisionWarning)
+            net = self._net(weights, (shape[0], *(size or shape[1:])))
         return Extraction(net, size, self.layer).requires_grad_(False).eval()
+
+    def _net(self, weights: str | None, shape: tuple[int, ...]) -> nn.Module:
+        """A net with ``features(x)``; a wrapped one has any number of outputs."""
+        if isinstance(self.backbone, PretrainedClassifier):
+            return copy.deepcopy(self.backbone)
+        return build_classifier(self.backbone, weights, shape, 2)
 
     def transform(self, X: Any) -> NDArray[np.float32]:
         """The features of images.
@@ -194,6 +204,13 @@ float32
             where all come from `cache` in its order.
         """
         check_is_fitted(self)
+        container = _get_output_config("transform", self)["dense"]
+        if len(self.feature_shape_) > 1 and container != "default":
+            raise InputError(
+                f"set_output asks for {container}, and layer {self.layer!r} gives maps of shape "
+                f"{self.feature_shape_}, which are no table. Pass set_output(transform='default'), "
+                "or leave layer=None for a table."
+            )
         X = self._check_input(X)
         if self.cache is None:
             return self._compute(X)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from fairvision.exceptions import DivergedError
 
-__all__ = ["check_loss", "check_scores", "check_weights_finite", "numeric_errors"]
+__all__ = ["check_loss", "check_scores", "check_weights_finite", "fetch_numbers", "numeric_errors"]
 
 _ADVICE = (
     "Lower lr (a tenth of it), and look at the weights of the rows and at the parameters of the "
@@ -40,12 +41,28 @@ def check_loss(loss: Tensor, epoch: int, name: str = "the loss") -> None:
         raise DivergedError(f"Training diverged in epoch {epoch}: {name} is {value}. {_ADVICE}")
 
 
+def fetch_numbers(batches: Sequence[dict[str, Any]]) -> None:
+    """Replace the tensors in the history of an epoch's batches by floats.
+
+    A name costs one transfer: asking for each number in its step would wait for the GPU each time.
+    """
+    names = {name for row in batches for name, value in row.items() if isinstance(value, Tensor)}
+    for name in names:
+        rows = [row for row in batches if isinstance(row.get(name), Tensor)]
+        values = torch.stack([row[name] for row in rows]).tolist()
+        for row, value in zip(rows, values, strict=True):
+            row[name] = value
+
+
 @contextmanager
 def numeric_errors(epoch: int) -> Iterator[None]:
-    """Say that a training diverged where a matrix of it cannot be solved."""
+    """Say that a training diverged where a matrix cannot be solved, or a step has no float."""
     try:
         yield
-    except torch.linalg.LinAlgError as error:
+    except RuntimeError as error:
+        # torch's own words where lr times a gradient has no float
+        if not isinstance(error, torch.linalg.LinAlgError) and "overflow" not in str(error):
+            raise
         raise DivergedError(f"Training diverged in epoch {epoch}: {error} {_ADVICE}") from error
 
 

@@ -25,6 +25,8 @@ def label_array(classes: Any) -> NDArray[Any]:
         labels = np.array(classes, dtype=object)  # numpy would make text of the numbers
     if labels.ndim != 1:
         raise InputError(f"classes is {classes!r}; pass a list of labels, one for each output.")
+    if any(label is None or label != label for label in labels.tolist()):
+        raise InputError(f"classes is {labels.tolist()}, with a missing label. Name each class.")
     if len(set(labels.tolist())) < len(labels):
         raise InputError(f"classes is {labels.tolist()}, with a label twice. Name each once.")
     return labels

@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils import Tags, TransformerTags, _safe_indexing
+from sklearn.utils import Tags, TransformerTags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from fairvision.base import ScoreMixin, check_labels, fit_or_frozen
+from fairvision.base import ScoreMixin, check_labels, fit_or_frozen, rows_of
 from fairvision.exceptions import InputError
 from fairvision.nn.classifier import TorchClassifier
 from fairvision.nn.export import as_module
@@ -202,7 +202,7 @@ class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
             held_out=held_out,
         )
         layer = LastLayer(fitted, type(self).__name__)
-        few = _safe_indexing(X, held[:32])
+        few = rows_of(X, held[:32])
         layer.check(few, layer.features(few))
         return layer, held
 

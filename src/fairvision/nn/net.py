@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from math import isfinite
 from typing import Any
 
 import torch
@@ -14,7 +15,12 @@ from torch import Tensor
 
 from fairvision.exceptions import InputError
 from fairvision.nn.checkpoint import CheckpointFile, TrainingCheckpoint
-from fairvision.nn.finite import check_loss, check_weights_finite, numeric_errors
+from fairvision.nn.finite import (
+    check_loss,
+    check_weights_finite,
+    fetch_numbers,
+    numeric_errors,
+)
 from fairvision.nn.objective import Objective, TrainingContext, cross_entropy
 from fairvision.nn.rows import Batch, Batches, Rows, Transform
 from fairvision.nn.warm_start import load_optimizer
@@ -77,6 +83,8 @@ class ObjectiveNet(NeuralNetClassifier):
         self.objective = objective
         #: Names of the modules that stay in evaluation mode.
         self.frozen: tuple[str, ...] = ()
+        #: What made training faster: `TorchClassifier.accelerations_`.
+        self.accelerations: tuple[str, ...] = ()
         # Behind a function: skorch takes any module it holds, as torchvision's transforms are,
         # for a part of the net to be trained.
         self.train_transform = None if train_transform is None else partial(train_transform)
@@ -115,14 +123,20 @@ class ObjectiveNet(NeuralNetClassifier):
     ) -> Tensor:
         return cross_entropy(y_pred, y_true, None if X is None else X.weights)
 
+    def train_step(self, batch: tuple[Batch, Tensor], **fit_params: Any) -> dict[str, Any]:
+        with numeric_errors(len(self.history)):
+            return super().train_step(batch, **fit_params)
+
     def train_step_single(self, batch: tuple[Batch, Tensor], **fit_params: Any) -> dict[str, Any]:
-        self._set_training(True)
+        if not self.module_.training:  # a callback may have predicted
+            self._set_training(True)
         with numeric_errors(len(self.history)), _rows_for_batch_norm(len(batch[0])):
             step = self.objective.step(self.module_, batch[0])
-        check_loss(step.loss, len(self.history))
+        if step.loss.device.type == "cpu":
+            check_loss(step.loss, len(self.history))  # elsewhere once an epoch
         self.backward(step.loss)
         for name, value in step.logged.items():
-            self.history.record_batch(name, value)
+            self._record(name, value)
         return {"loss": step.loss, "y_pred": step.logits}
 
     def _set_training(self, training: bool = True) -> None:
@@ -130,12 +144,39 @@ class ObjectiveNet(NeuralNetClassifier):
         for name in self.frozen if training else ():
             self.module_.get_submodule(name).training = False
 
+    def run_single_epoch(
+        self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
+    ) -> None:
+        """As skorch's, but no step waits for a GPU: its numbers are fetched after the last one."""
+        n_batches = 0
+        for batch in iterator or ():
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            self._record(f"{prefix}_loss", step["loss"])
+            self.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+            n_batches += 1
+        if iterator is None:
+            return
+        self.history.record(f"{prefix}_batch_count", n_batches)
+        batches = self.history[-1]["batches"]
+        fetch_numbers(batches)
+        losses = [row["train_loss"] for row in batches if training]
+        worst = next((loss for loss in losses if not isfinite(loss)), 0.0)
+        check_loss(torch.tensor(worst), len(self.history))
+
+    def _record(self, name: str, value: float | Tensor) -> None:
+        if isinstance(value, Tensor):
+            value = value.item() if value.device.type == "cpu" else value.detach()
+        self.history.record_batch(name, value)
+
     def backward(self, loss: Tensor) -> None:
         """Give each parameter its gradient."""
         loss.backward()
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         self._forget_batches()
+        self._set_training(True)
         super().on_epoch_begin(net, **kwargs)
 
     def _forget_batches(self) -> None:

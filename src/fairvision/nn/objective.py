@@ -28,14 +28,15 @@ class Step:
     loss : Tensor of shape ()
         What is minimised.
     logits : Tensor of shape (n, n_classes)
-    logged : dict of str to float
+    logged : dict of str to float or Tensor of shape ()
         Values for the history, averaged over each epoch; their names are in
-        ``Objective.logged``.
+        ``Objective.logged``. A tensor on a GPU is fetched after the epoch, so that no step
+        waits for it; ``item()`` would.
     """
 
     loss: Tensor
     logits: Tensor
-    logged: dict[str, float] = field(default_factory=dict)
+    logged: Mapping[str, float | Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -12,7 +13,8 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from fairvision.base import check_form
+from fairvision.base import check_form, sort_labels
+from fairvision.exceptions import FairvisionWarning
 from fairvision.nn.checks import TABLE_DTYPES
 from fairvision.nn.export import Probabilities
 from fairvision.nn.probe import check_inputs
@@ -75,6 +77,15 @@ class FittedModule(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         module, n_outputs = with_features(module, input_shape, output)
         labels = output_labels(classes, n_outputs)
+        if labels.tolist() != sort_labels(labels):
+            warnings.warn(
+                f"classes {labels.tolist()[:5]} are not sorted. Their order is kept, but "
+                "scikit-learn's scorers of probabilities (roc_auc, neg_log_loss) and its "
+                "CalibratedClassifierCV read them as sorted: use fairvision.evaluate, or "
+                "fairvision.metrics.as_scorer.",
+                FairvisionWarning,
+                stacklevel=2,
+            )
         model: Any = cls(backbone=module, classes=labels, **params)
         model.classes_ = labels
         model.module_ = copy.deepcopy(module).to(model._device()).eval()

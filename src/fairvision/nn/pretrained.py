@@ -58,7 +58,13 @@ def features_of(module: nn.Module, input_shape: Shape) -> Tensor:
     module.eval()
     weight = next(module.parameters(), torch.empty(0))
     with taking(input_shape), torch.no_grad():
-        return module.features(torch.zeros(2, *input_shape, dtype=weight.dtype))  # type: ignore[operator]
+        features = module.features(torch.zeros(2, *input_shape, dtype=weight.dtype))  # type: ignore[operator]
+        if len(features) != 2 or not features.is_floating_point():
+            raise InputError(
+                f"The backbone gives {features.dtype} of shape {tuple(features.shape)} for two "
+                "images; expected a row of floating features for each."
+            )
+        return features
 
 
 def torchvision_classifier(

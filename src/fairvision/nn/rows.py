@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from fairvision.base import rows_of, take
+from fairvision.base import TakenRows, rows_of, take
 from fairvision.nn.prefetch import prefetch
 from fairvision.nn.process_group import SINGLE_PROCESS, ProcessGroup
 
 __all__ = ["Batch", "Batches", "Rows", "scale"]
 
 Transform = Callable[[Tensor], Tensor]
+#: Bytes of images that go to a device at a time, to be kept there.
+_BYTES_AT_ONCE = 2**27
 
 
 def scale(values: NDArray[Any], device: torch.device | str, dtype: torch.dtype) -> Tensor:
@@ -29,7 +31,12 @@ def scale(values: NDArray[Any], device: torch.device | str, dtype: torch.dtype) 
     Moving uint8 transfers a quarter of the bytes of float32.
     """
     # Copies only what torch cannot wrap: read-only or reversed memory.
-    tensor = torch.from_numpy(np.require(values, requirements=["C", "W"])).to(device)
+    return _floating(
+        torch.from_numpy(np.require(values, requirements=["C", "W"])).to(device), dtype
+    )
+
+
+def _floating(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     if tensor.dtype == torch.uint8:
         return tensor.to(dtype).div_(255)
     return tensor.to(dtype)
@@ -102,13 +109,50 @@ class Rows(Dataset[Batch]):
         self.weights = None if weights is None else torch.from_numpy(np.array(weights)).to(dtype)
         self.dtype = dtype
         self.process_group = SINGLE_PROCESS
+        self._kept: tuple[Tensor | None, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
 
+    @property
+    def fixed(self) -> bool:
+        """Whether the images are the same in every epoch; others may draw random numbers."""
+        in_memory = isinstance(self.images, (np.ndarray, Tensor, TakenRows))
+        return in_memory or bool(getattr(self.images, "reads_in_threads", False))
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether `keep_on` holds the rows on a device."""
+        return self._kept is not None
+
+    def keep_on(self, device: torch.device) -> bool:
+        """Hold the rows on a CUDA device from now on; returns whether they are held.
+
+        Not if the images fill more than a quarter of its free memory, or change from epoch to
+        epoch, or belong to several processes.
+        """
+        if device.type != "cuda" or not self.fixed or self.process_group.size > 1:
+            return False
+        dtype = take(self.images, slice(0, 1)).dtype
+        n_bytes = dtype.itemsize * int(np.prod(self.images.shape))
+        if n_bytes > torch.cuda.mem_get_info(device)[0] / 4:
+            return False
+        parts = np.array_split(np.arange(len(self)), n_bytes // _BYTES_AT_ONCE + 1)
+        images, start = torch.empty(0), 0
+        for part in prefetch(partial(take, self.images), parts, self.images):
+            some = torch.from_numpy(np.require(part, requirements=["C", "W"]))
+            if not start:
+                images = some.new_empty((len(self), *some.shape[1:]), device=device)
+            images[start : start + len(some)] = some
+            start += len(some)
+        columns = (self.targets, self.groups, self.weights)
+        self._kept = (images, *(None if c is None else c.to(device) for c in columns))
+        return True
+
     def subset(self, rows: NDArray[Any]) -> Rows:
         """Some of the rows; no image is decoded or copied."""
         subset = copy.copy(self)
+        subset._kept = None
         subset.images, subset.targets = rows_of(self.images, rows), self.targets[rows]
         subset.groups = None if self.groups is None else self.groups[rows]
         subset.weights = None if self.weights is None else self.weights[rows]
@@ -117,14 +161,18 @@ class Rows(Dataset[Batch]):
     def batch(self, rows: Tensor, device: torch.device | str) -> Batch:
         """The batch of some rows; of its images, only the shard of this process."""
         own = rows[self.process_group.shard(len(rows))]
-        return Batch(
-            images=scale(take(self.images, own.numpy()), device, self.dtype),
-            targets=self.targets[rows].to(device),
-            groups=None if self.groups is None else self.groups[rows].to(device),
-            weights=None if self.weights is None else self.weights[rows].to(device),
-            rows=rows,
-            process_group=self.process_group,
-        )
+        columns: Sequence[Tensor | None] = (self.targets, self.groups, self.weights)
+        place = rows
+        if self._kept is None:
+            images = scale(take(self.images, own.numpy()), device, self.dtype)
+        else:  # one process, so that its own rows are all
+            place = rows.to(device, non_blocking=True)
+            kept, *columns = self._kept
+            assert kept is not None
+            images = _floating(kept[place], self.dtype)
+        targets, groups, weights = (None if c is None else c[place].to(device) for c in columns)
+        assert targets is not None
+        return Batch(images, targets, groups, weights, rows, self.process_group)
 
 
 class Batches:
@@ -156,7 +204,10 @@ class Batches:
         self.transform = transform
 
     def __iter__(self) -> Iterator[tuple[Batch, Tensor]]:
-        batches = split(self.order(), self.batch_size)
+        order = self.order()
+        if self.rows.is_kept:  # so that a step's rows go there without waiting
+            order = order.pin_memory()
+        batches = split(order, self.batch_size)
         read = partial(self.rows.batch, device=self.device)
         # The transform runs in this thread, because it may draw random numbers.
         for batch in prefetch(read, batches, self.rows.images):
@@ -171,7 +222,7 @@ def split(order: Tensor, batch_size: int) -> list[Tensor]:
 
     Batch normalisation cannot train on one row.
     """
-    batches = list(order.split(batch_size))
+    batches = list(order.split(int(batch_size)))  # torch refuses numpy's integers
     if batch_size > 1 < len(batches) and len(batches[-1]) == 1:
         last = batches.pop()
         batches[-1] = torch.cat([batches[-1], last])

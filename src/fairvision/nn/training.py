@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from torch import Tensor, nn
 
-from fairvision.base import TakenRows, take
+from fairvision.base import take
 from fairvision.exceptions import FairvisionWarning
 from fairvision.nn.acceleration import accelerated
 from fairvision.nn.backbones import Unfetched, backbone_for, build_classifier
 from fairvision.nn.checks import hold_out, training_rows
-from fairvision.nn.device import supported_dtype
+from fairvision.nn.device import computes_bfloat16, supported_dtype
 from fairvision.nn.distributed import (
     AcceleratedNet,
     check_same_rows,
@@ -38,6 +38,9 @@ from fairvision.nn.warm_start import later_seed, load_weights
 from fairvision.nn.wrapping import check_not_frozen, reference_tensor, taking_images
 
 __all__ = ["apply_module", "build_module", "context_of", "train", "unfetched_module"]
+
+#: Bytes of outputs that stay on the device until they are fetched.
+_WAITING = 2**28
 
 
 def context_of(estimator: Any, device: torch.device) -> TrainingContext:
@@ -119,15 +122,40 @@ def train(
         if estimator.validation_fraction:
             rows, held_out = hold_out(rows, estimator.validation_fraction, seed)
         set_statistics(module, rows, context.device)
-        precision = precision_of(estimator.accelerator, estimator.amp)
         with _without_frozen_prefix(estimator, objective, net, rows, held_out) as (rows, held_out):
             with (
-                accelerated(module, compile=estimator.compile, precision=precision),
+                _accelerated(estimator, net, context, rows, held_out),
                 group.gathered_outputs(module),
             ):
                 net.train(rows, held_out, context, earlier)
             with group.gathered_outputs(module):
                 return net, objective.fitted_attributes(module, all_rows)
+
+
+def _accelerated(
+    estimator: Any, net: ObjectiveNet, context: TrainingContext, rows: Rows, held_out: Rows | None
+) -> AbstractContextManager[None]:
+    """Train with what the estimator asks for and, on CUDA, with what always pays there."""
+    cuda, accelerator = context.device.type == "cuda", estimator.accelerator
+    amp = estimator.amp
+    if amp == "auto":
+        on_maps = len(context.input_shape) == 3 and estimator.backbone != LINEAR
+        single = accelerator is None and context.dtype == torch.float32
+        amp = cuda and on_maps and single and computes_bfloat16(context.device)
+    precision = precision_of(accelerator, amp)
+    channels_last = cuda and precision is not None
+    chosen = {
+        str(precision).removeprefix("torch."): channels_last,
+        "channels last": channels_last,
+        "fused optimizer": hasattr(net, "optimizer__fused"),
+        "images on device": rows.keep_on(context.device),
+    }
+    if held_out is not None:
+        held_out.keep_on(context.device)
+    net.accelerations = tuple(name for name, used in chosen.items() if used)
+    return accelerated(
+        net.module, compile=estimator.compile, precision=precision, channels_last=channels_last
+    )
 
 
 @contextmanager
@@ -143,14 +171,12 @@ def _without_frozen_prefix(
     if not frozen and not (estimator.backbone == LINEAR and len(estimator.input_shape_) == 3):
         yield rows, held_out
         return
-    fixed = isinstance(rows.images, (np.ndarray, Tensor, TakenRows))
-    fixed = fixed or getattr(rows.images, "reads_in_threads", False)
     moving = estimator.train_transform is not None or objective.needs_pixels or estimator.compile
     some = rows.batch(torch.arange(min(len(rows), 2)), net.device).images
     if frozen:
         net.frozen = frozen_modules(net.module, some)
     prefix = None
-    if fixed and not moving:
+    if rows.fixed and not moving:
         prefix = find_prefix(net.module, some) if rows.process_group.size == 1 else None
     if prefix is None:
         yield rows, held_out
@@ -168,6 +194,8 @@ def _make_net(
     if accelerator is not None:
         make = partial(AcceleratedNet, accelerator=accelerator)  # type: ignore[assignment]
         rank = accelerator.process_index
+    # Custom optimizers may know no such setting, and gradient scalers step otherwise.
+    fused = context.device.type == "cuda" and isinstance(optimizer, str) and accelerator is None
     callbacks = clone(list(estimator.callbacks or ()), safe=False)
     return make(
         module,
@@ -177,6 +205,7 @@ def _make_net(
         optimizer=OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer,
         lr=estimator.lr,
         optimizer__weight_decay=estimator.weight_decay,
+        **({"optimizer__fused": True} if fused else {}),
         max_epochs=estimator.max_epochs,
         batch_size=estimator.batch_size,
         train_split=None,
@@ -194,15 +223,20 @@ def apply_module(
     """Apply a function of a module to batches of scaled images, in evaluation mode."""
     weight = reference_tensor(module)
     size = inference_size(batch_size, weight.device)
-    outputs = []
+    outputs, waiting = [], 0
     module.eval()
     with torch.inference_mode():
+        batches: list[Any] = np.array_split(np.arange(len(X)), range(size, len(X), size))
+        if weight.device.type == "cuda":  # the images are copied there, and so need not be here
+            batches = [slice(rows[0], rows[-1] + 1) for rows in batches]
         # By index, which copies: a module may work in place, and X is not ours.
-        batches = np.array_split(np.arange(len(X)), range(size, len(X), size))
         for batch in prefetch(partial(take, X), batches, X):
             images = scale(batch, weight.device, weight.dtype)
             with taking_images(module, images):
-                result = function(images).cpu()
+                result = function(images)
             half = result.dtype in (torch.bfloat16, torch.float16)  # numpy knows no bfloat16
-            outputs.append((result.float() if half else result).numpy())
-    return np.concatenate(outputs)
+            outputs.append(result.float() if half else result)
+            waiting += result.nbytes
+            if waiting > _WAITING:  # fetching each batch would make the next one wait
+                outputs, waiting = [output.cpu() for output in outputs], 0
+        return np.concatenate([output.cpu().numpy() for output in outputs])

@@ -16,6 +16,7 @@ from torch import Tensor
 from fairvision.exceptions import InputError
 from fairvision.nn.device import generator_states, set_generator_states
 from fairvision.nn.identity import random_states
+from fairvision.nn.warm_start import load_moments
 
 __all__ = ["capture", "check_callback", "restore"]
 
@@ -46,7 +47,7 @@ def restore(net: Any, state: Mapping[str, Any]) -> None:
     net.module_.load_state_dict(state["module"])
     for name, parameter in net.module_.named_parameters():
         parameter.requires_grad_(state["trained"][name])
-    net.optimizer_.load_state_dict(state["optimizer"])
+    load_moments(net.optimizer_, state["optimizer"])
     if (scaler := _scaler(net)) is not None:
         scaler.load_state_dict(state["scaler"])
     net.objective.load_state_dict(state["objective"])

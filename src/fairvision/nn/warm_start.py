@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from fairvision.base import Groups, code_labels
 from fairvision.exceptions import InputError
@@ -20,6 +21,7 @@ __all__ = [
     "join",
     "known_classes",
     "later_seed",
+    "load_moments",
     "load_optimizer",
     "load_weights",
 ]
@@ -81,7 +83,27 @@ def load_optimizer(optimizer: Any, earlier: Mapping[str, Any]) -> None:
     before, now = copy.deepcopy(old.state_dict()), optimizer.state_dict()
     sizes = [[len(g["params"]) for g in state["param_groups"]] for state in (before, now)]
     if sizes[0] == sizes[1]:
-        optimizer.load_state_dict({**before, "param_groups": now["param_groups"]})
+        load_moments(optimizer, {**before, "param_groups": now["param_groups"]})
+
+
+def load_moments(optimizer: Any, state: Mapping[str, Any]) -> None:
+    """Load the state of an optimizer that may have been on another device.
+
+    Whether this one is fused stays, and its moments lie in memory as their weights do, which a
+    fused one needs.
+    """
+    groups = [
+        {**before, **{name: now[name] for name in ("fused", "foreach") if name in now}}
+        for before, now in zip(
+            state["param_groups"], optimizer.state_dict()["param_groups"], strict=True
+        )
+    ]
+    optimizer.load_state_dict({**state, "param_groups": groups})
+    for weight, moments in _inner(optimizer).state.items():
+        for name, value in moments.items():
+            alike = isinstance(value, Tensor) and value.shape == weight.shape
+            if alike and value.stride() != weight.stride():
+                moments[name] = torch.empty_like(weight).copy_(value)
 
 
 def _inner(optimizer: Any) -> Any:

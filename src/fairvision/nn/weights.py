@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ _PACKAGE = "package:"
 _SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 #: Where training scripts put the state dict, and what wrappers put before each name.
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
-_PREFIXES = ("module.", "_orig_mod.", "model.")
+_PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "encoder.", "net.")
 #: Names in torchvision's oldest files of DenseNet.
 _DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
 
@@ -44,6 +45,11 @@ def weights_file(weights: str | PathLike[str]) -> Path | None:
     InputError
         If the package is not installed, or holds no such file, or several.
     """
+    if not isinstance(weights, (str, PathLike)):
+        raise InputError(
+            f"weights is a {type(weights).__name__}; pass the path of a state dict, "
+            "'package:NAME', or the name of published weights, such as 'DEFAULT'."
+        )
     name = str(weights)
     if not name.startswith(_PACKAGE):
         return Path(name) if Path(name).is_file() else None
@@ -87,6 +93,10 @@ def read_state(path: str | PathLike[str]) -> dict[str, Tensor]:
             state: Any = load_file(path)
         else:
             state = torch.load(path, weights_only=True, map_location="cpu")
+    except UnpicklingError as error:  # torch's own words are a page, and advise to run the file
+        raise InputError(
+            f"{path} cannot be loaded: it holds more than tensors, or is damaged. {_advice()}"
+        ) from error
     except Exception as error:  # a damaged file raises anything
         raise InputError(f"{path} cannot be loaded: {error} {_advice()}") from error
     for name in _WRAPPERS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -68,11 +68,12 @@ def taking_images(module: nn.Module, images: Tensor) -> Iterator[None]:
     """Turn torch's error at images that a net does not take into one that names their shape."""
     try:
         yield
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, InputError):
         raise
-    except RuntimeError as error:
+    except (AssertionError, IndexError, RuntimeError, ValueError) as error:
         text = str(error)
-        if not any(word in text for word in ("channels", "shape", "size", "dimension")):
+        words = ("channels", "shape", "size", "dimension", "height", "width")
+        if not any(word in text for word in words):
             raise
         grey = " Repeat grey images: X.repeat(3, axis=1)." if images.shape[1] == 1 else ""
         raise InputError(
@@ -172,6 +173,9 @@ def with_features(
     InputError
         If it takes no such images, or gives something else than a row of scores an image.
     """
+    if not isinstance(model, nn.Module):
+        hint = " Load it into the net that it is of." if isinstance(model, Mapping) else ""
+        raise InputError(f"module is a {type(model).__name__}; pass a torch.nn.Module.{hint}")
     model = uncompiled(model)
     if isinstance(model, PretrainedClassifier):
         return model, _settled(model.model, input_shape, model.output)[1]

@@ -78,12 +78,14 @@ def _sentence(evaluation: Evaluation) -> str:
     rates = {label: rate for label, rate in rates.items() if rate}
     overall = estimate(data["overall"].get("accuracy"))
     start = f"{rows:,} predictions in {len(evaluation.groups)} groups of {names}"
+    positive = data["pos_label"]
+    end = "" if positive is None else f" The positive class is {str(positive)!r}."
     if not overall or not rates:
-        return f"{start}."
+        return f"{start}.{end}"
     low, high = (f(rates, key=lambda g: rates[g].value) for f in (min, max))
     return (
         f"{start}: accuracy is {overall.text()} over all, lowest for {low} "
-        f"({rates[low].text()}) and highest for {high} ({rates[high].text()})."
+        f"({rates[low].text()}) and highest for {high} ({rates[high].text()}).{end}"
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import _safe_indexing
+
+from fairvision.base import rows_for
 
 __all__ = ["RowNumberClassifier", "Trainer"]
 
@@ -39,16 +40,16 @@ class Trainer:
         if self.train_rows is not None:
             rows, y, weights = self._transfer(self.train_rows, rows, y, weights)
         fitted = clone(estimator)
-        fitted.fit(self.images_of(rows), self.classes[y], sample_weight=weights)
+        fitted.fit(self.images_of(rows, fitted), self.classes[y], sample_weight=weights)
         self.n_trainings += 1
         if is_erm:
             self.erm = fitted
         return fitted
 
-    def images_of(self, rows: NDArray[np.intp]) -> Any:
-        """The images of some rows; all of them are no copy."""
+    def images_of(self, rows: NDArray[np.intp], reader: Any) -> Any:
+        """The images of some rows, for an estimator; all of them are no copy."""
         every = np.array_equal(rows, np.arange(len(self.images)))
-        return self.images if every else _safe_indexing(self.images, rows)
+        return self.images if every else rows_for(reader, self.images, rows)
 
     def _transfer(self, to: Any, rows: Any, y: Any, weights: Any) -> tuple[Any, Any, Any]:
         """Give other rows the label and weight that fairlearn gives to all rows of their cell."""
@@ -82,7 +83,7 @@ class RowNumberClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
-        images = self.trainer.images_of(_row_numbers(X))
+        images = self.trainer.images_of(_row_numbers(X), self.estimator_)
         positive = np.asarray(self.estimator_.predict(images)) == self.trainer.classes[1]
         return positive.astype(np.int64)
 

@@ -20,6 +20,7 @@ from fairvision.base import (
     fitted_attributes,
     groups_at_predict,
     leaves_worse_off,
+    rows_for,
     stratified_folds,
 )
 from fairvision.exceptions import InputError
@@ -150,7 +151,7 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
             rng=rng,
         )
         self.classes_, self.groups_ = classes, groups
-        X = X if len(rows) == len(X) else _safe_indexing(X, rows)
+        X = X if len(rows) == len(X) else rows_for(self.estimator_, X, rows)
         codes, group_codes = codes[rows], group_codes[rows]
         self._check_support(codes, group_codes, labels)
         scores = self._scores(X)

@@ -70,14 +70,14 @@ class GroupDROObjective(Objective):
         """Raise `q_`, then weigh the cells' losses with it."""
         logits = module(batch.images)
         losses = F.cross_entropy(logits, batch.targets, reduction="none")
-        cells = self.cells_[batch.rows].to(losses.device)
+        cells = self.cells_[batch.rows].to(losses.device, non_blocking=True)
         # Where rows are drawn, they are drawn by weight.
         weights = None if self.balanced else batch.weights
         means, present = cell_losses(losses, cells, len(self.q_), weights)
         means = adjusted(means, self.counts_, self.adjustment)
         self.q_ = raised(self.q_, means, present, self.eta)
         # A cell that this batch lacks gives no gradient; its weight stays.
-        logged = {"worst_loss": means.detach().max().item(), "largest_weight": self.q_.max().item()}
+        logged = {"worst_loss": means.detach().max(), "largest_weight": self.q_.max()}
         return Step((self.q_ * means).sum(), logits, logged)
 
     def fitted_attributes(self, module: nn.Module, rows: Rows) -> dict[str, Any]:

@@ -9,9 +9,16 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import balanced_accuracy_score
-from sklearn.utils import _safe_indexing
 
-from fairvision.base import all_or_nothing, as_seed, check_groups, check_labels, code_labels
+from fairvision.base import (
+    all_or_nothing,
+    as_seed,
+    check_form,
+    check_groups,
+    check_labels,
+    code_labels,
+    rows_of,
+)
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn import LastLayer, LastLayerClassifier
 from fairvision_afr._algorithm import (
@@ -148,6 +155,7 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
             If the estimator holds no net, or a parameter makes no sense. Nothing is changed.
         """
         self._check_parameters()
+        check_form(X, passes_on=True)
         check_groups(sensitive_features, len(X))
         y = check_labels(y, n_samples=len(X))
         codes, classes = code_labels(y)
@@ -159,7 +167,7 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         )
         targets, judged = layer.encode(y), held
         if self.rows == "validation":
-            X, targets, judged = _safe_indexing(X, held), targets[held], np.arange(len(held))
+            X, targets, judged = rows_of(X, held), targets[held], np.arange(len(held))
         self._retrain(layer, layer.features(X), targets, judged, seed)
         return self
 

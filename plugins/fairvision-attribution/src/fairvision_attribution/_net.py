@@ -72,6 +72,8 @@ class RegionNet(nn.Module):
         Rows and columns of the grid that `forward` and `features` look at.
     """
 
+    autocast_methods = ("patch_logits",)
+
     def __init__(
         self,
         factory: Callable[..., nn.Module],

@@ -120,7 +120,7 @@ class RegionObjective(Objective):
             loss = loss + (losses * weights.repeat_interleave(r)).mean()
             correct.append((scores.argmax(1) == codes).float().mean())
         first = logits[:, : module.sizes[0]].detach().view(len(batch), r, -1).mean(1)
-        return Step(loss, first, {"patch_accuracy": float(torch.stack(correct).mean())})
+        return Step(loss, first, {"patch_accuracy": torch.stack(correct).mean()})
 
     def fitted_attributes(self, module: nn.Module, rows: Rows) -> dict[str, Any]:
         """The grid."""

@@ -20,7 +20,7 @@ from fairvision.base import (
     take,
 )
 from fairvision.exceptions import InputError
-from fairvision.nn import ObjectiveClassifier, as_seed, fingerprint
+from fairvision.nn import ObjectiveClassifier, as_seed, computes_bfloat16, fingerprint
 from fairvision_attribution._algorithm import CONFIDENCES, Confidence, min_max, pixel_map
 from fairvision_attribution._cache import MapCache
 from fairvision_attribution._calibration import Calibration, Reliability
@@ -30,6 +30,7 @@ from fairvision_attribution._scan import Scanner
 __all__ = ["RegionClassifier", "as_labels"]
 
 _PIXELS = 2**18  # of the pictures that are scanned at a time
+_PIXELS_CUDA = 2**22
 
 Floats = NDArray[Any]  # float32; numpy types a product of them as float64
 
@@ -70,8 +71,9 @@ class RegionClassifier(ObjectiveClassifier):
         coarse map of the picture changes most.
     map_rows : int, default=400
         Training pictures, drawn at random, that `mean_map_` is the mean over.
-    mixed_precision : bool, default=False
-        Scan in bfloat16; softmax and confidence stay in float32.
+    mixed_precision : bool or "auto", default="auto"
+        Scan in bfloat16; softmax and confidence stay in float32. ``"auto"`` does so on a
+        CUDA device that computes in it.
     cache : path or None, default=None
         Folder for what takes time, found again by content: region maps, and, where
         `random_state` is an int, the trained net.
@@ -112,7 +114,7 @@ class RegionClassifier(ObjectiveClassifier):
         confidence: Confidence = "neg_entropy",
         coarse_to_fine: float = 0.0,
         map_rows: int = 400,
-        mixed_precision: bool = False,
+        mixed_precision: bool | str = "auto",
         lr: float = 3e-3,
         weight_decay: float = 0.01,
         max_epochs: int = 20,
@@ -181,6 +183,10 @@ class RegionClassifier(ObjectiveClassifier):
         return self
 
     def _check_scan(self) -> None:
+        if not isinstance(self.mixed_precision, bool) and self.mixed_precision != "auto":
+            raise InputError(
+                f"mixed_precision is {self.mixed_precision!r}; pass True, False or 'auto'."
+            )
         if self.confidence not in CONFIDENCES:
             raise InputError(f"confidence is {self.confidence!r}; pass one of {CONFIDENCES}.")
         if not (isinstance(self.map_rows, (int, np.integer)) and self.map_rows >= 1):
@@ -252,14 +258,15 @@ class RegionClassifier(ObjectiveClassifier):
         """Region maps of all attributes, (n, A, n_rows, n_columns), some pictures at a time."""
         scan = self._scanner.regions
         if self.cache is not None:
-            how = (self.scan_grid, self.coarse_to_fine, self.confidence, self.mixed_precision)
+            how = (self.scan_grid, self.coarse_to_fine, self.confidence, self._in_bfloat16)
             key = fingerprint(self.module_, repr((self.grid_, *how)))
             scan = MapCache(self.cache, key, scan).get
         for rows in progress_bar(self._parts(len(X)), "maps", show=bool(self.verbose)):
             yield rows, scan(take(X, rows))
 
     def _parts(self, n: int) -> list[NDArray[np.int64]]:
-        size = max(1, _PIXELS // int(np.prod(self.input_shape_[1:])))
+        room = _PIXELS_CUDA if self.module_.head.weight.is_cuda else _PIXELS
+        size = max(1, room // int(np.prod(self.input_shape_[1:])))
         return np.array_split(np.arange(n), range(size, n, size))
 
     @property
@@ -269,8 +276,15 @@ class RegionClassifier(ObjectiveClassifier):
             self.scan_grid,
             self.coarse_to_fine,
             self.confidence,
-            bool(self.mixed_precision),
+            self._in_bfloat16,
         )
+
+    @property
+    def _in_bfloat16(self) -> bool:
+        if self.mixed_precision != "auto":
+            return bool(self.mixed_precision)
+        device = self.module_.head.weight.device
+        return device.type == "cuda" and computes_bfloat16(device)
 
     def _to_pixels(self, regions: Floats) -> Floats:
         return pixel_map(regions, *self.grid_.coverage)

@@ -235,8 +235,8 @@ classification_weight, reconstruction_weight, kl_weight, decoder_filters, keep_i
             + self.reconstruction_weight * reconstruction
             + self.kl_weight * kl
         )
-        values = torch.stack([class_loss, reconstruction, kl]).tolist()
-        return Step(loss, logits, dict(zip(self.logged, [*values, self.ess_], strict=True)))
+        values = [*torch.stack([class_loss, reconstruction, kl]).detach(), self.ess_]
+        return Step(loss, logits, dict(zip(self.logged, values, strict=True)))
 
     def _vae_terms(
         self, module: DBVAEModule, batch: Batch, features: Tensor

@@ -9,15 +9,16 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import _safe_indexing
 
 from fairvision.base import (
     all_or_nothing,
     as_seed,
+    check_form,
     check_groups,
     check_labels,
     code_labels,
     leaves_worse_off,
+    rows_of,
 )
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn import LastLayer, LastLayerClassifier
@@ -150,6 +151,7 @@ class LastLayerRetraining(LastLayerClassifier):
             If the estimator holds no net, or a parameter makes no sense. Nothing is changed.
         """
         self._check_parameters()
+        check_form(X, passes_on=True)
         name = type(self).__name__
         groups = check_groups(sensitive_features, len(X), required_by=name)
         assert groups is not None
@@ -180,7 +182,7 @@ class LastLayerRetraining(LastLayerClassifier):
                 stacklevel=3,
             )
             return self._keep(layer, None, None)
-        features = layer.features(X if self.rows == "all" else _safe_indexing(X, held))
+        features = layer.features(X if self.rows == "all" else rows_of(X, held))
         judged = held if self.rows == "all" else np.arange(len(held))
         self._retrain(layer, features, self._used(cells, held), judged, seed)
         return self

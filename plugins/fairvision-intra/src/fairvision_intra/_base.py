@@ -14,13 +14,13 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
-from sklearn.utils import _safe_indexing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from fairvision.base import (
     ScoreMixin,
     all_or_nothing,
+    check_form,
     check_groups,
     check_labels,
     code_labels,
@@ -28,6 +28,7 @@ from fairvision.base import (
     fitted_attributes,
     is_images,
     leaves_worse_off,
+    rows_of,
     stratified_folds,
     worst_cell,
 )
@@ -76,7 +77,7 @@ class DebiasRows:
     @cached_property
     def forward(self) -> Forward:
         """The net and these images; read at the first use."""
-        X, holder = self.net.prepare(_safe_indexing(self.X, self.index)), self.net.holder
+        X, holder = self.net.prepare(rows_of(self.X, self.index)), self.net.holder
         if is_images(X):
             shape, backbone = (getattr(holder, a, None) for a in ("input_shape_", "backbone"))
             X = check_inputs(X, backbone=backbone, fitted_shape=shape)
@@ -187,6 +188,7 @@ class IntraProcessor(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
             undefined on the rows.
         """
         self._check_parameters()
+        check_form(X, passes_on=True)
         name = type(self).__name__
         groups = check_groups(sensitive_features, len(X), required_by=name)
         assert groups is not None

@@ -19,6 +19,7 @@ from fairvision.base import independence_weights
 __all__ = [
     "FeatureMemory",
     "confusion_excess",
+    "curvature",
     "curvature_solver",
     "decorrelating_weights",
     "standardize",
@@ -98,8 +99,8 @@ def decorrelating_weights(
     return torch.from_numpy(factors if factors.any() else np.ones_like(factors))
 
 
-def curvature_solver(inputs: Tensor, weights: Tensor, ridge: float) -> Callable[[Tensor], Tensor]:
-    """Divide by the curvature of a softmax regression's loss.
+def curvature(inputs: Tensor, weights: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    """The smaller of the two systems that divide by the curvature of a softmax regression's loss.
 
     Whatever its probabilities are, the curvature of the logits is at most
     1/2 (I - 11'/K) (Böhning 1992), and just that for K = 2 where the head knows
@@ -114,20 +115,38 @@ def curvature_solver(inputs: Tensor, weights: Tensor, ridge: float) -> Callable[
 
     Returns
     -------
+    scaled : Tensor of shape (n, d)
+        S = diag(w / 2)^1/2 Z.
+    gram : Tensor of shape (n, n) or (d, d)
+        S S' + ridge I, by Woodbury's identity, where n < d; else S' S + ridge I.
+    """
+    scaled = inputs * (weights / 2).sqrt()[:, None]
+    gram = scaled @ scaled.T if len(scaled) < scaled.shape[1] else scaled.T @ scaled
+    gram.diagonal().add_(ridge)
+    return scaled, gram
+
+
+def curvature_solver(
+    scaled: Tensor, ridge: float, divide: Callable[[Tensor], Tensor]
+) -> Callable[[Tensor], Tensor]:
+    """Divide by the curvature.
+
+    Parameters
+    ----------
+    scaled : Tensor of shape (n, d)
+        From `curvature`.
+    ridge : float
+    divide : callable
+        Divides by the matrix that `curvature` gave.
+
+    Returns
+    -------
     callable
         Maps a gradient of shape (d, K) to (1/2 Z' diag(w) Z + ridge I)^-1 gradient.
     """
-    n, d = inputs.shape
-    scaled = inputs * (weights / 2).sqrt()[:, None]
-    narrow = n < d  # then n x n is the smaller system (Woodbury's identity)
-    gram = scaled @ scaled.T if narrow else scaled.T @ scaled
-    gram.diagonal().add_(ridge)
-    factor = torch.linalg.cholesky(gram)
-    if not narrow:
-        return lambda gradient: torch.cholesky_solve(gradient, factor)
-    return lambda gradient: (
-        (gradient - scaled.T @ torch.cholesky_solve(scaled @ gradient, factor)) / ridge
-    )
+    if len(scaled) >= scaled.shape[1]:
+        return divide
+    return lambda gradient: (gradient - scaled.T @ divide(scaled @ gradient)) / ridge
 
 
 class FeatureMemory:

@@ -26,6 +26,7 @@ from fairvision.nn import (
     features_and_logits,
 )
 from fairvision_jlu._algorithm import decorrelating_weights
+from fairvision_jlu._graphs import HeadGraphs
 from fairvision_jlu._heads import SpuriousHeads
 
 __all__ = ["JLUObjective"]
@@ -176,7 +177,11 @@ standardize, decorrelate, use_spurious_data
         self._secondary = None
         if self.secondary is not None:
             self.secondary.process_group = rows.process_group
+            self.secondary.keep_on(device)
             self._secondary = self._endless_secondary(context)
+        # While a graph is captured, no other thread may use the device to read images.
+        alone = (rows if self.secondary is None else self.secondary).is_kept and rows.is_kept
+        self._learn = HeadGraphs(self.heads).learn if alone else self.heads.learn
         self.n_steps = context.n_steps(len(rows))
         self.n_done = 0
         self._rows, self._context = rows, context
@@ -222,22 +227,22 @@ standardize, decorrelate, use_spurious_data
         alpha = self.current_alpha()
         if self._secondary is not None:
             batch, features = self._secondary_features(module, self._secondary, bool(alpha))
-        inputs = self.heads.read(features if alpha else features.detach(), batch.weights)
-        weights = self._weights[batch.rows.to(self._weights.device)]
+        weights = self._weights[batch.rows.to(self._weights.device, non_blocking=True)]
         if batch.weights is not None:
             weights = weights * batch.weights[:, None]
         assert batch.groups is not None
-        head_loss, head_steps = self.heads.fit(inputs, batch.groups, weights)
-        excess = self.heads.excess(inputs, weights)
+        excess, head_loss, head_steps = self._learn(
+            features if alpha else features.detach(), batch.groups, weights, batch.weights
+        )
         self.n_done += 1
         return Step(
             primary + alpha * excess if alpha else primary,
             logits,
             {
-                "primary_loss": primary.item(),
-                "confusion_excess": excess.item(),
+                "primary_loss": primary,
+                "confusion_excess": excess.detach().clone(),
                 "head_loss": head_loss,
-                "head_steps": float(head_steps),
+                "head_steps": head_steps,
             },
         )
 
@@ -274,6 +279,7 @@ standardize, decorrelate, use_spurious_data
         # These are of training only, and not every torch pickles a generator.
         del self._generator, self._left, self._rows, self._context
         self._secondary = self.secondary = None
+        self._learn = self.heads.learn
         self.heads.memory.clear()
         return {
             "spurious_heads_": self.heads.modules,

@@ -6,7 +6,6 @@ import copy
 import io
 import warnings
 from dataclasses import dataclass, field
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +60,17 @@ class GANTraining:
     def train(self, *, show: bool) -> None:
         """Train to the end, or until a loss or a weight is not finite."""
         trainer, schedule = self.trainer, self.trainer.schedule
-        values: list[tuple[float, float]] = []
+        values: list[Tensor] = []
         with ProgressBar(schedule.total, "GAN", show=show) as bar:
             while trainer.step_number < schedule.total:
                 ends = schedule.ends_stage(trainer.step_number)
                 values.append(trainer.step())
-                if not isfinite(sum(values[-1])):
+                log = ends or trainer.step_number % _LOG_INTERVAL == 0
+                # A look at each step's losses would make it wait for a GPU.
+                recent = values if log else values[-1:] if trainer.device.type == "cpu" else []
+                if recent and not bool(torch.stack(recent).isfinite().all()):
                     return self._stop()
-                if ends or trainer.step_number % _LOG_INTERVAL == 0:
+                if log:
                     self._log(values)
                     bar.update(trainer.step_number, _progress_label(self.history[-1]))
                     values = []
@@ -83,8 +85,8 @@ class GANTraining:
     def _resolution(self) -> int:
         return SMALLEST << self.trainer.stage
 
-    def _log(self, values: list[tuple[float, float]]) -> None:
-        estimate, score = np.mean(values, axis=0).tolist()
+    def _log(self, values: list[Tensor]) -> None:
+        estimate, score = torch.stack(values).cpu().double().numpy().mean(axis=0).tolist()
         entry = {"step": self.trainer.step_number, "resolution": self._resolution}
         self.history.append({**entry, "estimate": estimate, "score": score})
 

@@ -64,7 +64,7 @@ class _PixelNorm(nn.Module):
     """Scales the vector of every pixel (or latent) to unit mean square."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
+        return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8).to(x.dtype)
 
 
 class _BatchSpread(nn.Module):
@@ -75,7 +75,7 @@ class _BatchSpread(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # The 1e-8 keeps the root differentiable where all rows agree.
-        spread = (x.var(0, unbiased=False) + 1e-8).sqrt().mean()
+        spread = (x.float().var(0, unbiased=False) + 1e-8).sqrt().mean().to(x.dtype)
         return torch.cat([x, spread.expand(len(x), 1, *x.shape[2:])], 1)
 
 
@@ -124,7 +124,7 @@ class Generator(nn.Module):
         image = self.to_image[stage](x)
         if share < 1:
             image = torch.lerp(_double(self.to_image[stage - 1](before)), image, share)
-        return image
+        return image.float()
 
     def forward(self, z: Tensor) -> Tensor:
         """Images in 0..1, of full size at every stage; shape (n, n_channels, height, width)."""
@@ -177,7 +177,7 @@ class ImageCritic(nn.Module):
             if i == stage and share < 1:
                 old = self.from_image[stage - 1](F.avg_pool2d(images, 2))
                 x = torch.lerp(old, x, share)
-        return self.last(x)[:, 0]
+        return self.last(x)[:, 0].float()
 
     def at_growth(self, images: Tensor) -> Tensor:
         """Real images, scaled to -1..1, at the resolution of this stage."""

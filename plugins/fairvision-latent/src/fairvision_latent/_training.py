@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from fairvision_latent._augment import augment, moved
 from fairvision_latent._networks import Generator, ImageCritic, stage_of
 
 __all__ = ["Schedule", "Trainer", "gradient_penalty"]
@@ -55,7 +56,7 @@ class Schedule:
 
 def gradient_penalty(critic: ImageCritic, real: Tensor, fake: Tensor) -> Tensor:
     """Mean of (|gradient of the critic| - 1)^2 between real and generated images."""
-    share = torch.rand(len(real), 1, 1, 1).to(real.device)
+    share = moved(torch.rand(len(real), 1, 1, 1), real.device)
     between = torch.lerp(real, fake, share).requires_grad_()
     (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     return ((slope.square().sum((1, 2, 3)) + 1e-12).sqrt() - 1).square().mean()
@@ -86,6 +87,10 @@ class Trainer:
         Weight of the squared score of real images, which keeps scores near 0.
     average_images : float
         Half-life, in images, of the moving average of the generator's weights.
+    augmentations : collection of str
+        What changes the images that the critic sees: `augment`.
+    amp : bool
+        Whether both nets run in bfloat16 autocast; weights and losses are float32.
     """
 
     generator: Generator
@@ -100,56 +105,72 @@ class Trainer:
     penalty_interval: int
     drift: float
     average_images: float
+    augmentations: Collection[str] = ()
+    amp: bool = False
 
     def __post_init__(self) -> None:
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        self.device = next(self.generator.parameters()).device
+        self.fused = self.device.type == "cuda"
         self.optimizers = [
-            torch.optim.Adam(net.parameters(), lr=self.lr, betas=(0.0, 0.99), eps=1e-8)
+            torch.optim.Adam(
+                net.parameters(), lr=self.lr, betas=(0.0, 0.99), eps=1e-8, fused=self.fused or None
+            )
             for net in (self.critic, self.generator)
         ]
         self.step_number = 0
-        self.device = next(self.generator.parameters()).device
 
-    def step(self) -> tuple[float, float]:
+    def step(self) -> Tensor:
         """One step of each net.
 
         Returns
         -------
-        estimate, score : float
+        Tensor of shape (2,)
             The critic's estimate of the distance between real and generated
-            images, and its mean score of generated ones.
+            images, and its mean score of generated ones; on the device, which a step
+            does not wait for.
         """
         growth = self.schedule.growth(self.step_number)
         for net in (self.generator, self.critic, self.average):
             net.growth = growth
         real = self.critic.at_growth(self.rows(torch.randint(self.n_rows, (self.batch_size,))))
+        real = augment(real, self.augmentations)
         estimate = self._step_critic(real)
         score = self._step_generator()
         self._average()
         self.step_number += 1
-        return estimate, score
+        return torch.stack([estimate, score])
 
-    def _latents(self) -> Tensor:
-        return torch.randn(self.batch_size, self.generator.latent_dim).to(self.device)
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp)
 
-    def _step_critic(self, real: Tensor) -> float:
+    def _fake(self) -> Tensor:
+        latents = torch.randn(self.batch_size, self.generator.latent_dim)
+        with self._autocast():
+            images = self.generator.draw(moved(latents, self.device))
+        return augment(images, self.augmentations)
+
+    def _step_critic(self, real: Tensor) -> Tensor:
         with torch.no_grad():
-            fake = self.generator.draw(self._latents())
-        scores = self.critic(real)
-        estimate = scores.mean() - self.critic(fake).mean()
-        loss = -estimate + self.drift * scores.square().mean()
-        if self.step_number % self.penalty_interval == 0:
-            weight = self.penalty * self.penalty_interval
-            loss = loss + weight * gradient_penalty(self.critic, real, fake)
+            fake = self._fake()
+        with self._autocast():
+            scores = self.critic(real)
+            estimate = scores.mean() - self.critic(fake).mean()
+            loss = -estimate + self.drift * scores.square().mean()
+            if self.step_number % self.penalty_interval == 0:
+                weight = self.penalty * self.penalty_interval
+                loss = loss + weight * gradient_penalty(self.critic, real, fake)
         self._descend(0, loss)
-        return float(estimate.detach())
+        return estimate.detach()
 
-    def _step_generator(self) -> float:
+    def _step_generator(self) -> Tensor:
         self.critic.requires_grad_(False)  # saves computing its gradients
-        score = self.critic(self.generator.draw(self._latents())).mean()
+        fake = self._fake()
+        with self._autocast():
+            score = self.critic(fake).mean()
         self._descend(1, -score)
         self.critic.requires_grad_(True)
-        return float(score.detach())
+        return score.detach()
 
     def _descend(self, net: int, loss: Tensor) -> None:
         self.optimizers[net].zero_grad(set_to_none=True)
@@ -159,10 +180,9 @@ class Trainer:
     def _average(self) -> None:
         kept = 0.5 ** (self.batch_size / self.average_images)
         kept = min(kept, (1 + self.step_number) / (10 + self.step_number))
-        pairs = zip(self.average.parameters(), self.generator.parameters(), strict=True)
+        means, now = (tuple(net.parameters()) for net in (self.average, self.generator))
         with torch.no_grad():
-            for mean, now in pairs:
-                mean.lerp_(now, 1 - kept)
+            torch._foreach_lerp_(means, now, 1 - kept)
 
     @property
     def stage(self) -> int:
@@ -196,5 +216,6 @@ class Trainer:
             net.load_state_dict(state[name])
             net.growth = state["growth"]
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+            groups = [{**group, "fused": self.fused or None} for group in saved["param_groups"]]
+            optimizer.load_state_dict({**saved, "param_groups": groups})
         torch.set_rng_state(state["random"])
