@@ -16,6 +16,8 @@ from fairvision.base import Resampled, compose
 from fairvision.exceptions import InputError
 from fairvision.nn import TorchClassifier
 
+pytestmark = pytest.mark.cpu
+
 
 def test_a_model_alone_is_itself():
     model = LogisticRegression()

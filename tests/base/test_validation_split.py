@@ -9,7 +9,7 @@ import pytest
 from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import KNeighborsClassifier
 
-from fairvision.base import fit_or_frozen
+from fairvision.base import cross_fitted, fit_on_all, fit_or_frozen
 from fairvision.exceptions import InputError
 
 X, Y = np.arange(10.0)[:, None], np.arange(10) % 2
@@ -47,6 +47,27 @@ def test_a_frozen_estimator_was_fitted_on_the_others() -> None:
 def test_what_is_no_choice_of_rows(held_out: Any) -> None:
     with pytest.raises(InputError, match="held_out"):
         split(KNeighborsClassifier(1), held_out)
+
+
+def test_fitted_on_all_rows_unless_some_must_stay_unseen() -> None:
+    given, part = KNeighborsClassifier(1), KNeighborsClassifier(1).fit(X[:6], Y[:6])
+    frozen = FrozenEstimator(part)
+    assert fit_on_all(given, part, X, Y, None).n_samples_fit_ == 10
+    assert fit_on_all(given, part, X, Y, None, held_out=HELD_OUT) is part
+    assert fit_on_all(frozen, frozen, X, Y, None) is frozen
+
+
+def test_cross_fitted_shows_each_row_to_a_clone_that_has_not_seen_it() -> None:
+    def cross_fit(estimator: Any) -> list[Any]:
+        rng = np.random.default_rng(0)
+        return list(cross_fitted(estimator, X, Y, None, cells=Y, n_folds=3, rng=rng))
+
+    parts = cross_fit(KNeighborsClassifier(1))
+    assert sorted(np.concatenate([rows for _, rows in parts])) == list(range(10))
+    for fitted, rows in parts:
+        assert fitted.kneighbors(X[rows])[0].min() > 0
+    frozen = FrozenEstimator(KNeighborsClassifier(1).fit(X, Y))
+    assert [(fitted is frozen, len(rows)) for fitted, rows in cross_fit(frozen)] == [(True, 10)]
 
 
 def test_no_row_left_to_fit_on() -> None:

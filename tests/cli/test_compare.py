@@ -26,6 +26,8 @@ from torchvision import models
 import fairvision as fv
 from fairvision.cli import main
 
+pytestmark = pytest.mark.cpu
+
 FACES = shlex.split(
     "--dataset faces --n-samples 500 --image-size 24 --target eyeglasses --sensitive hat "
     "--confounding 0.9 --n-train 160 --n-test 80"

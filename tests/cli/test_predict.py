@@ -23,6 +23,8 @@ from fairvision.datasets import ImageFiles
 from fairvision.models import PredictionFile, predict_pictures, unlabelled_pictures
 from fairvision.nn import TorchClassifier
 
+pytestmark = pytest.mark.cpu
+
 torch.set_num_threads(1)
 FIT = ["--target", "kind", "--sensitive", "coat", "--image-size", "12", "--epochs", "1"]
 

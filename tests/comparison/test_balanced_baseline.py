@@ -19,6 +19,8 @@ from fairvision.datasets import subset
 from fairvision.exceptions import DatasetError, InputError
 from fairvision.metrics import evaluate_predictions
 
+pytestmark = pytest.mark.cpu
+
 Compare = Callable[..., Comparison]
 
 

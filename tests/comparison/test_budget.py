@@ -22,6 +22,8 @@ from fairvision.comparison.run import Run
 from fairvision.comparison.scheduler import _work
 from fairvision.exceptions import InputError
 
+pytestmark = pytest.mark.cpu
+
 Compare = Callable[..., Comparison]
 Make = Callable[..., Run]
 

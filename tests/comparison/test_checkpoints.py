@@ -20,6 +20,8 @@ from fairvision.comparison.plan import Plan
 from fairvision.comparison.store import Store
 from fairvision.exceptions import FairvisionWarning, InputError
 
+pytestmark = pytest.mark.cpu
+
 Compare = Callable[..., Comparison]
 
 

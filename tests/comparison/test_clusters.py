@@ -30,7 +30,7 @@ from fairvision.exceptions import InputError, RunError
 
 Compare = Callable[..., Comparison]
 
-pytestmark = pytest.mark.enable_socket
+pytestmark = [pytest.mark.cpu, pytest.mark.enable_socket]
 
 
 def needs(extra: str, module: str) -> Any:

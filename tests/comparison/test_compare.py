@@ -17,6 +17,8 @@ import fairvision as fv
 from fairvision.comparison import Comparison
 from fairvision.exceptions import DatasetError, InputError, UnknownNameError
 
+pytestmark = pytest.mark.cpu
+
 Compare = Callable[..., Comparison]
 
 

@@ -31,6 +31,8 @@ from fairvision.comparison.run_method import build
 from fairvision.exceptions import InputError, RunError
 from fairvision.nn import TorchClassifier
 
+pytestmark = pytest.mark.cpu
+
 Compare = Callable[..., Comparison]
 
 

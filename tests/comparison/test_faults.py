@@ -20,6 +20,8 @@ from filelock import FileLock
 from fairvision.comparison import Comparison
 from fairvision.exceptions import InputError, RunError
 
+pytestmark = pytest.mark.cpu
+
 Compare = Callable[..., Comparison]
 
 

@@ -24,6 +24,8 @@ from fairvision.hookspecs import hookimpl
 from fairvision.nn import FeatureExtractor
 from fairvision.types import Method, Needs
 
+pytestmark = pytest.mark.cpu
+
 Compare = Callable[..., Comparison]
 
 

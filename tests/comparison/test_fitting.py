@@ -15,6 +15,8 @@ import fairvision as fv
 from fairvision.exceptions import InputError
 from fairvision.nn import FeatureExtractor, TorchClassifier
 
+pytestmark = pytest.mark.cpu
+
 QUICK: dict[str, Any] = {"max_epochs": 1, "n_boot": 20}
 
 

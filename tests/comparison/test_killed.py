@@ -24,6 +24,7 @@ Compare = Callable[..., Comparison]
 Snapshot = Callable[[Path], dict[str, tuple[int, bytes]]]
 
 pytestmark = [
+    pytest.mark.cpu,
     pytest.mark.slow,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL"),
 ]

@@ -23,6 +23,8 @@ from fairvision.comparison.methods import plan_methods
 from fairvision.comparison.plan import Plan
 from fairvision.comparison.scheduler import _in_order
 
+pytestmark = pytest.mark.cpu
+
 Compare = Callable[..., Comparison]
 
 

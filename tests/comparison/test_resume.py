@@ -25,6 +25,8 @@ from fairvision.comparison.store import Store
 from fairvision.datasets import ImageFiles
 from fairvision.exceptions import RunError
 
+pytestmark = pytest.mark.cpu
+
 Compare = Callable[..., Comparison]
 Snapshot = Callable[[Path], dict[str, tuple[int, bytes]]]
 

@@ -16,6 +16,8 @@ from fairvision.comparison import Comparison
 from fairvision.comparison.run_method import build
 from fairvision.nn import TorchClassifier
 
+pytestmark = pytest.mark.cpu
+
 Compare = Callable[..., Comparison]
 
 

@@ -19,6 +19,8 @@ from fairvision.comparison.run import Run
 from fairvision.comparison.run_method import fit_run
 from fairvision.comparison.summary import differences, measures, summarize
 
+pytestmark = pytest.mark.cpu
+
 Compare = Callable[..., Comparison]
 
 

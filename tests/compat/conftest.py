@@ -72,12 +72,12 @@ def groups(faces: Bunch) -> Any:
 
 @pytest.fixture
 def erm() -> TorchClassifier:
-    return TorchClassifier(max_epochs=1, random_state=0)
+    return TorchClassifier(max_epochs=1, random_state=0, device="cpu")
 
 
 @pytest.fixture(scope="session")
 def fitted(X: Any, y: Any) -> TorchClassifier:
-    return TorchClassifier(max_epochs=4, random_state=0).fit(X, y)
+    return TorchClassifier(max_epochs=4, random_state=0, device="cpu").fit(X, y)
 
 
 @pytest.fixture

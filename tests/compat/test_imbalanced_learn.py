@@ -15,6 +15,8 @@ from fairvision.exceptions import InputError
 from fairvision.nn import TorchClassifier
 from fairvision.toolkits import BalancedSampling, ThresholdOptimizedClassifier
 
+pytestmark = pytest.mark.cpu
+
 cell = pytest.mark.cell
 
 

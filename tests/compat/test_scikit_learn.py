@@ -30,6 +30,8 @@ from fairvision.metrics import as_scorer
 from fairvision.nn import TorchClassifier
 from fairvision.toolkits import BalancedSampling, ThresholdOptimizedClassifier
 
+pytestmark = pytest.mark.cpu
+
 cell = pytest.mark.cell
 
 

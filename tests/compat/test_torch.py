@@ -19,6 +19,8 @@ from fairvision.datasets import from_torch
 from fairvision.exceptions import InputError, SavingError
 from fairvision.nn import TorchClassifier, as_module
 
+pytestmark = pytest.mark.cpu
+
 cell = pytest.mark.cell
 slow = pytest.mark.slow
 

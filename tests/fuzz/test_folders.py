@@ -23,7 +23,7 @@ from fairvision.comparison.store import Store
 from fairvision.exceptions import RunError
 
 #: A minute in all, and the same on every Python.
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.cpu, pytest.mark.slow]
 
 
 FILES = ("comparison.json", "plan.json", "erm/seed-0/run.json", "erm/seed-0/artifacts.json")

@@ -22,6 +22,8 @@ from fairvision.exceptions import DatasetError, DivergedError, InputError
 from fairvision.nn import TorchClassifier, TrainingCheckpoint
 from fairvision.nn.weights import load_trunk, read_state
 
+pytestmark = pytest.mark.cpu
+
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 3, 8, 8), dtype=np.uint8)
 Y = np.arange(8) % 2
 

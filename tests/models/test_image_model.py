@@ -21,6 +21,8 @@ from fairvision.models import picture_files
 from fairvision.nn import FeatureExtractor, TorchClassifier, as_module
 from fairvision.saving._file import pack, unpack
 
+pytestmark = pytest.mark.cpu
+
 
 def test_files_folders_and_images_are_predicted_alike(
     model: fv.ImageModel, classifier: TorchClassifier, data: Bunch, folder: Path

@@ -23,6 +23,8 @@ from fairvision.exceptions import InputError
 from fairvision.nn import ProcessGroup, TorchClassifier, TrainingCheckpoint
 from fairvision.testing import check_resumes
 
+pytestmark = pytest.mark.cpu
+
 accelerate = pytest.importorskip("accelerate", reason="the extra `accelerate` is not installed")
 
 SCRIPT = Path(__file__).with_name("in_processes.py")

@@ -29,6 +29,8 @@ from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn import Batch, Objective, Step, TorchClassifier, TrainingCheckpoint
 from fairvision.testing import ConformanceError, check_resumes
 
+pytestmark = pytest.mark.cpu
+
 TURNED = v2.Compose([v2.RandomHorizontalFlip(), v2.RandomErasing(0.5)])
 
 

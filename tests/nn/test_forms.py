@@ -25,6 +25,8 @@ from fairvision.datasets import ImageFiles
 from fairvision.exceptions import BadImageError, InputError
 from fairvision.nn import FeatureExtractor, TorchClassifier
 
+pytestmark = pytest.mark.cpu
+
 IMAGES = np.random.default_rng(0).integers(0, 255, (20, 3, 8, 8), dtype=np.uint8)
 Y, GROUPS = np.tile([0, 1], 10), np.tile(["a", "a", "b", "b"], 5)
 DATA = TensorDataset(torch.tensor(IMAGES) / 255, torch.tensor(Y))

@@ -11,6 +11,8 @@ from PIL import Image
 from fairvision.datasets import ImageFiles
 from fairvision.nn import TorchClassifier
 
+pytestmark = pytest.mark.cpu
+
 
 @pytest.fixture(scope="module")
 def model(pictures):

@@ -15,6 +15,7 @@ from fairvision.nn import TorchClassifier, TrainingCheckpoint
 
 STATM = Path("/proc/self/statm")
 pytestmark = [
+    pytest.mark.cpu,
     pytest.mark.slow,
     pytest.mark.skipif(not STATM.exists(), reason="memory is read from Linux's /proc"),
 ]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.base import clone
@@ -21,6 +22,8 @@ from fairvision.nn import (
     TrainingContext,
     cross_entropy,
 )
+
+pytestmark = pytest.mark.cpu
 
 
 class LabelSmoothing(Objective):

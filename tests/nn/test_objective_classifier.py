@@ -17,6 +17,8 @@ import fairvision as fv
 from fairvision.exceptions import GroupsRequiredError, InputError
 from fairvision.nn import Objective, ObjectiveClassifier, Step, TorchClassifier, cross_entropy
 
+pytestmark = pytest.mark.cpu
+
 
 class Weighted(Objective):
     """Plain training, the loss times a factor."""

@@ -15,6 +15,8 @@ from fairvision.exceptions import BadImageError
 from fairvision.nn import TorchClassifier
 from fairvision.nn.prefetch import prefetch
 
+pytestmark = pytest.mark.cpu
+
 
 class Files:
     reads_in_threads = True

@@ -14,6 +14,8 @@ import fairvision as fv
 from fairvision.exceptions import InputError
 from fairvision.nn import Standardize, TorchClassifier, as_module
 
+pytestmark = pytest.mark.cpu
+
 N = 96
 TARGET = np.arange(N) % 2
 GROUPS = np.where(np.arange(N) % 3 == 0, "a", "b")

@@ -18,6 +18,8 @@ from torchvision.transforms import v2
 from fairvision.exceptions import InputError
 from fairvision.nn import TorchClassifier, as_seed, isolated_rng
 
+pytestmark = pytest.mark.cpu
+
 
 def probabilities(pictures, random_state):
     model = TorchClassifier(max_epochs=2, batch_size=16, random_state=random_state)

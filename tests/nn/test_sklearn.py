@@ -20,6 +20,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fairvision.nn import TorchClassifier
 
+pytestmark = pytest.mark.cpu
+
 
 @parametrize_with_checks([TorchClassifier(max_epochs=30, lr=1e-2, random_state=0)])
 def test_every_check_of_scikit_learn_passes(estimator, check):

@@ -15,6 +15,8 @@ from fairvision.nn.prefix import find_prefix
 from fairvision.nn.trainable import choose_trainable, trunk_layers
 from fairvision.testing import check_resumes
 
+pytestmark = pytest.mark.cpu
+
 SHORT = {"max_epochs": 2, "batch_size": 16, "random_state": 0, "lr": 1e-2}
 
 

@@ -15,6 +15,8 @@ from torchvision.transforms import v2
 from fairvision.exceptions import InputError
 from fairvision.nn import TorchClassifier
 
+pytestmark = pytest.mark.cpu
+
 
 class Counting:
     def __init__(self) -> None:

@@ -13,6 +13,8 @@ import fairvision as fv
 from fairvision.exceptions import InputError
 from fairvision.nn import Objective, ObjectiveClassifier, TorchClassifier
 
+pytestmark = pytest.mark.cpu
+
 PARAMS = {"max_epochs": 3, "random_state": 0}
 
 

@@ -14,6 +14,8 @@ import fairvision as fv
 from fairvision.exceptions import GroupsRequiredError, InputError
 from fairvision.nn import Objective, ObjectiveClassifier, TorchClassifier
 
+pytestmark = pytest.mark.cpu
+
 
 def make(backbone="mlp", **params):
     return TorchClassifier(backbone, **{"max_epochs": 2, "random_state": 0, **params})

@@ -19,6 +19,8 @@ from fairvision.recipes import Block, Recipe, find_recipes, plan, reproduce
 from fairvision.recipes._reproduce import fill_in_out, find_prepare
 from fairvision.recipes._targets import find_target
 
+pytestmark = pytest.mark.cpu
+
 RECIPES = find_recipes()
 CASES = [
     pytest.param(recipe, data, scale, id=f"{recipe.name}-{data}-{scale}")

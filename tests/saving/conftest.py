@@ -54,7 +54,7 @@ def data() -> Bunch:
 
 @pytest.fixture(scope="session")
 def model(data: Bunch) -> TorchClassifier:
-    model = TorchClassifier("mlp", max_epochs=2, random_state=0)
+    model = TorchClassifier("mlp", max_epochs=2, random_state=0, device="cpu")
     return model.fit(data.images, data.target, sensitive_features=data.groups)
 
 

@@ -167,6 +167,8 @@ def test_check_method_names_every_failure(broken: Registry, monkeypatch: Any) ->
     with pytest.raises(ConformanceError, match=r"(?s)1 check\(s\) failed:.*presetless, presets"):
         check_method(broken.find("method", "presetless"))
     assert [r.status for r in check_method("erm")] == ["passed", "passed"]
+    with pytest.raises(InputError, match="device is 'cuda:99'"):
+        check_method("erm", device="cuda:99")
 
 
 def test_an_unknown_method_is_named() -> None:

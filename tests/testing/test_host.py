@@ -15,6 +15,6 @@ def test_the_hosts_plugin() -> None:
 
 
 @pytest.mark.slow
-@parametrize_with_method_checks([m for m in fv.methods() if m.origin.is_host])
+@parametrize_with_method_checks([m for m in fv.methods() if m.origin.is_host], device="auto")
 def test_conformance(check: Any) -> None:
     check()

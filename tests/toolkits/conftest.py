@@ -23,10 +23,10 @@ def groups(faces: Bunch) -> Any:
 
 @pytest.fixture(scope="session")
 def net(faces: Bunch) -> TorchClassifier:
-    model = TorchClassifier(max_epochs=4, random_state=0)
+    model = TorchClassifier(max_epochs=4, random_state=0, device="cpu")
     return model.fit(faces.images, faces.target)
 
 
 @pytest.fixture
 def erm() -> TorchClassifier:
-    return TorchClassifier(max_epochs=2, random_state=0)
+    return TorchClassifier(max_epochs=2, random_state=0, device="cpu")

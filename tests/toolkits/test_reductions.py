@@ -17,6 +17,8 @@ from fairvision.exceptions import ConstraintMetWarning, GroupsRequiredError, Inp
 from fairvision.nn import TorchClassifier
 from fairvision.toolkits import ExponentiatedGradientClassifier
 
+pytestmark = pytest.mark.cpu
+
 
 @pytest.fixture(scope="module")
 def fitted(faces: Bunch, groups: Any) -> ExponentiatedGradientClassifier:

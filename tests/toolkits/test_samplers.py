@@ -18,6 +18,8 @@ from fairvision.exceptions import GroupsRequiredError, InputError
 from fairvision.nn import TorchClassifier
 from fairvision.toolkits import BalancedSampling, Reweighing
 
+pytestmark = pytest.mark.cpu
+
 rows = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([0, 1, 7])), min_size=1)
 
 

@@ -17,6 +17,8 @@ from fairvision.exceptions import FairvisionWarning, GroupsRequiredError, InputE
 from fairvision.nn import TorchClassifier
 from fairvision.toolkits import ThresholdOptimizedClassifier
 
+pytestmark = pytest.mark.cpu
+
 
 @pytest.fixture(scope="module")
 def fitted(net: TorchClassifier, faces: Bunch, groups: Any) -> ThresholdOptimizedClassifier:
@@ -95,13 +97,35 @@ def test_labels_of_any_kind_and_several_columns(net: TorchClassifier, faces: Bun
     assert 0 <= model.score(faces.images, y, sensitive_features=columns) <= 1
 
 
-def test_an_unfrozen_estimator_sees_a_part_of_the_rows(
-    faces: Bunch, groups: Any, erm: TorchClassifier
+def test_an_unfrozen_estimator_sees_all_rows_and_thresholds_the_scores_of_others(
+    faces: Bunch, groups: Any, erm: TorchClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = ThresholdOptimizedClassifier(erm, debias_fraction=0.5, random_state=0)
-    model.fit(faces.images, faces.target, sensitive_features=groups)
-    assert abs(len(model.estimator_.groups_) - 150) <= 4
+    X, y = faces.images, faces.target
+    model = ThresholdOptimizedClassifier(erm, n_folds=2, random_state=0)
+    seen = []
+    search = ThresholdOptimizedClassifier._fit_thresholds
+    monkeypatch.setattr(
+        ThresholdOptimizedClassifier,
+        "_fit_thresholds",
+        lambda self, *args: seen.append(args[0]) or search(self, *args),
+    )
+    model.fit(X, y, sensitive_features=groups)
+    plain = clone(erm).fit(X, y, sensitive_features=groups)
+    np.testing.assert_array_equal(model.transform(X), plain.transform(X))
+    assert len(seen[0]) == len(X)
+    assert not np.isin(seen[0][:, 0], plain.predict_proba(X)[:, 1]).all()
     assert not hasattr(erm, "module_")
+
+
+def test_a_cell_of_one_row_is_refused_before_training(faces: Bunch, erm: TorchClassifier) -> None:
+    group = np.where(np.arange(300) == np.flatnonzero(faces.target)[0], 0, faces.target)
+    group[np.flatnonzero(faces.target == 0)[:9]] = 1
+    with pytest.raises(InputError, match="no rows of one of the classes"):
+        ThresholdOptimizedClassifier(erm).fit(faces.images, faces.target, sensitive_features=group)
+    with pytest.raises(InputError, match="n_folds is 1"):
+        ThresholdOptimizedClassifier(erm, n_folds=1).fit(
+            faces.images, faces.target, sensitive_features=faces.attributes["hat"]
+        )
 
 
 def test_unknown_groups_are_refused_and_missing_ones_too(

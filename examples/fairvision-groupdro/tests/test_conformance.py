@@ -11,6 +11,6 @@ def test_plugin() -> None:
     check_plugin("fairvision-groupdro", methods=False)
 
 
-@parametrize_with_method_checks("group-dro")
+@parametrize_with_method_checks("group-dro", device="auto")
 def test_conformance(check: Any) -> None:
     check()

@@ -17,6 +17,8 @@ from fairvision.testing import check_resumes
 from fairvision_groupdro import GroupDROClassifier
 from fairvision_groupdro._objective import GroupDROObjective
 
+pytestmark = pytest.mark.cpu
+
 Y = np.repeat([0, 1], [60, 20])
 GROUPS = pd.Series(np.where(np.arange(80) % 10 == 0, "few", "many"), name="g")
 X = np.random.default_rng(0).random((80, 1, 8, 8), dtype=np.float32)

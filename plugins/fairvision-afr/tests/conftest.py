@@ -59,5 +59,7 @@ def test_rows() -> Rows:
 @pytest.fixture(scope="session")
 def net(biased: Rows) -> TorchClassifier:
     """A linear net, trained plainly."""
-    model = TorchClassifier("torch.nn:Identity", lr=0.05, max_epochs=10, random_state=0)
+    model = TorchClassifier(
+        "torch.nn:Identity", lr=0.05, max_epochs=10, random_state=0, device="cpu"
+    )
     return model.fit(biased.X, biased.y)

@@ -17,6 +17,8 @@ from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn import TorchClassifier, as_module
 from fairvision_afr import AutomaticFeatureReweighting, plugin
 
+pytestmark = pytest.mark.cpu
+
 
 def make(estimator: Any, **params: Any) -> AutomaticFeatureReweighting:
     return AutomaticFeatureReweighting(estimator, **{"random_state": 0, **params})
@@ -70,6 +72,9 @@ def test_a_great_loss_keeps_the_given_net(net: Any, biased: Any) -> None:
     assert not model.retrained_
     assert model.gamma_ is None
     np.testing.assert_array_equal(model.predict_proba(biased.X), net.predict_proba(biased.X))
+    with pytest.warns(FairvisionWarning, match="would fall by"):
+        whole = make(clone(net), **costly).fit(biased.X, biased.y)
+    np.testing.assert_array_equal(whole.predict_proba(biased.X), net.predict_proba(biased.X))
     allowed = make(FrozenEstimator(net), allow_worse=True, **costly).fit(biased.X, biased.y)
     assert allowed.retrained_
 

@@ -69,7 +69,7 @@ def honest() -> Bunch:
 @pytest.fixture(scope="session")
 def regions(balanced: Bunch) -> RegionClassifier:
     """A region classifier of the attribute; tests must not change it."""
-    model = RegionClassifier(max_epochs=10, random_state=0)
+    model = RegionClassifier(max_epochs=10, random_state=0, device="cpu")
     return model.fit(balanced.images, balanced.groups)
 
 

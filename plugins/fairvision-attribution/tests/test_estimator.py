@@ -22,6 +22,8 @@ from fairvision_attribution import (
     quantile_curve,
 )
 
+pytestmark = pytest.mark.cpu
+
 QUICK = {"max_epochs": 8, "map_rows": 100}
 
 

@@ -20,6 +20,8 @@ from fairvision_attribution.plugin import (
     fairvision_report_sections,
 )
 
+pytestmark = pytest.mark.cpu
+
 
 def test_the_method_is_offered() -> None:
     (method,) = fairvision_preprocessing()

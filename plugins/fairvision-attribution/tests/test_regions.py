@@ -18,6 +18,8 @@ from fairvision.testing import check_resumes
 from fairvision_attribution import RegionClassifier
 from fairvision_attribution._algorithm import confidence, top_mask
 
+pytestmark = pytest.mark.cpu
+
 
 def on(maps, region, quantile=0.9) -> float:
     """Share of the maps' top pixels that lie in a region."""

@@ -22,6 +22,8 @@ from fairvision.nn import TorchClassifier
 from fairvision.testing import check_resumes
 from fairvision_dbvae import DBVAEClassifier
 
+pytestmark = pytest.mark.cpu
+
 
 def make(**params: Any) -> DBVAEClassifier:
     defaults = {"max_epochs": 1, "debias_classes": "face", "random_state": 0, "n_latents": 6}

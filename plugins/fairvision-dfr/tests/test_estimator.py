@@ -21,6 +21,8 @@ from fairvision.nn import TorchClassifier, as_module
 from fairvision.saving import load, save
 from fairvision_dfr import LastLayerRetraining, plugin
 
+pytestmark = pytest.mark.cpu
+
 
 def fit(estimator: Any, data: Any, held_out: Any = None, **params: Any) -> LastLayerRetraining:
     model = LastLayerRetraining(estimator, **{"random_state": 0, "C": 0.1, **params})
@@ -79,6 +81,10 @@ def test_a_loss_keeps_the_given_net(net: Any, biased: Any, balanced: Any) -> Non
     assert not model.retrained_
     assert model.C_ is None
     np.testing.assert_array_equal(model.predict_proba(balanced.X), net.predict_proba(balanced.X))
+    with pytest.warns(FairvisionWarning, match="keeps"):
+        whole = fit(clone(net), balanced, **harmful)
+    again = clone(net).fit(balanced.X, balanced.y)
+    np.testing.assert_array_equal(whole.predict_proba(biased.X), again.predict_proba(biased.X))
     allowed = fit(FrozenEstimator(net), balanced, allow_worse=True, **harmful)
     assert allowed.retrained_
     assert len(set(allowed.predict(balanced.X))) == 1

@@ -20,6 +20,8 @@ from fairvision_intra._base import DebiasRows
 from fairvision_intra._net import find_net
 from fairvision_intra._rates import BIASES, rates_at
 
+pytestmark = pytest.mark.cpu
+
 
 @pytest.fixture(autouse=True)
 def _seeded() -> Any:

@@ -16,6 +16,6 @@ def test_plugin() -> None:
 
 
 @pytest.mark.conformance
-@parametrize_with_method_checks(METHODS)
+@parametrize_with_method_checks(METHODS, device="auto")
 def test_conformance(check: Any) -> None:
     check()

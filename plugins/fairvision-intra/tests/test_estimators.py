@@ -23,6 +23,8 @@ from fairvision.exceptions import FairvisionWarning, GroupsRequiredError, InputE
 from fairvision.nn import TorchClassifier
 from fairvision_intra import AdversarialFineTuning, LayerwiseOptimization, RandomPerturbation
 
+pytestmark = pytest.mark.cpu
+
 METHODS: list[Any] = [
     RandomPerturbation(n_trials=4, random_state=0),
     LayerwiseOptimization(n_layers=2, n_calls=3, n_dims=3, random_state=0),
@@ -133,10 +135,17 @@ class TestEveryMethod:
         seen: list[int] = []
         spy = FunctionTransformer(lambda X: seen.append(len(X)) or X)
         inner = make_pipeline(spy, TorchClassifier(max_epochs=1, random_state=0))
-        found = fit(method, inner, rows, debias_fraction=0.4)
+        found = fit(method, inner, rows, debias_fraction=0.4, allow_worse=True)
         assert (seen[0], sum(seen)) == (90, 150)  # fitted on the one part, debiased on the other
         assert not hasattr(inner[-1], "module_")
         assert found.estimator_[-1].n_steps_ == 2
+
+    def test_a_net_that_is_kept_is_trained_on_all_rows(self, method: Any, rows: Any) -> None:
+        inner = TorchClassifier(max_epochs=1, random_state=0)
+        with pytest.warns(FairvisionWarning, match="given net"):
+            found = fit(method, inner, rows, epsilon=1e-3, margin=5e-4, min_performance=1.0)
+        plain = clone(inner).fit(*rows[:2])
+        assert same(state(found.module_), state(plain.module_))
 
     def test_interrupt_keeps_the_best(self, method: Any, net: Any, rows: Any) -> None:
         def stop(row: dict[str, Any]) -> None:

@@ -12,6 +12,8 @@ from torch import nn
 from fairvision.nn import TorchClassifier
 from fairvision_intra._forward import Forward, layers_of
 
+pytestmark = pytest.mark.cpu
+
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 3, 32, 32), dtype=np.uint8)
 
 

@@ -13,6 +13,8 @@ from fairvision.base import Resampled
 from fairvision.nn import TorchClassifier, as_module
 from fairvision_intra import AdversarialFineTuning, LayerwiseOptimization, RandomPerturbation
 
+pytestmark = pytest.mark.cpu
+
 # So small nets find little; what is tested is that the outcome is saved.
 LOOSE = {
     "epsilon": 0.9,

@@ -14,6 +14,6 @@ def test_plugin() -> None:
 
 
 @pytest.mark.conformance
-@parametrize_with_method_checks("jlu")
+@parametrize_with_method_checks("jlu", device="auto")
 def test_conformance(check: Any) -> None:
     check()

@@ -14,6 +14,8 @@ from fairvision.nn import TorchClassifier
 from fairvision.testing import check_resumes
 from fairvision_jlu import JLUClassifier
 
+pytestmark = pytest.mark.cpu
+
 
 def small(**params) -> JLUClassifier:
     return JLUClassifier(**({"backbone": "mlp", "max_epochs": 3, "random_state": 0} | params))

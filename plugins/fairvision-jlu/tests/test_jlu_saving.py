@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 import fairvision as fv
 from fairvision_jlu import JLUClassifier
+
+pytestmark = pytest.mark.cpu
 
 
 def test_it_comes_back_with_its_spurious_heads(biased, tmp_path):

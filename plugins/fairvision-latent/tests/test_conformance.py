@@ -14,6 +14,6 @@ def test_plugin() -> None:
 
 
 @pytest.mark.conformance
-@parametrize_with_method_checks("latent-debiasing")
+@parametrize_with_method_checks("latent-debiasing", device="auto")
 def test_conformance(check: Any) -> None:
     check()

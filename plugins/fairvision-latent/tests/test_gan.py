@@ -21,6 +21,8 @@ from fairvision_latent._augment import AUGMENTATIONS, augment
 from fairvision_latent._networks import Generator, ImageCritic, stage_of, stage_widths
 from fairvision_latent._training import Schedule, Trainer, gradient_penalty
 
+pytestmark = pytest.mark.cpu
+
 TINY: dict[str, Any] = {
     "latent_dim": 8,
     "max_width": 8,

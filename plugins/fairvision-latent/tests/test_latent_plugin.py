@@ -21,6 +21,8 @@ from fairvision_latent._small import small
 from fairvision_latent._training import Trainer
 from fairvision_latent.plugin import fairvision_preprocessing, fairvision_report_sections
 
+pytestmark = pytest.mark.cpu
+
 GENERATOR = FaceGenerator(24, correlation={("hat", "background"): 0.8})
 
 

@@ -28,6 +28,8 @@ from fairvision_latent import LatentPairSampler, ProgressiveGAN
 from fairvision_latent._labels import Labellers, split_cells
 from fairvision_latent._training import Trainer
 
+pytestmark = pytest.mark.cpu
+
 PERFECT = FaceGenerator(24, correlation={("hat", "background"): 0.8})
 GAN = {"images_per_phase": 64, "final_images": 64, "max_width": 8, "latent_dim": 8}
 

@@ -32,6 +32,8 @@ from fairvision.base.silence import silence_import
 from fairvision.base.state import fitted_attributes
 from fairvision.base.stored_images import read_once
 from fairvision.base.validation_split import (
+    cross_fitted,
+    fit_on_all,
     fit_or_frozen,
     stratified,
     stratified_folds,
@@ -65,6 +67,8 @@ __all__ = [
     "code_labels",
     "compose",
     "convert",
+    "cross_fitted",
+    "fit_on_all",
     "fit_or_frozen",
     "fit_with_groups",
     "fitted_attributes",

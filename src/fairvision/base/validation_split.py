@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,17 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing
 
-from fairvision.base.fitting import fit_with_groups, rows_for
+from fairvision.base.fitting import fit_with_groups, readable_by, rows_for
 from fairvision.exceptions import InputError
 
-__all__ = ["fit_or_frozen", "stratified", "stratified_folds", "take_groups"]
+__all__ = [
+    "cross_fitted",
+    "fit_on_all",
+    "fit_or_frozen",
+    "stratified",
+    "stratified_folds",
+    "take_groups",
+]
 
 
 def fit_or_frozen(
@@ -65,13 +73,73 @@ def fit_or_frozen(
         rest = np.setdiff1d(np.arange(len(y)), held)
         if not len(rest):
             raise InputError("held_out holds out every row, and the estimator is not fitted.")
-    fitted = fit_with_groups(
+    return _fit_rows(estimator, X, y, sensitive_features, rest), held
+
+
+def _fit_rows(
+    estimator: Any, X: Any, y: NDArray[Any], sensitive_features: Any, rows: NDArray[np.intp]
+) -> Any:
+    return fit_with_groups(
         clone(estimator),
-        rows_for(estimator, X, rest),
-        y[rest],
-        sensitive_features=take_groups(sensitive_features, rest),
+        rows_for(estimator, X, rows),
+        y[rows],
+        sensitive_features=take_groups(sensitive_features, rows),
     )
-    return fitted, held
+
+
+def cross_fitted(
+    estimator: Any,
+    X: Any,
+    y: NDArray[Any],
+    sensitive_features: Any,
+    *,
+    cells: NDArray[np.int64],
+    n_folds: int,
+    rng: np.random.Generator,
+) -> Iterator[tuple[Any, NDArray[np.intp]]]:
+    """Clones fitted on the rows outside each fold, with the row numbers of the fold.
+
+    Together they show every row to a net that has not seen it, which matters where a cell
+    has a few rows. A frozen estimator comes once, with all rows. For the parameters see
+    `fit_or_frozen`; the folds are those of `stratified_folds`.
+    """
+    if isinstance(estimator, FrozenEstimator):
+        yield estimator, np.arange(len(y))
+        return
+    if n_folds < 2:
+        raise InputError(f"n_folds is {n_folds!r}; pass 2 or more, or a FrozenEstimator.")
+    for fold in stratified_folds(cells, n_folds, rng):
+        rest = np.setdiff1d(np.arange(len(y)), fold)
+        yield _fit_rows(estimator, X, y, sensitive_features, rest), fold
+
+
+def fit_on_all(
+    estimator: Any,
+    fitted: Any,
+    X: Any,
+    y: NDArray[Any],
+    sensitive_features: Any,
+    *,
+    held_out: Any = None,
+) -> Any:
+    """A clone fitted on all rows, for when held-out rows have done their work.
+
+    Otherwise a method that changes nothing would still cost the estimator these rows.
+
+    Parameters
+    ----------
+    estimator : estimator
+        As in `fit_or_frozen`.
+    fitted : estimator
+        Kept where `estimator` is frozen, or `held_out` names rows that it must not see.
+    X, y, sensitive_features
+        All rows.
+    held_out : array-like of bool of shape (n_samples,), default=None
+    """
+    if held_out is not None or isinstance(estimator, FrozenEstimator):
+        return fitted
+    some = readable_by(estimator, X)
+    return fit_with_groups(clone(estimator), some, y, sensitive_features=sensitive_features)
 
 
 def _row_numbers(held_out: Any, n_samples: int) -> NDArray[np.intp]:

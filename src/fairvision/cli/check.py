@@ -22,15 +22,22 @@ Examples:
   fairvision check jlu
   fairvision check fairvision-jlu --json
   fairvision check jlu --only constructor_only_stores
+  fairvision check jlu --device cuda
 """,
 )
 @click.argument("name", required=False)
 @click.option("--only", multiple=True, metavar="CHECK", help="Only this check; may be repeated.")
 @click.option("--list", "listing", is_flag=True, help="List the checks of a method.")
+@click.option("--device", default="cpu", show_default=True, help="Train the nets on it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(
-    ctx: click.Context, name: str | None, only: tuple[str, ...], listing: bool, as_json: bool
+    ctx: click.Context,
+    name: str | None,
+    only: tuple[str, ...],
+    listing: bool,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Check a method NAME, or a plugin (its distribution) with all its methods.
 
@@ -49,7 +56,7 @@ def command(
     if name is None:
         raise click.UsageError("Name a method or a plugin; `fairvision methods` lists them.")
     results = []
-    for check in _checks(name):
+    for check in _checks(name, device):
         if not only or check.name in only:
             results.append(check.run())
             if not as_json:
@@ -63,11 +70,12 @@ def command(
     ctx.exit(1 if failed else 0)
 
 
-def _checks(name: str) -> Iterable[Any]:
+def _checks(name: str, device: str) -> Iterable[Any]:
     from fairvision.testing import method_checks, plugin_checks
 
     is_plugin = name in [plugin.origin.distribution for plugin in registry().plugins]
-    return plugin_checks(name) if is_plugin else method_checks(name)
+    checks: Any = plugin_checks if is_plugin else method_checks
+    return checks(name, device=device)
 
 
 def _print(result: Any) -> None:

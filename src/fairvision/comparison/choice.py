@@ -201,17 +201,16 @@ def choose(
     )
     plans = {method.label: method.name for method in comparison.plan.methods}
     named = f"plain training ({base})" if plans.get(base) == PLAIN_TRAINING else base
-    words = {"others": bool((~meets).any()), "base": base, "named": named}
+    words: dict[str, Any] = {"others": bool((~meets).any()), "base": base, "named": named}
     sentence = _sentence(choice, ranking.methods[best], **words)
     return replace(choice, sentence=sentence + _cautions(ranking))
 
 
 def _cautions(ranking: Ranking) -> str:
     text = ""
-    if ranking.smallest_cell < FEW_ROWS:
-        text += (
-            f" The smallest cell of class and group has {ranking.smallest_cell} validation rows."
-        )
+    n = ranking.smallest_cell
+    if n < FEW_ROWS:
+        text += f" The smallest cell of class and group has {n} validation row{'s' * (n > 1)}."
     if ranking.left_out:
         text += f" Not compared, since they lack seeds: {', '.join(ranking.left_out)}."
     return text

@@ -112,12 +112,13 @@ def check_suited(method: MethodPlan, data: Bunch) -> None:
 
 
 @cache
-def _warm_up() -> None:
+def _warm_up(device: str) -> None:
     """Train a net on eight images: torch imports a good deal at the first step of a process.
 
     The first method's seconds would otherwise hold those imports.
     """
-    plain = default_registry().make(PLAIN_TRAINING, None, max_epochs=1, random_state=0)
+    params = {"max_epochs": 1, "device": device, "random_state": 0}
+    plain = default_registry().make(PLAIN_TRAINING, None, **params)
     plain.fit(np.zeros((8, 1, 24, 24), dtype=np.uint8), np.arange(8) % 2)
 
 
@@ -176,7 +177,7 @@ def fit_run(
     clock : callable
     """
     with _reproducible(plan.n_threads, seed):
-        _warm_up()
+        _warm_up(plan.device)
         train, test = split_rows(data, plan.split, seed, balanced=method.balanced)
         estimator = build(method, plan, seed, callbacks)
         images, y, groups = _take(data, train, estimator)

@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -23,6 +24,7 @@ from fairvision.comparison.run import Run
 from fairvision.comparison.run_method import build, check_device, run_method
 from fairvision.comparison.split import split_rows
 from fairvision.comparison.store import Store
+from fairvision.comparison.worker_device import device_of_worker
 from fairvision.exceptions import DatasetError, FairvisionError, InputError, RunError
 from fairvision.plugins import clean, describe
 
@@ -162,6 +164,7 @@ def _work(plan: Plan, data: Bunch, item: Item) -> Outcome | FairvisionError:
                 f"a worker has {name} {installed}, this process {plan.versions[name]}. Install "
                 "the same versions for both."
             )
+    plan = replace(plan, device=device_of_worker(plan.device))
     try:
         with _ALONE:  # a Dask worker may have several threads
             return _attempt(plan, data, *item)
@@ -184,4 +187,6 @@ def _attempt(
 
 
 def _message(error: Exception) -> str:
+    if isinstance(error, torch.OutOfMemoryError):
+        return f"{describe(error)}. Run fewer jobs at a time, or pass a smaller batch_size."
     return clean(error) if isinstance(error, FairvisionError) else describe(error)

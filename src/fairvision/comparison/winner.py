@@ -125,6 +125,7 @@ def _check_same(plan: Plan, data: Any, method: MethodPlan, run: Run, estimator: 
     if n_others:
         raise RunError(
             f"{run.method} was trained anew, and predicts {n_others} of {len(again.rows)} "
-            "validation rows otherwise than the run: versions, code or the device have changed. "
+            "validation rows otherwise than the run: versions, code or the device have changed, or "
+            "it was trained on CUDA without deterministic=True. "
             "Compare again with --keep-models (keep_models=True)."
         )

@@ -10,6 +10,7 @@ from fairvision.nn.finite import check_loss, check_scores
 from fairvision.nn.identity import fingerprint
 from fairvision.nn.last_layer import LastLayer, LastLayerClassifier
 from fairvision.nn.modules import (
+    DeterministicAvgPool2d,
     FeatureClassifier,
     PretrainedClassifier,
     evaluation_mode,
@@ -28,6 +29,7 @@ from fairvision.nn.rows import Batch, Batches, Rows, scale
 __all__ = [
     "Batch",
     "Batches",
+    "DeterministicAvgPool2d",
     "FeatureClassifier",
     "FeatureExtractor",
     "FrozenPrefix",

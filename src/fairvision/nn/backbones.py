@@ -13,7 +13,11 @@ import torch
 from torch import nn
 
 from fairvision.exceptions import FairvisionWarning, InputError
-from fairvision.nn.modules import FeatureClassifier, PretrainedClassifier
+from fairvision.nn.modules import (
+    DeterministicAvgPool2d,
+    FeatureClassifier,
+    PretrainedClassifier,
+)
 from fairvision.nn.pretrained import (
     Shape,
     Unfetched,
@@ -46,7 +50,7 @@ def small_cnn(input_shape: Shape) -> nn.Module:
         *block(input_shape[0], 16, 5),
         *block(16, 32, 3),
         *block(32, 64, 3),
-        nn.AdaptiveAvgPool2d(4),
+        DeterministicAvgPool2d(4),
         nn.Flatten(),
         nn.Linear(64 * 16, 128),
         nn.ReLU(inplace=True),

@@ -59,8 +59,9 @@ def check_parameters(estimator: Any) -> None:
         raise InputError(f"validation_fraction is {fraction!r}; pass 0 (none) up to 1.")
     _check_callbacks(estimator.callbacks, bool(fraction) or estimator.validation_data is not None)
     _check_acceleration(estimator.compile, estimator.amp)
-    if not isinstance(estimator.warm_start, bool):
-        raise InputError(f"warm_start is {estimator.warm_start!r}; pass True or False.")
+    for name in ("warm_start", "deterministic"):
+        if not isinstance(getattr(estimator, name), bool):
+            raise InputError(f"{name} is {getattr(estimator, name)!r}; pass True or False.")
     optimizer, transform = estimator.optimizer, estimator.train_transform
     if not callable(optimizer) and optimizer not in list(OPTIMIZERS):
         raise InputError(

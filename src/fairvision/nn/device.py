@@ -18,6 +18,7 @@ __all__ = [
     "seed_device",
     "set_generator_states",
     "supported_dtype",
+    "to_device",
 ]
 
 
@@ -73,6 +74,15 @@ def _count(kind: str) -> int:
     if kind == "meta" or available is None or not available():
         return 0
     return int(module.device_count()) if hasattr(module, "device_count") else 1  # type: ignore[union-attr]
+
+
+def to_device(tensor: Tensor, device: str | torch.device) -> Tensor:
+    """Copy a tensor of the CPU to the device; to CUDA while this thread goes on."""
+    device = torch.device(device)
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        # A copy from ordinary memory would wait for all work on the card.
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def supported_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:

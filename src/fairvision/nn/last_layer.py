@@ -16,7 +16,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from fairvision.base import ScoreMixin, check_labels, fit_or_frozen, rows_of
+from fairvision.base import ScoreMixin, check_labels, fit_on_all, fit_or_frozen, rows_of
 from fairvision.exceptions import InputError
 from fairvision.nn.classifier import TorchClassifier
 from fairvision.nn.export import as_module
@@ -190,9 +190,8 @@ class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         held_out : array-like of bool of shape (n_samples,) or None
         seed : int
         """
-        inner = TorchClassifier(random_state=seed) if self.estimator is None else self.estimator
         fitted, held = fit_or_frozen(
-            inner,
+            self._given(seed),
             X,
             y,
             sensitive_features,
@@ -206,13 +205,39 @@ class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         layer.check(few, layer.features(few))
         return layer, held
 
-    def _keep(self, layer: LastLayer, weight: ArrayLike | None, bias: ArrayLike | None) -> Self:
-        """Set the fitted attributes; without a weight, the layer stays as it is."""
-        self.retrained_ = weight is not None
-        if weight is None or bias is None:
-            weight, bias = layer.weight, layer.bias
-        self.estimator_ = layer.replace(weight, bias)
-        self.classes_ = layer.classes
+    def _given(self, seed: int) -> Any:
+        return TorchClassifier(random_state=seed) if self.estimator is None else self.estimator
+
+    def _keep(
+        self,
+        layer: LastLayer,
+        new: tuple[ArrayLike, ArrayLike] | None,
+        X: Any,
+        y: NDArray[Any],
+        sensitive_features: Any,
+        *,
+        held_out: Any,
+        seed: int,
+    ) -> Self:
+        """Set the fitted attributes, with another layer or without.
+
+        Without, the estimator is fitted on all rows: nothing is gained by holding some out.
+
+        Parameters
+        ----------
+        layer : LastLayer
+        new : (weight, bias) or None
+        X, y, sensitive_features, held_out, seed
+            As in `_fit_net`.
+        """
+        self.retrained_ = new is not None
+        if new is None:
+            fitted = fit_on_all(
+                self._given(seed), layer.estimator, X, y, sensitive_features, held_out=held_out
+            )
+            layer = LastLayer(fitted, type(self).__name__)
+            new = layer.weight, layer.bias
+        self.estimator_, self.classes_ = layer.replace(*new), layer.classes
         return self
 
     def __fairvision_module__(self) -> nn.Module:

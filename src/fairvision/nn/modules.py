@@ -13,6 +13,7 @@ from fairvision.exceptions import InputError
 from fairvision.nn.rows import Batch
 
 __all__ = [
+    "DeterministicAvgPool2d",
     "FeatureClassifier",
     "PretrainedClassifier",
     "evaluation_mode",
@@ -20,6 +21,31 @@ __all__ = [
     "last_linear",
     "pick_output",
 ]
+
+
+class DeterministicAvgPool2d(nn.AdaptiveAvgPool2d):
+    """`torch.nn.AdaptiveAvgPool2d` whose gradient has the same bits each time on CUDA, too.
+
+    There, torch's own adds what overlapping windows share in any order.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not x.is_cuda:
+            return super().forward(x)
+        size: Any = self.output_size
+        height, width = (size, size) if isinstance(size, int) else size
+        n_rows, n_columns = x.shape[-2:]
+        if n_rows % height == 0 and n_columns % width == 0:
+            return nn.functional.avg_pool2d(x, (n_rows // height, n_columns // width))
+        return _window_means(n_rows, height, x) @ x @ _window_means(n_columns, width, x).T
+
+
+def _window_means(n: int, n_windows: int, like: Tensor) -> Tensor:
+    """The matrix of shape (n_windows, n) that takes the mean of each window of adaptive pooling."""
+    window = torch.arange(n_windows, device=like.device)[:, None]
+    place = torch.arange(n, device=like.device)
+    start, end = window * n // n_windows, -(-(window + 1) * n // n_windows)
+    return ((place >= start) & (place < end)).to(like.dtype) / (end - start)
 
 
 class FeatureClassifier(nn.Module):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +19,14 @@ __all__ = ["RandomState", "as_seed", "isolated_rng"]
 
 # One lock for the process, because torch, numpy and random have one global generator each.
 _LOCK = threading.RLock()
+#: How cuBLAS is allowed to use memory: https://docs.nvidia.com/cuda/cublas/#results-reproducibility
+_CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 
 @contextmanager
-def isolated_rng(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
+def isolated_rng(
+    seed: int, device: torch.device | str = "cpu", *, deterministic: bool = True
+) -> Iterator[None]:
     """Seed torch, numpy and random inside the block; restore all three afterwards.
 
     Only one thread at a time can be inside such a block; it may enter another one.
@@ -32,12 +38,14 @@ def isolated_rng(seed: int, device: torch.device | str = "cpu") -> Iterator[None
     device : torch device
         The device that the block computes on. CUDA's generators are left alone if
         that is the CPU and nobody has used CUDA yet.
+    deterministic : bool
+        Compute the same bits each time on CUDA, too; torch warns of an operation that
+        cannot. False allows faster kernels there.
 
     Notes
     -----
     Weight initialisation, dropout and torchvision's transforms draw from the
-    global generators. cuDNN uses deterministic algorithms inside the block, for the
-    same bits on the same machine.
+    global generators.
     """
     with _LOCK:
         numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
@@ -46,10 +54,7 @@ def isolated_rng(seed: int, device: torch.device | str = "cpu") -> Iterator[None
         other = "cpu" if torch.device(device).type == "cuda" else device  # forked below
         device_states = generator_states(other)
         try:
-            with (
-                torch.random.fork_rng(devices=devices),
-                torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
-            ):
+            with torch.random.fork_rng(devices=devices), _algorithms(device, deterministic):
                 torch.default_generator.manual_seed(seed)
                 if with_cuda:
                     torch.cuda.manual_seed_all(seed)
@@ -61,3 +66,27 @@ def isolated_rng(seed: int, device: torch.device | str = "cpu") -> Iterator[None
             set_generator_states(other, device_states)
             np.random.set_state(numpy_state)  # noqa: NPY002
             random.setstate(python_state)
+
+
+@contextmanager
+def _algorithms(device: torch.device | str, deterministic: bool) -> Iterator[None]:
+    """Let CUDA use deterministic kernels only, or the fastest; the settings are restored."""
+    cuda = torch.device(device).type == "cuda"
+    mode = torch.get_deterministic_debug_mode()  # somebody who turned it on keeps it
+    fast = cuda and not deterministic and not mode
+    with torch.backends.cudnn.flags(enabled=True, benchmark=fast, deterministic=not fast):
+        if not cuda or not deterministic or mode:
+            yield
+            return
+        settings: Any = torch.utils.deterministic
+        fill, workspace = settings.fill_uninitialized_memory, os.environ.get(_CUBLAS)
+        try:
+            torch.set_deterministic_debug_mode("warn")
+            settings.fill_uninitialized_memory = False  # it costs time
+            os.environ.setdefault(_CUBLAS, ":4096:8")  # else torch warns of each matrix product
+            yield
+        finally:
+            torch.set_deterministic_debug_mode(mode)
+            settings.fill_uninitialized_memory = fill
+            if workspace is None:
+                os.environ.pop(_CUBLAS, None)

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fairvision.base import TakenRows, rows_of, take
+from fairvision.nn.device import to_device
 from fairvision.nn.prefetch import prefetch
 from fairvision.nn.process_group import SINGLE_PROCESS, ProcessGroup
 
@@ -32,7 +33,7 @@ def scale(values: NDArray[Any], device: torch.device | str, dtype: torch.dtype) 
     """
     # Copies only what torch cannot wrap: read-only or reversed memory.
     return _floating(
-        torch.from_numpy(np.require(values, requirements=["C", "W"])).to(device), dtype
+        to_device(torch.from_numpy(np.require(values, requirements=["C", "W"])), device), dtype
     )
 
 
@@ -170,7 +171,9 @@ class Rows(Dataset[Batch]):
             kept, *columns = self._kept
             assert kept is not None
             images = _floating(kept[place], self.dtype)
-        targets, groups, weights = (None if c is None else c[place].to(device) for c in columns)
+        targets, groups, weights = (
+            None if c is None else to_device(c[place], device) for c in columns
+        )
         assert targets is not None
         return Batch(images, targets, groups, weights, rows, self.process_group)
 

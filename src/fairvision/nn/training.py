@@ -108,7 +108,8 @@ def train(
         check_same_rows(group, held_out)
         held_out.process_group = group
     seed = group.broadcast(as_seed(estimator.random_state))
-    with isolated_rng(later_seed(seed, earlier or {}), context.device):
+    drawn, deterministic = later_seed(seed, earlier or {}), estimator.deterministic
+    with isolated_rng(drawn, context.device, deterministic=deterministic):
         if earlier:
             module = unfetched_module(estimator, objective, context)
         else:

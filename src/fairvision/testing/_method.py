@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from fairvision.exceptions import InputError
+from fairvision.nn import choose_device
 from fairvision.plugins import RegisteredMethod, closest, default_registry
 from fairvision.testing import (
     _behaviour,
@@ -35,7 +36,7 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
 
 
 def method_checks(
-    method: str | RegisteredMethod, *, claims: Claims | None = None
+    method: str | RegisteredMethod, *, claims: Claims | None = None, device: str = "cpu"
 ) -> Iterator[Check]:
     """Yield the checks of one method without running them.
 
@@ -45,18 +46,21 @@ def method_checks(
         A name from ``fairvision methods``, or an entry of `fairvision.methods`.
     claims : Claims, default=None
         Replaces the claims in the method's descriptor.
+    device : str, default="cpu"
+        The torch device that nets are trained on: ``"cuda"``, ``"cuda:1"``.
 
     Raises
     ------
     UnknownNameError
         If no installed method has this name.
     InputError
-        If an exception names no check, or gives no reason.
+        If an exception names no check, or gives no reason; or if there is no such device.
     """
+    choose_device(device)
     registered: Any = method
     if isinstance(method, str):
         registered = default_registry().find("method", method)
-    subject = Subject(registered, claims)
+    subject = Subject(registered, claims, device)
     excuses = subject.claims.exceptions
     for name, reason in excuses.items():
         if name not in CHECKS and not name.startswith("sklearn:"):
@@ -69,12 +73,14 @@ def method_checks(
         yield Check(subject.name, name, partial(function, subject), excuses.get(name))
 
 
-def check_method(method: str | RegisteredMethod, *, claims: Claims | None = None) -> list[Result]:
+def check_method(
+    method: str | RegisteredMethod, *, claims: Claims | None = None, device: str = "cpu"
+) -> list[Result]:
     """Run every check of one method.
 
     Parameters
     ----------
-    method, claims
+    method, claims, device
         As in `method_checks`.
 
     Returns
@@ -91,13 +97,14 @@ def check_method(method: str | RegisteredMethod, *, claims: Claims | None = None
     >>> from fairvision.testing import check_method
     >>> results = check_method("erm")  # doctest: +SKIP
     """
-    return run_all(method_checks(method, claims=claims))
+    return run_all(method_checks(method, claims=claims, device=device))
 
 
 def parametrize_with_method_checks(
     methods: str | RegisteredMethod | Iterable[str | RegisteredMethod],
     *,
     claims: Claims | None = None,
+    device: str = "cpu",
 ) -> Callable[[Any], Any]:
     """Decorate a pytest function to run once for each check, given as its argument ``check``.
 
@@ -106,6 +113,8 @@ def parametrize_with_method_checks(
     methods : str, RegisteredMethod, or several
     claims : Claims, default=None
         Replaces the claims in the methods' descriptors.
+    device : str, default="cpu"
+        As in `method_checks`.
 
     Examples
     --------
@@ -117,5 +126,6 @@ def parametrize_with_method_checks(
     import pytest
 
     several = [methods] if isinstance(methods, (str, RegisteredMethod)) else list(methods)
-    checks = [check for method in several for check in method_checks(method, claims=claims)]
+    options: dict[str, Any] = {"claims": claims, "device": device}
+    checks = [check for method in several for check in method_checks(method, **options)]
     return pytest.mark.parametrize("check", checks, ids=str)

@@ -120,7 +120,7 @@ _CHECKS: tuple[Callable[[Plugin], None], ...] = (
 
 
 def plugin_checks(
-    name: str, *, methods: bool = True, registry: Registry | None = None
+    name: str, *, methods: bool = True, registry: Registry | None = None, device: str = "cpu"
 ) -> Iterator[Check]:
     """Yield the checks of a plugin and of each of its methods without running them.
 
@@ -132,6 +132,8 @@ def plugin_checks(
         Whether to check its methods, too.
     registry : Registry, default=None
         Where to look for it; None means the default registry.
+    device : str, default="cpu"
+        As in `method_checks`.
 
     Raises
     ------
@@ -150,17 +152,17 @@ def plugin_checks(
             yield Check(name, check.__name__, partial(check, plugin))
         for offer in plugin.offers:
             if methods and isinstance(offer, RegisteredMethod):
-                yield from method_checks(offer)
+                yield from method_checks(offer, device=device)
 
 
 def check_plugin(
-    name: str, *, methods: bool = True, registry: Registry | None = None
+    name: str, *, methods: bool = True, registry: Registry | None = None, device: str = "cpu"
 ) -> list[Result]:
     """Run every check of a plugin, and of each of its methods.
 
     Parameters
     ----------
-    name, methods, registry
+    name, methods, registry, device
         As in `plugin_checks`.
 
     Returns
@@ -177,4 +179,4 @@ def check_plugin(
     >>> from fairvision.testing import check_plugin
     >>> results = check_plugin("fairvision-groupdro")  # doctest: +SKIP
     """
-    return run_all(plugin_checks(name, methods=methods, registry=registry))
+    return run_all(plugin_checks(name, methods=methods, registry=registry, device=device))

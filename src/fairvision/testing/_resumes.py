@@ -25,7 +25,7 @@ def check_resumes(
     Parameters
     ----------
     model : TorchClassifier
-        Unfitted, with an int as `random_state`.
+        Unfitted, with an int as `random_state`; trained with ``deterministic=True``.
     X, y, **metadata
         For `fit`.
     every : int, default=2
@@ -43,6 +43,7 @@ def check_resumes(
     ConformanceError
         Naming what differs: a weight, the optimizer's state, the history, the steps.
     """
+    model = clone(model).set_params(deterministic=True)
     undisturbed = clone(model).fit(X, y, **metadata)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = TrainingCheckpoint(folder, every=every)

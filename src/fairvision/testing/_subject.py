@@ -14,7 +14,7 @@ from fairvision.testing._data import Samples
 from fairvision.types import Claims
 
 # For ERM training, and for every method that has a parameter of that name.
-_TRAINING: dict[str, Any] = {"lr": 3e-3, "batch_size": 32, "device": "cpu"}
+_TRAINING: dict[str, Any] = {"lr": 3e-3, "batch_size": 32, "deterministic": True}
 
 
 class Subject:
@@ -25,11 +25,16 @@ class Subject:
     method : RegisteredMethod
     claims : Claims or None
         Replaces the claims in the method's descriptor.
+    device : str
+        The torch device that nets are trained on.
     """
 
-    def __init__(self, method: RegisteredMethod, claims: Claims | None = None) -> None:
+    def __init__(
+        self, method: RegisteredMethod, claims: Claims | None = None, device: str = "cpu"
+    ) -> None:
         self.method = method
         self.claims = method.descriptor.claims if claims is None else claims
+        self.training = {**_TRAINING, "device": device}
         #: Accuracies of the models that the behaviour checks trained; they share them.
         self.accuracies: dict[Any, tuple[float, float]] = {}
 
@@ -61,11 +66,19 @@ class Subject:
 
     def make(self, seed: int = 0, *, epochs: int = 1, **params: Any) -> Any:
         """An unfitted object of the method."""
-        common = {**_TRAINING, "max_epochs": epochs, "random_state": seed, **self.small}
+        common = {**self.training, "max_epochs": epochs, "random_state": seed, **self.small}
         values = {name: value for name, value in common.items() if name in self.parameters}
         if "estimator" in self.parameters:
             values["estimator"] = self._erm(seed, epochs)
-        return self.cls(**{**values, **params})
+        made = self.cls(**{**values, **params})
+        if self.training["device"] == "cpu":
+            return made
+        # Of the nets inside, too, which the claims may have set.
+        inner = [name for name in made.get_params() if "__" in name]
+        changed = {n: self.training.get(n.rpartition("__")[2]) for n in inner}
+        return made.set_params(
+            **{n: v for n, v in changed.items() if n.endswith(("__device", "__deterministic"))}
+        )
 
     def model(self, seed: int = 0, *, epochs: int = 1, **params: Any) -> Any:
         """An unfitted classifier. A sampler is combined with ERM training."""
@@ -74,7 +87,7 @@ class Subject:
 
     def probe(self, *, epochs: int = 1) -> Any:
         """An unfitted classifier of features, with a linear probe where it takes a backbone."""
-        linear = TorchClassifier("linear", max_epochs=epochs, random_state=0, **_TRAINING)
+        linear = TorchClassifier("linear", max_epochs=epochs, random_state=0, **self.training)
         params: dict[str, Any] = {}
         if "estimator" in self.parameters:
             params["estimator"] = linear
@@ -93,7 +106,7 @@ class Subject:
         return baseline
 
     def _erm(self, seed: int, epochs: int) -> TorchClassifier:
-        return TorchClassifier(max_epochs=epochs, random_state=seed, **_TRAINING)
+        return TorchClassifier(max_epochs=epochs, random_state=seed, **self.training)
 
     def fit_params(self, data: Samples, groups: Any = None) -> dict[str, Any]:
         """The groups as a keyword, if the method declares that `fit` reads them."""

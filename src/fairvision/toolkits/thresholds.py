@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Bunch, Tags, TransformerTags, _safe_indexing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -16,7 +17,8 @@ from fairvision.base import (
     all_or_nothing,
     check_groups,
     check_labels,
-    fit_or_frozen,
+    cross_fitted,
+    fit_on_all,
     fitted_attributes,
     groups_at_predict,
     leaves_worse_off,
@@ -62,9 +64,9 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
     Parameters
     ----------
     estimator : classifier or None, default=None
-        It must have ``predict_proba``. A `FrozenEstimator` is used as it is, and all rows
-        serve to find thresholds; any other is cloned and fitted on the rest of the rows.
-        None is a `TorchClassifier`.
+        It must have ``predict_proba``. A `FrozenEstimator` is used as it is. Any other is
+        cloned and fitted on all rows; thresholds are found on the scores of clones that were
+        fitted to other rows. None is a `TorchClassifier`.
     constraints : str, default="equalized_odds"
         As fairlearn names them: ``"demographic_parity"``,
         ``"true_positive_rate_parity"``, ``"false_positive_rate_parity"``, ...
@@ -72,8 +74,9 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         The score to maximize, as fairlearn names it; each constraint allows certain ones.
     grid_size : int, default=1000
         Number of points at which fairlearn compares the groups' rates.
-    debias_fraction : float, default=0.4
-        Share of the rows on which the thresholds are found; the estimator is fitted on the rest.
+    n_folds : int, default=3
+        Number of folds, each scored by a clone that was fitted on the others: so many
+        trainings more.
     allow_worse : bool, default=False
         Whether the thresholds may leave the worst cell worse off, beyond chance.
     random_state : int, RandomState or None, default=None
@@ -105,7 +108,7 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         constraints: str = "equalized_odds",
         objective: str = "balanced_accuracy_score",
         grid_size: int = 1000,
-        debias_fraction: float = 0.4,
+        n_folds: int = 3,
         allow_worse: bool = False,
         random_state: Any = None,
     ) -> None:
@@ -113,7 +116,7 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         self.constraints = constraints
         self.objective = objective
         self.grid_size = grid_size
-        self.debias_fraction = debias_fraction
+        self.n_folds = n_folds
         self.allow_worse = allow_worse
         self.random_state = random_state
 
@@ -141,25 +144,24 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         group_codes, labels = groups.intersection()
         seed = as_seed(self.random_state)
         rng = np.random.default_rng(seed)
-        self.estimator_, rows = fit_or_frozen(
-            TorchClassifier(random_state=seed) if self.estimator is None else self.estimator,
-            X,
-            classes[codes],
-            sensitive_features,
-            cells=codes * len(labels) + group_codes,
-            validation_fraction=self.debias_fraction,
-            rng=rng,
-        )
         self.classes_, self.groups_ = classes, groups
-        X = X if len(rows) == len(X) else rows_for(self.estimator_, X, rows)
+        given = TorchClassifier(random_state=seed) if self.estimator is None else self.estimator
+        cells = codes * len(labels) + group_codes
+        # The only row of a cell is in no fold.
+        scored = isinstance(given, FrozenEstimator) | (np.bincount(cells)[cells] > 1)
+        self._check_support(codes[scored], group_codes[scored], labels)
+        data = X, classes[codes], sensitive_features
+        parts = []
+        for fitted, rows in cross_fitted(given, *data, cells=cells, n_folds=self.n_folds, rng=rng):
+            some = X if len(rows) == len(X) else rows_for(fitted, X, rows)
+            parts.append((rows, self._scores(some, fitted), np.asarray(fitted.predict(some))))
+        rows, scores, predicted = map(np.concatenate, zip(*parts, strict=True))
+        self.estimator_ = fit_on_all(given, given, *data)
         codes, group_codes = codes[rows], group_codes[rows]
-        self._check_support(codes, group_codes, labels)
-        scores = self._scores(X)
         self.threshold_optimizer_ = self._fit_thresholds(scores, codes, group_codes)
         if not self.allow_worse:
-            given = np.asarray(self.estimator_.predict(X)) == classes[1]
-            names = _safe_indexing(labels, group_codes)
-            if self._leaves_worse_off(scores, codes, group_codes, names, given, rng):
+            before, names = predicted == classes[1], _safe_indexing(labels, group_codes)
+            if self._leaves_worse_off(scores, codes, group_codes, names, before, rng):
                 self.threshold_optimizer_ = None
         return self
 
@@ -243,11 +245,12 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
                     "among the rows for the thresholds. Merge small groups."
                 )
 
-    def _scores(self, X: Any) -> NDArray[np.float64]:
-        column = list(np.asarray(self.estimator_.classes_)).index(self.classes_[1])
-        scores = np.asarray(self.estimator_.predict_proba(X), dtype=np.float64)
+    def _scores(self, X: Any, fitted: Any = None) -> NDArray[np.float64]:
+        fitted = self.estimator_ if fitted is None else fitted
+        column = list(np.asarray(fitted.classes_)).index(self.classes_[1])
+        scores = np.asarray(fitted.predict_proba(X), dtype=np.float64)
         # fairlearn never ends with NaN.
-        return check_scores(scores, type(self.estimator_).__name__)[:, column : column + 1]
+        return check_scores(scores, type(fitted).__name__)[:, column : column + 1]
 
     def _positive(self, X: Any, sensitive_features: Any) -> NDArray[np.float64]:
         """Probability that `predict` gives the second class."""

@@ -165,11 +165,11 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         layer, held = self._fit_net(
             X, y, sensitive_features, cells=codes, held_out=held_out, seed=seed
         )
-        targets, judged = layer.encode(y), held
+        rows, targets, judged = X, layer.encode(y), held
         if self.rows == "validation":
-            X, targets, judged = rows_of(X, held), targets[held], np.arange(len(held))
-        self._retrain(layer, layer.features(X), targets, judged, seed)
-        return self
+            rows, targets, judged = rows_of(X, held), targets[held], np.arange(len(held))
+        new = self._retrain(layer, layer.features(rows), targets, judged, seed)
+        return self._keep(layer, new, X, y, sensitive_features, held_out=held_out, seed=seed)
 
     def _retrain(
         self,
@@ -178,8 +178,8 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         targets: NDArray[np.int64],
         judged: NDArray[np.intp],
         seed: int,
-    ) -> None:
-        """Fit the layer with the largest gamma that costs little enough."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Fit the layer with the largest gamma that costs little enough, if one does."""
         first, own = (layer.weight, layer.bias), layer.probabilities(features)
         correct = own[np.arange(len(targets)), targets]
         if self.rows == "all":
@@ -203,8 +203,7 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
                 break
         if self.losses_[gamma] <= self.max_loss or self.allow_worse:
             self.gamma_ = gamma
-            self._keep(layer, *new_layer(np.arange(len(targets)), gamma))
-            return
+            return new_layer(np.arange(len(targets)), gamma)
         warnings.warn(
             f"{type(self).__name__} keeps the net that it was given: with gamma={gamma:g} the "
             f"accuracy on {len(judged)} rows, every class weighing the same, would fall by "
@@ -212,7 +211,7 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
             FairvisionWarning,
             stacklevel=4,
         )
-        self._keep(layer, None, None)
+        return None
 
     def _check_parameters(self) -> None:
         if self.rows not in ("all", "validation"):

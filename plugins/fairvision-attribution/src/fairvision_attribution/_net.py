@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairvision.exceptions import InputError
+from fairvision.nn import DeterministicAvgPool2d
 from fairvision_attribution._algorithm import picture_probabilities
 from fairvision_attribution._grid import PatchGrid
 
@@ -33,7 +34,7 @@ def patch_cnn(input_shape: tuple[int, int, int]) -> nn.Sequential:
     for n_in, n_out in ((16, 32), (32, 64)):
         layers += [nn.BatchNorm2d(n_in), nn.ReLU(inplace=True)]
         layers += [nn.Conv2d(n_in, n_out, 3, stride=2, padding=1, bias=False)]
-    layers += [nn.BatchNorm2d(64), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(2), nn.Flatten()]
+    layers += [nn.BatchNorm2d(64), nn.ReLU(inplace=True), DeterministicAvgPool2d(2), nn.Flatten()]
     return nn.Sequential(*layers)
 
 

@@ -164,6 +164,7 @@ default=1.0, 1.0, 3e-3
             shape=self.input_shape_[1:],
             windows=self.windows,
             stride=self.window_stride,
+            device=next(self.module_.parameters()).device,
         )
         return np.stack([1 - highest, highest][:: 1 if code else -1], axis=1)
 

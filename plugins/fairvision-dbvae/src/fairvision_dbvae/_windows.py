@@ -82,6 +82,7 @@ def window_scores(
     windows: Sequence[float] = (1.0, 0.7, 0.5),
     stride: float = 0.25,
     batch_size: int = 128,
+    device: str | torch.device = "cpu",
 ) -> NDArray[np.float64]:
     """The highest score of any window of each picture.
 
@@ -99,6 +100,8 @@ def window_scores(
         As in `places`.
     batch_size : int, default=128
         Pictures at a time; one window of each is held in memory.
+    device : str or torch.device, default="cpu"
+        Where windows are cut and resized.
 
     Returns
     -------
@@ -114,17 +117,17 @@ def window_scores(
     best = np.full(len(X), -np.inf)
     for start in range(0, len(X), batch_size):
         rows = slice(start, start + batch_size)
-        for crops in _crops(take(X, rows), looks, shape):
+        for crops in _crops(take(X, rows), looks, shape, device):
             np.maximum(best[rows], score(crops), out=best[rows])
     return best
 
 
 def _crops(
-    images: NDArray[Any], looks: Sequence[Place], shape: Sequence[int]
+    images: NDArray[Any], looks: Sequence[Place], shape: Sequence[int], device: str | torch.device
 ) -> Iterator[NDArray[np.float32]]:
-    pictures = scale(images, "cpu", torch.float32)
+    pictures = scale(images, device, torch.float32)
     for top, left, height, width in looks:
         crops = pictures[:, :, top : top + height, left : left + width]
         if (height, width) != tuple(shape):
             crops = interpolate(crops, tuple(shape), mode="bilinear", antialias=True)
-        yield crops.clamp(0, 1).numpy()
+        yield crops.clamp(0, 1).cpu().numpy()

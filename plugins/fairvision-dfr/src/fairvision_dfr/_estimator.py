@@ -181,11 +181,11 @@ class LastLayerRetraining(LastLayerClassifier):
                 FairvisionWarning,
                 stacklevel=3,
             )
-            return self._keep(layer, None, None)
+            return self._keep(layer, None, X, y, sensitive_features, held_out=held_out, seed=seed)
         features = layer.features(X if self.rows == "all" else rows_of(X, held))
         judged = held if self.rows == "all" else np.arange(len(held))
-        self._retrain(layer, features, self._used(cells, held), judged, seed)
-        return self
+        new = self._retrain(layer, features, self._used(cells, held), judged, seed)
+        return self._keep(layer, new, X, y, sensitive_features, held_out=held_out, seed=seed)
 
     def _used(self, values: NDArray[Any], held: NDArray[np.intp]) -> NDArray[Any]:
         return values if self.rows == "all" else values[held]
@@ -197,8 +197,8 @@ class LastLayerRetraining(LastLayerClassifier):
         cells: NDArray[np.int64],
         judged: NDArray[np.intp],
         seed: int,
-    ) -> None:
-        """Choose C, fit the layer, and keep it unless the worst cell falls."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Choose C, and fit the layer unless the worst cell would fall."""
         labels = self.sensitive_labels_
         grid = [float(C) for C in np.atleast_1d(self.C)]
         predicted = {}
@@ -214,11 +214,10 @@ class LastLayerRetraining(LastLayerClassifier):
             if leaves_worse_off(
                 target, names, layer.classes[before], after, owner=type(self).__name__
             ):
-                self._keep(layer, None, None)
-                return
+                return None
         weight, bias = self._layer(features, cells, best, self.n_draws, seed)
         self.C_ = best
-        self._keep(layer, *with_outputs(weight, bias, len(layer.weight)))
+        return with_outputs(weight, bias, len(layer.weight))
 
     def _layer(
         self, features: NDArray[Any], cells: NDArray[Any], C: float, n_draws: int, seed: int

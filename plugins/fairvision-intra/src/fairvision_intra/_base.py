@@ -24,6 +24,7 @@ from fairvision.base import (
     check_groups,
     check_labels,
     code_labels,
+    fit_on_all,
     fit_or_frozen,
     fitted_attributes,
     is_images,
@@ -198,9 +199,9 @@ class IntraProcessor(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         y = check_labels(y, n_samples=len(X))
         seed = as_seed(self.random_state)
         rng = np.random.default_rng(seed)
-        estimator = self.estimator
+        estimator = TorchClassifier(random_state=seed) if self.estimator is None else self.estimator
         fitted, index = fit_or_frozen(
-            TorchClassifier(random_state=seed) if estimator is None else estimator,
+            estimator,
             X,
             y,
             sensitive_features,
@@ -214,10 +215,18 @@ class IntraProcessor(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         present, codes = np.unique(codes[index], return_inverse=True)
         targets = _encode(y[index], net.classes, name)
         rows = DebiasRows(net, X, index, targets, codes.reshape(-1).astype(np.int64))
-        self._debias(rows, [labels[i] for i in present], rng)
+        changed = self._debias(rows, [labels[i] for i in present], rng)
+        if not self.feasible_:
+            net = find_net(fit_on_all(estimator, fitted, X, y, sensitive_features), name)
+            self.threshold_ = net.threshold
+        self.module_ = _with_weights(net.module, changed)
+        self.estimator_, self.debiased_ = net.outer, net.with_module(self.module_)
         return self
 
-    def _debias(self, rows: DebiasRows, labels: list[Any], rng: np.random.Generator) -> None:
+    def _debias(
+        self, rows: DebiasRows, labels: list[Any], rng: np.random.Generator
+    ) -> dict[str, torch.Tensor]:
+        """The weights to change, of the best trial if it may be kept."""
         net, owner = rows.net, type(self).__name__
         objective = BoundedPerformance(
             rows.targets,
@@ -255,13 +264,12 @@ class IntraProcessor(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         outcome = best.outcome if self.feasible_ else objective.at(given, net.threshold)
         if not best.outcome.feasible:
             _warn_infeasible(owner, objective, best, outcome)
-        self.module_ = _with_weights(net.module, best.changed if self.feasible_ else {})
-        self.estimator_, self.debiased_ = net.outer, net.with_module(self.module_)
         self.threshold_ = outcome.threshold
         self.bias_, self.performance_ = outcome.bias, outcome.performance
         self.min_performance_, self.interrupted_ = objective.floor, best.interrupted
         self.objective_path_ = pd.DataFrame(best.path)
         self.classes_, self.sensitive_labels_ = net.classes, labels
+        return best.changed if self.feasible_ else {}
 
     def _may_be_kept(
         self,

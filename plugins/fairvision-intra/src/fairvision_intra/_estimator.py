@@ -29,7 +29,8 @@ class RandomPerturbation(IntraProcessor):
     No trial counts whose worst cell of class and group is below the given net's. The
     choice is then cross-fitted: each fifth of the rows is predicted by what the others
     choose. If this leaves the worst cell worse off (`fairvision.base.leaves_worse_off`),
-    or no trial counts, the given net is returned with its own threshold and a warning.
+    or no trial counts, the given net is returned with its own threshold and a warning;
+    unless it is frozen, it is then trained again on all rows.
 
     Parameters
     ----------
