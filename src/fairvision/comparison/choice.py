@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,9 +17,6 @@ from fairvision.comparison.ranking import FEW_ROWS, Ranking, rank
 from fairvision.comparison.serialization import plain
 from fairvision.comparison.summary import differences, of_runs, over_seeds
 from fairvision.exceptions import InputError, SavingError
-
-if TYPE_CHECKING:
-    from fairvision.comparison.result import Comparison
 
 __all__ = ["Choice", "choose"]
 
@@ -71,7 +68,7 @@ class Choice:
     test: pd.DataFrame
     distinguishable: bool | None
     sentence: str
-    comparison: Comparison = field(repr=False)
+    comparison: Any = field(repr=False)
 
     def __repr__(self) -> str:
         parts = [self.sentence, self.table.round(3).to_string(), "On test rows:"]
@@ -163,7 +160,7 @@ def _constraints(texts: str | Iterable[str]) -> list[Constraint]:
 
 
 def choose(
-    comparison: Comparison,
+    comparison: Any,
     by: str = "worst_group_accuracy",
     at_least: str | Iterable[str] = (),
     *,
@@ -234,14 +231,14 @@ def _nearest(ranking: Ranking, constraints: Sequence[Constraint]) -> str:
     )
 
 
-def _seconds(comparison: Comparison, methods: Sequence[str]) -> list[float]:
+def _seconds(comparison: Any, methods: Sequence[str]) -> list[float]:
     return [
         float(np.mean([run.train_seconds for run in comparison.runs if run.method == label]))
         for label in methods
     ]
 
 
-def _test(comparison: Comparison, label: str, metrics: list[str]) -> pd.DataFrame:
+def _test(comparison: Any, label: str, metrics: list[str]) -> pd.DataFrame:
     """The figures of one method on test rows, and their differences from plain training."""
     base, groups, n_boot = (
         comparison.baseline,

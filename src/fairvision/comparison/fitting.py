@@ -15,7 +15,7 @@ from fairvision.comparison.features import Features, check_weights, suited_to_fe
 from fairvision.comparison.methods import plan_methods
 from fairvision.comparison.plan import MethodPlan, Plan, versions
 from fairvision.comparison.progress import Progress
-from fairvision.comparison.run_method import check_suited, fit_run
+from fairvision.comparison.run_method import Fitted, check_suited, fit_run
 from fairvision.comparison.scheduler import dry_run
 from fairvision.comparison.split import VALIDATION, plan_split
 from fairvision.datasets import subset
@@ -116,18 +116,24 @@ def fit(
         fitted.estimator,
         given,
         extractor=None if extracted is None else extracted.extractor,
-        facts={
-            "method": planned.label,
-            "dataset": description["name"],
-            "n_train": len(fitted.train),
-            "n_validation": len(fitted.test),
-            "train_seconds": fitted.seconds,
-            **{name: getattr(plan, name) for name in ("max_epochs", "device")},
-            "seed": random_state,
-        },
+        facts=_facts(plan, fitted),
     )
     trained.evaluation = _evaluation(trained, data, fitted.test, n_boot, random_state)
     return trained
+
+
+def _facts(plan: Plan, fitted: Fitted) -> dict[str, Any]:
+    """What the model file says of its training."""
+    return {
+        "method": plan.methods[0].label,
+        "dataset": plan.dataset["name"],
+        "n_train": len(fitted.train),
+        "n_validation": len(fitted.test),
+        "train_seconds": fitted.seconds,
+        "max_epochs": plan.max_epochs,
+        "device": plan.device,
+        "seed": plan.seeds[0],
+    }
 
 
 def _plan(method: Any, parts: Mapping[str, Any], **options: Any) -> MethodPlan:

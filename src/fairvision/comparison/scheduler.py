@@ -11,6 +11,7 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
+import torch
 from sklearn.utils import Bunch
 
 from fairvision.comparison.backends import MAX_TRIES, Backend

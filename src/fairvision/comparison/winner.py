@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,13 +19,10 @@ from fairvision.comparison.store import Store
 from fairvision.exceptions import InputError, RunError
 from fairvision.models import ImageModel
 
-if TYPE_CHECKING:
-    from fairvision.comparison.result import Comparison
-
 __all__ = ["model_of_run"]
 
 
-def model_of_run(comparison: Comparison, label: str, seed: int, dataset: Any = None) -> Any:
+def model_of_run(comparison: Any, label: str, seed: int, dataset: Any = None) -> Any:
     """The fitted model of a run.
 
     Parameters
@@ -70,7 +67,7 @@ def model_of_run(comparison: Comparison, label: str, seed: int, dataset: Any = N
     return model
 
 
-def _kept(comparison: Comparison, run: Run) -> Any:
+def _kept(comparison: Any, run: Run) -> Any:
     """The model that the run stored; None if it stored none."""
     if run.model is not None:
         with TemporaryDirectory() as folder:
@@ -81,7 +78,7 @@ def _kept(comparison: Comparison, run: Run) -> Any:
     return load_model(stored) if stored else None
 
 
-def _trained(comparison: Comparison, run: Run, dataset: Any) -> Any:
+def _trained(comparison: Any, run: Run, dataset: Any) -> Any:
     plan = comparison.plan
     method = next(method for method in plan.methods if method.label == run.method)
     if method.estimator is True:  # read from a folder, which names its class only
