@@ -269,6 +269,13 @@ def test_a_gap_bought_with_accuracy_is_not_called_best() -> None:
     told = _sentence(facts, summary, table_of(differences), "accuracy_gap")
     assert told.startswith("cheap has the smallest accuracy gap of the methods that keep its accur")
     rows = _rows(facts, summary, table_of(differences))
+    assert not any(row["harmful"] for row in rows)
+    differences += [
+        _record("dear", "worst_group_accuracy", -0.2, -0.3, -0.1),
+        _record("cheap", "worst_group_accuracy", -0.2, -0.5, 0.1),
+    ]
+    marked = _rows(facts, summary, table_of(differences))
+    assert [row["label"] for row in marked if row["harmful"]] == ["dear"]
     assert [[cell["best"] for cell in row["cells"]] for row in rows] == [
         [True, False],
         [False, False],

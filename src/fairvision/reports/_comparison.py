@@ -225,6 +225,7 @@ def _rows(facts: Mapping[str, Any], summary: Table, differences: Table) -> list[
                 "label": label,
                 "baseline": label == facts["baseline"],
                 "control": label in controls,
+                "harmful": _is_harmful(differences, label),
                 "cells": [
                     _cell(summary, differences, label, key, best[key] if label in judged else None)
                     for key in keys
@@ -234,6 +235,12 @@ def _rows(facts: Mapping[str, Any], summary: Table, differences: Table) -> list[
             }
         )
     return rows
+
+
+def _is_harmful(differences: Table, label: str) -> bool:
+    """Whether the worst group is worse off than with plain training, beyond the interval."""
+    change = differences.get((label, "worst_group_accuracy"), Estimate(math.nan))
+    return change.excludes_zero and change.value < 0
 
 
 def _best(summary: Table, key: str, labels: Sequence[str]) -> float | None:
