@@ -132,7 +132,7 @@ def _crowded(facts: Mapping[str, Any]) -> bool:
 
 def _dataset(facts: Mapping[str, Any]) -> str:
     name = facts["plan"]["dataset"]["name"]
-    return "a data set of your own" if name == "given" else f"“{short(name)}”"
+    return "a data set given in Python" if name == "given" else f"“{short(name)}”"
 
 
 def _columns(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
