@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 import fairvision as fv
+from fairvision.comparison import plan_split, split_rows
 from fairvision.metrics import available_metrics
 from fairvision.plugins import default_registry
 from fairvision.recipes import Block, Recipe, find_recipes, plan, reproduce
@@ -183,6 +184,21 @@ def cut(recipe: Recipe, data: str, n: int, **compare: Any) -> Recipe:
     rows = [row.label for row in recipe.rows][:n]
     scale |= {"block": [block], "preset": "quick", "rows": rows}
     return replace(recipe, data={data: {**own, "sample": scale}}, figures=())
+
+
+@pytest.mark.parametrize("name", ["attribution-table-1", "attribution-quantiles"])
+def test_celebas_confounders_are_in_two_thirds_of_one_class(name: str) -> None:
+    recipe, where = sample(name, "celeba")
+    for scale in ("sample", "paper"):
+        for block in plan(recipe, "celeba", scale, root=where["root"]):
+            data = fv.datasets.load("celeba", **block.load)
+            shares = {key: block.compare[key] for key in ("confounding", "counterexamples")}
+            rows = split_rows(data, plan_split(data, test_size=0.5, **shares), seed=0)[0]
+            shown = data.attributes[block.load["sensitive"]].to_numpy()[rows]
+            of_class = [shown[data.target[rows] == male].mean() for male in (0, 1)]
+            swapped = scale == "sample" and block.name in ("Eyeglasses", "Wearing Hat")
+            assert of_class[swapped] == pytest.approx(2 / 3, abs=0.05), block.name
+            assert of_class[not swapped] == 0, block.name
 
 
 @pytest.mark.slow
