@@ -9,7 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["atomic_write"]
+from fairvision.exceptions import SavingError
+
+__all__ = ["atomic_write", "check_new_file"]
 
 
 @contextmanager
@@ -53,3 +55,18 @@ def atomic_write(path: str | Path, *, shared: bool = False) -> Iterator[BinaryIO
         with suppress(OSError):
             scratch.unlink(missing_ok=True)
         raise
+
+
+def check_new_file(path: str | Path) -> None:
+    """Refuse, before anything is trained, a file that could not be written afterwards.
+
+    Raises
+    ------
+    SavingError
+        If it exists, or its folder does not.
+    """
+    path = Path(path)
+    if path.exists():
+        raise SavingError(f"{path} exists. Choose another name.")
+    if not path.absolute().parent.is_dir():
+        raise SavingError(f"{path} cannot be written: there is no folder {path.parent}. Make it.")
