@@ -70,7 +70,8 @@ def predict_pictures(
                 raise BadImageError(error)
             on_bad(error)
         if errors:
-            images, numbers = (np.delete(a, list(errors), axis=0) for a in (images, numbers))
+            images = np.delete(images, list(errors), axis=0)
+            numbers = np.delete(numbers, list(errors))
             batch = [picture for i, picture in enumerate(batch) if i not in errors]
         if batch:
             groups: Any = as_frame(batch, sensitive)
