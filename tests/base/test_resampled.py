@@ -202,9 +202,16 @@ AROUND = {
     "a pipeline": lambda inner: Pipeline([("pass", "passthrough"), ("last", inner)]),
     "a search": lambda inner: GridSearchCV(inner, {"C": [1.0]}, cv=2),
     "a search of a pipeline": lambda inner: GridSearchCV(
-        Pipeline([("last", inner)]), {"last__C": [1.0]}, cv=2
+        that_scores_with_weights(Pipeline([("last", inner)])), {"last__C": [1.0]}, cv=2
     ),
 }
+
+
+def that_scores_with_weights(pipeline):
+    """Before 1.8, scikit-learn's Pipeline must be asked to score with weights itself."""
+    if sklearn.get_config()["enable_metadata_routing"] and hasattr(pipeline, "set_score_request"):
+        pipeline.set_score_request(sample_weight=True)
+    return pipeline
 
 
 @pytest.mark.parametrize("routing", [False, True])

@@ -10,7 +10,7 @@ from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
 import fairvision as fv
-from fairvision.exceptions import InputError
+from fairvision.exceptions import BadImageError, InputError
 from fairvision.nn import Objective, ObjectiveClassifier, TorchClassifier
 
 pytestmark = pytest.mark.cpu
@@ -135,7 +135,7 @@ def test_tables(pictures):
 )
 def test_other_rows_are_refused_before_anything_runs(pictures, others, change, message):
     model = TorchClassifier(validation_data=change(*others), **PARAMS)
-    with pytest.raises(InputError, match=f"(?s){message}"):
+    with pytest.raises((InputError, BadImageError), match=f"(?s){message}"):
         model.fit(pictures.images, pictures.target)
     assert vars(model) == model.get_params(deep=False)
 

@@ -10,7 +10,7 @@ from typing import Any
 from scipy.sparse import issparse
 
 from fairvision.base.image_files import ImageFiles
-from fairvision.exceptions import InputError
+from fairvision.exceptions import BadImageError, InputError
 
 __all__ = ["check_form", "is_path", "is_paths"]
 
@@ -36,6 +36,8 @@ def check_form(X: Any, *, shape: tuple[int, ...] | None = None, passes_on: bool 
     ------
     InputError
         Naming what X is, and how to make images of it.
+    BadImageError
+        If a path names no file.
     """
     kind = type(X).__name__
     if X is None or isinstance(X, (bool, int, float)):
@@ -48,7 +50,7 @@ def check_form(X: Any, *, shape: tuple[int, ...] | None = None, passes_on: bool 
         if shape is not None and len(shape) == 3 and shape[0] in (1, 3):
             missing = [path for path in X if not exists(path)]
             if missing:
-                raise InputError(
+                raise BadImageError(
                     f"{len(missing)} of the {len(X)} files in X do not exist, the first "
                     f"{str(missing[0])!r}. Check the paths."
                 )
