@@ -23,6 +23,13 @@ def _methods(options: dict[str, Any]) -> list[Any]:
     return [*names, estimators] if estimators else names
 
 
+#: Options that are parameters of `compare` by the same name.
+_SPLIT = (
+    "confounding", "counterexamples", "balanced_baseline", "n_train", "n_test", "test_size",
+    "validation_fraction",
+)  # fmt: skip
+
+
 @click.command(
     "compare",
     epilog="""\b
@@ -156,13 +163,7 @@ def command(**options: Any) -> None:
             out=options["out"],
             rerun=options["rerun"],
             dataset_params=dataset_params(options),
-            confounding=options["confounding"],
-            counterexamples=options["counterexamples"],
-            balanced_baseline=options["balanced_baseline"],
-            n_train=options["n_train"],
-            n_test=options["n_test"],
-            test_size=options["test_size"],
-            validation_fraction=options["validation_fraction"],
+            **{name: options[name] for name in _SPLIT},
             max_epochs=options["epochs"],
             preset=options["preset"] or None,
             params=settings_of(options["settings"]),
