@@ -19,7 +19,7 @@ source_suffix = {".rst": "restructuredtext", ".md": "myst-nb"}
 # Pages that say so in their head are run, and show what came out; nothing is kept of an old run.
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 180
+nb_execution_timeout = 600
 nb_execution_in_temp = True
 exclude_patterns = ["_build", "papers/tables"]  # which the pages include
 html_theme = "furo"
