@@ -44,6 +44,11 @@ def print_comparison(result: Any, *, notes: bool = True) -> None:
         click.echo(clean(f"{method}, seed {seed} failed: {error}", limit=4000))
 
 
+def marks_note(baseline: str) -> str:
+    """What the marks behind the numbers say."""
+    return f"+ and -: better and worse than {baseline}; the interval leaves out 0."
+
+
 def _in_order(result: Any) -> tuple[list[str], list[str]]:
     """The labels of the controls, and those of the methods, the best worst group first."""
     controls = [m.label for m in result.plan.methods if m.balanced or m.label == result.baseline]
@@ -105,8 +110,7 @@ def _notes(result: Any) -> list[str]:
     # The failures stand below, each of them, however many.
     notes = result.notes()[: -len(result.failures) or None]
     if len(result.differences):
-        marks = f"+ and -: better and worse than {result.baseline}; the interval leaves out 0."
-        notes.insert(1, marks)
+        notes.insert(1, marks_note(result.baseline))
     lines: list[str] = []
     for i, note in enumerate(notes):
         more = textwrap.wrap(clean(note, limit=4000), _ROOM)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from fairvision.cli._comparison import print_comparison
+from fairvision.cli._comparison import marks_note, print_comparison
 
 #: Target and sensitive attribute. A skin tone shows where a smile does; a hat hides no glasses.
 _TASKS = (("smiling", "skin_group"), ("eyeglasses", "hat"))
@@ -89,6 +89,7 @@ def _run(target: str, sensitive: str, out: Path, extractor: Any, jobs: int, quie
     click.secho(choice.sentence, bold=True)
     click.echo()
     print_comparison(result, notes=False)
+    click.echo(f"{marks_note(result.baseline)} Left out, and why:")
     for name, reason in left_out.items():
         click.secho(f"{name:<31}{shorten(reason, 66, placeholder='...')}", dim=True)
     model = out / "model.fv"
