@@ -17,8 +17,6 @@ from fairvision.testing import check_resumes
 from fairvision_groupdro import GroupDROClassifier
 from fairvision_groupdro._objective import GroupDROObjective
 
-pytestmark = pytest.mark.cpu
-
 Y = np.repeat([0, 1], [60, 20])
 GROUPS = pd.Series(np.where(np.arange(80) % 10 == 0, "few", "many"), name="g")
 X = np.random.default_rng(0).random((80, 1, 8, 8), dtype=np.float32)
@@ -26,7 +24,9 @@ X[Y == 1, :, :4] *= 0.5
 
 
 def fitted(**params: Any) -> GroupDROClassifier:
-    model = GroupDROClassifier("mlp", max_epochs=4, batch_size=16, random_state=0, **params)
+    model = GroupDROClassifier(
+        "mlp", max_epochs=4, batch_size=16, device="cpu", random_state=0, **params
+    )
     return model.fit(X, Y, sensitive_features=GROUPS)
 
 
@@ -79,5 +79,7 @@ def test_bad_parameters_are_named(name: str) -> None:
 
 
 def test_it_goes_on_from_a_checkpoint() -> None:
-    model = GroupDROClassifier("mlp", eta=0.5, max_epochs=4, batch_size=16, random_state=0)
+    model = GroupDROClassifier(
+        "mlp", eta=0.5, max_epochs=4, batch_size=16, device="cpu", random_state=0
+    )
     assert check_resumes(model, X, Y, sensitive_features=GROUPS) == 2

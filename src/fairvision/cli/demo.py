@@ -84,7 +84,7 @@ def _run(target: str, sensitive: str, out: Path, extractor: Any, jobs: int, quie
         keep_models=True,
         progress=not quiet,
     )
-    choice = result.choose(n_boot=300)
+    choice = result.choose()
     click.echo(f"\n{target} given {sensitive.replace('_', ' ')}")
     click.secho(choice.sentence, bold=True)
     click.echo()
