@@ -200,7 +200,7 @@ def _rows(runs: Iterable[Run]) -> NDArray[np.int64]:
 
 
 def _draws(rng: np.random.Generator, n: int, n_boot: int) -> Iterator[NDArray[np.int64]]:
-    """Yield counts of each of `n` items, shape (n_draws, n): first the sample itself, then draws."""
+    """Yield how often each of `n` is drawn, shape (n_draws, n); the sample itself comes first."""
     yield np.ones((1, n), dtype=np.int64)
     step = max(1, _CHUNK // n)
     for start in range(0, n_boot, step):

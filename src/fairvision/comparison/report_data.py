@@ -78,7 +78,7 @@ def read_report_data(folder: str | Path) -> dict[str, Any]:
         return {**report_data(summary, [run for run in runs if run]), "folder": str(folder)}
     except Exception as error:  # the files may hold anything
         raise RunError(
-            f"{folder} holds what no comparison wrote ({describe(error)}). Run the same "
+            f"{folder} holds no readable comparison ({describe(error)}). Run the same "
             "`fairvision compare` once more."
         ) from error
 

@@ -170,7 +170,7 @@ class Comparison:
         return pd.DataFrame.from_dict(rows, orient="index").fillna("")
 
     def difference_table(self) -> pd.DataFrame:
-        """The short table of each method minus the baseline, with signs; empty without a baseline."""
+        """The short table of each method minus the baseline; empty without a baseline."""
         methods = self.differences.index.get_level_values("method").unique()
         rows = {method: self._cells(self.differences, method, "+") for method in methods}
         return pd.DataFrame.from_dict(rows, orient="index")
