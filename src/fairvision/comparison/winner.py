@@ -122,7 +122,7 @@ def _check_same(plan: Plan, data: Any, method: MethodPlan, run: Run, estimator: 
     if n_others:
         raise RunError(
             f"{run.method} was trained again, and its predictions differ from the run in "
-            f"{n_others} of {len(again.rows)} validation rows: versions, code or the device have changed, or "
-            "it was trained on CUDA without deterministic=True. "
+            f"{n_others} of {len(again.rows)} validation rows. Versions, code or "
+            "the device have changed, or it was trained on CUDA without deterministic=True. "
             "Compare again with --keep-models (keep_models=True)."
         )

@@ -132,7 +132,7 @@ def _crowded(data: Mapping[str, Any]) -> bool:
 
 def _dataset(data: Mapping[str, Any]) -> str:
     name = data["plan"]["dataset"]["name"]
-    return "a data set of your own" if name == "given" else f"“{short(name)}”"
+    return "a data set given in Python" if name == "given" else f"“{short(name)}”"
 
 
 def _columns(data: Mapping[str, Any]) -> list[tuple[str, str]]:

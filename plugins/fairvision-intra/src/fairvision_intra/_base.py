@@ -223,9 +223,7 @@ class IntraProcessor(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         self.estimator_, self.debiased_ = net.outer, net.with_module(self.module_)
         return self
 
-    def _debias(
-        self, rows: DebiasRows, labels: list[Any], rng: np.random.Generator
-    ) -> dict[str, torch.Tensor]:
+    def _debias(self, rows: DebiasRows, labels: list[Any], rng: Any) -> dict[str, torch.Tensor]:
         """The weights to change, of the best trial if it may be kept."""
         net, owner = rows.net, type(self).__name__
         objective = BoundedPerformance(
