@@ -62,3 +62,13 @@ def test_others_may_read_it_as_far_as_the_umask_lets_them(tmp_path: Path) -> Non
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "no" / "a.txt"):
         pass
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_device_or_pipe_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="device or pipe"), atomic_write(pipe, shared=True) as file:
+        file.write(b"new")
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fairvision.base import as_generator, as_seed
+from fairvision.base import as_generator, as_seed, numbered_rows, row_draws
 from fairvision.exceptions import InputError
 
 
@@ -40,3 +40,13 @@ def test_anything_else_is_refused(bad) -> None:
     for coerce in (as_seed, as_generator):
         with pytest.raises(InputError, match="random_state is"):
             coerce(bad)
+
+
+def test_a_row_draws_the_same_in_any_batch() -> None:
+    whole = row_draws(5, 9)
+    np.testing.assert_array_equal(whole, np.random.default_rng(5).random(9))
+    for numbers in ([0, 1, 2], [3], [4, 6, 8], []):
+        with numbered_rows(numbers):
+            np.testing.assert_array_equal(row_draws(5, len(numbers)), whole[numbers])
+            assert len(row_draws(5, 2)) == 2  # other rows than those that were numbered
+    np.testing.assert_array_equal(row_draws(5, 9), whole)

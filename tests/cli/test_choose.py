@@ -79,6 +79,8 @@ def test_a_file_that_exists_stays(finished: Path) -> None:
     [
         (("--at-least", "accuracy>1"), "no method meets accuracy>1 on the validation rows"),
         (("--at-least", "accuracy"), "write a metric and a bound"),
+        (("--at-least", "accuracy>1.2.3"), "write a metric and a bound"),
+        (("--out", "none/never.fv"), "there is no folder none"),
         (("--by", "acuracy"), "unknown metric 'acuracy'"),
         (("--seed", "5", "--out", "never.fv"), "no finished run of seed 5"),
     ],

@@ -71,7 +71,8 @@ def test_methods_json_is_what_python_says(site: Any) -> None:
         "module": "fairvision.builtin",
         "license": "MIT",
     }
-    assert erm["needs"] == {"fit": False, "validation": False, "predict": False, "pixels": False}
+    needs = ("fit", "validation", "predict", "pixels", "place")
+    assert erm["needs"] == dict.fromkeys(needs, False)
     assert "quick" in erm["presets"]
     pixels = {row["name"] for row in rows if row["needs"]["pixels"]}
     assert pixels <= {"data-attribution", "db-vae", "latent-debiasing"}

@@ -15,12 +15,13 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from PIL import Image
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
 import fairvision as fv
+from fairvision.base import row_draws
 from fairvision.cli import main
 from fairvision.datasets import ImageFiles
-from fairvision.models import PredictionFile, predict_pictures, unlabelled_pictures
+from fairvision.models import Picture, PredictionFile, predict_pictures, unlabelled_pictures
 from fairvision.nn import TorchClassifier
 
 pytestmark = pytest.mark.cpu
@@ -209,7 +210,9 @@ def test_bad_pictures(folder: Path, model: Path, tmp_path: Path) -> None:
         good[1],
         tmp_path / "text.jpg",
     ]
-    assert "cut.png" in refusal(run("predict", model, *pictures, "--out", tmp_path / "out.csv"))
+    line = refusal(run("predict", model, *pictures, "--out", tmp_path / "out.csv"))
+    assert "cut.png" in line
+    assert "(--skip-bad)" in line
     result = run("predict", model, *pictures, "--skip-bad", "--out", tmp_path / "out.csv")
     assert result.exit_code == 0
     assert "3 left out" in result.stderr
@@ -256,6 +259,31 @@ def test_groups_that_the_model_reads(folder: Path, tmp_path: Path) -> None:
     assert result.stdout == run(*with_labels, "labels.csv").stdout
     assert "'coat'" in refusal(run(*with_labels, tmp_path / "fur.csv"))
     assert "striped" in refusal(run(*with_labels, tmp_path / "striped.csv"))
+
+
+class Coin(BaseEstimator):
+    """Draws each class, as `exponentiated-gradient` and `threshold-optimizer` do."""
+
+    classes_ = np.array(["heads", "tails"])
+
+    def predict(self, X: Any) -> Any:
+        return self.classes_[(row_draws(0, len(X)) > 0.5).astype(int)]
+
+
+def test_a_drawn_class_depends_on_no_batch_and_no_bad_picture(folder: Path, tmp_path: Path) -> None:
+    paths = [picture.path for picture in unlabelled_pictures([folder])]
+    model = fv.ImageModel(Coin(), image_size=12)
+    whole = dict(zip(paths, model.predict(paths), strict=True))
+    bad = paths[3]
+    for n, done in ((40, ()), (7, ()), (7, paths[4:12])):
+        pictures = (Picture(p, str(tmp_path) if p == bad else p) for p in paths)
+        batches = predict_pictures(model, pictures, batch_size=n, done=done, on_bad=str)
+        drawn = {
+            p.name: name
+            for batch, names, _ in batches
+            for p, name in zip(batch, names, strict=True)
+        }
+        assert drawn == {p: whole[p] for p in paths if p != bad and p not in done}
 
 
 def test_a_class_that_the_model_does_not_know(folder: Path, model: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import math
 import os
 import signal
 import socket
@@ -171,7 +172,7 @@ def test_runs_that_share_a_process_do_not_meet(compare: Compare, faces: Any) -> 
     """A worker of several threads may join a cluster after its workers were looked at."""
     whole = compare(seeds=3)
     (method,) = whole.plan.methods
-    tasks = [((method, seed), []) for seed in whole.plan.seeds]
+    tasks = [((method, seed), math.inf, []) for seed in whole.plan.seeds]
     with ThreadPoolExecutor(3) as threads:
         started = [threads.submit(scheduler._work, whole.plan, faces, task) for task in tasks]
     for run, found in zip(whole.runs, started, strict=True):
@@ -182,6 +183,6 @@ def test_a_worker_with_another_version_stops_it(compare: Compare, faces: Any) ->
     plan = compare(seeds=1).plan
     there = replace(plan, versions={**plan.versions, "torch": "1.0"})
     (method,) = plan.methods
-    found = scheduler._work(there, faces, ((method, 0), []))
+    found = scheduler._work(there, faces, ((method, 0), math.inf, []))
     assert isinstance(found, RunError)
     assert f"a worker has torch {plan.versions['torch']}, this process 1.0" in str(found)

@@ -70,12 +70,21 @@ def celeba_rows(n: int) -> list[list[int]]:
 
 
 def make_celeba(root: Path, n: int = 24, *, form: str = "txt", folder: str = "") -> Path:
-    """CelebA's files as given out (txt), or as they go around on Kaggle (csv)."""
+    """CelebA's files as given out (txt), as on Kaggle (csv), or with one labels.csv (table)."""
     names = [f"{i:06d}.jpg" for i in range(n)]
     parts = [0 if i < n // 2 else 1 if i < 3 * n // 4 else 2 for i in range(n)]
     place = root / folder
     place.mkdir(parents=True, exist_ok=True)
     rows = list(zip(names, celeba_rows(n), strict=True))
+    if form == "table":
+        lines = [",".join(("path", *CELEBA, "identity", "partition"))]
+        for i, (name, values) in enumerate(rows):
+            truth = ",".join(str(int(v > 0)) for v in values)
+            lines.append(f"images/{name},{truth},{i // 2 + 100},{parts[i]}")
+        (place / "labels.csv").write_text("\n".join(lines) + "\n")
+        for i, name in enumerate(names):
+            photograph(place / "images" / name, i)
+        return root
     if form == "txt":
         text = [str(n), " ".join(CELEBA) + " "]
         text += [f"{name} " + " ".join(f"{v:2d}" for v in values) for name, values in rows]

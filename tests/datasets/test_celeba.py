@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from fairvision.comparison import plan_split, split_rows
+from fairvision.comparison.split import validation_rows
 from fairvision.datasets import load, load_celeba, subset
 from fairvision.exceptions import BadImageError, DatasetError
 
@@ -58,6 +60,57 @@ def test_other_layouts_hold_the_same(official, form, folder):
     assert_array_equal(np.asarray(usual.images), np.asarray(other.images))
     assert_array_equal(usual.split, other.split)
     assert usual.attributes.equals(other.attributes)
+
+
+def test_one_table_holds_the_same_and_who_it_is(official):
+    usual = load_celeba(official("celeba"), image_size=8)
+    root = official("celeba", "table", form="table")
+    for change in (None, lambda text: text.replace(",0", ",-1").replace("path", "image_id")):
+        if change is not None:  # the release's own -1; partition -1 is in no part
+            (root / "labels.csv").write_text(change((root / "labels.csv").read_text()))
+        other = load_celeba(root, image_size=8)
+        kept = slice(None) if change is None else slice(12, None)
+        if change is None:
+            assert_array_equal(usual.split, other.split)
+        assert_array_equal(np.asarray(usual.images)[kept], np.asarray(other.images)[kept])
+        assert_array_equal(other.identity, other.attributes["identity"])
+        own = other.attributes.drop(columns="identity")[usual.attributes.columns]
+        assert own.iloc[kept].equals(usual.attributes.iloc[kept])
+
+
+def without_parts(root: Path) -> Path:
+    """All rows in one part, as people's samples of the training part have it."""
+    edit(root / "labels.csv", lambda lines: [lines[0], *(x[:-1] + "0" for x in lines[1:])])
+    return root
+
+
+def test_people_are_trained_or_tested_on_where_there_are_no_parts(official):
+    data = load_celeba(without_parts(official("celeba", form="table")), image_size=8)
+    assert "split" not in data
+    assert_array_equal(data.identity, 100 + np.arange(24) // 2)
+    for how in ({}, {"confounding": 0.75}):
+        tests = []
+        for seed in range(3):
+            train, test = split_rows(data, plan_split(data, test_size=0.5, **how), seed)
+            assert len(train)
+            assert not set(data.identity[train]) & set(data.identity[test])
+            tests.append(set(test.tolist()))
+            if how:  # as many test rows in every cell
+                cells = 2 * data.target + (data.sensitive_features["Male"] == "male").to_numpy()
+                assert len(set(np.bincount(cells[test], minlength=4))) == 1
+        assert tests[0] != tests[1]
+        plan = plan_split(data, test_size=0.5, validation_fraction=0.5, **how)
+        rows = [*split_rows(data, plan, 0), validation_rows(data, plan, 0)]
+        people = [set(data.identity[part]) for part in rows]
+        assert sum(map(len, people)) == len(set.union(*people))
+    assert_array_equal(subset(data, [3, 5]).identity, [101, 102])
+
+
+def test_a_row_without_a_name_is_left_out(official):
+    root = without_parts(official("celeba", form="table"))
+    edit(root / "labels.csv", lambda lines: [x.replace(",105,", ",,") for x in lines])
+    data = load_celeba(root, image_size=8)
+    assert data.bad_values == ["000010.jpg", "000011.jpg"]
 
 
 def test_the_folders_of_the_release(official):

@@ -218,7 +218,7 @@ def test_roots_and_tables_that_are_not_there(photo_folder, labels, tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "not a table: No columns"),
+        (b"", "not a table: No columns to parse from file. It needs"),
         (b"path,smiling,skin_tone\n", "no rows"),
         (b"\xff\xfe\x00\xd8", "not a text file"),
         (b"path,smiling,skin_tone\na.jpg,1,2\nb.jpg,1,2,3,4\n", "not a table"),

@@ -28,7 +28,7 @@ def test_a_confounded_run_keeps_to_the_parts(official):
         assert (run.n_train, run.n_test) == (8, 4)
     notes = "\n".join(found.notes())
     assert "Training rows are drawn from part 'train', test rows from part 'test'." in notes
-    assert "Not used: 10 rows of part 'valid'." in notes
+    assert "Only to choose a method and a threshold: 10 rows of part 'valid'." in notes
     # A folder's runs from before drew from all parts: they are done again.
     assert found.plan.split["parts"] == "column"
     with pytest.raises(DatasetError, match=r"in the parts .* in 'test' and needs 3"):

@@ -118,8 +118,8 @@ def test_tables(pictures):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda X, y: X, "validation_data is a ndarray; pass a tuple"),
-        (lambda X, y: (X, y, y), "validation_data is a tuple; pass a tuple"),
+        (lambda X, y: X, "validation_data is a ndarray of 10; pass a tuple"),
+        (lambda X, y: (X, y, y), "validation_data is a tuple of 3; pass a tuple"),
         (lambda X, y: (X, y[:4]), "validation_data: y has 4 rows, X has 10"),
         (lambda X, y: (X[:, :1], y), r"validation_data: .*shape \(1, 16, 16\)"),
         (
@@ -127,7 +127,7 @@ def test_tables(pictures):
             r"validation_data: X has shape \(10, 16\), but TorchClassifier is",
         ),
         (lambda X, y: (X.astype(np.float32), y), "validation_data: .*Divide by 255"),
-        (lambda X, y: (list(map(str, y)), y), "validation_data: X is a list of paths"),
+        (lambda X, y: (list(map(str, y)), y), "10 of the 10 files in X do not exist"),
         (lambda X, y: (X, y + 1), r"validation_data: y has \[2\], which are not among the classes"),
         (lambda X, y: (X, np.where(y, "yes", "no")), "validation_data: y has .* not among"),
         (lambda X, y: (X, np.where(y, np.nan, 0)), "validation_data: y has 5 missing"),

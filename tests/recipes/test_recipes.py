@@ -267,6 +267,25 @@ def test_the_command_hands_on_who_does_the_runs() -> None:
     assert "n_jobs is 0" in said("--jobs", "0")
 
 
+def test_a_scale_may_train_on_features(tmp_path: Path) -> None:
+    import torch
+    from torchvision.models import shufflenet_v2_x0_5
+
+    features = 'seeds = 2\nfeatures = { backbone = "shufflenet_v2_x0_5", image_size = 32 }'
+    recipe = read(GOOD.replace("seeds = 2", features))
+    with pytest.raises(InputError, match=r"features of shufflenet.*Pass weights"):
+        reproduce(recipe, progress=False)
+    weights = tmp_path / "weights.pth"
+    torch.save(shufflenet_v2_x0_5().state_dict(), weights)
+    out = tmp_path / "out"
+    settings: dict[str, Any] = {"seeds": 1, "progress": False, "report": False, "out": out}
+    made = reproduce(recipe, weights=str(weights), **settings)
+    assert not made.failures
+    assert len(list((out / "features").glob("*/features.f32"))) == 1
+    again = reproduce(recipe, weights=str(weights), **settings)
+    pd.testing.assert_frame_equal(made.results, again.results)
+
+
 def test_a_link_in_the_folder_is_not_written_through(tmp_path: Path) -> None:
     elsewhere, out = tmp_path / "elsewhere", tmp_path / "out"
     elsewhere.mkdir()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import os
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,10 @@ import pandas as pd
 import pytest
 
 import fairvision as fv
+from fairvision.comparison import plan_split, split_rows
 from fairvision.metrics import available_metrics
 from fairvision.plugins import default_registry
-from fairvision.recipes import Block, Recipe, find_recipes, plan
+from fairvision.recipes import Block, Recipe, find_recipes, plan, reproduce
 from fairvision.recipes._reproduce import fill_in_out, find_prepare
 from fairvision.recipes._targets import find_target
 
@@ -155,6 +158,72 @@ def test_young_women_and_old_men() -> None:
     assert not train["age"].between(36, 39).any()
     counts = test.groupby(["age_bin", "gender"]).size().unstack()
     assert (counts["female"] == counts["male"]).all()
+
+
+def sample(name: str, data: str) -> tuple[Recipe, dict[str, Any]]:
+    """A recipe of photographs at hand, and where they are; skips where they are not."""
+    for variable in (f"FAIRVISION_{data.upper()}", "FAIRVISION_WEIGHTS"):
+        if not os.environ.get(variable):
+            pytest.skip(f"{variable} is not set")
+    recipes = [recipe for recipe in RECIPES if recipe.name == name]
+    if not recipes:
+        pytest.skip("the plugin is not installed")
+    return recipes[0], {"root": os.environ[f"FAIRVISION_{data.upper()}"], "scale": "sample"}
+
+
+def cut(recipe: Recipe, data: str, n: int, **compare: Any) -> Recipe:
+    """The first block of that scale, on pictures of 16 or 32 pixels, for an epoch."""
+    own = dict(recipe.data[data])
+    scale = dict(own["sample"])
+    size = 32 if "features" in scale else 16
+    block = dict((scale.get("block") or own.get("block") or [{"name": "all"}])[0])
+    block["compare"] = {**block.get("compare", {}), "max_epochs": 1, "n_boot": 10, **compare}
+    block["load"] = {**block.get("load", {}), "image_size": size}
+    if "features" in scale:
+        scale["features"] = {**scale["features"], "image_size": size}
+    rows = [row.label for row in recipe.rows][:n]
+    scale |= {"block": [block], "preset": "quick", "rows": rows}
+    return replace(recipe, data={data: {**own, "sample": scale}}, figures=())
+
+
+@pytest.mark.parametrize("name", ["attribution-table-1", "attribution-quantiles"])
+def test_celebas_confounders_are_in_two_thirds_of_one_class(name: str) -> None:
+    recipe, where = sample(name, "celeba")
+    for scale in ("sample", "paper"):
+        for block in plan(recipe, "celeba", scale, root=where["root"]):
+            data = fv.datasets.load("celeba", **block.load)
+            shares = {key: block.compare[key] for key in ("confounding", "counterexamples")}
+            rows = split_rows(data, plan_split(data, test_size=0.5, **shares), seed=0)[0]
+            shown = data.attributes[block.load["sensitive"]].to_numpy()[rows]
+            of_class = [shown[data.target[rows] == male].mean() for male in (0, 1)]
+            swapped = scale == "sample" and block.name in ("Eyeglasses", "Wearing Hat")
+            assert of_class[swapped] == pytest.approx(2 / 3, abs=0.05), block.name
+            assert of_class[not swapped] == 0, block.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "data", "n"),
+    [
+        ("intra-bound", "celeba", 2),
+        ("jlu-age", "utkface", 1),
+        ("jlu-extreme-bias", "utkface", 3),
+        ("attribution-table-1", "celeba", 2),
+        ("dbvae-alpha", "celeba", 1),
+        ("dbvae-windows", "celeba", 1),
+        ("latent-pairs", "celeba", 1),
+    ],
+)
+def test_it_runs_on_the_photographs_at_hand(name: str, data: str, n: int, tmp_path: Path) -> None:
+    recipe, where = sample(name, data)
+    made = reproduce(
+        cut(recipe, data, n), data, seeds=1, device="cpu", progress=False, report=False,
+        out=tmp_path, weights=os.environ["FAIRVISION_WEIGHTS"], **where,
+    )  # fmt: skip
+    assert not made.failures
+    assert made.results["value"].notna().any()
+    (comparison,) = made.comparisons.values()
+    assert comparison.plan.split.get("parts", "column") in ("people", "column")
 
 
 needs_jlu = pytest.mark.skipif(

@@ -2,7 +2,7 @@
 
 from fairvision.base.cells import WorstCell, leaves_worse_off, worst_cell
 from fairvision.base.compose import compose
-from fairvision.base.files import atomic_write
+from fairvision.base.files import atomic_write, check_new_file
 from fairvision.base.fitting import (
     accepts,
     all_or_nothing,
@@ -26,7 +26,13 @@ from fairvision.base.labels import ScoreMixin, check_labels, check_meet, code_la
 from fairvision.base.lazy_images import LazyImages, TakenRows, rows_of
 from fairvision.base.pixel_range import convert
 from fairvision.base.progress import ProgressBar, progress_bar
-from fairvision.base.randomness import RandomState, as_generator, as_seed
+from fairvision.base.randomness import (
+    RandomState,
+    as_generator,
+    as_seed,
+    numbered_rows,
+    row_draws,
+)
 from fairvision.base.resampled import Resampled
 from fairvision.base.silence import silence_import
 from fairvision.base.state import fitted_attributes
@@ -62,6 +68,7 @@ __all__ = [
     "check_images",
     "check_labels",
     "check_meet",
+    "check_new_file",
     "check_pixels",
     "check_values",
     "code_labels",
@@ -78,9 +85,11 @@ __all__ = [
     "is_path",
     "is_paths",
     "leaves_worse_off",
+    "numbered_rows",
     "progress_bar",
     "read_once",
     "readable_by",
+    "row_draws",
     "rows_for",
     "rows_of",
     "silence_import",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -9,7 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["atomic_write"]
+from fairvision.exceptions import SavingError
+
+__all__ = ["atomic_write", "check_new_file"]
 
 
 @contextmanager
@@ -37,9 +40,11 @@ def atomic_write(path: str | Path, *, shared: bool = False) -> Iterator[BinaryIO
     Raises
     ------
     OSError
-        If the folder does not exist, or the file cannot be written.
+        If the folder does not exist, the file cannot be written, or a device or pipe is there.
     """
     path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "a device or pipe is there, which a file would replace")
     token = f".{secrets.token_hex(4)}" if shared else ""
     scratch = path.with_name(f".{path.name}{token}.partial")
     scratch.unlink(missing_ok=True)
@@ -53,3 +58,18 @@ def atomic_write(path: str | Path, *, shared: bool = False) -> Iterator[BinaryIO
         with suppress(OSError):
             scratch.unlink(missing_ok=True)
         raise
+
+
+def check_new_file(path: str | Path) -> None:
+    """Refuse, before anything is trained, a file that could not be written afterwards.
+
+    Raises
+    ------
+    SavingError
+        If it exists, or its folder does not.
+    """
+    path = Path(path)
+    if path.exists():
+        raise SavingError(f"{path} exists. Choose another name.")
+    if not path.absolute().parent.is_dir():
+        raise SavingError(f"{path} cannot be written: there is no folder {path.parent}. Make it.")

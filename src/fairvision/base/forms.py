@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from os import PathLike
+from os.path import exists
 from typing import Any
 
 from scipy.sparse import issparse
@@ -45,6 +46,12 @@ def check_form(X: Any, *, shape: tuple[int, ...] | None = None, passes_on: bool 
         if passes_on:
             return X
         if shape is not None and len(shape) == 3 and shape[0] in (1, 3):
+            missing = [path for path in X if not exists(path)]
+            if missing:
+                raise InputError(
+                    f"{len(missing)} of the {len(X)} files in X do not exist, the first "
+                    f"{str(missing[0])!r}. Check the paths."
+                )
             return ImageFiles(list(X), image_size=shape[1:], mode="L" if shape[0] == 1 else "RGB")
         raise InputError(
             f"X is a {kind} of paths, {str(_first(X))!r} first. Read the images first: "

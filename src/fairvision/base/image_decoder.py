@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Decoder"]
 
 # Formats that Pillow reads in-process; EPS, for example, would start Ghostscript.
+_LEAVE_OUT = "pass skip_bad=True (--skip-bad) to leave such files out."
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 
 
@@ -77,8 +78,7 @@ class Decoder:
 
         if not os.path.isfile(path):  # reading a pipe or a device could take forever
             raise BadImageError(
-                f"{path!r} is not a file or does not exist. Check the path, or pass skip_bad=True "
-                "to leave such files out."
+                f"{path!r} is not a file or does not exist. Check the path, or {_LEAVE_OUT}"
             )
         try:
             with Image.open(path, formats=_FORMATS) as image:
@@ -89,14 +89,14 @@ class Decoder:
         except UnidentifiedImageError as error:
             raise BadImageError(
                 f"{path!r} is no image of a kind that is read: {', '.join(_FORMATS)}. Convert it "
-                "(AVIF, HEIC and others to PNG), or pass skip_bad=True to leave such files out."
+                f"(AVIF, HEIC and others to PNG), or {_LEAVE_OUT}"
             ) from error
         # On broken bytes Pillow's readers raise OSError, SyntaxError, struct.error, and more.
         except Exception as error:
             reason = str(error) if str(error) and path not in str(error) else type(error).__name__
             raise BadImageError(
                 f"{path!r} cannot be read as an image: {reason.rstrip('.')}. "
-                "Replace or remove the file, or pass skip_bad=True to leave such files out."
+                f"Replace or remove the file, or {_LEAVE_OUT}"
             ) from error
         return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1))
 

@@ -50,6 +50,7 @@ class Condition:
         try:
             assert match is not None
             bound = float(match["bound"])
+            assert bound == bound  # no number is above or below NaN: it would never fail
         except (AssertionError, ValueError):
             raise click.BadParameter(
                 f"{text!r} is no condition; expected metric, sign and number, such as "

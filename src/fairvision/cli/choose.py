@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from fairvision.cli._show import print_json, print_table
-from fairvision.exceptions import SavingError
 from fairvision.plugins import clean
 
 
@@ -61,10 +60,11 @@ def command(folder: Path, out: Path | None, as_json: bool, **options: Any) -> No
 
     Exit code 0: chosen. 2: no method meets the bounds, or the folder has no validation rows.
     """
+    from fairvision.base import check_new_file
     from fairvision.comparison import read_comparison
 
-    if out is not None and out.exists():  # said before anything is trained
-        raise SavingError(f"{out} exists. Choose another name.")
+    if out is not None:
+        check_new_file(out)
     seed = options.pop("seed")
     choice = read_comparison(folder).choose(**options)
     model = None if out is None else choice.save(out, seed=seed)

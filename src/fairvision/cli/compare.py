@@ -144,8 +144,10 @@ def command(**options: Any) -> None:
     """
     from fairvision.comparison import compare
 
-    if options["choose"] is not None and options["choose"].exists():
-        raise click.UsageError(f"--choose {options['choose']} exists; choose another name.")
+    if options["choose"] is not None:
+        from fairvision.base import check_new_file
+
+        check_new_file(options["choose"])
     try:
         result = compare(
             options["dataset"],

@@ -92,9 +92,8 @@ def _print(card: Any) -> None:
     columns = ("A", "B", "MUTUAL INFORMATION", f"{card.settings['level']:.0%} INTERVAL")
     print_table(rows, columns=columns)
     click.echo("\nMethods")
-    print_table(
-        card.methods.itertuples(index=False, name=None),
-        columns=("METHOD", "STAGE", "RUNS", "REASON"),
-    )
+    names = ["method", "stage", "runs", "reason"]
+    rows = card.methods[names].itertuples(index=False, name=None)
+    print_table(rows, columns=[name.upper() for name in names])
     for note in card.notes:
         click.echo(f"Note: {clean(note, limit=4000)}")

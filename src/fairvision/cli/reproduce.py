@@ -62,7 +62,7 @@ def command(name: str | None, as_list: bool, **options: Any) -> None:
         device=options["device"],
         progress=not options["quiet"],
         report=options["out"] is not None,
-        **features_params(options),
+        **_net(options, any(block.features for block in plan(recipe, **experiment))),
         **backend_params(options),
     )
     if as_json:
@@ -72,6 +72,13 @@ def command(name: str | None, as_list: bool, **options: Any) -> None:
             click.echo(clean(line, limit=4000))
     if reproduction.results.empty:
         raise click.exceptions.Exit(1)
+
+
+def _net(options: dict[str, Any], on_features: bool) -> dict[str, Any]:
+    """The options of a pretrained net; its weights alone are for the features of the recipe."""
+    if on_features and not options["features"] and options["backbone"] is None:
+        return {name: options[name] for name in ("weights", "features_cache")}
+    return features_params(options)
 
 
 def _print_list(recipes: Any, as_json: bool) -> None:

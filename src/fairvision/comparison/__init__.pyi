@@ -3,6 +3,7 @@ from .balanced_baseline import BALANCED_BASELINE as BALANCED_BASELINE
 from .choice import Choice as Choice
 from .data import read_data as read_data
 from .features import Features as Features
+from .features import with_features as with_features
 from .fitting import fit as fit
 from .reading import read_comparison as read_comparison
 from .report_data import read_report_data as read_report_data

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fairvision.base import check_new_file
 from fairvision.comparison.plan import PLAIN_TRAINING
 from fairvision.comparison.ranking import FEW_ROWS, Ranking, rank
 from fairvision.comparison.serialization import plain
 from fairvision.comparison.summary import differences, of_runs, over_seeds
-from fairvision.exceptions import InputError, SavingError
+from fairvision.exceptions import InputError
 
 __all__ = ["Choice", "choose"]
 
@@ -26,7 +27,9 @@ _ORDERS: Mapping[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
-_CONSTRAINT = re.compile(r"\s*([\w:-]+)\s*(>=|<=|>|<)\s*([-+]?[\d.]+(?:e[-+]?\d+)?)\s*", re.I)
+_CONSTRAINT = re.compile(
+    r"\s*([\w:-]+)\s*(>=|<=|>|<)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*", re.I
+)
 #: The test figures of the winner beside those that decided.
 _SHOWN = ("accuracy", "worst_group_accuracy", "equalized_odds_difference")
 _DIFFERENCE = ["difference", "difference_lower", "difference_upper"]
@@ -118,13 +121,12 @@ class Choice:
         Raises
         ------
         SavingError
-            If there is such a file already, which is said before anything is trained, or the
-            method cannot be saved.
+            If there is such a file already or no such folder, which is said before anything is
+            trained, or the method cannot be saved.
         """
         from fairvision.saving import save
 
-        if Path(path).exists():
-            raise SavingError(f"{path} exists. Choose another name.")
+        check_new_file(path)
         return save(self.model(seed, dataset=dataset), path)
 
 

@@ -45,6 +45,8 @@ def read_data(
         description["pictures"] = data.images.fingerprint()
     if data.get("split") is not None:
         description["parts"] = joblib.hash(np.asarray(data.split).astype(str))
+    elif data.get("identity") is not None:
+        description["people"] = joblib.hash(np.asarray(data.identity).astype(str))
     labels = joblib.hash((data.target, data.sensitive_features.to_numpy().astype(str)))
     if data.get("fit_params"):
         description["fit_params"] = _fit_params(data.fit_params)
@@ -123,8 +125,12 @@ def data_notes(data: Bunch, split: Mapping[str, Any]) -> list[str]:
     if data.get("fit_params"):
         notes.append(f"fit is also given {_list(set(data.fit_params))}, where a method takes it.")
     if "parts" in split:
-        notes.append("Training rows are drawn from part 'train', test rows from part 'test'.")
-    if split["by"] == "column" or "parts" in split:
+        drawn = {
+            "column": "Training rows are drawn from part 'train', test rows from part 'test'.",
+            "people": "Nobody is on both training and test pictures.",
+        }
+        notes.append(drawn[split["parts"]])
+    if data.get("split") is not None and (split["by"] == "column" or "parts" in split):
         parts = Counter(str(split_name).lower() for split_name in data.split)
         for split_name in sorted(parts.keys() - {"train", "test"}):
             kept = "n_validation" in split and split_name in VALIDATION

@@ -23,6 +23,7 @@ __all__ = [
     "has_features",
     "note",
     "suited_to_features",
+    "with_features",
 ]
 
 
@@ -96,6 +97,22 @@ class Features:
             return (list if isinstance(value, list) else tuple)(map(self._replaced, value))
         images = len(getattr(value, "shape", ())) == 4 and not are_maps(value)
         return self.extractor.transform(value) if images else value
+
+
+def with_features(data: Bunch, **params: Any) -> Bunch:
+    """The data with features in place of images.
+
+    Parameters
+    ----------
+    data : Bunch
+        With images.
+    **params
+        Of `FeatureExtractor`.
+    """
+    from fairvision.nn import FeatureExtractor
+
+    features = Features(FeatureExtractor(**params), data).extractor.transform(data.images)
+    return Bunch(**{**data, "images": features})
 
 
 def extractor_of(described: Mapping[str, Any], shape: Sequence[int], extractor: Any) -> Any:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Bunch
 
-from fairvision.base import check_groups
+from fairvision.base import as_generator, check_groups
 from fairvision.datasets import biased_split
 from fairvision.exceptions import DatasetError, InputError
 
@@ -59,6 +59,7 @@ def plan_split(
         **({"validation_fraction": validation_fraction} if validation_fraction else {}),
         # Runs that drew from all parts are done again: people were in both sets.
         **({"parts": "column"} if has_parts and confounding is not None else {}),
+        **({"parts": "people"} if not has_parts and data.get("identity") is not None else {}),
         "n_train": n_train,
         "n_test": n_test,
         "test_size": test_size,
@@ -86,7 +87,8 @@ def split_rows(
     split : mapping
         From `plan_split`: with a known bias (the rows of each part from that part, where
         the data name parts), by the data's own column, or at random, stratified by
-        target x group.
+        target x group. Data without parts that say who is on a picture (``identity``)
+        are split by people, `test_size` of them to test on, others with each seed.
     seed : int
     balanced : bool, default=False
         Train on as many rows without the bias, where `split` has one; the test
@@ -113,17 +115,30 @@ def _parted(
     data: Bunch, split: Mapping[str, Any], seed: int, balanced: bool
 ) -> tuple[Rows, Rows, Rows]:
     """Rows for training, for testing, and those held out of the former."""
+    people = split.get("parts") == "people"
+    if people:
+        data = Bunch(**{**data, "split": _of_people(data.identity, split["test_size"], seed)})
     if split["by"] == "confounding":
         train, test = _biased(data, split, seed, balanced)
-    elif split["by"] == "column":
+    elif split["by"] == "column" or people:
         train, test = _given(data)
     else:
         everything = np.arange(len(data.target))
         train, test = _random(data, everything, split["test_size"], seed, "test_size")
     fraction, held_out = split.get("validation_fraction"), np.empty(0, dtype=np.intp)
-    if fraction:
+    if fraction and people:
+        held = _of_people(data.identity[train], fraction, seed) == "test"
+        train, held_out = train[~held], train[held]
+    elif fraction:
         train, held_out = _random(data, train, fraction, seed, "validation_fraction")
     return train, test, held_out
+
+
+def _of_people(identity: Any, share: float, seed: int) -> NDArray[np.str_]:
+    """The part of each row, `share` of the people "test": nobody is in both."""
+    people, codes = np.unique(np.asarray(identity), return_inverse=True)
+    tested = as_generator(seed).permutation(len(people)) < round(share * len(people))
+    return np.where(tested[codes.reshape(-1)], "test", "train")
 
 
 def _parts(data: Bunch) -> NDArray[np.str_]:

@@ -142,7 +142,7 @@ def make_bunch(
 
 
 # Entries of a Bunch with one element per row.
-_PER_ROW = ("target", "split")
+_PER_ROW = ("target", "split", "identity")
 _FRAMES = ("sensitive_features", "attributes")
 
 

@@ -12,9 +12,16 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from fairvision.datasets._label_file import join_labels
+from fairvision.datasets._label_file import NAMES, join_labels
 from fairvision.datasets._listing import Listing
-from fairvision.datasets._lists import check_distinct, first_lines, locate, read_list, scan
+from fairvision.datasets._lists import (
+    check_distinct,
+    find_column,
+    first_lines,
+    locate,
+    read_list,
+    scan,
+)
 from fairvision.datasets._paths import check_root
 from fairvision.exceptions import DatasetError
 
@@ -25,10 +32,13 @@ _FOLDERS = ("", "celeba", "Anno", "Eval", "Img")  # as given out, by torchvision
 _ATTRIBUTES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
 _PARTITION = ("list_eval_partition.txt", "list_eval_partition.csv")
 _IMAGES = ("img_align_celeba/img_align_celeba", "img_align_celeba")
+_PLAIN = ("images", *_IMAGES)
+_TABLE, _NO_ATTRIBUTES = "labels.csv", ("path", "identity", "partition")
 _WHERE = (
     "Put img_align_celeba/ (the unpacked img_align_celeba.zip), list_attr_celeba.txt and "
-    "list_eval_partition.txt, or both lists as .csv, into the root or into its folder celeba; "
-    "they are at https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html. Or pass download=True."
+    "list_eval_partition.txt, or both lists as .csv, into the root or into its folder celeba, or "
+    "images/ and labels.csv (path, the attributes, identity) into the root; they are at "
+    "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html. Or pass download=True."
 )
 _BY_HAND = "By hand: " + _WHERE.removesuffix(" Or pass download=True.")
 _SURPLUS = "more fields than attributes"
@@ -82,9 +92,15 @@ def _read_attributes(path: str) -> tuple[pd.DataFrame, np.ndarray]:
     """Forty truth values per row, and a mask of rows that hold something else."""
     table = _read_csv(path) if path.endswith(".csv") else _read_txt(path)
     surplus = table.pop(_SURPLUS).notna() if _SURPLUS in table else False
-    values = table.drop(columns="path").apply(pd.to_numeric, errors="coerce")
-    bad = surplus | ~values.isin((1, -1)).all(axis=1)
-    return (values == 1).assign(path=table["path"]), bad.to_numpy()
+    return _truth_values(table, surplus, no=-1)
+
+
+def _truth_values(table: pd.DataFrame, bad: Any, *, no: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """The columns of attributes, which are 1 or `no`, as truth values; a mask of other rows."""
+    other = table.columns.intersection(_NO_ATTRIBUTES)
+    values = table.drop(columns=other).apply(pd.to_numeric, errors="coerce")
+    bad = bad | ~values.isin((1, no)).all(axis=1)
+    return (values == 1).join(table[other]), bad.to_numpy()
 
 
 def _read_parts(path: str) -> pd.Series:
@@ -94,8 +110,50 @@ def _read_parts(path: str) -> pd.Series:
     else:
         table = read_list(path, names=["path", "partition"], **_SPACED)
     check_distinct(table["path"].tolist(), path)
-    numbers = pd.to_numeric(table.set_index("path")["partition"], errors="coerce")
-    return numbers.map(dict(enumerate(PARTS)))
+    return _parts(table.set_index("path")["partition"])
+
+
+def _parts(numbers: pd.Series) -> pd.Series:
+    return pd.to_numeric(numbers, errors="coerce").map(dict(enumerate(PARTS)))
+
+
+def _read_lists(root: str) -> tuple[str, str, pd.DataFrame, dict[str, Any]]:
+    """The release: name of the list, folder of images, rows, and which of them are bad."""
+    attributes, partition, photos = _locate_all(root)
+    table, bad = _read_attributes(attributes)
+    table["split"] = table["path"].map(_read_parts(partition))
+    return attributes, photos, table, {"bad_values": bad, "no_split": _missing(table, "split")}
+
+
+def _missing(table: pd.DataFrame, name: str) -> Any:
+    """The rows that lack what others have."""
+    return table[name].isna().to_numpy() if name in table else np.zeros(len(table), dtype=bool)
+
+
+def _read_one_table(root: str) -> tuple[str, str, pd.DataFrame, dict[str, Any]]:
+    """The same of one table with all labels; parts only if people are trained and tested on."""
+    source, photos = locate(root, ("",), (_TABLE,), _WHERE), locate(root, ("",), _PLAIN, _WHERE)
+    table = read_list(source)
+    name = find_column(table, NAMES)
+    if name is None:
+        raise DatasetError(f"{source!r} has no column of image names: {', '.join(NAMES)}.")
+    table = table.rename(columns={name: "path"}).astype({"path": str})
+    table["path"] = table["path"].str.replace("\\", "/").str.rpartition("/")[2]
+    signed = (table.drop(columns=table.columns.intersection(_NO_ATTRIBUTES)) == -1).any(axis=None)
+    table, bad = _truth_values(table, False, no=-1 if signed else 0)
+    if "partition" in table:
+        parts = _parts(table.pop("partition"))
+        if {"train", "test"} <= set(parts):
+            table["split"] = parts
+    bad = bad | _missing(table, "identity")
+    return source, photos, table, {"bad_values": bad, "no_split": _missing(table, "split")}
+
+
+def _is_one_table(root: str) -> bool:
+    with contextlib.suppress(DatasetError):
+        locate(root, _FOLDERS, _ATTRIBUTES, _WHERE)
+        return False
+    return os.path.isfile(os.path.join(root, _TABLE))
 
 
 def _locate_all(root: str) -> list[str]:
@@ -141,7 +199,10 @@ def load_celeba(
         ``list_eval_partition.txt``, or both lists as ``.csv``; torchvision's
         ``root/celeba/``, the sub-folders ``Anno``, ``Eval`` and ``Img`` of the
         release, and ``img_align_celeba/img_align_celeba/`` are found, too.
-        Other files (identities, bounding boxes, landmarks) are not read.
+        Other files (identities, bounding boxes, landmarks) are not read. Or with
+        ``images/`` and one ``labels.csv``: a column of image names (``path``,
+        ``image_id``, ...), the attributes as 1 and 0 or 1 and -1, and, if known,
+        ``identity`` (who it is) and ``partition`` (0, 1, 2).
     target : str, default="Smiling"
         One of the forty attributes.
     sensitive : str or list of str, default="Male"
@@ -175,12 +236,13 @@ def load_celeba(
         ``images`` (:class:`ImageFiles`), ``target``, ``target_names``,
         ``sensitive_features``, ``attributes`` (forty truth values, and path),
         ``split`` ("train", "valid", "test": of different people), ``splits``,
-        ``DESCR``. Left out and counted, with the names: ``n_bad_values`` (rows
-        with anything but forty times 1 or -1), ``n_no_split`` (the partition
-        list does not name it), ``n_no_label`` and ``n_two_labels`` (of `labels`; what
-        of that file was not used is in ``remarks``), ``n_missing_image`` (rows without an image),
-        ``n_no_entry`` (images without a row), ``n_skipped``. Rows are matched by
-        name, never by position.
+        ``DESCR``; of one ``labels.csv`` ``identity``, by which `fairvision.compare` splits,
+        and parts only if it names training and test rows. Left out and counted, with the
+        names: ``n_bad_values`` (rows with anything but forty times 1 or -1),
+        ``n_no_split`` (the partition list does not name it), ``n_no_label`` and
+        ``n_two_labels`` (of `labels`; what of that file was not used is in ``remarks``),
+        ``n_missing_image`` (rows without an image), ``n_no_entry`` (images without a
+        row), ``n_skipped``. Rows are matched by name, never by position.
 
     Raises
     ------
@@ -198,18 +260,15 @@ def load_celeba(
     if download:
         _download_missing(os.fspath(root))
     folder = check_root(root)
-    attributes, partition, photos = _locate_all(folder)
+    labelled = _read_one_table if _is_one_table(folder) else _read_lists
+    source, photos, table, reasons = labelled(folder)
     files = scan(folder, photos)
-    table, bad = _read_attributes(attributes)
-    parts = table["path"].map(_read_parts(partition))
-    reasons = {"bad_values": bad, "no_split": parts.isna().to_numpy()}
     remarks: list[str] = []
     if labels is not None:
         used = [target, *([sensitive] if isinstance(sensitive, str) else sensitive)]
         table, unlabelled, remarks = join_labels(table, labels, folder, used=used, sep=sep)
         reasons |= unlabelled
-    table = table.assign(split=parts)
     more = {"remarks": remarks}
-    listing = Listing(folder, files, table, attributes, reasons, _DESCR, _LABELS, more)
+    listing = Listing(folder, files, table, source, reasons, _DESCR, _LABELS, more)
     read = {"image_size": image_size, "mode": mode, "resize": resize, "cache": cache}
     return listing.bunch(target, sensitive, skip_bad=skip_bad, **read)

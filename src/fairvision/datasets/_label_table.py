@@ -140,7 +140,7 @@ def _check_files(root: str, names: Sequence[str], paths: Sequence[str]) -> None:
         raise BadImageError(
             f"{len(missing)} of {len(paths)} files do not exist, the first {name!r} "
             f"in {os.path.dirname(first)!r}{hint}. Check root and the paths, or pass "
-            "skip_bad=True to leave such rows out."
+            "skip_bad=True (--skip-bad) to leave such rows out."
         )
 
 

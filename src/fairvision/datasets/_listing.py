@@ -62,6 +62,7 @@ def image_bunch(
     source: str,
     skip_bad: bool,
     split: Any = None,
+    identity: Any = None,
     left_out: Mapping[str, list[str]] | None = None,
     path_column: str = "path",
     descr: str,
@@ -80,6 +81,8 @@ def image_bunch(
         Whether to decode every image once and leave out those that cannot be read.
     split : array-like of shape (n_samples,) or None
         The part of each row.
+    identity : array-like of shape (n_samples,) or None
+        Who is on each image.
     left_out : mapping of str to list of str
         Names that are left out already, by reason.
     path_column : str
@@ -101,6 +104,8 @@ def image_bunch(
     if split is not None:
         settings["split"] = np.asarray(split, dtype=object)[rows]
         settings["splits"] = split_rows(settings["split"])
+    if identity is not None:
+        settings["identity"] = np.asarray(identity)[rows]
     return make_bunch(
         images,
         table.iloc[rows],
@@ -178,6 +183,7 @@ class Listing:
             source=self.source,
             skip_bad=skip_bad,
             split=table.get("split"),
+            identity=table.get("identity"),
             left_out=left_out,
             target=target,
             sensitive=sensitive,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from itertools import compress, islice
+from itertools import compress, count, islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fairvision.base import numbered_rows
 from fairvision.datasets import ImageFiles
 from fairvision.exceptions import BadImageError
 from fairvision.models.image_model import ImageModel
@@ -17,7 +18,7 @@ from fairvision.nn import prefetch
 
 __all__ = ["predict_pictures"]
 
-Batch = tuple[list[Picture], NDArray[np.uint8], dict[int, str]]
+Batch = tuple[list[Picture], NDArray[np.intp], NDArray[np.uint8], dict[int, str]]
 
 
 def predict_pictures(
@@ -41,7 +42,8 @@ def predict_pictures(
         Pictures that are in memory at a time, twice.
     done : collection of str, default=()
         Names of pictures that are left out because they are predicted already. The others stay in
-        their batches, on whose size the last digits depend.
+        their batches, on whose size the last digits of probabilities depend. A class that is
+        drawn depends on the picture's place in `pictures`.
     on_bad : callable or None, default=None
         Called with the error of each picture that cannot be read, which is left out; None raises.
 
@@ -52,26 +54,29 @@ def predict_pictures(
     probabilities : ndarray of shape (n, n_classes), or None
     """
 
-    def decode(batch: list[Picture]) -> Batch:
+    def decode(numbered: tuple[int, list[Picture]]) -> Batch:
+        number, batch = numbered
         images, errors = ImageFiles([p.path for p in batch], **model.settings).decode()
-        return batch, images, errors
+        return batch, np.arange(number, number + len(batch)), images, errors
 
     batches = (
-        batch
-        for batch in _batched(pictures, batch_size)
+        (number, batch)
+        for number, batch in zip(count(step=batch_size), _batched(pictures, batch_size))
         if not all(picture.name in done for picture in batch)
     )
-    for batch, images, errors in prefetch(decode, batches, ImageFiles):
+    for batch, numbers, images, errors in prefetch(decode, batches, ImageFiles):
         for error in errors.values():
             if on_bad is None:
                 raise BadImageError(error)
             on_bad(error)
         if errors:
             images = np.delete(images, list(errors), axis=0)
+            numbers = np.delete(numbers, list(errors))
             batch = [picture for i, picture in enumerate(batch) if i not in errors]
         if batch:
             groups: Any = as_frame(batch, sensitive)
-            labels, scores = model.predict_both(images, sensitive_features=groups)
+            with numbered_rows(numbers):
+                labels, scores = model.predict_both(images, sensitive_features=groups)
             new = np.array([picture.name not in done for picture in batch])
             yield (
                 list(compress(batch, new)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fairvision.comparison import BALANCED_BASELINE
@@ -40,6 +40,8 @@ class Block:
     deviations : tuple of str
     group : str or None
         The table has a line for each group: the median over its blocks.
+    features : mapping
+        Parameters of `FeatureExtractor`: the methods are given these features, not images.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Block:
     figures: tuple[FigureSpec, ...]
     deviations: tuple[str, ...]
     group: str | None = None
+    features: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def n_runs(self) -> int:
@@ -133,6 +136,7 @@ def plan(
                 ),
                 deviations=(*common.get("deviations", ()), *own.get("deviations", ())),
                 group=block.get("group"),
+                features=_merged(settings, "features"),
             )
         )
     return tuple(blocks)

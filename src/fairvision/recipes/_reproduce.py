@@ -19,11 +19,12 @@ from fairvision.comparison import (
     plan_split,
     read_data,
     split_rows,
+    with_features,
 )
 from fairvision.comparison.serialization import dumps
 from fairvision.comparison.store import Store
 from fairvision.datasets import load
-from fairvision.exceptions import FairvisionError
+from fairvision.exceptions import FairvisionError, InputError
 from fairvision.recipes._blocks import Block, plan
 from fairvision.recipes._figures import BlockResult, DrawnFigure, draw_figures
 from fairvision.recipes._read import Recipe
@@ -151,6 +152,8 @@ def reproduce(
     seeds: int | None = None,
     root: str | None = None,
     out: str | Path | None = None,
+    weights: str | None = None,
+    features_cache: str | Path | None = None,
     **params: Any,
 ) -> Reproduction:
     """Run a recipe.
@@ -166,6 +169,10 @@ def reproduce(
         Folder of the images, for data that are not drawn.
     out : str, Path or None
         Folder for the figures and a comparison per block. The same call resumes it.
+    weights : str or None
+        Weights of the pretrained net, for a scale that trains on its features.
+    features_cache : str, Path or None
+        Folder that keeps these features, for other recipes too; None keeps them in `out`.
     **params
         For `fairvision.compare`: features, shared_params, n_jobs, n_threads, backend,
         address, checkpoint_every, device, progress, report.
@@ -184,10 +191,13 @@ def reproduce(
     store = None if folder is None else Store(folder)
     if store is not None:
         store.refuse_links()
+    cache = features_cache or (None if folder is None else folder / "features")
     comparisons: dict[str, Comparison] = {}
     figures: list[DrawnFigure] = []
     for block in blocks:
-        dataset, dataset_params = _data(recipe, block)
+        net = {} if params.get("features") else _net(recipe, block, weights)
+        net = net and {"cache": cache, "device": params.get("device", "auto"), **net}
+        dataset, dataset_params = _data(recipe, block, net)
         comparison = compare(
             dataset,
             {row.label: (row.method, fill_in_out(row.params, folder)) for row in block.rows},
@@ -246,11 +256,27 @@ def _counted(recipe: Recipe, block: Block) -> Block:
     return replace(block, compare={**block.compare, "n_train": len(train), "n_test": len(test)})
 
 
-def _data(recipe: Recipe, block: Block) -> tuple[Any, Mapping[str, Any] | None]:
+def _data(
+    recipe: Recipe, block: Block, net: Mapping[str, Any] | None = None
+) -> tuple[Any, Mapping[str, Any] | None]:
     """The data set by name with its parameters, or a prepared Bunch without parameters."""
-    if block.prepare is None:
+    if block.prepare is None and not net:
         return block.dataset, block.load
-    return find_prepare(recipe, block.prepare)(load(block.dataset, **block.load)), None
+    data = load(block.dataset, **block.load)
+    if net:
+        # Before they are prepared, so that other pictures that go into `fit` are features, too.
+        data = with_features(data, **net)
+    return data if block.prepare is None else find_prepare(recipe, block.prepare)(data), None
+
+
+def _net(recipe: Recipe, block: Block, weights: str | None) -> dict[str, Any]:
+    """The net whose features a block trains on; empty if it trains on pictures."""
+    if block.features and weights is None:
+        raise InputError(
+            f"{recipe.name!r} trains on features of {block.features['backbone']} at this scale. "
+            "Pass weights (--weights): a file, or the published weights' name, such as DEFAULT."
+        )
+    return {"weights": weights, **block.features} if block.features else {}
 
 
 def _read(dataset: Any, params: Mapping[str, Any] | None, features: Any = None) -> Bunch:

@@ -34,6 +34,7 @@ _SETTINGS = {
     "params": Table(other=Table(other=_ANY)),
     "prepare": str,
     "rows": [str],
+    "features": Table(other=_ANY),
 }
 _BLOCK = Table({"name": _FOLDER, "group": str, **_SETTINGS}, required=("name",))
 _SCALE = {**_SETTINGS, "preset": str, "seeds": int, "deviations": [str], "block": [_BLOCK]}

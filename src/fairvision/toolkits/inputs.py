@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fairvision.base import Groups, check_form, check_groups, check_labels, code_labels
+from fairvision.base import Groups, check_form, check_groups, check_labels, code_labels, row_draws
 from fairvision.exceptions import InputError
-from fairvision.nn import as_seed
 
 __all__ = ["check_binary", "check_targets_and_groups", "draw_labels"]
 
@@ -40,5 +39,4 @@ def draw_labels(
     classes: NDArray[Any], positive: NDArray[np.float64], random_state: Any
 ) -> NDArray[Any]:
     """Draw the second of two classes with the probability of each row."""
-    draws = np.random.default_rng(as_seed(random_state)).random(len(positive))
-    return classes[(positive > draws).astype(int)]
+    return classes[(positive > row_draws(random_state, len(positive))).astype(int)]

@@ -242,7 +242,7 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstima
     def predict(self, X: Any) -> NDArray[Any]:
         """Labels, drawn by the classifiers' shares.
 
-        An int as `random_state` draws the same in every call; None draws anew.
+        An int as `random_state` draws the same for the n-th row of every call; None draws anew.
         """
         positive = self.predict_proba(X)[:, 1]
         return draw_labels(self.classes_, positive, self.random_state)

@@ -268,7 +268,7 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
     def predict(self, X: Any, *, sensitive_features: Any = None) -> NDArray[Any]:
         """Labels, drawn if a group's threshold is a mixture of two.
 
-        An int as `random_state` draws the same in every call; None draws anew.
+        An int as `random_state` draws the same for the n-th row of every call; None draws anew.
 
         Raises
         ------

@@ -13,11 +13,17 @@ from torch.nn.functional import interpolate
 from fairvision.datasets import subset
 from fairvision.exceptions import InputError
 
-__all__ = ["faces_and_scrambled", "photographs_and_scrambled", "whole_pictures"]
+__all__ = [
+    "celebrities_and_scrambled",
+    "faces_and_scrambled",
+    "photographs_and_scrambled",
+    "whole_photographs",
+    "whole_pictures",
+]
 
 #: Whose faces are common among the training rows, by sensitive feature.
 _COMMON = {"skin_tone": ("I", "II", "III"), "race": ("White",)}
-_TEST, _RARE = 0.3, 0.05
+_TEST, _RARE, _TEST_PEOPLE = 0.3, 0.05, 0.4
 _PHOTOGRAPHS = 4000
 _TILES = 4  # a side
 _SIDES = (0.5, 1.0)  # of a face, as a share of the picture
@@ -41,16 +47,39 @@ def faces_and_scrambled(data: Bunch) -> Bunch:
         ``unused``, so that they are a twentieth of the ``train`` faces.
     """
     rng = np.random.default_rng(0)
+    is_face = np.arange(len(data.target)) < len(data.target) // 2
+    images = _scrambled(data, is_face, rng)
+    return _task(data, images, is_face, _parts(data, is_face, rng))
+
+
+def _scrambled(
+    data: Bunch, is_face: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """The pictures; those without a face have two of four bands exchanged."""
     images = np.array(data.images)
-    n, height = len(images), images.shape[2]
-    is_face = np.arange(n) < n // 2
-    band = height // 4
+    band = images.shape[2] // 4
     for i in np.flatnonzero(~is_face):
         first, second = rng.choice(4, 2, replace=False) * band
         above = images[i, :, first : first + band].copy()
         images[i, :, first : first + band] = images[i, :, second : second + band]
         images[i, :, second : second + band] = above
-    return _task(data, images, is_face, _parts(data, is_face, rng))
+    return images
+
+
+def celebrities_and_scrambled(data: Bunch) -> Bunch:
+    """The same of photographs of known people: groups as rare as they are, no parts.
+
+    Which half of them are faces is drawn. A comparison splits them by ``identity``.
+    """
+    rng = np.random.default_rng(0)
+    is_face = rng.random(len(data.target)) < 0.5
+    return _task(data, _scrambled(data, is_face, rng), is_face)
+
+
+def _parts_of_people(data: Bunch, rng: np.random.Generator) -> NDArray[Any]:
+    people, codes = np.unique(np.asarray(data.identity), return_inverse=True)
+    tested = rng.random(len(people)) < _TEST_PEOPLE
+    return np.where(tested[codes.reshape(-1)], "test", "train")
 
 
 def photographs_and_scrambled(data: Bunch) -> Bunch:
@@ -82,15 +111,41 @@ def whole_pictures(data: Bunch) -> Bunch:
         any square as large, enlarged to the same size. Parts as in `faces_and_scrambled`.
     """
     rng = np.random.default_rng(0)
-    n, size = len(data.images), data.images.shape[2]
+    n = len(data.images)
     is_face = np.arange(n) < n // 2
     split = _parts(data, is_face, rng)
+    cut = np.concatenate([data.images, 255 * ~data.masks["background"][:, None]], axis=1)
+    return _task(data, _placed(data, cut, is_face, split, rng), is_face, split)
+
+
+def whole_photographs(data: Bunch) -> Bunch:
+    """The same of photographs of known people, which have no masks.
+
+    Parameters
+    ----------
+    data : Bunch
+        With ``identity``. Whole photographs are laid upon their shuffled tiles, with two parts
+        exchanged in pictures without a face. Two fifths of the people are ``test``.
+    """
+    rng = np.random.default_rng(0)
+    is_face = rng.random(len(data.target)) < 0.5
+    images = _scrambled(data, is_face, rng)
+    split = _parts_of_people(data, rng)
+    cut = np.concatenate([images, np.full_like(images[:, :1], 255)], axis=1)
+    laid = np.ones(len(images), dtype=bool)
+    return _task(data, _placed(data, cut, laid, split, rng), is_face, split)
+
+
+def _placed(
+    data: Bunch, cut: Any, laid: Any, split: Any, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """The cut-out (red, green, blue, alpha) of the rows `laid`, upon the tiles of each picture."""
+    size = data.images.shape[2]
     pictures = _shuffled(np.asarray(data.images), rng).astype(np.float32)
-    faces = np.concatenate([data.images, 255 * ~data.masks["background"][:, None]], axis=1)
-    for i, (face, name) in enumerate(zip(faces, split, strict=True)):
+    for i, (face, name) in enumerate(zip(cut, split, strict=True)):
         side = int(rng.integers(round(_SIDES[0] * size), round(_SIDES[1] * size) + 1))
         top, left = rng.integers(0, size - side + 1, 2)
-        if is_face[i]:
+        if laid[i]:
             *colours, alpha = _resized(face.astype(np.float32), side)
             where = pictures[i, :, top : top + side, left : left + side]
             where += (np.stack(colours) - where) * (alpha / 255)
@@ -98,7 +153,7 @@ def whole_pictures(data: Bunch) -> Bunch:
             off = np.rint(rng.uniform(-_AROUND, _AROUND, 2) * side)
             top, left = np.clip(np.array([top, left]) + off, 0, size - side).astype(int)
             pictures[i] = _resized(pictures[i, :, top : top + side, left : left + side], size)
-    return _task(data, np.rint(np.clip(pictures, 0, 255)).astype(np.uint8), is_face, split)
+    return np.rint(np.clip(pictures, 0, 255)).astype(np.uint8)
 
 
 def _shuffled(images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -131,7 +186,7 @@ def _parts(data: Bunch, is_face: NDArray[np.bool_], rng: np.random.Generator) ->
     return split
 
 
-def _task(data: Bunch, images: Any, is_face: NDArray[np.bool_], split: NDArray[Any]) -> Bunch:
+def _task(data: Bunch, images: Any, is_face: NDArray[np.bool_], split: Any = None) -> Bunch:
     return Bunch(
         images=images,
         target=is_face.astype(np.int64),
@@ -139,4 +194,5 @@ def _task(data: Bunch, images: Any, is_face: NDArray[np.bool_], split: NDArray[A
         target_names=["no face", "face"],
         sensitive_features=data.sensitive_features,
         split=split,
+        identity=data.get("identity"),
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-__all__ = ["with_glasses_on_both", "with_hats", "with_parts"]
+__all__ = ["with_glasses_on_both", "with_hats", "with_parts", "with_parts_of_people"]
 
 _TRAIN, _VALID, _TEST = 1200, 300, 1000
 _HATS, _BOTH = 0.85, 0.75
@@ -40,6 +40,14 @@ def with_glasses_on_both(data: Bunch) -> Bunch:
 def with_parts(data: Bunch) -> Bunch:
     """2,500 rows of any data in memory, drawn without regard to labels, in the same parts."""
     return _parted(data, np.random.default_rng(0).permutation(len(data.target)))
+
+
+def with_parts_of_people(data: Bunch) -> Bunch:
+    """All rows in memory: half of the people "train", a tenth "valid", the others "test"."""
+    people, codes = np.unique(np.asarray(data.identity), return_inverse=True)
+    place = np.random.default_rng(0).permutation(len(people))[codes.reshape(-1)] / len(people)
+    split = np.select([place < 0.5, place < 0.6], ["train", "valid"], "test")
+    return Bunch(**{**data, "images": np.asarray(data.images), "split": split})
 
 
 def _skewed(data: Bunch, agree: Mapping[str, Sequence[str]], rate: float) -> NDArray[np.intp]:
