@@ -76,8 +76,8 @@ class Groups:
         if len(self.names) == 1:
             return codes[:, 0]
         known = {tuple(cell): i for i, cell in enumerate(np.unique(self.codes, axis=0).tolist())}
-        found, inverse = np.unique(codes, axis=0, return_inverse=True)
-        unseen = [cell for cell in found.tolist() if tuple(cell) not in known]
+        present, inverse = np.unique(codes, axis=0, return_inverse=True)
+        unseen = [cell for cell in present.tolist() if tuple(cell) not in known]
         if unseen:
             labels = [
                 tuple(v[c] for v, c in zip(self.categories, cell, strict=True)) for cell in unseen
@@ -86,7 +86,7 @@ class Groups:
                 f"sensitive features {', '.join(self.names)} cross to {labels}, unseen at fit. "
                 "Fit with rows of every group."
             )
-        return np.array([known[tuple(cell)] for cell in found.tolist()])[inverse.reshape(-1)]
+        return np.array([known[tuple(cell)] for cell in present.tolist()])[inverse.reshape(-1)]
 
     def encode(self, other: Groups) -> NDArray[np.int64]:
         """Codes of `other`'s rows in this object's columns and categories.
@@ -202,13 +202,13 @@ Series, DataFrame, dict of columns, or None
             f"{required_by} needs sensitive_features, one group label per image, and got None. "
             "Pass fit(X, y, sensitive_features=...)."
         )
-    found, columns = _columns(sensitive_features)
+    column_names, columns = _columns(sensitive_features)
     if not columns:
         raise InputError("sensitive_features has no columns. Name at least one.")
     if names is not None:
-        found = list(names)
+        column_names = list(names)
     encoded = []
-    for name, column in zip(found, columns, strict=True):
+    for name, column in zip(column_names, columns, strict=True):
         if len(column) != n_samples:
             raise InputError(
                 f"sensitive_features has {len(column)} rows, X has {n_samples}. "
@@ -223,7 +223,7 @@ Series, DataFrame, dict of columns, or None
             )
         encoded.append((categories, codes))
     return Groups(
-        names=tuple(found),
+        names=tuple(column_names),
         codes=np.stack([codes for _, codes in encoded], axis=1),
         categories=tuple(categories for categories, _ in encoded),
     )

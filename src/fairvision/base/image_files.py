@@ -245,7 +245,7 @@ class ImageFiles(LazyImages):
         errors : dict of int to str
             The error of each bad row of this object, naming the file.
         """
-        found = self._reader.errors() if len(self) else {}
-        errors = {i: found[row] for i, row in enumerate(self.rows.tolist()) if row in found}
+        bad = self._reader.errors() if len(self) else {}
+        errors = {i: bad[row] for i, row in enumerate(self.rows.tolist()) if row in bad}
         good = np.array([i not in errors for i in range(len(self))], dtype=bool)
         return self.subset(self.rows[good]), errors

@@ -161,8 +161,8 @@ def _plain(label: Any) -> str:
 
 def few(labels: Iterable[Any]) -> str:
     """Some labels, sorted, for an error."""
-    shown = sort_labels(set(labels))
-    return f"{shown[:10]}{' and more' if len(shown) > 10 else ''}"
+    ordered = sort_labels(set(labels))
+    return f"{ordered[:10]}{' and more' if len(ordered) > 10 else ''}"
 
 
 class ScoreMixin(ClassifierMixin):

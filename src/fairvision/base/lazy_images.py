@@ -100,7 +100,7 @@ class LazyImages(ABC):
         name = type(self).__name__
         if isinstance(key, tuple):  # scikit-learn asks for array[rows, ...]
             row, rest = (key[0], key[1:]) if key and key[0] is not Ellipsis else (_ALL, key)
-            if not all(part is Ellipsis or _is_full(part) for part in rest):
+            if not all(index is Ellipsis or _is_full(index) for index in rest):
                 raise IndexError(
                     f"{name} is indexed by rows only. For channels or pixels read first: "
                     "numpy.asarray(images[rows])[:, ...]."
@@ -130,8 +130,8 @@ class LazyImages(ABC):
         return images if dtype is None else images.astype(dtype, copy=False)
 
 
-def _is_full(part: Any) -> bool:
-    return isinstance(part, slice) and part == _ALL
+def _is_full(index: Any) -> bool:
+    return isinstance(index, slice) and index == _ALL
 
 
 class TakenRows(NDArrayOperatorsMixin, LazyImages):

@@ -193,7 +193,7 @@ def data_card(
         findings=find(labels, parts, pictures, **tables),
         notes=_notes(data, parts, left_out),
         settings={"n_boot": n_boot, "level": level},
-        shown=_shown(data, tables["copies"], n_pictures) if n_pictures else [],
+        shown=_pictures_of_copies(data, tables["copies"], n_pictures) if n_pictures else [],
         **tables,
     )
 
@@ -229,7 +229,9 @@ def _read(dataset: str | Bunch, params: dict[str, Any]) -> Bunch:
         return read_data(dataset, {**params, "skip_bad": True})[0]
 
 
-def _shown(data: Bunch, copies: pd.DataFrame, n_pictures: int) -> list[tuple[str, str]]:
+def _pictures_of_copies(
+    data: Bunch, copies: pd.DataFrame, n_pictures: int
+) -> list[tuple[str, str]]:
     """Pictures of the first sets of near copies, two a set, with a caption."""
     from fairvision.comparison.artifacts import picture
 

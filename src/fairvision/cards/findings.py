@@ -106,10 +106,10 @@ def _tied(labels: pd.DataFrame, associations: pd.DataFrame) -> Iterator[str]:
 
 
 def _small_cells(counts: pd.DataFrame) -> Iterator[str]:
-    for part, rows in counts.items():
-        if part == "all" and len(counts.columns) > 1:
+    for split, rows in counts.items():
+        if split == "all" and len(counts.columns) > 1:
             continue
-        where = "" if part == "all" else f" of part {part!r}"
+        where = "" if split == "all" else f" of part {split!r}"
         cell, n = cell_name(rows.index, int(np.argmin(rows))), int(rows.min())
         empty = int((rows == 0).sum())
         if empty > 1:

@@ -57,16 +57,16 @@ def read_pictures(images: Any) -> Pictures | None:
         rows = np.delete(rows, list(errors))
         thumbnails, paths = pixels[rows, 0], images[rows].paths
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            facts = list(pool.map(_facts_of_file, paths, chunksize=64))
+            results = list(pool.map(_measure_file, paths, chunksize=64))
     else:
         batches = [
             _from_memory(np.asarray(images[rows[start : start + _BATCH]]))
             for start in range(0, len(rows), _BATCH)
         ]
         thumbnails = np.concatenate([batch[0] for batch in batches])
-        facts = [fact for batch in batches for fact in batch[1]]
+        results = [fact for batch in batches for fact in batch[1]]
     table = pd.DataFrame(
-        facts, columns=["width", "height", "mode", "format", "content"], index=rows
+        results, columns=["width", "height", "mode", "format", "content"], index=rows
     )
     flat = thumbnails.reshape(-1, THUMBNAIL[0] * THUMBNAIL[1])
     table["size"] = table["width"].astype(str) + " x " + table["height"].astype(str)
@@ -75,7 +75,7 @@ def read_pictures(images: Any) -> Pictures | None:
     return Pictures(table, errors)
 
 
-def _facts_of_file(path: str) -> tuple[int, int, str, str, str]:
+def _measure_file(path: str) -> tuple[int, int, str, str, str]:
     from PIL import Image
 
     with open(path, "rb") as file:
@@ -86,7 +86,7 @@ def _facts_of_file(path: str) -> tuple[int, int, str, str, str]:
 
 
 def _from_memory(pixels: NDArray[Any]) -> tuple[NDArray[np.uint8], list[tuple[Any, ...]]]:
-    """Thumbnails and facts of a batch of arrays."""
+    """Thumbnails and measurements of a batch of arrays."""
     from PIL import Image
 
     if pixels.dtype != np.uint8:

@@ -60,8 +60,8 @@ def count_cells(labels: pd.DataFrame, parts: NDArray[Any] | None) -> pd.DataFram
     ]
     index = pd.MultiIndex.from_tuples(cells, names=labels.columns)
     columns = {}
-    for part in [] if parts is None else sorted(set(parts)):
-        columns[part] = labels[parts == part].groupby([target, *groups]).size().reindex(index)
+    for split in [] if parts is None else sorted(set(parts)):
+        columns[split] = labels[parts == split].groupby([target, *groups]).size().reindex(index)
     columns["all"] = by.reindex(index)
     return pd.DataFrame(columns).fillna(0).astype(int)
 

@@ -48,13 +48,13 @@ def measure_changes(
     metrics: list[str],
     options: dict[str, Any],
 ) -> Changes:
-    """Evaluate both files, and take the difference: row by row if `id_column` matches the rows.
+    """Evaluate both files and subtract the first; paired by row if `id_column` is given.
 
     Raises
     ------
     InputError
         If a column is missing, the files do not hold the same rows although `id_column` says so,
-        or their labels or groups do not meet.
+        or they share no true label or no group.
     """
     from fairvision.metrics import evaluate_predictions
 
@@ -84,7 +84,7 @@ def measure_changes(
 
 
 def _matched(paths: tuple[Path, Path], tables: list[pd.DataFrame], name: str) -> list[pd.DataFrame]:
-    """Both tables with the rows in the order of the first."""
+    """Both tables with their rows in the order of the first."""
     for path, table in zip(paths, tables, strict=True):
         values = take_column(table, name, f"{path.name}: --id-column")
         if values.isna().any() or values.duplicated().any():
@@ -117,10 +117,10 @@ def _labels(paths: tuple[Path, Path], columns: list[list[pd.Series]]) -> Any:
 
 def _check_meet(paths: tuple[Path, Path], name: str, values: list[set[Any]]) -> None:
     if not values[0] & values[1]:
-        shown = [sorted(map(repr, one))[:5] for one in values]
+        labels = [sorted(map(repr, one))[:5] for one in values]
         raise InputError(
-            f"{name}: {paths[0].name} has {', '.join(shown[0])} and {paths[1].name} has "
-            f"{', '.join(shown[1])}. Write them alike in both files."
+            f"{name}: {paths[0].name} has {', '.join(labels[0])} and {paths[1].name} has "
+            f"{', '.join(labels[1])}. Write them alike in both files."
         )
 
 
@@ -143,7 +143,7 @@ def _unpaired(first: Evaluation, second: Evaluation) -> dict[str, pd.DataFrame]:
     pairs = [(first, second)]
     if len(first.by_attribute) > 1:
         pairs += [(one, second.by_attribute[name]) for name, one in first.by_attribute.items()]
-    return {" x ".join(a.grouping.names): _turned(unpaired_difference(a, b)) for a, b in pairs}
+    return {" x ".join(a.grouping.names): _negated(unpaired_difference(a, b)) for a, b in pairs}
 
 
 def _paired(first: dict[str, Any], second: dict[str, Any]) -> dict[str, pd.DataFrame]:
@@ -163,12 +163,12 @@ def _paired(first: dict[str, Any], second: dict[str, Any]) -> dict[str, pd.DataF
             y_score_b=second["y_score"],
             by_group=True,
         )
-        tables[" x ".join(chosen)] = _turned(table)
+        tables[" x ".join(chosen)] = _negated(table)
     return tables
 
 
-def _turned(table: pd.DataFrame) -> pd.DataFrame:
-    """`b` minus `a` in place of `a` minus `b`."""
+def _negated(table: pd.DataFrame) -> pd.DataFrame:
+    """Turn `a` minus `b` into `b` minus `a`."""
     return table.assign(
         value=0 - table["value"], lower=0 - table["upper"], upper=0 - table["lower"]
     )  # not minus zero

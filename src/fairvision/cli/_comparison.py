@@ -10,7 +10,7 @@ import numpy as np
 
 from fairvision.plugins import clean
 
-#: The columns of the table: measure, heading, and whether more of it is better.
+#: The columns of the table: metric, heading, and whether higher is better.
 _MEASURES = (
     ("worst_group_accuracy", "worst group", True),
     ("accuracy", "accuracy", True),
@@ -22,13 +22,13 @@ _N_LINES = 5
 
 
 def print_comparison(result: Any, *, notes: bool = True) -> None:
-    """Print the controls, the methods from the best to the worst, and what a reader must know.
+    """Print the controls, then the methods from the best to the worst, then notes.
 
     Parameters
     ----------
     result : Comparison
     notes : bool, default=True
-        Whether notes follow, too.
+        Whether to print the notes.
     """
     controls, methods = _in_order(result)
     best = methods[0] if methods and _value(result, methods[0]) > -1 else None
@@ -83,7 +83,7 @@ def _cell(result: Any, label: str, metric: str, more: bool) -> str:
 
 
 def _mark(result: Any, label: str, metric: str, more: bool) -> str:
-    """Whether it is better (+) or worse (-) than the baseline, where the interval shows it."""
+    """+ if the interval shows the method better than the baseline, - if worse, else nothing."""
     if not len(result.differences) or (label, metric) not in result.differences.index:
         return ""
     lower, upper = result.differences.loc[(label, metric), ["lower", "upper"]]

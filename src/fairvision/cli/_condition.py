@@ -63,7 +63,7 @@ class Condition:
     def verdicts(
         self, evaluations: list[Evaluation], changes: Mapping[str, pd.DataFrame] | None = None
     ) -> list[str]:
-        """Why this condition fails the audit, in each grouping where it does."""
+        """One sentence for each grouping in which this condition fails the audit."""
         if self.is_change and changes is None:
             raise InputError(f"--fail-if {self.text!r}: a change needs a second file.")
         intervals = self._changes(changes or {}) if self.is_change else self._values(evaluations)

@@ -1,4 +1,4 @@
-"""Methods and their parameters as they are typed."""
+"""Read methods and parameters from the command line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fairvision.plugins import describe, resolve
 
 
 def _value(text: str) -> Any:
-    """A parameter as typed: JSON if it is JSON, else the text itself."""
+    """The value of a parameter: parsed if it is JSON, else the text."""
     try:
         return json.loads(text)
     except ValueError:
@@ -22,14 +22,14 @@ def _value(text: str) -> Any:
 
 def settings_of(entries: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """``jlu.alpha=0.4`` as {"jlu": {"alpha": 0.4}}."""
-    found: dict[str, dict[str, Any]] = {}
+    settings: dict[str, dict[str, Any]] = {}
     for entry in entries:
         left, equals, value = entry.partition("=")
         owner, dot, name = left.rpartition(".")
         if not equals or not dot or not owner or not name:
             raise click.BadParameter(f"{entry!r}; write METHOD.PARAMETER=VALUE.")
-        found.setdefault(owner, {})[name] = _value(value)
-    return found
+        settings.setdefault(owner, {})[name] = _value(value)
+    return settings
 
 
 def estimator_of(entry: str) -> tuple[str, Any]:

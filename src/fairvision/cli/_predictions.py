@@ -1,4 +1,4 @@
-"""A file of predictions: its rows, and the columns that are named or known."""
+"""Read a file of predictions, and find its columns."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["evaluation_arguments", "read_table_file", "take_column"]
 
 
 def _named_columns(table: pd.DataFrame, options: dict[str, Any]) -> dict[str, Any]:
-    """The options of `audit`, with those columns that are known to mean what is not named.
+    """The options of `audit`; columns not named are taken from the header of `fairvision predict`.
 
     Raises
     ------
     InputError
-        If the true labels or the groups are neither named nor known.
+        If the column of the true labels or of the groups is not known.
     """
     from fairvision.models import PredictionColumns
 
@@ -99,7 +99,7 @@ def take_column(table: pd.DataFrame, name: str, option: str) -> Any:
 
 
 def _label(text: str, known: Any, option: str) -> Any:
-    """The label of the data that `text` spells."""
+    """The label of the data whose text is `text`."""
     import pandas as pd
 
     labels = [label for label in pd.unique(known) if not pd.isna(label)]
@@ -121,8 +121,8 @@ def _privileged(table: pd.DataFrame, pairs: tuple[str, ...], sensitive: list[str
     return labels or None
 
 
-def _at(threshold: float, score: Any, true: Any, positive: Any) -> Any:
-    """The label that each score gives."""
+def _predict_at(threshold: float, score: Any, true: Any, positive: Any) -> Any:
+    """The label that the threshold gives each score."""
     import numpy as np
 
     from fairvision.base import check_labels, code_labels
@@ -163,7 +163,7 @@ def evaluation_arguments(
     if threshold is None:
         predicted = take_column(table, str(y_pred), "--y-pred")
     else:
-        predicted = _at(threshold, score, true, positive)
+        predicted = _predict_at(threshold, score, true, positive)
     return {
         **named,
         "y_true": true,

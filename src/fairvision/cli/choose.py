@@ -1,4 +1,4 @@
-"""``fairvision choose``: the method of a comparison, by its validation rows."""
+"""``fairvision choose``: choose a method of a comparison by its validation rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``fairvision demo``: two models that fail people, and the models that fail them less."""
+"""``fairvision demo``: compare methods on two biased tasks, and keep the best models."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def command(out: Path, weights: Path | None, jobs: int, quiet: bool) -> None:
     """
     extractor = _extractor(weights, out)
     for i, (target, sensitive) in enumerate(_TASKS):
-        click.echo(f"\nTask {i + 1} of {len(_TASKS)}: is the face {_said(target)}?", err=True)
+        click.echo(f"\nTask {i + 1} of {len(_TASKS)}: is the face {_describe(target)}?", err=True)
         _run(target, sensitive, out / f"{target}-given-{sensitive}", extractor, jobs, quiet)
     click.echo(_OWN.rstrip())
 
 
-def _said(target: str) -> str:
+def _describe(target: str) -> str:
     return {"eyeglasses": "with eyeglasses"}.get(target, target)
 
 
@@ -99,7 +99,7 @@ def _run(target: str, sensitive: str, out: Path, extractor: Any, jobs: int, quie
 
 
 def _faces(target: str, sensitive: str) -> Any:
-    """Drawn faces in three parts; biased rows are taken from the part for training alone."""
+    """Drawn faces, split for training, validation and test."""
     import numpy as np
 
     from fairvision.datasets import load
@@ -118,7 +118,7 @@ def _faces(target: str, sensitive: str) -> Any:
 
 
 def _methods(data: Any, sensitive: str, *, has_pixels: bool) -> tuple[list[str], dict[str, str]]:
-    """The methods that promise something here, and why the others are left out."""
+    """The methods expected to help on these data, and the reason for each left out."""
     from fairvision.cards import suited_methods
     from fairvision.datasets import biased_split
 

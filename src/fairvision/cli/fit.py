@@ -14,7 +14,7 @@ from fairvision.cli._show import print_json, print_table
 from fairvision.exceptions import InputError
 from fairvision.plugins import clean
 
-#: What is printed; `--json` and the model's file have every metric.
+#: The metrics printed; `--json` and the model file hold all.
 _SHOWN = (
     "accuracy",
     "balanced_accuracy",
@@ -96,10 +96,10 @@ def command(method: str | None, **options: Any) -> None:
     _check_places(options)
     model = fit(
         options["dataset"],
-        _part(method),
-        pre=[_part(part) for part in options["pre"]] or None,
-        model=_part(options["model"]),
-        post=[_part(part) for part in options["post"]] or None,
+        _method_of(method),
+        pre=[_method_of(method_name) for method_name in options["pre"]] or None,
+        model=_method_of(options["model"]),
+        post=[_method_of(method_name) for method_name in options["post"]] or None,
         validation_fraction=options["validation_fraction"],
         validation_column=options["validation_column"],
         dataset_params=dataset_params(options),
@@ -125,13 +125,13 @@ def command(method: str | None, **options: Any) -> None:
         export_onnx(model, options["onnx"], overwrite=options["overwrite"])
 
 
-def _part(text: str | None) -> Any:
+def _method_of(text: str | None) -> Any:
     """A method's name, or an estimator by its label."""
     return text if text is None or "=" not in text else dict([estimator_of(text)])
 
 
 def _check_places(options: dict[str, Any]) -> None:
-    """Refuse, before anything is trained, what could not be written afterwards."""
+    """Raise `InputError` before training if an output file cannot be written."""
     for option in ("out", "onnx"):
         path = options[option]
         if path is None:
@@ -148,10 +148,10 @@ def _check_places(options: dict[str, Any]) -> None:
 
 
 def _print(model: Any) -> None:
-    facts, evaluation = model.facts, model.evaluation
+    training, evaluation = model.facts, model.evaluation
     click.echo(
-        f"{clean(facts['method'])}: trained on {facts['n_train']} rows in "
-        f"{facts['train_seconds']:.1f} s; {facts['n_validation']} validation rows of "
+        f"{clean(training['method'])}: trained on {training['n_train']} rows in "
+        f"{training['train_seconds']:.1f} s; {training['n_validation']} validation rows of "
         f"{clean(' x '.join(evaluation['sensitive']))} show:\n"
     )
     numbers = {**evaluation["overall"], **evaluation["disparities"]}

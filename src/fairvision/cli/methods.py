@@ -27,17 +27,17 @@ Examples:
 @click.option(
     "--needs",
     type=click.Choice(_NEEDS),
-    help="Only methods that must see group labels then.",
+    help="Only methods that read group labels at this time.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(stage: Stage | None, needs: str | None, as_json: bool) -> None:
     """List the debiasing methods that are installed, importing none of them."""
-    found = registry()
-    methods = found.methods(stage, needs)
+    plugins = registry()
+    methods = plugins.methods(stage, needs)
     if as_json:
         print_json([_json(method) for method in methods])
     else:
-        ambiguous = found.duplicates("method")
+        ambiguous = plugins.duplicates("method")
         rows = [
             (
                 m.qualified_name if m.name in ambiguous else m.name,
@@ -53,9 +53,9 @@ def command(stage: Stage | None, needs: str | None, as_json: bool) -> None:
         ]
         columns = ("NAME", "STAGE", "GROUPS SEEN", "PIXELS", "FROM", "LICENCE", "PAPER", "SUMMARY")
         print_table(rows, columns=columns)
-    if found.failures:
+    if plugins.failures:
         click.echo(
-            f"{len(found.failures)} plugin(s) failed; `fairvision plugins` says why.", err=True
+            f"{len(plugins.failures)} plugin(s) failed; `fairvision plugins` says why.", err=True
         )
 
 

@@ -43,9 +43,9 @@ def command(name: str, stage: Stage, into: Path) -> None:
 
 def _check_free(name: str) -> None:
     """Refuse the name of an installed method: the short name would then mean neither."""
-    taken = [method.origin for method in registry().methods() if method.name == name]
-    if taken:
+    origins = [method.origin for method in registry().methods() if method.name == name]
+    if origins:
         raise InputError(
-            f"{name!r} is a method of {taken[0]}, which is installed here. Choose another name: "
+            f"{name!r} is a method of {origins[0]}, which is installed here. Choose another name: "
             "two methods of one name are reached as distribution:name only."
         )

@@ -28,16 +28,16 @@ def command(ctx: click.Context, as_json: bool, strict: bool) -> None:
 
     Exit code 0: listed. 1: with --strict, a plugin failed.
     """
-    found = registry()
+    plugins = registry()
     if as_json:
-        print_json(_json(found))
+        print_json(_json(plugins))
     else:
-        _print(found)
-    if strict and found.failures:
+        _print(plugins)
+    if strict and plugins.failures:
         ctx.exit(1)
 
 
-def _print(found: Registry) -> None:
+def _print(plugins: Registry) -> None:
     rows = [
         (
             plugin.origin.distribution,
@@ -46,10 +46,10 @@ def _print(found: Registry) -> None:
             plugin.status,
             "; ".join(f"{kind}: {', '.join(names)}" for kind, names in _offers(plugin).items()),
         )
-        for plugin in found.plugins
+        for plugin in plugins.plugins
     ]
     print_table(rows, columns=("DISTRIBUTION", "VERSION", "ENTRY POINT", "STATUS", "OFFERS"))
-    for title, items in (("Failed", found.failures), ("Notes", found.notes)):
+    for title, items in (("Failed", plugins.failures), ("Notes", plugins.notes)):
         if items:
             click.echo(f"\n{title}")
         for item in items:
@@ -63,11 +63,11 @@ def _offers(plugin: Plugin) -> dict[str, list[str]]:
     return dict(offers)
 
 
-def _json(found: Registry) -> dict[str, Any]:
-    strays = [note for note in found.notes if note.origin is None]
+def _json(plugins: Registry) -> dict[str, Any]:
+    strays = [note for note in plugins.notes if note.origin is None]
     return {
         "api_version": API_VERSION,
-        "plugins": [_plugin_json(plugin) for plugin in found.plugins],
+        "plugins": [_plugin_json(plugin) for plugin in plugins.plugins],
         "notes": [_words(note) for note in strays],
     }
 

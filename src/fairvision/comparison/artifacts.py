@@ -139,7 +139,7 @@ def _worst(
     parts = group_words(evaluation.groups[group])
     mine = (groups.astype(str).to_numpy() == parts).all(1) & (y == evaluation.classes[code])
     wrong = np.flatnonzero(mine & (y_pred != y))
-    shown = wrong[:0] if pictures is None else wrong[:PICTURES]
+    sample = wrong[:0] if pictures is None else wrong[:PICTURES]
     return {
         "class": words[str(evaluation.classes[code])],
         "group": _words(parts),
@@ -148,7 +148,7 @@ def _worst(
         "pictures": [
             {"src": picture(image), "predicted": words.get(str(label), str(label))}
             for image, label in zip(
-                take(pictures, shown) if len(shown) else (), y_pred[shown], strict=True
+                take(pictures, sample) if len(sample) else (), y_pred[sample], strict=True
             )
         ],
     }
@@ -206,12 +206,12 @@ def _section(
     section: Registered[ReportSection], estimator: Any, images: Any, y: NDArray[Any], groups: Any
 ) -> dict[str, Any]:
     """One section's figure, or why there is none."""
-    shown: dict[str, Any] = {"name": section.name, "title": section.descriptor.title}
+    entry: dict[str, Any] = {"name": section.name, "title": section.descriptor.title}
     try:
         figure = resolve(section)(estimator, images, y, sensitive_features=groups)
-        return shown | {"src": _drawn(figure), "error": None}
+        return entry | {"src": _drawn(figure), "error": None}
     except Exception as error:  # a stranger's picture costs itself only
-        return shown | {"src": None, "error": describe(error)}
+        return entry | {"src": None, "error": describe(error)}
 
 
 def _drawn(figure: Any) -> str:

@@ -30,7 +30,7 @@ AUTO = (
     "adversarial-fine-tuning",
 )
 _UNITS = {"s": 1, "m": 60, "h": 3600}
-#: By what a method is given up, and draws of its bounds.
+#: The metric by which a method is given up, and the bootstrap draws of its interval.
 _BY, _N_BOOT = "worst_group_accuracy", 500
 
 Task = tuple[MethodPlan, int]
@@ -54,14 +54,14 @@ def seconds_of(budget: float | str | None) -> float | None:
 
 
 class Budget:
-    """Which runs still begin.
+    """Decide which runs to begin.
 
     Parameters
     ----------
     seconds : float or None
-        From now on; None for all runs.
+        Time from now; None sets no limit.
     clock : callable
-        Of all processes, as `time.time` is.
+        Returns the time in seconds, the same in all processes, as `time.time` does.
     """
 
     def __init__(self, seconds: float | None, clock: Callable[[], float] = time.time) -> None:
@@ -73,7 +73,7 @@ class Budget:
     def rounds(
         self, plan: Plan, todo: Sequence[Task], runs: Mapping[Any, Run], groups: pd.DataFrame
     ) -> Iterator[list[Task]]:
-        """The runs to do, a seed at a time; all at once without a budget.
+        """Yield the runs to do: one seed at a time, or all at once without a budget.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ class Budget:
         return method.label not in self.given_up and in_time
 
     def _give_up(self, plan: Plan, runs: Sequence[Run], groups: pd.DataFrame) -> None:
-        """Leave out methods whose upper bound is below the best one's lower; never the first."""
+        """Give up methods whose interval lies below that of the best; never the first."""
         labels = [method.label for method in plan.methods if not method.balanced]
         with suppress(InputError):  # without validation rows all go on
             ranking = rank(runs, labels, groups, [_BY], n_boot=_N_BOOT)
@@ -110,12 +110,12 @@ class Budget:
                     self.given_up.setdefault(label, n_seeds)
 
     def deadline_of(self, plan: Plan, task: Task) -> float:
-        """When the run no longer begins; the first one always does."""
+        """The time after which the run is not begun; infinite for the first run."""
         first = (plan.methods[0].label, plan.seeds[0])
         return np.inf if (task[0].label, task[1]) == first else self.deadline
 
     def notes(self, plan: Plan, runs: Sequence[Run], failures: Mapping[Any, str]) -> list[str]:
-        """Which runs were not done, and why."""
+        """Say which runs were not done, and why."""
         done = {(run.method, run.seed) for run in runs} | set(failures)
         lacking = [
             method.label

@@ -35,10 +35,10 @@ def _words(key: str, old: Any, new: Any, method: str) -> str:
         key = f"{clean(method, limit=60)}: {rest.replace('params.', '')}"
     if isinstance(old or new, str) and _HASH.fullmatch(old or new):
         return f"{key.removeprefix('dataset.')} changed"
-    return f"{key} was {_shown(old)} and is {_shown(new)}"
+    return f"{key} was {_short(old)} and is {_short(new)}"
 
 
-def _shown(value: Any) -> str:
+def _short(value: Any) -> str:
     return "not given" if value is None else clean(repr(value), limit=80)
 
 

@@ -136,8 +136,8 @@ def _call(plan: Mapping[str, Any]) -> str:
         options["features"] = _Code(
             f"FeatureExtractor({', '.join(f'{k}={v!r}' for k, v in given_to_net.items())})"
         )
-    shown = ", ".join(f"{m['label']!r}: {_method(m)}" for m in methods)
-    lines = ["dataset" if given else repr(dataset["name"]), f"{{{shown}}}"]
+    entries = ", ".join(f"{m['label']!r}: {_method(m)}" for m in methods)
+    lines = ["dataset" if given else repr(dataset["name"]), f"{{{entries}}}"]
     lines += [f"{name}={value!r}" for name, value in options.items()]
     return "fairvision.compare(\n" + "".join(f"    {line},\n" for line in lines) + ")"
 

@@ -131,11 +131,11 @@ def data_notes(data: Bunch, split: Mapping[str, Any]) -> list[str]:
         }
         notes.append(drawn[split["parts"]])
     if data.get("split") is not None and (split["by"] == "column" or "parts" in split):
-        parts = Counter(str(part).lower() for part in data.split)
-        for part in sorted(parts.keys() - {"train", "test"}):
-            kept = "n_validation" in split and part in VALIDATION
+        parts = Counter(str(split_name).lower() for split_name in data.split)
+        for split_name in sorted(parts.keys() - {"train", "test"}):
+            kept = "n_validation" in split and split_name in VALIDATION
             use = "Only to choose a method and a threshold" if kept else "Not used"
-            notes.append(f"{use}: {parts[part]} rows of part {part!r}.")
+            notes.append(f"{use}: {parts[split_name]} rows of part {split_name!r}.")
     return notes
 
 
@@ -153,6 +153,6 @@ def _near_alike(data: Bunch) -> list[str]:
 
 
 def _list(names: Any, most: int = 6) -> str:
-    shown = sorted(map(str, names)) if isinstance(names, set) else list(names)
-    more = [f"and {len(shown) - most} more"] if len(shown) > most else []
-    return ", ".join([*shown[:most], *more])
+    known = sorted(map(str, names)) if isinstance(names, set) else list(names)
+    more = [f"and {len(known) - most} more"] if len(known) > most else []
+    return ", ".join([*known[:most], *more])

@@ -90,9 +90,9 @@ def set_up(estimator: Any, plan: Plan, seed: int, callbacks: Sequence[Any] = ())
             changed[name] = seed
         elif short in settings and getattr(owner, short, None) in _defaults(type(owner), short):
             changed[name] = settings[short]
-    for part in _parts(made.set_params(**changed)):
-        if trains_nets(part) or _registered(type(part)):
-            add_callbacks(part, callbacks)
+    for nested in _parts(made.set_params(**changed)):
+        if trains_nets(nested) or _registered(type(nested)):
+            add_callbacks(nested, callbacks)
     return made
 
 
@@ -190,8 +190,8 @@ def _parameters(estimator: Any) -> Iterator[tuple[str, Any, str]]:
 def _parts(estimator: Any) -> list[Any]:
     """The estimator and those inside it."""
     inner = estimator.get_params(deep=True).values()
-    found = [estimator, *(v for v in inner if hasattr(v, "get_params") and hasattr(v, "fit"))]
-    return [part for part in found if not isinstance(part, type)]
+    candidates = [estimator, *(v for v in inner if hasattr(v, "get_params") and hasattr(v, "fit"))]
+    return [candidate for candidate in candidates if not isinstance(candidate, type)]
 
 
 def _defaults(cls: type, name: str) -> list[Any]:
@@ -217,12 +217,12 @@ def _registered(cls: type) -> RegisteredMethod | None:
     return None
 
 
-def _version(part: Any) -> str:
+def _version(estimator: Any) -> str:
     """Distribution and version that an estimator comes from; empty for a notebook or a script."""
-    registered = _registered(type(part))
+    registered = _registered(type(estimator))
     if registered is not None:
         return str(registered.origin)
-    names = _distributions().get(type(part).__module__.partition(".")[0], ())
+    names = _distributions().get(type(estimator).__module__.partition(".")[0], ())
     return f"{names[0]} {importlib.metadata.version(names[0])}" if names else ""
 
 

@@ -232,5 +232,5 @@ def suited_to_features(
 def _needs_pixels(method: MethodPlan) -> bool:
     if not method.is_registered:
         return False
-    found = cast(RegisteredMethod, default_registry().find("method", method.name))
-    return found.needs.pixels
+    registered = cast(RegisteredMethod, default_registry().find("method", method.name))
+    return registered.needs.pixels

@@ -51,8 +51,8 @@ def fit(
 ) -> ImageModel:
     """Train one method, and return a model that predicts picture files.
 
-    It is one run of `compare` on all rows but the validation rows, on which the model is
-    evaluated. Rows that the data call ``test`` are not used at all.
+    This is one run of `compare`. It trains on all rows but the validation rows, and evaluates
+    the model on those. Rows that the data call ``test`` are not used at all.
 
     Parameters
     ----------
@@ -103,8 +103,8 @@ def fit(
     split = plan_split(given, test_size=validation_fraction or _FRACTION)
     settings = (max_epochs, device, n_threads, n_boot, versions(), False)
     plan = Plan(description, split, (planned,), (random_state,), *settings)
-    for part in _chain(planned):
-        check_suited(part, given)
+    for nested in _chain(planned):
+        check_suited(nested, given)
     extracted = _features(planned, given, features)
     dry_run(plan, given)
     data = given if extracted is None else extracted.extract(given)
@@ -116,13 +116,13 @@ def fit(
         fitted.estimator,
         given,
         extractor=None if extracted is None else extracted.extractor,
-        facts=_facts(plan, fitted),
+        facts=_training_record(plan, fitted),
     )
     trained.evaluation = _evaluation(trained, data, fitted.test, n_boot, random_state)
     return trained
 
 
-def _facts(plan: Plan, fitted: Fitted) -> dict[str, Any]:
+def _training_record(plan: Plan, fitted: Fitted) -> dict[str, Any]:
     """What the model file says of its training."""
     return {
         "method": plan.methods[0].label,
@@ -138,7 +138,7 @@ def _facts(plan: Plan, fitted: Fitted) -> dict[str, Any]:
 
 def _plan(method: Any, parts: Mapping[str, Any], **options: Any) -> MethodPlan:
     """The plan of one method, or of several nested as `compose` nests them."""
-    given = {slot: part for slot, part in parts.items() if part is not None}
+    given = {slot: estimator for slot, estimator in parts.items() if estimator is not None}
     if not given:
         plans = plan_methods("erm" if method is None else method, **options)
         if len(plans) > 1:
@@ -147,11 +147,13 @@ def _plan(method: Any, parts: Mapping[str, Any], **options: Any) -> MethodPlan:
     if method is not None:
         raise InputError(f"method and {', '.join(given)} are given; pass one or the other.")
     slots = [
-        (slot, part) for slot, part in {"model": "erm", **given}.items() for part in _list(part)
+        (slot, estimator)
+        for slot, estimator in {"model": "erm", **given}.items()
+        for estimator in _list(estimator)
     ]
     entries = [
-        part if isinstance(part, str) else {f"{slot} {i}": part}
-        for i, (slot, part) in enumerate(slots)
+        estimator if isinstance(estimator, str) else {f"{slot} {i}": estimator}
+        for i, (slot, estimator) in enumerate(slots)
     ]
     by_slot: dict[str, list[MethodPlan]] = {"pre": [], "model": [], "post": []}
     for (slot, _), plan in zip(slots, plan_methods(entries, **options), strict=True):
@@ -168,8 +170,8 @@ def _plan(method: Any, parts: Mapping[str, Any], **options: Any) -> MethodPlan:
     return nested
 
 
-def _list(part: Any) -> list[Any]:
-    return part if isinstance(part, list) else [part]
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _chain(plan: MethodPlan | None) -> Iterator[MethodPlan]:
@@ -180,7 +182,7 @@ def _chain(plan: MethodPlan | None) -> Iterator[MethodPlan]:
 
 
 def _parted(data: Bunch, fraction: float | None, column: str | None) -> Bunch:
-    """The data without test rows, their validation rows as the test rows of a comparison."""
+    """The data without their test rows; the validation rows become the test rows of the run."""
     if column is not None and fraction is not None:
         raise InputError("validation_column and validation_fraction are given; pass one of them.")
     if column is None and data.get("split") is None:
@@ -194,7 +196,7 @@ def _parted(data: Bunch, fraction: float | None, column: str | None) -> Bunch:
 
 
 def _held_out(data: Bunch, column: str | None) -> tuple[Any, Any]:
-    """Which rows are validation rows, and which are trained on."""
+    """Masks of the validation rows and of the training rows."""
     values = data.get("split")
     if column is not None:
         attributes = data.get("attributes")
@@ -213,7 +215,7 @@ def _held_out(data: Bunch, column: str | None) -> tuple[Any, Any]:
 
 
 def _features(planned: MethodPlan, data: Bunch, features: Any) -> Features | None:
-    """The extractor of the features that the methods are given, if they are."""
+    """The extractor of the features that the method is trained on; None for images."""
     if features is None:
         check_weights((planned,), data)
         return None

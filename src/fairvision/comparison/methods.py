@@ -164,18 +164,18 @@ def _plan(label: str, value: Any, preset: str | None, more: Mapping[str, Any]) -
 
 
 def _plan_name(label: str, name: str, preset: str | None, params: Mapping[str, Any]) -> MethodPlan:
-    found = cast(RegisteredMethod, default_registry().find("method", name))
+    registered = cast(RegisteredMethod, default_registry().find("method", name))
     return MethodPlan(
         label=label,
-        name=found.qualified_name,
-        stage=found.stage,
-        version=found.origin.version,
-        preset=preset if preset in found.presets else None,
+        name=registered.qualified_name,
+        stage=registered.stage,
+        version=registered.origin.version,
+        preset=preset if preset in registered.presets else None,
         params=dict(params),
-        code=_code(found.qualified_name),
-        groups_seen=str(found.needs),
-        groups_at_fit=found.needs.fit or found.needs.validation,
-        groups_at_predict=found.needs.predict,
+        code=_code(registered.qualified_name),
+        groups_seen=str(registered.needs),
+        groups_at_fit=registered.needs.fit or registered.needs.validation,
+        groups_at_predict=registered.needs.predict,
     )
 
 

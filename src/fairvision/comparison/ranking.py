@@ -42,7 +42,7 @@ class Ranking:
     smallest_cell : int
         Validation rows of the smallest cell of class and group.
     left_out : list of str
-        Methods that lack seeds which more of the others have.
+        Methods that have not finished the seeds compared.
     """
 
     methods: list[str]
@@ -109,7 +109,7 @@ def rank(
 ) -> Ranking:
     """Measure the validation rows of runs.
 
-    A draw takes rows, the same for all methods and seeds, and seeds, the same for all methods.
+    A draw resamples rows, alike for all methods and seeds, and seeds, alike for all methods.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ def _rows(runs: Iterable[Run]) -> NDArray[np.int64]:
 
 
 def _draws(rng: np.random.Generator, n: int, n_boot: int) -> Iterator[NDArray[np.int64]]:
-    """How often each of `n` is drawn, shape (n_draws, n): once each, then draws, some at a time."""
+    """Yield how often each of `n` is drawn, shape (n_draws, n); the sample itself comes first."""
     yield np.ones((1, n), dtype=np.int64)
     step = max(1, _CHUNK // n)
     for start in range(0, n_boot, step):

@@ -20,7 +20,7 @@ __all__ = ["read_comparison"]
 
 
 def read_comparison(folder: str | Path) -> Comparison:
-    """The comparison that `fairvision compare --out FOLDER` wrote.
+    """Read the comparison that `fairvision compare --out FOLDER` wrote.
 
     Groups are read as text. An estimator that was passed is not in the folder.
 
@@ -33,8 +33,8 @@ def read_comparison(folder: str | Path) -> Comparison:
     summary, groups = store.summary(), store.groups()
     try:
         plan = _plan(summary["plan"])
-        found = (store.find(str(row["method"]), int(row["seed"])) for row in summary["results"])
-        runs = tuple(run for run in found if run is not None)
+        stored = (store.find(str(row["method"]), int(row["seed"])) for row in summary["results"])
+        runs = tuple(run for run in stored if run is not None)
         return Comparison(
             plan=plan,
             runs=runs,
@@ -49,8 +49,8 @@ def read_comparison(folder: str | Path) -> Comparison:
         )
     except Exception as error:  # the files may hold anything
         raise RunError(
-            f"{folder} holds what no comparison wrote ({describe(error)}). Run the same "
-            "`fairvision compare` once more."
+            f"{folder} holds no readable comparison ({describe(error)}). Run the same "
+            "`fairvision compare` again."
         ) from error
 
 

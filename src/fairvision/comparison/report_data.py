@@ -25,14 +25,14 @@ def describe_methods(methods: Iterable[MethodPlan]) -> dict[str, dict[str, Any]]
 
 def _method(method: MethodPlan) -> dict[str, Any]:
     try:
-        found = cast(RegisteredMethod, default_registry().find("method", method.name))
+        registered = cast(RegisteredMethod, default_registry().find("method", method.name))
     except PluginError:  # no longer installed, or an estimator that was passed
         return {"summary": "", "reference": None, "needs": None}
-    reference = found.reference
+    reference = registered.reference
     return {
-        "summary": found.descriptor.summary,
+        "summary": registered.descriptor.summary,
         "reference": None if reference is None else asdict(reference),
-        "needs": asdict(found.needs),
+        "needs": asdict(registered.needs),
     }
 
 
@@ -78,7 +78,7 @@ def read_report_data(folder: str | Path) -> dict[str, Any]:
         return {**report_data(summary, [run for run in runs if run]), "folder": str(folder)}
     except Exception as error:  # the files may hold anything
         raise RunError(
-            f"{folder} holds what no comparison wrote ({describe(error)}). Run the same "
+            f"{folder} holds no readable comparison ({describe(error)}). Run the same "
             "`fairvision compare` once more."
         ) from error
 

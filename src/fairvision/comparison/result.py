@@ -53,16 +53,16 @@ class Comparison:
     sensitive_features : DataFrame
         Groups of all rows of the data.
     data_notes : tuple of str
-        What the data are, and what was left out of them.
+        What the data are, and which rows were left out.
     baseline : str
     out : Path or None
-        The folder that holds it all.
+        Folder of the results.
     reused : int
-        Runs found finished on disk and not done again.
+        Number of runs read from the folder instead of done again.
     features_seconds : float or None
         What computing the features took, which all runs shared.
     extractor : FeatureExtractor or None
-        The one that computed them; not there if the comparison was read from its folder.
+        Computed the features; None if the comparison was read from its folder.
     """
 
     plan: Plan
@@ -99,7 +99,7 @@ class Comparison:
         metrics : sequence of str
             Of `summary`, `fairvision.metrics.available_metrics` or a plugin.
         by_seed : bool, default=False
-            Whether to leave the seeds apart.
+            Whether to return each seed instead of the mean over seeds.
 
         Returns
         -------
@@ -170,7 +170,7 @@ class Comparison:
         return pd.DataFrame.from_dict(rows, orient="index").fillna("")
 
     def difference_table(self) -> pd.DataFrame:
-        """The same of each method minus the baseline, signs shown; empty without a baseline."""
+        """The short table of each method minus the baseline; empty without a baseline."""
         methods = self.differences.index.get_level_values("method").unique()
         rows = {method: self._cells(self.differences, method, "+") for method in methods}
         return pd.DataFrame.from_dict(rows, orient="index")
@@ -211,10 +211,10 @@ class Comparison:
         return [] if self.plan.features is None else [note(self.plan.features)]
 
     def _rows_note(self) -> list[str]:
-        found = [" or ".join(map(str, sorted(set(n)))) for n in zip(*self._sizes(), strict=True)]
+        n_rows = [" or ".join(map(str, sorted(set(n)))) for n in zip(*self._sizes(), strict=True)]
         held_out = "n_validation" not in self.plan.split and self.runs and self.runs[0].validation
         further = f", {len(held_out.rows)} held out to choose a method" if held_out else ""
-        return [f"{found[0]} rows to train on, {found[1]} to test on{further}."] if found else []
+        return [f"{n_rows[0]} rows to train on, {n_rows[1]} to test on{further}."] if n_rows else []
 
     def _sizes(self) -> list[tuple[int, int]]:
         return [(run.n_train, run.n_test) for run in self.runs]
@@ -222,32 +222,32 @@ class Comparison:
     def _interval_note(self) -> str:
         n = len(self.plan.seeds)
         if n < MIN_SEEDS:
-            how = (
+            interval = (
                 f"bootstrap of the test rows, averaged over {n} seed(s): the noise of training is "
                 f"not in it; {MIN_SEEDS} seeds or more give it"
             )
         elif self.plan.split["by"] == "column":
-            how = (
+            interval = (
                 f"Student's t over {n} seeds: the noise of training; the test rows are the same "
                 "for every seed, so the noise of sampling them is not in it"
             )
         else:
-            how = f"Student's t over {n} seeds: the noise of training and of sampling rows"
-        return f"Mean over seeds [95 % interval: {how}]."
+            interval = f"Student's t over {n} seeds: the noise of training and of sampling rows"
+        return f"Mean over seeds [95 % interval: {interval}]."
 
     def _worst_groups(self) -> dict[str, str]:
         """The worst group of each method: the one that is worst in most seeds."""
-        found = {}
+        worst = {}
         for method in self.plan.methods:
             own = [run for run in self.runs if run.method == method.label]
             counts = Counter(name for run in own if (name := _worst_group(run)))
             if counts:
                 name, times = counts.most_common(1)[0]
-                found[method.label] = f"{name} (in {times} of {len(own)} seed(s))"
-        return found
+                worst[method.label] = f"{name} (in {times} of {len(own)} seed(s))"
+        return worst
 
     def _evaluation_notes(self) -> list[str]:
-        """What the evaluations note: classes or groups unseen at fit, scores of the wrong class."""
+        """The notes of the evaluations, with the methods that they are about."""
         methods: dict[str, list[str]] = {}
         for run in self.runs:
             for text in run.evaluation.get("notes") or ():
@@ -273,7 +273,7 @@ class Comparison:
         return list(reasons)
 
     def _idle_notes(self) -> list[str]:
-        """Which methods changed nothing: a difference of 0 says too little of it."""
+        """Methods that predict as the baseline does; a difference of 0 alone does not say so."""
         seen = {(run.method, run.seed): run.y_pred for run in self.runs}
         same = Counter(
             method
@@ -336,7 +336,7 @@ class Comparison:
         return {**report_data(self.to_dict(), self.runs), **folder}
 
     def report(self, path: str | Path) -> Path:
-        """Write one HTML file with everything in it, to look at and to send.
+        """Write the results as one HTML file that loads nothing else.
 
         Parameters
         ----------

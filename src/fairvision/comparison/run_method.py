@@ -104,10 +104,10 @@ def check_suited(method: MethodPlan, data: Bunch) -> None:
     """
     if not method.is_registered:
         return
-    found = cast(RegisteredMethod, default_registry().find("method", method.name))
+    registered = cast(RegisteredMethod, default_registry().find("method", method.name))
     # A method for two groups takes several columns of two values one by one, or fails at fit.
     n_groups = data.sensitive_features.nunique().max()
-    if refusal := found.refusal(len(np.unique(data.target)), n_groups):
+    if refusal := registered.refusal(len(np.unique(data.target)), n_groups):
         raise InputError(f"{method.label} {refusal}.")
 
 
@@ -182,9 +182,9 @@ def fit_run(
         estimator = build(method, plan, seed, callbacks)
         images, y, groups = _take(data, train, estimator)
         start = clock()
-        shown = groups if method.groups_at_fit else None
+        fit_groups = groups if method.groups_at_fit else None
         more = data.get("fit_params") or {}
-        fit_with_groups(estimator, images, y, sensitive_features=shown, **more)
+        fit_with_groups(estimator, images, y, sensitive_features=fit_groups, **more)
         seconds = clock() - start + restored_seconds(_inner(estimator))
         return Fitted(estimator, train, test, seconds)
 
@@ -215,7 +215,7 @@ def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fit
     )
     classes, rows = class_names(data), (images, y_true, groups)
 
-    def shown() -> dict[str, Any]:
+    def first_wrong() -> dict[str, Any]:
         pictures = _pictures(data, test, images)
         return collect(method.name, estimator, *rows, y_pred, evaluation, classes, seed, pictures)
 
@@ -238,7 +238,7 @@ def _measure(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted: Fit
         threshold=threshold,
         validation=None if method.balanced else validation,
         **(kept_model(estimator, data) if plan.keep_models else {}),
-        artifacts=shown() if plan.has_artifacts(seed) else None,
+        artifacts=first_wrong() if plan.has_artifacts(seed) else None,
     )
 
 
@@ -320,16 +320,16 @@ def _leakage(
     if not hasattr(estimator, "transform"):
         return None
     features = np.asarray(estimator.transform(images), dtype=np.float64)
-    found: dict[str, Any] = {}
+    numbers: dict[str, Any] = {}
     for name in groups.columns:
         column = groups[name].to_numpy()
         try:
             table = leakage(features, column, y=y, n_boot=n_boot, random_state=seed)
         except InputError as error:  # too few rows to probe are no fault of the method
-            found[str(name)] = {"note": str(error)}
+            numbers[str(name)] = {"note": str(error)}
             continue
-        found[str(name)] = table.to_dict(orient="index")
-    return found
+        numbers[str(name)] = table.to_dict(orient="index")
+    return numbers
 
 
 def _inner(estimator: Any) -> list[Any]:
@@ -343,17 +343,17 @@ def _inner(estimator: Any) -> list[Any]:
 
 
 def _steps(estimator: Any) -> int | None:
-    counts = [part.n_steps_ for part in _inner(estimator) if hasattr(part, "n_steps_")]
+    counts = [step.n_steps_ for step in _inner(estimator) if hasattr(step, "n_steps_")]
     return int(sum(counts)) if counts else None
 
 
 def _history(estimator: Any) -> list[dict[str, Any]]:
     """The training curves of the innermost net, numbers only."""
-    for part in reversed(_inner(estimator)):
-        if hasattr(part, "history_"):
+    for step in reversed(_inner(estimator)):
+        if hasattr(step, "history_"):
             return [
                 {k: float(v) for k, v in epoch.items() if isinstance(v, (int, float))}
-                for epoch in part.history_
+                for epoch in step.history_
                 if isinstance(epoch, Mapping)
             ]
     return []

@@ -85,9 +85,9 @@ def run_all(
     failures: dict[tuple[str, int], str] = {}
     todo: list[Task] = []
     for method, seed in _in_order(plan, backend):
-        found = store and store.read(method.label, seed, plan.request(method, seed))
-        if found and found.rows.max(initial=0) < len(data.target):
-            runs[method.label, seed] = found
+        stored = store and store.read(method.label, seed, plan.request(method, seed))
+        if stored and stored.rows.max(initial=0) < len(data.target):
+            runs[method.label, seed] = stored
             if store:  # a kill just after the run was stored leaves them
                 store.drop_checkpoint(method.label, seed)
             progress.finish(method.label, seed, "already done")

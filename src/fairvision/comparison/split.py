@@ -174,8 +174,8 @@ def _given(data: Bunch) -> tuple[Rows, Rows]:
     split = _parts(data)
     train, test = np.flatnonzero(split == "train"), np.flatnonzero(split == "test")
     if not len(train) or not len(test):
-        found = sorted(set(split.tolist()))
-        raise DatasetError(f"the split column needs the values 'train' and 'test'; it has {found}.")
+        names = sorted(set(split.tolist()))
+        raise DatasetError(f"the split column needs the values 'train' and 'test'; it has {names}.")
     return train, test
 
 
@@ -191,10 +191,12 @@ def _random(
     if np.bincount(cells).min() < 2:  # too rare to stratify by
         cells = classes
     try:
-        kept, taken = train_test_split(rows, test_size=fraction, stratify=cells, random_state=seed)
+        kept, held_out = train_test_split(
+            rows, test_size=fraction, stratify=cells, random_state=seed
+        )
     except ValueError as error:  # a class of one row, or more classes than test rows
         raise DatasetError(
             f"{len(cells)} rows in {len(set(classes.tolist()))} classes of {data.target_name!r} "
             f"cannot be split with {parameter}={fraction}: {error} Use more rows, or fewer classes."
         ) from error
-    return np.sort(kept), np.sort(taken)
+    return np.sort(kept), np.sort(held_out)

@@ -104,12 +104,12 @@ class Store:
         """The differences between the stored plan and runs and those of this plan, in words."""
         stored = self._stored()
         common = plan.common()
-        found = [] if stored is None else changes({k: stored.get(k) for k in common}, common)
+        differences = [] if stored is None else changes({k: stored.get(k) for k in common}, common)
         for method, seed in product(plan.methods, plan.seeds):
             request = self._request(self.folder(method.label, seed))
             if request is not None:
-                found += changes(request, plan.request(method, seed), method.label)
-        return list(dict.fromkeys(found))
+                differences += changes(request, plan.request(method, seed), method.label)
+        return list(dict.fromkeys(differences))
 
     def _request(self, folder: Path) -> dict[str, Any] | None:
         """The request of a stored run; None if there is no run, or a damaged one."""

@@ -32,14 +32,14 @@ Triple = tuple[float, float, float]
 
 def measures(run: Run) -> dict[str, Triple]:
     """Value and interval over the test rows of every measure of a run."""
-    found = {name: _triple(run.evaluation["overall"][name]) for name in _OVERALL}
+    values = {name: _triple(run.evaluation["overall"][name]) for name in _OVERALL}
     for name, entry in run.evaluation["disparities"].items():
-        found[name] = _triple(entry)
+        values[name] = _triple(entry)
     if run.leakage:
         # Of several attributes, the one that leaks most; undefined if one of them is.
         probes = [_triple(t.get("target_balanced_accuracy", {})) for t in run.leakage.values()]
-        found["leakage"] = probes[int(np.argmax([value for value, _, _ in probes]))]
-    return found
+        values["leakage"] = probes[int(np.argmax([value for value, _, _ in probes]))]
+    return values
 
 
 def group_rates(run: Run) -> list[tuple[str, int, dict[str, Triple]]]:
@@ -79,8 +79,8 @@ def _frame(each: dict[str, list[dict[str, Triple]]]) -> pd.DataFrame:
     """One row a method and measure, over the seeds that have it."""
     rows = []
     for method, seeds in each.items():
-        for metric in dict.fromkeys(name for found in seeds for name in found):
-            triples = [found[metric] for found in seeds if metric in found]
+        for metric in dict.fromkeys(name for values in seeds for name in values):
+            triples = [values[metric] for values in seeds if metric in values]
             rows.append((method, metric, *interval(triples), len(triples)))
     columns = ["method", "metric", "value", "lower", "upper", "n_seeds"]
     return pd.DataFrame(rows, columns=columns).set_index(["method", "metric"])
@@ -89,10 +89,10 @@ def _frame(each: dict[str, list[dict[str, Triple]]]) -> pd.DataFrame:
 def _by_method(
     runs: Iterable[Run], measure: Callable[[Run], dict[str, Triple]]
 ) -> dict[str, list[dict[str, Triple]]]:
-    found: dict[str, list[dict[str, Triple]]] = {}
+    values: dict[str, list[dict[str, Triple]]] = {}
     for run in runs:
-        found.setdefault(run.method, []).append(measure(run))
-    return found
+        values.setdefault(run.method, []).append(measure(run))
+    return values
 
 
 def summarize(runs: Iterable[Run]) -> pd.DataFrame:
@@ -206,9 +206,9 @@ def _paired(run: Run, other: Run, groups: Any, options: dict[str, Any]) -> dict[
         **options,
         thresholds=(run.threshold, other.threshold),
     )
-    found = {str(name): _triple(row) for name, row in table.to_dict(orient="index").items()}
+    values = {str(name): _triple(row) for name, row in table.to_dict(orient="index").items()}
     mine, others = measures(run), measures(other)
     if "leakage" in mine and "leakage" in others:
         # The two probes have no bootstrap draws in common, so a single seed has no interval.
-        found["leakage"] = (mine["leakage"][0] - others["leakage"][0], np.nan, np.nan)
-    return found
+        values["leakage"] = (mine["leakage"][0] - others["leakage"][0], np.nan, np.nan)
+    return values

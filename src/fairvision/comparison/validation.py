@@ -43,7 +43,7 @@ def check_run(run: Run) -> None:
         _need(all(isinstance(k, str) and isinstance(v, Real | None) for k, v in epoch.items()))
     if run.worst_group is not None:
         _need(isinstance(run.worst_group["class"], str))
-        _need(all(isinstance(part, str) for part in run.worst_group["group"]))
+        _need(all(isinstance(label, str) for label in run.worst_group["group"]))
     for probe in (run.leakage or {}).values():
         _check_probe(probe)
 

@@ -1,4 +1,4 @@
-"""The model of a run: as it was kept, or trained anew to the same numbers."""
+"""The model of a run: loaded if the run kept it, else trained again."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def model_of_run(comparison: Any, label: str, seed: int, dataset: Any = None) ->
     label : str
     seed : int
     dataset : Bunch or None
-        The data, where the comparison was given them and no name.
+        The data, if the comparison was given data rather than a name.
 
     Returns
     -------
@@ -93,11 +93,11 @@ def _trained(comparison: Any, run: Run, dataset: Any) -> Any:
 
 
 def _data(plan: Plan, dataset: Any, extractor: Any) -> Any:
-    """The data of the comparison once more, with their features."""
+    """Read the data of the comparison again, with their features."""
     name, params = plan.dataset["name"], plan.dataset.get("params")
     if dataset is None and name == "given":
         raise InputError(
-            "the comparison was given its data, and no name of them. Pass them as dataset=, or "
+            "the comparison was given data rather than a name. Pass the same data as dataset=, or "
             "compare with --keep-models (keep_models=True)."
         )
     data, description = read_data(*((name, params) if dataset is None else (dataset, None)))
@@ -114,15 +114,15 @@ def _data(plan: Plan, dataset: Any, extractor: Any) -> Any:
 
 
 def _check_same(plan: Plan, data: Any, method: MethodPlan, run: Run, estimator: Any) -> None:
-    """Refuse a model that is not that of the run."""
+    """Raise `RunError` if the model predicts otherwise than the run."""
     again = predict_validation(plan, data, method, run.seed, estimator)
     if run.validation is None or again is None:
         return
     n_others = int(np.sum(again.y_pred != run.validation.y_pred))
     if n_others:
         raise RunError(
-            f"{run.method} was trained anew, and predicts {n_others} of {len(again.rows)} "
-            "validation rows otherwise than the run: versions, code or the device have changed, or "
-            "it was trained on CUDA without deterministic=True. "
+            f"{run.method} was trained again, and its predictions differ from the run in "
+            f"{n_others} of {len(again.rows)} validation rows. Versions, code or "
+            "the device have changed, or it was trained on CUDA without deterministic=True. "
             "Compare again with --keep-models (keep_models=True)."
         )

@@ -1,4 +1,4 @@
-"""Which CUDA card a worker process computes on."""
+"""The CUDA device of a worker process."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["device_of_worker"]
 
 
 def device_of_worker(device: str) -> str:
-    """The card of this process, where several may be used; workers take them in turn.
+    """The device of this process; on several CUDA devices, workers take turns.
 
-    A worker keeps its card, so that it holds memory of one only. A named card stays, and so do
-    the cards that a cluster gives its workers.
+    A worker keeps its device, so that it uses the memory of one only. A device with a number is
+    returned as it is, and so are those that a cluster assigns to its workers.
     """
     number = _worker_number()
     if device not in ("auto", "cuda") or number is None or torch.cuda.device_count() < 2:

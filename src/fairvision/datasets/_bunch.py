@@ -161,16 +161,16 @@ def subset(data: Bunch, rows: Any) -> Bunch:
     rows : ndarray of int, bool mask or slice
         For example ``split.train`` of :func:`biased_split`.
     """
-    taken = Bunch(**data)
-    taken.images = rows_of(taken.images, rows)
+    subset_data = Bunch(**data)
+    subset_data.images = rows_of(subset_data.images, rows)
     for name in _PER_ROW:
-        if taken.get(name) is not None:
-            taken[name] = taken[name][rows]
+        if subset_data.get(name) is not None:
+            subset_data[name] = subset_data[name][rows]
     for name in _FRAMES:
-        if taken.get(name) is not None:
-            taken[name] = taken[name].iloc[rows].reset_index(drop=True)
-    if "splits" in taken:
-        taken.splits = split_rows(taken.split)
-    if taken.get("masks") is not None:
-        taken.masks = {name: mask[rows] for name, mask in taken.masks.items()}
-    return taken
+        if subset_data.get(name) is not None:
+            subset_data[name] = subset_data[name].iloc[rows].reset_index(drop=True)
+    if "splits" in subset_data:
+        subset_data.splits = split_rows(subset_data.split)
+    if subset_data.get("masks") is not None:
+        subset_data.masks = {name: mask[rows] for name, mask in subset_data.masks.items()}
+    return subset_data

@@ -64,15 +64,15 @@ def _read_scores(path: str) -> tuple[pd.DataFrame, np.ndarray]:
 
 def _parts(root: str, person: pd.Series) -> pd.Series | None:
     """The part of each row by the set's view 1, if its two lists of people are there."""
-    part = {}
+    split_of = {}
     for split, name in {"train": "peopleDevTrain.txt", "test": "peopleDevTest.txt"}.items():
         try:
             path = locate(root, _FOLDERS, [name], "")
         except DatasetError:
             return None
         people = read_list(path, skiprows=1, names=["person", "images"], **_TABS)
-        part.update(dict.fromkeys(people["person"].astype(str), split))
-    return person.map(part)
+        split_of.update(dict.fromkeys(people["person"].astype(str), split))
+    return person.map(split_of)
 
 
 def load_lfw(

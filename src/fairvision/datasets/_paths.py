@@ -101,8 +101,8 @@ def respelt(names: Iterable[str], known: Collection[str]) -> list[str]:
         places.setdefault(_key(name), []).append(name)
     spelt = []
     for name in names:
-        found = [] if name in exact else places.get(_key(name), [])
-        spelt.append(found[0] if len(found) == 1 else name)
+        matches = [] if name in exact else places.get(_key(name), [])
+        spelt.append(matches[0] if len(matches) == 1 else name)
     return spelt
 
 

@@ -210,12 +210,12 @@ def _differences(
     gather: Callable[[Floats], Floats] | None = None,
 ) -> pd.DataFrame:
     """Both methods' numbers from the same draws, and their differences."""
-    shown = np.array([by_group or table != "group" for table, _, _ in keys], dtype=bool)
+    kept = np.array([by_group or table != "group" for table, _, _ in keys], dtype=bool)
     names = [_words(label) for label in job.groupings[0].labels]
     pairs = [(names[group] if table == "group" else "", name) for table, group, name in keys]
 
     def both(amounts: Floats) -> Floats:
-        a, b = (numbers[..., shown] for numbers in measure(amounts))
+        a, b = (numbers[..., kept] for numbers in measure(amounts))
         return np.concatenate([a, b, a - b], axis=-1)
 
     rows, weight, width = drawn
@@ -228,9 +228,9 @@ def _differences(
             "value": value,
             "lower": np.split(result.lower, 3)[2],
             "upper": np.split(result.upper, 3)[2],
-            "note": _reasons(*([n for n, s in zip(own, shown, strict=True) if s] for own in notes)),
+            "note": _reasons(*([n for n, s in zip(own, kept, strict=True) if s] for own in notes)),
         },
         index=pd.MultiIndex.from_tuples(
-            [pair for pair, s in zip(pairs, shown, strict=True) if s], names=["group", "metric"]
+            [pair for pair, s in zip(pairs, kept, strict=True) if s], names=["group", "metric"]
         ),
     )

@@ -154,10 +154,10 @@ class CheckpointFile:
         self._make_folder()
         # Save and reload once at the start, so that a state that cannot be saved fails now.
         fresh = self._decode(_packed(self._state(finished=False)))
-        if (found := self._read()) is not None:
+        if (state := self._read()) is not None:
             try:
-                self._restore(found)
-                self.finished = found["finished"]
+                self._restore(state)
+                self.finished = state["finished"]
             except Exception:  # of another version of a method, say
                 self._restore(fresh)
 
@@ -229,8 +229,8 @@ class CheckpointFile:
         try:
             if sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
                 return None  # torch would take a changed byte of a weight for the weight
-            found = self._decode(content[_DIGEST:])
-            return found if found["name"] == self.name else None
+            state = self._decode(content[_DIGEST:])
+            return state if state["name"] == self.name else None
         except Exception:  # none, damaged, or something else altogether
             return None
 

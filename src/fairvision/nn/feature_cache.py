@@ -77,11 +77,11 @@ class FeatureCache:
         self._refresh()
         for start in range(0, len(images), _BLOCK):
             some, names = _named(images[start : start + _BLOCK])
-            found = self._find(names)
-            if min(found) < 0:
+            rows = self._find(names)
+            if min(rows) < 0:
                 self._add(some, names, compute)
-                found = self._find(names)
-            places[start : start + len(names)] = found
+                rows = self._find(names)
+            places[start : start + len(names)] = rows
         if np.array_equal(places, np.arange(places[0], places[0] + len(places))):
             return self._features[places[0] : places[-1] + 1]
         return self._features[places]

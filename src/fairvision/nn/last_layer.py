@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -16,7 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from fairvision.base import ScoreMixin, check_labels, fit_on_all, fit_or_frozen, rows_of
+from fairvision.base import ScoreMixin, as_seed, check_labels, fit_on_all, fit_or_frozen, rows_of
 from fairvision.exceptions import InputError
 from fairvision.nn.classifier import TorchClassifier
 from fairvision.nn.export import as_module
@@ -159,19 +160,22 @@ def _has_features(self: Any) -> bool:
 class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
     """Base of meta-estimators that train a net's last layer again.
 
-    A subclass has a parameter ``estimator`` and a `fit` that sets ``estimator_``, the fitted
-    estimator with the new last layer, and ``classes_``. Predictions are those of
-    ``estimator_``, which can be saved, exported and post-processed like any other.
+    A subclass has the parameters `estimator`, `rows`, `debias_fraction` and `random_state`, and
+    a `fit` that ends in `_fit_layer`. Predictions are those of ``estimator_``, the fitted
+    estimator with the new last layer, which can be saved, exported and post-processed like any
+    other.
     """
 
     __metadata_request__fit: ClassVar = {"sensitive_features": True, "held_out": True}
 
     estimator: Any
+    rows: str
     debias_fraction: float
+    random_state: Any
     estimator_: Any
     classes_: NDArray[Any]
 
-    def _fit_net(
+    def _fit_layer(
         self,
         X: Any,
         y: NDArray[Any],
@@ -179,63 +183,43 @@ class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         *,
         cells: NDArray[np.int64],
         held_out: Any,
-        seed: int,
-    ) -> tuple[LastLayer, NDArray[np.intp]]:
-        """The last layer of the fitted estimator, and the rows that it was not fitted on.
+        retrain: Callable[..., tuple[ArrayLike, ArrayLike] | None],
+    ) -> Self:
+        """Fit the estimator unless it is frozen, then its last layer again.
 
         Parameters
         ----------
         cells : ndarray of shape (n_samples,)
-            Both parts get their share of each.
+            The rows held out are drawn from each in proportion.
         held_out : array-like of bool of shape (n_samples,) or None
-        seed : int
+        retrain : callable
+            ``retrain(layer, X, rows, judged, seed)`` returns the weight and the bias of the new
+            layer, or None to keep the given one. `layer` is the `LastLayer`, `X` the samples to
+            fit it on, `rows` their index in all rows, `judged` the places among them of rows that
+            the net was not trained on. To keep the given layer, the estimator is fitted on all
+            rows: nothing is gained by holding some out.
         """
+        seed, owner = as_seed(self.random_state), type(self).__name__
+        given = TorchClassifier(random_state=seed) if self.estimator is None else self.estimator
+        data = X, y, sensitive_features
         fitted, held = fit_or_frozen(
-            self._given(seed),
-            X,
-            y,
-            sensitive_features,
+            given,
+            *data,
             cells=cells,
             validation_fraction=self.debias_fraction,
             rng=np.random.default_rng(seed),
             held_out=held_out,
         )
-        layer = LastLayer(fitted, type(self).__name__)
+        layer = LastLayer(fitted, owner)
         few = rows_of(X, held[:32])
         layer.check(few, layer.features(few))
-        return layer, held
-
-    def _given(self, seed: int) -> Any:
-        return TorchClassifier(random_state=seed) if self.estimator is None else self.estimator
-
-    def _keep(
-        self,
-        layer: LastLayer,
-        new: tuple[ArrayLike, ArrayLike] | None,
-        X: Any,
-        y: NDArray[Any],
-        sensitive_features: Any,
-        *,
-        held_out: Any,
-        seed: int,
-    ) -> Self:
-        """Set the fitted attributes, with another layer or without.
-
-        Without, the estimator is fitted on all rows: nothing is gained by holding some out.
-
-        Parameters
-        ----------
-        layer : LastLayer
-        new : (weight, bias) or None
-        X, y, sensitive_features, held_out, seed
-            As in `_fit_net`.
-        """
+        if self.rows == "all":
+            new = retrain(layer, X, slice(None), held, seed)
+        else:
+            new = retrain(layer, rows_of(X, held), held, np.arange(len(held)), seed)
         self.retrained_ = new is not None
         if new is None:
-            fitted = fit_on_all(
-                self._given(seed), layer.estimator, X, y, sensitive_features, held_out=held_out
-            )
-            layer = LastLayer(fitted, type(self).__name__)
+            layer = LastLayer(fit_on_all(given, fitted, *data, held_out=held_out), owner)
             new = layer.weight, layer.bias
         self.estimator_, self.classes_ = layer.replace(*new), layer.classes
         return self

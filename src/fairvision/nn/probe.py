@@ -101,8 +101,8 @@ def set_statistics(module: nn.Module, rows: Rows, device: torch.device | str) ->
     handles = [m.register_forward_pre_hook(lambda m, args: m.update(args[0])) for m in layers]
     try:
         with torch.no_grad(), evaluation_mode(module):
-            for part in np.array_split(np.arange(len(rows)), range(_ROWS, len(rows), _ROWS)):
-                module.features(scale(take(rows.images, part), device, rows.dtype))  # type: ignore[operator]
+            for chunk in np.array_split(np.arange(len(rows)), range(_ROWS, len(rows), _ROWS)):
+                module.features(scale(take(rows.images, chunk), device, rows.dtype))  # type: ignore[operator]
     finally:
         for handle in handles:
             handle.remove()

@@ -140,8 +140,8 @@ class Rows(Dataset[Batch]):
             return False
         parts = np.array_split(np.arange(len(self)), n_bytes // _BYTES_AT_ONCE + 1)
         images, start = torch.empty(0), 0
-        for part in prefetch(partial(take, self.images), parts, self.images):
-            some = torch.from_numpy(np.require(part, requirements=["C", "W"]))
+        for chunk in prefetch(partial(take, self.images), parts, self.images):
+            some = torch.from_numpy(np.require(chunk, requirements=["C", "W"]))
             if not start:
                 images = some.new_empty((len(self), *some.shape[1:]), device=device)
             images[start : start + len(some)] = some

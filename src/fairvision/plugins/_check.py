@@ -127,10 +127,10 @@ def not_iterable(name: str, result: object) -> Refused:
 
 def check_descriptor(name: str, descriptor: Any) -> None:
     """Refuse what the hook `name` may not answer with."""
-    wanted, found = HOOKS[name].descriptor, type(descriptor).__name__
+    wanted, kind = HOOKS[name].descriptor, type(descriptor).__name__
     if not isinstance(descriptor, wanted):
         homes = [other for other, hook in HOOKS.items() if isinstance(descriptor, hook.descriptor)]
-        message = f"{name} yielded a {found}; expected a {wanted.__name__}"
+        message = f"{name} yielded a {kind}; expected a {wanted.__name__}"
         what = " or ".join(homes) if homes else f"fairvision.types.{wanted.__name__} instead"
         raise Refused("collect", message, f"Yield {'it from ' if homes else ''}{what}.")
     for field in dataclasses.fields(descriptor):
@@ -138,6 +138,6 @@ def check_descriptor(name: str, descriptor: Any) -> None:
         if not isinstance(value, _FIELDS.get(field.name, object)):
             raise Refused(
                 "collect",
-                f"{found} {descriptor.name!r}: {field.name} is a {type(value).__name__}",
+                f"{kind} {descriptor.name!r}: {field.name} is a {type(value).__name__}",
                 f"fairvision.types.{wanted.__name__} says what {field.name} may be.",
             )

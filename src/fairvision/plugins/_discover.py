@@ -29,7 +29,7 @@ def discover(
         Sorted by distribution, then entry point, so the order never changes.
     failures : list of PluginFailure
     """
-    found: dict[str, list[Origin]] = {}
+    by_distribution: dict[str, list[Origin]] = {}
     failures: list[PluginFailure] = []
     for distribution in _distributions(paths):
         try:
@@ -39,8 +39,8 @@ def discover(
             continue
         if origins:
             # The first on the path wins, as it does when Python imports.
-            found.setdefault(normalise(origins[0].distribution), origins)
-    origins = [origin for name in sorted(found) for origin in found[name]]
+            by_distribution.setdefault(normalise(origins[0].distribution), origins)
+    origins = [origin for name in sorted(by_distribution) for origin in by_distribution[name]]
     return origins, failures
 
 

@@ -52,15 +52,15 @@ def load_all(
     PluginError
         If `strict` and a plugin fails, with the cause chained.
     """
-    taken: defaultdict[str, set[tuple[Kind, str]]] = defaultdict(set)
+    names: defaultdict[str, set[tuple[Kind, str]]] = defaultdict(set)
     plugins = []
     for origin in origins:
         blocked = policy.reason(origin)
         if blocked is not None:
             plugins.append(Plugin(origin, "blocked", notes=(blocked,)))
             continue
-        plugin = _load_one(manager, origin, taken[origin.distribution], strict=strict)
-        taken[origin.distribution].update((o.kind, o.name) for o in plugin.offers)
+        plugin = _load_one(manager, origin, names[origin.distribution], strict=strict)
+        names[origin.distribution].update((o.kind, o.name) for o in plugin.offers)
         plugins.append(plugin)
     return tuple(plugins)
 
@@ -68,13 +68,13 @@ def load_all(
 def _load_one(
     manager: pluggy.PluginManager,
     origin: Origin,
-    taken: Collection[tuple[Kind, str]],
+    names: Collection[tuple[Kind, str]],
     *,
     strict: bool,
 ) -> Plugin:
     before = HEAVY & sys.modules.keys()
     try:
-        plugin = Plugin(origin, "loaded", offers_of(manager, _import(origin), origin, taken))
+        plugin = Plugin(origin, "loaded", offers_of(manager, _import(origin), origin, names))
     except Refused as refused:
         failure = PluginFailure(origin, refused.phase, refused.message, refused.hint)
         if strict:
@@ -92,11 +92,11 @@ def offers_of(
     manager: pluggy.PluginManager,
     plugin: object,
     origin: Origin,
-    taken: Collection[tuple[Kind, str]] = (),
+    names: Collection[tuple[Kind, str]] = (),
 ) -> tuple[Registered[Any], ...]:
     """Return what a module or an object offers, or refuse it.
 
-    `taken` is what its distribution offers elsewhere.
+    `names` holds what its distribution offers elsewhere.
     """
     with _isolated("api", _report(origin)):
         check_api(getattr(plugin, "FAIRVISION_API", None), origin)
@@ -107,7 +107,7 @@ def offers_of(
         with _isolated("collect", _report(origin)):
             for hook, offered in _answers(manager, plugin, origin):
                 key = (offered.kind, offered.name)
-                if key in offers or key in taken:
+                if key in offers or key in names:
                     message = f"{hook} offers the {offered.kind} {offered.name!r} a second time"
                     raise Refused("collect", message, "Give each a name of its own.")
                 offers[key] = offered
@@ -135,7 +135,7 @@ def _report(origin: Origin) -> str:
 
 
 def _import(origin: Origin) -> ModuleType:
-    if not all(part.isidentifier() for part in origin.module.split(".")):
+    if not all(name.isidentifier() for name in origin.module.split(".")):
         raise Refused(
             "import",
             f"the entry point names {origin.module!r}, which is not a module",

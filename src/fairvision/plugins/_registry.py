@@ -119,10 +119,10 @@ class Registry:
             )
         if stage not in (None, *STAGES):
             raise InputError(f"stage is {stage!r}; expected one of {', '.join(map(repr, STAGES))}.")
-        found = cast("tuple[RegisteredMethod, ...]", self.of_kind("method"))
+        methods = cast("tuple[RegisteredMethod, ...]", self.of_kind("method"))
         return tuple(
             method
-            for method in found
+            for method in methods
             if stage in (None, method.stage) and needs in (None, *str(method.needs).split(", "))
         )
 
@@ -155,18 +155,18 @@ class Registry:
         """
         distribution, _, short = str(name).rpartition(":")
         wanted = normalise(distribution)
-        found = [
+        matches = [
             offered
             for offered in self.of_kind(kind)
             if offered.name == short and wanted in ("", normalise(offered.origin.distribution))
         ]
-        if not found:
+        if not matches:
             raise UnknownNameError(self._unknown(kind, str(name)))
-        if len(found) > 1:
-            who = " and ".join(str(offered.origin) for offered in found)
-            use = " or ".join(repr(offered.qualified_name) for offered in found)
+        if len(matches) > 1:
+            who = " and ".join(str(offered.origin) for offered in matches)
+            use = " or ".join(repr(offered.qualified_name) for offered in matches)
             raise AmbiguousNameError(f"The {kind} {short!r} is offered by {who}. Use {use}.")
-        return found[0]
+        return matches[0]
 
     def _unknown(self, kind: Kind, name: str) -> str:
         every = self.of_kind(kind)

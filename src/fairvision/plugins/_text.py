@@ -16,9 +16,9 @@ def clean(text: object, limit: int = 400) -> str:
     Escape sequences, control characters, newlines and marks that reorder text
     are taken out, so what a stranger wrote cannot steer the reader's terminal.
     """
-    shown = "".join(c if c.isprintable() else " " for c in _STYLING.sub("", str(text)))
-    shown = " ".join(shown.split())
-    return shown if len(shown) <= limit else shown[: limit - 3] + "..."
+    printable = "".join(c if c.isprintable() else " " for c in _STYLING.sub("", str(text)))
+    printable = " ".join(printable.split())
+    return printable if len(printable) <= limit else printable[: limit - 3] + "..."
 
 
 def describe(error: BaseException) -> str:

@@ -155,12 +155,12 @@ class RegisteredMethod(Registered[Method]):
 
     def refusal(self, n_classes: int, n_groups: int) -> str:
         """Why it cannot take so many classes, or groups in a sensitive column; "" if it can."""
-        for taken, n, binary, more, noun in (
+        for allowed, n, binary, more, noun in (
             (self.targets, n_classes, "binary", "multiclass", "targets"),
             (self.groups, n_groups, "binary", "multiple", "groups"),
         ):
-            if (binary if n <= 2 else more) not in taken:
-                return f"takes {' or '.join(taken)} {noun}; there are {n}"
+            if (binary if n <= 2 else more) not in allowed:
+                return f"takes {' or '.join(allowed)} {noun}; there are {n}"
         return ""
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""The page of a comparison, from its facts."""
+"""The page of a comparison, from its report data."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _MOST_NAMES = 6
 Table = Mapping[tuple[str, str], Estimate]
 
 
-def comparison_page(facts: Mapping[str, Any]) -> str:
+def comparison_page(data: Mapping[str, Any]) -> str:
     """Draw a comparison as one HTML page.
 
     Parameters
     ----------
-    facts : mapping
+    data : mapping
         Of `Comparison.report_data` or `fairvision.comparison.read_report_data`.
 
     Returns
@@ -46,10 +46,10 @@ def comparison_page(facts: Mapping[str, Any]) -> str:
     Raises
     ------
     RunError
-        If the facts are not of that form.
+        If the data are not of that form.
     """
     try:
-        return render("comparison.html", _content(facts))
+        return render("comparison.html", _content(data))
     except Exception as error:
         raise RunError(
             f"the comparison cannot be drawn ({type(error).__name__}: {error}). If its folder is "
@@ -57,38 +57,38 @@ def comparison_page(facts: Mapping[str, Any]) -> str:
         ) from error
 
 
-def _content(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _content(data: Mapping[str, Any]) -> dict[str, Any]:
     """What the template shows."""
-    summary, differences = table_of(facts["summary"]), table_of(facts["differences"])
+    summary, differences = table_of(data["summary"]), table_of(data["differences"])
     gap, album = _gap(summary), Album()
     content = {
-        "title": f"{len(_labels(facts)) - len(_controls(facts))} methods on {_dataset(facts)}",
-        "sentence": _sentence(facts, summary, differences, gap),
-        "hero": _hero(facts, summary, gap),
-        "key": _labels(facts) if _crowded(facts) else [],
-        "unplaced": [m for m in _labels(facts) if not summary.get((m, gap))],
+        "title": f"{len(_labels(data)) - len(_controls(data))} methods on {_dataset(data)}",
+        "sentence": _sentence(data, summary, differences, gap),
+        "hero": _hero(data, summary, gap),
+        "key": _labels(data) if _crowded(data) else [],
+        "unplaced": [m for m in _labels(data) if not summary.get((m, gap))],
         "gap": metric_name(gap),
-        "baseline": facts["baseline"],
-        "control": next(iter(_controls(facts)), None),
-        "has_differences": bool(facts["differences"]),
-        "columns": [{"name": name, "better": BETTER.get(k, 0)} for k, name in _columns(facts)],
-        "rows": _rows(facts, summary, differences),
-        "notes": facts["notes"],
-        "failures": facts["failures"],
-        **groups_part(facts, summary),
-        **methods_part(facts),
-        **models_part(facts, album),
-        "versions": facts["plan"]["versions"],
-        "command": facts["command"],
+        "baseline": data["baseline"],
+        "control": next(iter(_controls(data)), None),
+        "has_differences": bool(data["differences"]),
+        "columns": [{"name": name, "better": BETTER.get(k, 0)} for k, name in _columns(data)],
+        "rows": _rows(data, summary, differences),
+        "notes": data["notes"],
+        "failures": data["failures"],
+        **groups_part(data, summary),
+        **methods_part(data),
+        **models_part(data, album),
+        "versions": data["plan"]["versions"],
+        "command": data["command"],
     }
     return content | {"n_left_out": album.n_left_out}
 
 
-def plot_comparison(facts: Mapping[str, Any], gap: str | None = None, ax: Any = None) -> Any:
+def plot_comparison(data: Mapping[str, Any], gap: str | None = None, ax: Any = None) -> Any:
     """Draw accuracy against a gap on matplotlib axes; see `Comparison.plot`."""
-    summary = table_of(facts["summary"])
+    summary = table_of(data["summary"])
     gap = gap or _gap(summary)
-    points = _points(facts, summary, gap)
+    points = _points(data, summary, gap)
     if not points:
         known = sorted({metric for _, metric in summary})
         raise InputError(f"gap {gap!r} is defined for no method; there are {', '.join(known)}.")
@@ -106,38 +106,38 @@ def table_of(records: Sequence[Mapping[str, Any]]) -> Table:
     return {(record["method"], record["metric"]): estimate(record) for record in records}
 
 
-def _labels(facts: Mapping[str, Any]) -> list[str]:
-    return [method["label"] for method in facts["plan"]["methods"]]
+def _labels(data: Mapping[str, Any]) -> list[str]:
+    return [method["label"] for method in data["plan"]["methods"]]
 
 
-def _controls(facts: Mapping[str, Any]) -> set[str]:
+def _controls(data: Mapping[str, Any]) -> set[str]:
     """The balanced baseline: plain training on rows without the bias, not a method."""
-    return {method["label"] for method in facts["plan"]["methods"] if method.get("balanced")}
+    return {method["label"] for method in data["plan"]["methods"] if method.get("balanced")}
 
 
-def _judged(facts: Mapping[str, Any], differences: Table) -> list[str]:
+def _judged(data: Mapping[str, Any], differences: Table) -> list[str]:
     """Methods that may be called best: those whose accuracy is not below the baseline's."""
-    nothing, left_out = Estimate(math.nan), _controls(facts)
-    for label in _labels(facts):
+    nothing, left_out = Estimate(math.nan), _controls(data)
+    for label in _labels(data):
         cost = differences.get((label, "accuracy"), nothing)
         if cost.excludes_zero and cost.value < 0:
             left_out.add(label)
-    return [label for label in _labels(facts) if label not in left_out]
+    return [label for label in _labels(data) if label not in left_out]
 
 
-def _crowded(facts: Mapping[str, Any]) -> bool:
+def _crowded(data: Mapping[str, Any]) -> bool:
     """Whether the first picture has numbers and a key, since names would cover each other."""
-    return len(_labels(facts)) > _MOST_NAMES
+    return len(_labels(data)) > _MOST_NAMES
 
 
-def _dataset(facts: Mapping[str, Any]) -> str:
-    name = facts["plan"]["dataset"]["name"]
+def _dataset(data: Mapping[str, Any]) -> str:
+    name = data["plan"]["dataset"]["name"]
     return "a data set given in Python" if name == "given" else f"“{short(name)}”"
 
 
-def _columns(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    measured = {record["metric"] for record in facts["summary"]}
-    return [(key, name) for key, name in facts["columns"].items() if key in measured]
+def _columns(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    measured = {record["metric"] for record in data["summary"]}
+    return [(key, name) for key, name in data["columns"].items() if key in measured]
 
 
 def _gap(summary: Table) -> str:
@@ -145,44 +145,44 @@ def _gap(summary: Table) -> str:
     return next((g for g in GAPS if any(v for (_, k), v in summary.items() if k == g)), GAPS[0])
 
 
-def _points(facts: Mapping[str, Any], summary: Table, gap: str) -> list[Point]:
+def _points(data: Mapping[str, Any], summary: Table, gap: str) -> list[Point]:
     points = [
         Point(
             label,
             summary[label, gap],
             summary[label, "accuracy"],
-            baseline=label == facts["baseline"],
-            control=label in _controls(facts),
+            baseline=label == data["baseline"],
+            control=label in _controls(data),
         )
-        for label in _labels(facts)
+        for label in _labels(data)
         if (label, gap) in summary
     ]
     return [point for point in points if point.gap and point.accuracy]
 
 
-def _hero(facts: Mapping[str, Any], summary: Table, gap: str) -> Picture | None:
-    points = _points(facts, summary, gap)
+def _hero(data: Mapping[str, Any], summary: Table, gap: str) -> Picture | None:
+    points = _points(data, summary, gap)
     if not points:
         return None
     name = metric_name(gap)
-    places = {label: str(place) for place, label in enumerate(_labels(facts), 1)}
-    names = [places[p.label] for p in points] if _crowded(facts) else None
+    places = {label: str(place) for place, label in enumerate(_labels(data), 1)}
+    names = [places[p.label] for p in points] if _crowded(data) else None
     words = [f"{p.label}: accuracy {p.accuracy.text()}, gap {p.gap.text()}" for p in points]
     alt = f"Accuracy against {name}, smaller gap to the left. {'; '.join(map(short, words))}."
     return picture(lambda ax: tradeoff(ax, points, name, names), alt, (4.8, 3.9))
 
 
-def _sentence(facts: Mapping[str, Any], summary: Table, differences: Table, gap: str) -> str:
+def _sentence(data: Mapping[str, Any], summary: Table, differences: Table, gap: str) -> str:
     """The result in one sentence; a difference counts only if its interval excludes 0."""
-    if facts.get("choice"):
-        return str(facts["choice"]["sentence"])
-    points, name, base = _points(facts, summary, gap), metric_name(gap), facts["baseline"]
+    if data.get("choice"):
+        return str(data["choice"]["sentence"])
+    points, name, base = _points(data, summary, gap), metric_name(gap), data["baseline"]
     if not points:
         return "No method has a gap that is defined: the notes say why."
-    known, judged = {p.label for p in points}, _judged(facts, differences)
+    known, judged = {p.label for p in points}, _judged(data, differences)
     points = [p for p in points if p.label in judged] or points
     best = min(points, key=lambda p: p.gap.value)
-    keeps = " that keeps its accuracy" if known - _controls(facts) - set(judged) else ""
+    keeps = " that keeps its accuracy" if known - _controls(data) - set(judged) else ""
     if base not in known or len(known) == 1:
         return (
             f"The {name} of {best.label} is {best.gap.text()}, its accuracy {best.accuracy.text()}."
@@ -209,21 +209,21 @@ def _sentence(facts: Mapping[str, Any], summary: Table, differences: Table, gap:
     )
 
 
-def _rows(facts: Mapping[str, Any], summary: Table, differences: Table) -> list[dict[str, Any]]:
+def _rows(data: Mapping[str, Any], summary: Table, differences: Table) -> list[dict[str, Any]]:
     """The lines of the table."""
-    keys = [key for key, _ in _columns(facts)]
-    judged = _judged(facts, differences)
+    keys = [key for key, _ in _columns(data)]
+    judged = _judged(data, differences)
     best = {key: _best(summary, key, judged) for key in keys}
-    controls = _controls(facts)
-    errors = {failure["method"]: failure["error"] for failure in facts["failures"]}
+    controls = _controls(data)
+    errors = {failure["method"]: failure["error"] for failure in data["failures"]}
     rows = []
-    for method in facts["plan"]["methods"]:
+    for method in data["plan"]["methods"]:
         label = method["label"]
-        runs = [row for row in facts["results"] if row["method"] == label]
+        runs = [row for row in data["results"] if row["method"] == label]
         rows.append(
             {
                 "label": label,
-                "baseline": label == facts["baseline"],
+                "baseline": label == data["baseline"],
                 "control": label in controls,
                 "harmful": _is_harmful(differences, label),
                 "cells": [

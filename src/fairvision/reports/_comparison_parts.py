@@ -17,12 +17,12 @@ _MOST_GROUPS = 12
 _MOST_CURVES = 4
 _NOT_CURVES = ("epoch", "dur", "train_batch_count", "valid_batch_count")
 
-Facts = Mapping[str, Any]
+ReportData = Mapping[str, Any]
 
 
-def groups_part(facts: Facts, summary: Mapping[tuple[str, str], Estimate]) -> dict[str, Any]:
+def groups_part(data: ReportData, summary: Mapping[tuple[str, str], Estimate]) -> dict[str, Any]:
     """Bars and a table of rates by group."""
-    entries, groups = facts["by_group"], group_names(facts)
+    entries, groups = data["by_group"], group_names(data)
     rates = {(e["method"], e["group"], e["metric"]): estimate(e) for e in entries}
     rows = {(e["method"], e["group"]): _span(e["n"]) for e in entries}
     methods = list(dict.fromkeys(e["method"] for e in entries))
@@ -44,9 +44,9 @@ def groups_part(facts: Facts, summary: Mapping[tuple[str, str], Estimate]) -> di
     }
 
 
-def group_names(facts: Facts) -> list[str]:
+def group_names(data: ReportData) -> list[str]:
     """The groups that pictures show: those with the lowest accuracy, if there are many."""
-    entries = [e for e in facts["by_group"] if e["metric"] == "accuracy"]
+    entries = [e for e in data["by_group"] if e["metric"] == "accuracy"]
     names = list(dict.fromkeys(e["group"] for e in entries))
     if len(names) <= _MOST_GROUPS:
         return names
@@ -77,12 +77,12 @@ def _bars(
     return picture(draw, alt, (3.4, 0.55 + 0.3 * len(lines)))
 
 
-def methods_part(facts: Facts) -> dict[str, Any]:
+def methods_part(data: ReportData) -> dict[str, Any]:
     """Who may see group labels when, what each method is, and how to cite it."""
     references: dict[str, dict[str, Any]] = {}
     lines = []
-    for method in facts["plan"]["methods"]:
-        described = facts["methods"].get(method["label"]) or {}
+    for method in data["plan"]["methods"]:
+        described = data["methods"].get(method["label"]) or {}
         lines.append(
             {
                 "label": method["label"],
@@ -99,10 +99,10 @@ def methods_part(facts: Facts) -> dict[str, Any]:
     return {"methods": lines, "references": list(references.values())}
 
 
-def models_part(facts: Facts, album: Album) -> dict[str, Any]:
+def models_part(data: ReportData, album: Album) -> dict[str, Any]:
     """What was kept of the fitted estimators, and their training curves."""
-    artifacts, groups = facts["artifacts"], group_names(facts)
-    labels = [m["label"] for m in facts["plan"]["methods"]]
+    artifacts, groups = data["artifacts"], group_names(data)
+    labels = [m["label"] for m in data["plan"]["methods"]]
     kept = [(label, artifacts[label]) for label in labels if label in artifacts]
     return {
         "least_in_bin": _draw.LEAST_IN_BIN,
@@ -114,15 +114,15 @@ def models_part(facts: Facts, album: Album) -> dict[str, Any]:
             if own["reliability"]
         ],
         "embeddings": [
-            _embedding(facts, label, own, groups) for label, own in kept if own["embedding"]
+            _embedding(data, label, own, groups) for label, own in kept if own["embedding"]
         ],
         "sections": _sections(kept, album),
-        "curves": [curves for label in labels if (curves := _curves(facts, label))],
+        "curves": [curves for label in labels if (curves := _curves(data, label))],
     }
 
 
 def _worst(label: str, worst: Mapping[str, Any], album: Album) -> dict[str, Any]:
-    shown = [(album.admit(p["src"]), p["predicted"]) for p in worst["pictures"]]
+    pictures = [(album.admit(p["src"]), p["predicted"]) for p in worst["pictures"]]
     where = f"{worst['class']}, {worst['group']}"
     return {
         "method": label,
@@ -131,7 +131,7 @@ def _worst(label: str, worst: Mapping[str, Any], album: Album) -> dict[str, Any]
         "n_wrong": worst["n_wrong"],
         "pictures": [
             {"src": src, "predicted": word, "alt": f"A test picture ({where}) taken for {word}"}
-            for src, word in shown
+            for src, word in pictures
             if src
         ],
     }
@@ -150,10 +150,10 @@ def _calibration(label: str, bins: Sequence[Mapping[str, Any]], groups: Sequence
 
 
 def _embedding(
-    facts: Facts, label: str, artifacts: Mapping[str, Any], groups: Sequence[str]
+    data: ReportData, label: str, artifacts: Mapping[str, Any], groups: Sequence[str]
 ) -> dict[str, Any]:
     embedding = artifacts["embedding"]
-    probe = _probe(facts, label, artifacts["seed"])
+    probe = _probe(data, label, artifacts["seed"])
     if "error" in embedding:
         return {"method": label, "picture": None, "error": embedding["error"], "probe": probe}
     alt = (
@@ -164,9 +164,9 @@ def _embedding(
     return {"method": label, "picture": drawn, "error": None, "probe": probe}
 
 
-def _probe(facts: Facts, label: str, seed: int) -> str:
+def _probe(data: ReportData, label: str, seed: int) -> str:
     """The accuracy of a new probe that predicts each attribute from these features."""
-    runs = (r for r in facts["runs"] if (r["method"], r["seed"]) == (label, seed))
+    runs = (r for r in data["runs"] if (r["method"], r["seed"]) == (label, seed))
     leakage = next(runs, {"leakage": None})["leakage"] or {}
     words = []
     for name, table in leakage.items():
@@ -192,16 +192,18 @@ def _sections(kept: Sequence[tuple[str, Mapping[str, Any]]], album: Album) -> li
     ]
 
 
-def _curves(facts: Facts, label: str) -> dict[str, Any] | None:
+def _curves(data: ReportData, label: str) -> dict[str, Any] | None:
     """The training curves of a method's net, losses first."""
-    seeds = [run["history"] for run in facts["runs"] if run["method"] == label and run["history"]]
+    seeds = [run["history"] for run in data["runs"] if run["method"] == label and run["history"]]
     names = dict.fromkeys(name for history in seeds for epoch in history for name in epoch)
-    shown = [n for n in names if n not in _NOT_CURVES and not n.endswith("_best")]
-    shown = sorted(shown, key=lambda n: (n != "train_loss", "loss" not in n))[:_MOST_CURVES]
-    if not shown:
+    curves = [n for n in names if n not in _NOT_CURVES and not n.endswith("_best")]
+    curves = sorted(curves, key=lambda n: (n != "train_loss", "loss" not in n))[:_MOST_CURVES]
+    if not curves:
         return None
-    last = [f"{n.replace('_', ' ')} ends at {seeds[0][-1].get(n, float('nan')):.3g}" for n in shown]
+    last = [
+        f"{n.replace('_', ' ')} ends at {seeds[0][-1].get(n, float('nan')):.3g}" for n in curves
+    ]
     alt = f"Training of {short(label)}, a line a seed. {'; '.join(map(short, last))}."
-    draw = partial(_draw.curves, names=shown, seeds=seeds)
-    size = (3.2, 0.55 + 1.15 * len(shown))
-    return {"method": label, "picture": picture(draw, alt, size, rows=len(shown))}
+    draw = partial(_draw.curves, names=curves, seeds=seeds)
+    size = (3.2, 0.55 + 1.15 * len(curves))
+    return {"method": label, "picture": picture(draw, alt, size, rows=len(curves))}

@@ -41,7 +41,7 @@ def data_card_page(card: Mapping[str, Any], *, command: str = "") -> str:
     others = [row for row in card["associations"] if row not in tied]
     rows = sum(row["all"] for row in card["counts"])
     album = Album()
-    shown = [(album.admit(source), caption) for source, caption in card.get("shown", ())]
+    pictures = [(album.admit(source), caption) for source, caption in card.get("shown", ())]
     content = {
         "title": f"Data card of {card['name']}",
         "sentence": f"{rows:,} rows; the target is {card['target']}, and groups are by "
@@ -57,7 +57,7 @@ def data_card_page(card: Mapping[str, Any], *, command: str = "") -> str:
         "pictures": _table(card["pictures"]),
         "copies": _table(card["copies"][:_MOST_ROWS]),
         "n_copies": len(card["copies"]),
-        "shown": [(Picture(source, caption), caption) for source, caption in shown if source],
+        "shown": [(Picture(source, caption), caption) for source, caption in pictures if source],
         "unreadable": _table(card["unreadable"][:_MOST_ROWS]),
         "n_unreadable": len(card["unreadable"]),
         "methods": _table(card["methods"]),

@@ -144,10 +144,15 @@ def _changes(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _bars(entries: Sequence[Mapping[str, Any]], rate: str, overall: Mapping[str, Estimate]) -> Any:
     # Of very many groups, draw the lowest only.
-    shown = entries
+    entries_shown = entries
     if len(entries) > _MOST_GROUPS:
-        shown = sorted(entries, key=lambda e: e["rates"][rate]["value"] or 0.0)[:_MOST_GROUPS]
-    rows = [(f"{short(_label(e), 22)} (n={e['n']})", estimate(e["rates"].get(rate))) for e in shown]
+        entries_shown = sorted(entries, key=lambda e: e["rates"][rate]["value"] or 0.0)[
+            :_MOST_GROUPS
+        ]
+    rows = [
+        (f"{short(_label(e), 22)} (n={e['n']})", estimate(e["rates"].get(rate)))
+        for e in entries_shown
+    ]
     everyone = overall.get(rate, Estimate(math.nan)).value
     words = "; ".join(f"{label} {number.text()}" for label, number in rows)
     draw = partial(_draw.bars, rows=rows, overall=everyone)

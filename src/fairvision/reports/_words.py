@@ -17,8 +17,8 @@ def short(text: object, limit: int = 60) -> str:
 
     What cannot be printed cannot stand in a picture's XML either.
     """
-    shown = " ".join("".join(c if c.isprintable() else "\ufffd" for c in str(text)).split())
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+    printable = " ".join("".join(c if c.isprintable() else "\ufffd" for c in str(text)).split())
+    return printable if len(printable) <= limit else printable[: limit - 1] + "…"
 
 
 def metric_name(name: str) -> str:
@@ -50,8 +50,8 @@ class Estimate(NamedTuple):
         """``0.812 [0.790, 0.834]``."""
         if not self:
             return "undefined"
-        shown = [f"{number:{sign}.{digits}f}".replace("-", "−") for number in self]
-        return f"{shown[0]} [{shown[1]}, {shown[2]}]" if self.bounded else shown[0]
+        numbers = [f"{number:{sign}.{digits}f}".replace("-", "−") for number in self]
+        return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]" if self.bounded else numbers[0]
 
 
 def estimate(entry: Mapping[str, Any] | None) -> Estimate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -12,12 +13,10 @@ from sklearn.metrics import balanced_accuracy_score
 
 from fairvision.base import (
     all_or_nothing,
-    as_seed,
     check_form,
     check_groups,
     check_labels,
     code_labels,
-    rows_of,
 )
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn import LastLayer, LastLayerClassifier
@@ -161,25 +160,27 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         codes, classes = code_labels(y)
         if len(classes) < 2 or np.bincount(codes).min() < 2:
             raise InputError("y needs two rows or more of two classes or more.")
-        seed = as_seed(self.random_state)
-        layer, held = self._fit_net(
-            X, y, sensitive_features, cells=codes, held_out=held_out, seed=seed
+        return self._fit_layer(
+            X,
+            y,
+            sensitive_features,
+            cells=codes,
+            held_out=held_out,
+            retrain=partial(self._retrain, y),
         )
-        rows, targets, judged = X, layer.encode(y), held
-        if self.rows == "validation":
-            rows, targets, judged = rows_of(X, held), targets[held], np.arange(len(held))
-        new = self._retrain(layer, layer.features(rows), targets, judged, seed)
-        return self._keep(layer, new, X, y, sensitive_features, held_out=held_out, seed=seed)
 
     def _retrain(
         self,
+        y: NDArray[Any],
         layer: LastLayer,
-        features: NDArray[np.float64],
-        targets: NDArray[np.int64],
+        X: Any,
+        rows: Any,
         judged: NDArray[np.intp],
         seed: int,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         """Fit the layer with the largest gamma that costs little enough, if one does."""
+        targets = layer.encode(y)[rows]
+        features = layer.features(X)
         first, own = (layer.weight, layer.bias), layer.probabilities(features)
         correct = own[np.arange(len(targets)), targets]
         if self.rows == "all":
@@ -209,7 +210,7 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
             f"accuracy on {len(judged)} rows, every class weighing the same, would fall by "
             f"{self.losses_[gamma]:.3f}. Pass a larger max_loss or a smaller gamma.",
             FairvisionWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
         return None
 

@@ -181,7 +181,9 @@ class RegionNet(nn.Module):
         """Of each attribute's levels, from all patches together: (n, K) each."""
         logits = self.scan(images, self.looked).split(self.sizes, dim=-1)
         # In double precision: rows sum to 1, as TorchClassifier has it.
-        return [picture_probabilities(part.double().softmax(-1)) for part in logits]
+        return [
+            picture_probabilities(picture_logits.double().softmax(-1)) for picture_logits in logits
+        ]
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of the first attribute for whole pictures, shape (n, K)."""

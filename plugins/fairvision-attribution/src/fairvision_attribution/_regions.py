@@ -239,7 +239,7 @@ class RegionClassifier(ObjectiveClassifier):
         -------
         ndarray of shape (n_samples, height, width), or (n_samples, n_attributes, ...)
         """
-        maps = np.concatenate([self._to_pixels(part) for _, part in self._batches(X)])
+        maps = np.concatenate([self._to_pixels(images) for _, images in self._batches(X)])
         return self._squeeze(min_max(maps) if normalize else maps)
 
     def iter_pixel_maps(self, X: Any) -> Iterator[tuple[NDArray[np.int64], Floats]]:
@@ -247,8 +247,8 @@ class RegionClassifier(ObjectiveClassifier):
 
         For more pictures than maps would fit into memory.
         """
-        for rows, part in self._batches(X):
-            yield rows, self._squeeze(min_max(self._to_pixels(part)))
+        for rows, images in self._batches(X):
+            yield rows, self._squeeze(min_max(self._to_pixels(images)))
 
     def _batches(self, X: Any) -> Iterator[tuple[NDArray[np.int64], Floats]]:
         check_is_fitted(self)
@@ -258,8 +258,8 @@ class RegionClassifier(ObjectiveClassifier):
         """Region maps of all attributes, (n, A, n_rows, n_columns), some pictures at a time."""
         scan = self._scanner.regions
         if self.cache is not None:
-            how = (self.scan_grid, self.coarse_to_fine, self.confidence, self._in_bfloat16)
-            key = fingerprint(self.module_, repr((self.grid_, *how)))
+            settings = (self.scan_grid, self.coarse_to_fine, self.confidence, self._in_bfloat16)
+            key = fingerprint(self.module_, repr((self.grid_, *settings)))
             scan = MapCache(self.cache, key, scan).get
         for rows in progress_bar(self._parts(len(X)), "maps", show=bool(self.verbose)):
             yield rows, scan(take(X, rows))
@@ -316,8 +316,8 @@ class RegionClassifier(ObjectiveClassifier):
         curves = [Reliability(n_bins) for _ in self._sizes]
         every = np.arange(len(self.grid_))
         for rows in progress_bar(self._parts(len(X)), "patches", show=bool(self.verbose)):
-            found = self._scanner.probabilities(take(X, rows), every)
-            for curve, p, column in zip(curves, found, codes[rows].T, strict=True):
+            probabilities = self._scanner.probabilities(take(X, rows), every)
+            for curve, p, column in zip(curves, probabilities, codes[rows].T, strict=True):
                 curve.add(p.cpu().numpy(), column)
         results = [c.result(name) for c, name in zip(curves, self.attribute_names_, strict=True)]
         return results if len(results) > 1 else results[0]
@@ -340,13 +340,13 @@ class RegionClassifier(ObjectiveClassifier):
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The likeliest level, shape (n_samples,), or (n_samples, n_attributes)."""
-        found = self.predict_proba(X)
-        if isinstance(found, list):
-            columns = [c[p.argmax(1)] for c, p in zip(self.classes_, found, strict=True)]
+        probabilities = self.predict_proba(X)
+        if isinstance(probabilities, list):
+            columns = [c[p.argmax(1)] for c, p in zip(self.classes_, probabilities, strict=True)]
             alike = len({column.dtype.kind for column in columns}) == 1
             # Words beside numbers stay what they are: stacked, numpy makes words of both.
             return np.stack(columns if alike else [c.astype(object) for c in columns], axis=1)
-        return self.classes_[found.argmax(1)]
+        return self.classes_[probabilities.argmax(1)]
 
     def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Mean accuracy, over the attributes too."""

@@ -106,8 +106,8 @@ def _reliability(axes: Any, sampler: AttributionNoise, X: Any, groups: Any) -> N
 def reliability(regions: Any, X: Any, labels: Any) -> list[Calibration]:
     """Of single patches of a few of the pictures, one an attribute."""
     rows = _some_rows(len(X), _PATCHED)
-    found = regions.calibration(take(X, rows), labels.iloc[rows], n_bins=25)
-    return [found] if isinstance(found, Calibration) else found
+    calibration = regions.calibration(take(X, rows), labels.iloc[rows], n_bins=25)
+    return [calibration] if isinstance(calibration, Calibration) else calibration
 
 
 def _some_rows(n: int, most: int) -> NDArray[np.intp]:

@@ -60,8 +60,8 @@ class Scanner:
     def _refine(self, images: NDArray[Any], maps: Floats, places: NDArray[np.intp]) -> None:
         """Look at each picture's own places (n, m)."""
         flat = maps.reshape(*maps.shape[:2], -1)
-        found = self._confidences(images, places)
-        np.put_along_axis(flat, places[:, None].repeat(flat.shape[1], 1), found, axis=2)
+        confidences = self._confidences(images, places)
+        np.put_along_axis(flat, places[:, None].repeat(flat.shape[1], 1), confidences, axis=2)
 
     def _confidences(self, images: NDArray[Any], places: NDArray[Any]) -> Floats:
         """(n, A, m) at places (m,) or (n, m)."""
@@ -79,4 +79,4 @@ class Scanner:
             pixels = scale(images, weight.device, weight.dtype)
             logits = module.scan(pixels, torch.from_numpy(places).to(weight.device))
             # What is left is cheap, and does badly with few digits.
-            return [part.softmax(-1) for part in logits.float().split(module.sizes, dim=-1)]
+            return [block.softmax(-1) for block in logits.float().split(module.sizes, dim=-1)]

@@ -173,5 +173,7 @@ def systematic_draw(probabilities: Tensor, n_draws: int) -> Tensor:
 
 def spread(parts: list[Tensor]) -> Tensor:
     """Mix classes evenly: every stretch of the result holds each part in its share."""
-    places = [(torch.arange(len(part), dtype=torch.float64) + 0.5) / len(part) for part in parts]
+    places = [
+        (torch.arange(len(members), dtype=torch.float64) + 0.5) / len(members) for members in parts
+    ]
     return torch.cat(parts)[torch.cat(places).argsort(stable=True)]

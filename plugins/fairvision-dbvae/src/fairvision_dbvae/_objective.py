@@ -152,19 +152,19 @@ classification_weight, reconstruction_weight, kl_weight, decoder_filters, keep_i
     def order(self, module: nn.Module, rows: Rows) -> Tensor:
         assert isinstance(module, DBVAEModule)
         members = [torch.nonzero(rows.targets == c).flatten() for c in range(len(self.classes_))]
-        sizes = self.draws([len(part) for part in members])
+        sizes = self.draws([len(indices) for indices in members])
         self.ess_ = 0.0
         drawn = []
-        for code, (part, size) in enumerate(zip(members, sizes, strict=True)):
-            if not len(part):  # every row of a class was held out or weighs nothing
+        for code, (indices, size) in enumerate(zip(members, sizes, strict=True)):
+            if not len(indices):  # every row of a class was held out or weighs nothing
                 continue
-            probabilities = torch.full((len(part),), 1 / len(part), dtype=torch.float64)
+            probabilities = torch.full((len(indices),), 1 / len(indices), dtype=torch.float64)
             if code in self.codes_:
                 if self.alpha is not None:
-                    probabilities = self.resample(module, rows, part)[1]
+                    probabilities = self.resample(module, rows, indices)[1]
                 self.ess_ += effective_sample_size(probabilities)
-            drawn.append(part[systematic_draw(probabilities, size)])
-        return spread([part for part in drawn if len(part)])
+            drawn.append(indices[systematic_draw(probabilities, size)])
+        return spread([indices for indices in drawn if len(indices)])
 
     def draws(self, counts: list[int]) -> list[int]:
         """Rows of each class in an epoch of as many rows as the training set has."""
@@ -178,27 +178,27 @@ classification_weight, reconstruction_weight, kl_weight, decoder_filters, keep_i
         return sizes
 
     def resample(
-        self, module: DBVAEModule, rows: Rows, part: Tensor
+        self, module: DBVAEModule, rows: Rows, index: Tensor
     ) -> tuple[LatentDensities, Tensor]:
         """Densities of the latents over some rows, and each row's probability among them."""
-        mu = self.encode(module, rows, part)
-        weights = None if rows.weights is None else rows.weights[part]
+        mu = self.encode(module, rows, index)
+        weights = None if rows.weights is None else rows.weights[index]
         densities = LatentDensities.fit(mu, self.bins, weights)
         alpha = torch.inf if self.alpha is None else self.alpha
         return densities, sampling_probabilities(
             mu, densities, alpha, self.aggregate, self.min_effective
         )
 
-    def encode(self, module: DBVAEModule, rows: Rows, part: Tensor) -> Tensor:
+    def encode(self, module: DBVAEModule, rows: Rows, index: Tensor) -> Tensor:
         """Latent means of some rows, float32 of shape (n, k) on the CPU.
 
         Without the decoder, in batches as large as pays, in evaluation mode, on images
         scaled as in training but not augmented.
         """
-        mu = torch.empty(len(part), module.n_latents)
+        mu = torch.empty(len(index), module.n_latents)
         done = 0
         with evaluation_mode(module), torch.inference_mode():
-            for some in part.split(self.encode_batch_size_):
+            for some in index.split(self.encode_batch_size_):
                 images = rows.batch(some, self.device_).images
                 mu[done : done + len(some)] = module.mu(images)
                 done += len(some)

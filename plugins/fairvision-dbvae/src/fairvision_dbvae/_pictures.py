@@ -68,9 +68,9 @@ def load_face_or_not(
         If a folder is not there (saying what belongs where), or as the readers of the
         sets raise it.
     """
-    for part in _PARTS:
-        if not os.path.isdir(os.path.join(root, part)):
-            raise DatasetError(f"root {os.fspath(root)!r} holds no folder {part!r}. {_WHERE}")
+    for split in _PARTS:
+        if not os.path.isdir(os.path.join(root, split)):
+            raise DatasetError(f"root {os.fspath(root)!r} holds no folder {split!r}. {_WHERE}")
     home = Path(os.path.realpath(root))
     celeba, ppb = load_celeba(home / "celeba"), load_ppb(home / "ppb")
     people = _rows(home, celeba, "train").assign(

@@ -35,12 +35,12 @@ def latents_figure(estimator: Any, X: Any, y: ArrayLike, *, sensitive_features: 
     """
     from matplotlib.figure import Figure  # the object alone: no window, no global state
 
-    shown = np.flatnonzero(np.isin(np.asarray(y), estimator.debiased_classes_))
-    if not len(shown):
-        shown = np.arange(len(X))
-    images = take(X, shown[:_COLUMNS])
+    rows = np.flatnonzero(np.isin(np.asarray(y), estimator.debiased_classes_))
+    if not len(rows):
+        rows = np.arange(len(X))
+    images = take(X, rows[:_COLUMNS])
     strips = [*_extremes(estimator), *_reconstructions(estimator, images)]
-    strips += _traversals(estimator, take(X, shown[:200]))
+    strips += _traversals(estimator, take(X, rows[:200]))
     figure = Figure(figsize=(7.2, 1.9 + 0.95 * len(strips)), layout="constrained")
     grid = figure.add_gridspec(1 + len(strips), 1, height_ratios=[1.9] + [1] * len(strips))
     _sample_size(figure.add_subplot(grid[0]), estimator)

@@ -57,7 +57,7 @@ def places(
         If the picture is so small that a window has less than 8 pixels.
     """
     largest = min(size[0] / shape[0], size[1] / shape[1])
-    found: list[Place] = []
+    places: list[Place] = []
     for share in np.unique(windows)[::-1].tolist():
         height, width = (round(share * largest * side) for side in shape)
         if min(height, width) < SMALLEST:
@@ -70,8 +70,8 @@ def places(
             np.rint(np.linspace(0, room, ceil(room / (stride * side)) + 1)).astype(int)
             for room, side in ((size[0] - height, height), (size[1] - width, width))
         )
-        found += [(int(t), int(left), height, width) for t in tops for left in lefts]
-    return found
+        places += [(int(t), int(left), height, width) for t in tops for left in lefts]
+    return places
 
 
 def window_scores(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -12,13 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from fairvision.base import (
     all_or_nothing,
-    as_seed,
     check_form,
     check_groups,
     check_labels,
     code_labels,
     leaves_worse_off,
-    rows_of,
 )
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn import LastLayer, LastLayerClassifier
@@ -152,54 +151,49 @@ class LastLayerRetraining(LastLayerClassifier):
         """
         self._check_parameters()
         check_form(X, passes_on=True)
-        name = type(self).__name__
-        groups = check_groups(sensitive_features, len(X), required_by=name)
+        groups = check_groups(sensitive_features, len(X), required_by=type(self).__name__)
         assert groups is not None
         codes, labels = groups.intersection()
         y = check_labels(y, n_samples=len(X))
-        seed = as_seed(self.random_state)
-        cells = code_labels(y)[0] * len(labels) + codes
-        layer, held = self._fit_net(
-            X, y, sensitive_features, cells=cells, held_out=held_out, seed=seed
+        return self._fit_layer(
+            X,
+            y,
+            sensitive_features,
+            cells=code_labels(y)[0] * len(labels) + codes,
+            held_out=held_out,
+            retrain=partial(self._retrain, y, codes, labels),
         )
-        if not layer.has_bias:
-            raise InputError(f"{name} needs a last layer with a bias; that of the net has none.")
-        targets = layer.encode(y)
-        cells = targets * len(labels) + codes
-        self.scores_, self.sensitive_labels_ = pd.DataFrame(), labels
-        self.C_: float | None = None
-        empty = np.flatnonzero(
-            np.bincount(self._used(cells, held), minlength=len(layer.classes) * len(labels))
-            < _MIN_ROWS
-        )
-        if len(empty):
-            number, group = divmod(int(empty[0]), len(labels))
-            target = layer.classes.tolist()[number]
-            warnings.warn(
-                f"{name} keeps the net that it was given: fewer than {_MIN_ROWS} rows have target "
-                f"{target!r} and group {labels[group]!r}. Add rows or merge groups.",
-                FairvisionWarning,
-                stacklevel=3,
-            )
-            return self._keep(layer, None, X, y, sensitive_features, held_out=held_out, seed=seed)
-        features = layer.features(X if self.rows == "all" else rows_of(X, held))
-        judged = held if self.rows == "all" else np.arange(len(held))
-        new = self._retrain(layer, features, self._used(cells, held), judged, seed)
-        return self._keep(layer, new, X, y, sensitive_features, held_out=held_out, seed=seed)
-
-    def _used(self, values: NDArray[Any], held: NDArray[np.intp]) -> NDArray[Any]:
-        return values if self.rows == "all" else values[held]
 
     def _retrain(
         self,
+        y: NDArray[Any],
+        group_codes: NDArray[np.int64],
+        labels: list[Any],
         layer: LastLayer,
-        features: NDArray[np.float64],
-        cells: NDArray[np.int64],
+        X: Any,
+        rows: Any,
         judged: NDArray[np.intp],
         seed: int,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """Choose C, and fit the layer unless the worst cell would fall."""
-        labels = self.sensitive_labels_
+        """Choose C, and fit the layer unless a cell is empty or the worst cell would fall."""
+        owner = type(self).__name__
+        if not layer.has_bias:
+            raise InputError(f"{owner} needs a last layer with a bias; that of the net has none.")
+        cells = (layer.encode(y) * len(labels) + group_codes)[rows]
+        self.scores_, self.sensitive_labels_ = pd.DataFrame(), labels
+        self.C_: float | None = None
+        n_rows = np.bincount(cells, minlength=len(layer.classes) * len(labels))
+        if n_rows.min() < _MIN_ROWS:
+            number, group = divmod(int(np.argmax(n_rows < _MIN_ROWS)), len(labels))
+            target = layer.classes.tolist()[number]
+            warnings.warn(
+                f"{owner} keeps the net that it was given: fewer than {_MIN_ROWS} rows have target "
+                f"{target!r} and group {labels[group]!r}. Add rows or merge groups.",
+                FairvisionWarning,
+                stacklevel=5,
+            )
+            return None
+        features = layer.features(X)
         grid = [float(C) for C in np.atleast_1d(self.C)]
         predicted = {}
         if len(grid) > 1 or not self.allow_worse:
@@ -211,9 +205,7 @@ class LastLayerRetraining(LastLayerClassifier):
             target, group = layer.classes[cells[judged] // len(labels)], cells[judged] % len(labels)
             after = layer.classes[predicted[best]]
             names = np.array([str(label) for label in labels])[group]
-            if leaves_worse_off(
-                target, names, layer.classes[before], after, owner=type(self).__name__
-            ):
+            if leaves_worse_off(target, names, layer.classes[before], after, owner=owner):
                 return None
         weight, bias = self._layer(features, cells, best, self.n_draws, seed)
         self.C_ = best

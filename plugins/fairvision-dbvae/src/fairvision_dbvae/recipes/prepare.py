@@ -142,14 +142,14 @@ def _placed(
     """The cut-out (red, green, blue, alpha) of the rows `laid`, upon the tiles of each picture."""
     size = data.images.shape[2]
     pictures = _shuffled(np.asarray(data.images), rng).astype(np.float32)
-    for i, (face, part) in enumerate(zip(cut, split, strict=True)):
+    for i, (face, name) in enumerate(zip(cut, split, strict=True)):
         side = int(rng.integers(round(_SIDES[0] * size), round(_SIDES[1] * size) + 1))
         top, left = rng.integers(0, size - side + 1, 2)
         if laid[i]:
             *colours, alpha = _resized(face.astype(np.float32), side)
             where = pictures[i, :, top : top + side, left : left + side]
             where += (np.stack(colours) - where) * (alpha / 255)
-        if part != "test":
+        if name != "test":
             off = np.rint(rng.uniform(-_AROUND, _AROUND, 2) * side)
             top, left = np.clip(np.array([top, left]) + off, 0, size - side).astype(int)
             pictures[i] = _resized(pictures[i, :, top : top + side, left : left + side], size)
