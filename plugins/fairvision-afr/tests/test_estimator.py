@@ -59,24 +59,28 @@ def test_only_held_out_rows_as_in_the_paper(net: Any, biased: Any, balanced: Any
     assert not np.array_equal(both.predict_proba(X), alone.predict_proba(X))
 
 
-def test_the_largest_gamma_that_costs_little_is_taken(net: Any, biased: Any) -> None:
-    model = make(FrozenEstimator(net), gamma=(1.0, 100.0)).fit(biased.X, biased.y)
-    assert model.gamma_ == 1.0
-    assert model.losses_[100.0] > 0.1 >= model.losses_[1.0]
-
-
-def test_a_great_loss_keeps_the_given_net(net: Any, biased: Any) -> None:
-    costly = {"gamma": 100.0}
-    with pytest.warns(FairvisionWarning, match="would fall by"):
-        model = make(FrozenEstimator(net), **costly).fit(biased.X, biased.y)
+def test_a_small_gain_keeps_the_given_net(net: Any, biased: Any) -> None:
+    demanding = {"min_gain": 1.0}
+    with pytest.warns(FairvisionWarning, match="a new layer adds 0"):
+        model = make(FrozenEstimator(net), **demanding).fit(biased.X, biased.y)
     assert not model.retrained_
-    assert model.gamma_ is None
+    assert 0 < model.gain_ < 1
     np.testing.assert_array_equal(model.predict_proba(biased.X), net.predict_proba(biased.X))
-    with pytest.warns(FairvisionWarning, match="would fall by"):
-        whole = make(clone(net), **costly).fit(biased.X, biased.y)
+    with pytest.warns(FairvisionWarning, match="a new layer adds 0"):
+        whole = make(clone(net), **demanding).fit(biased.X, biased.y)
     np.testing.assert_array_equal(whole.predict_proba(biased.X), net.predict_proba(biased.X))
-    allowed = make(FrozenEstimator(net), allow_worse=True, **costly).fit(biased.X, biased.y)
+    allowed = make(FrozenEstimator(net), allow_worse=True, **demanding).fit(biased.X, biased.y)
     assert allowed.retrained_
+
+
+def test_a_net_that_has_seen_rows_is_judged_by_others(biased: Any) -> None:
+    net = TorchClassifier("mlp", max_epochs=2, random_state=0)
+    judged = {}
+    for name, given in {"held out": net, "all": net.set_params(trainable="head")}.items():
+        with pytest.warns(FairvisionWarning, match="on [0-9]+ rows") as records:
+            make(clone(given), min_gain=1.0).fit(biased.X, biased.y)
+        judged[name] = int(str(records[0].message).split(" rows")[0].split()[-1])
+    assert judged == {"held out": round(0.2 * len(biased.y)), "all": len(biased.y)}
 
 
 def test_three_classes_and_one_logit() -> None:
@@ -94,7 +98,7 @@ def test_three_classes_and_one_logit() -> None:
 
 
 def test_what_is_refused(net: Any, biased: Any) -> None:
-    for params in ({"rows": "some"}, {"gamma": -1}, {"regularization": -1}, {"max_loss": -1}):
+    for params in ({"rows": "x"}, {"row_weights": "x"}, {"gamma": -1}, {"min_gain": -1}):
         with pytest.raises(InputError, match=next(iter(params))):
             make(FrozenEstimator(net), **params).fit(biased.X, biased.y)
     with pytest.raises(InputError, match="needs a fitted torch net"):
