@@ -9,7 +9,14 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from fairvision_afr._algorithm import correct_probability, folds, gain, retrain, row_weights
+from fairvision_afr._algorithm import (
+    change,
+    correct_probability,
+    folds,
+    mean_over_classes,
+    retrain,
+    row_weights,
+)
 
 
 @pytest.mark.parametrize(("kind", "ratio"), [("power", 8.0), ("exponential", np.exp(1.5))])
@@ -22,18 +29,23 @@ def test_weights_fall_with_the_probability_and_balance_the_classes(kind: Any, ra
     np.testing.assert_allclose(row_weights(correct, targets, 0.0, kind)[:2], 0.25)
 
 
-def test_hard_rows_give_no_gain_and_rows_against_a_bias_do() -> None:
-    """Both kinds are rare and look like the other class; only the second has a rule of its own."""
+def test_rows_that_no_other_row_explains_stay_wrong() -> None:
     rng = np.random.default_rng(0)
     y, rare = np.arange(400) % 2, np.arange(400) % 10 < 2
-    easy = np.where(rare, 1 - y, y) * 4.0 + rng.normal(size=400)
+    biased = np.where(rare, 1 - y, y) * 4.0 + rng.normal(size=(3, 400))
     rule = y * 3.0 + rng.normal(size=400)
-    gains = []
-    for second in (rng.normal(size=400), rule):
-        X = np.column_stack([easy, second])
-        weights = row_weights(np.where(rare, 0.1, 0.9), y, 2.0, "power")
-        gains.append(float(weights @ gain(X, y, weights, 1, 4e-4, 0)))
-    assert gains[0] < 0.06 < 0.1 < gains[1]
+    weights = row_weights(np.where(rare, 0.1, 0.9), y, 1.5, "power")
+    gained = change(np.vstack([biased, rule]).T, y, weights, 1, 4e-4, 0)
+    assert mean_over_classes(gained[rare], y[rare]) > 0.3
+    chance = change(rng.normal(size=(400, 20)), y, weights, 1, 4e-4, 0)
+    assert abs(mean_over_classes(chance[rare], y[rare])) < 0.2
+
+
+def test_a_mean_over_classes() -> None:
+    assert mean_over_classes(np.array([1.0, 0, 0, 1]), np.array([0, 0, 0, 2])) == pytest.approx(
+        2 / 3
+    )
+    assert mean_over_classes(np.empty(0), np.empty(0, dtype=np.int64)) == 0
 
 
 @pytest.mark.parametrize("n_outputs", [1, 2, 3])

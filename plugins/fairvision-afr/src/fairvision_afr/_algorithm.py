@@ -14,7 +14,15 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-__all__ = ["Weights", "correct_probability", "folds", "gain", "retrain", "row_weights"]
+__all__ = [
+    "Weights",
+    "change",
+    "correct_probability",
+    "folds",
+    "mean_over_classes",
+    "retrain",
+    "row_weights",
+]
 
 # Weight of the squared norm for each feature, beside the mean cross-entropy: chosen on
 # photographs (benchmarks/photographs.py, seeds 0 to 4 and 10 to 21).
@@ -103,7 +111,9 @@ def retrain(
         value = -weights @ logs[rows, targets] + pull * np.square(move).sum()
         return float(value), gradient.ravel()
 
-    best = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 100, "ftol": 1e-7})
+    best = minimize(
+        loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 100, "ftol": 1e-7}
+    )
     layer = best.x.reshape(start.shape)
     weight = layer[:, :-1] / scaler.scale_
     return weight, layer[:, -1] - weight @ scaler.mean_
@@ -128,7 +138,7 @@ def correct_probability(
     return np.asarray(model.predict_proba(scores))[np.arange(len(targets)), columns]
 
 
-def gain(
+def change(
     features: NDArray[np.float64],
     targets: NDArray[np.int64],
     weights: NDArray[np.float64],
@@ -150,6 +160,14 @@ def gain(
             logs = _log_probabilities(features[fold] @ weight.T + bias)
             row[fold] = logs.argmax(1) == targets[fold]
     return right[1] - right[0]
+
+
+def mean_over_classes(values: NDArray[np.float64], targets: NDArray[np.int64]) -> float:
+    """The mean of the classes' means; 0 where there are no rows."""
+    if not len(targets):
+        return 0.0
+    sums, n_rows = np.bincount(targets, values), np.bincount(targets)
+    return float(np.mean(sums[n_rows > 0] / n_rows[n_rows > 0]))
 
 
 def folds(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from fairvision.base import (
@@ -18,7 +20,14 @@ from fairvision.base import (
 )
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn import LastLayer, LastLayerClassifier
-from fairvision_afr._algorithm import Weights, correct_probability, gain, retrain, row_weights
+from fairvision_afr._algorithm import (
+    Weights,
+    change,
+    correct_probability,
+    mean_over_classes,
+    retrain,
+    row_weights,
+)
 
 __all__ = ["AutomaticFeatureReweighting"]
 
@@ -30,10 +39,11 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
     gets wrong. Its weight is ``(1 - p) ** gamma``, with p the probability of its true class.
     The new layer is held near the first one.
 
-    Rows without groups cannot show whether the worst cell rises. They do show whether the new
-    layer predicts rows like those that weigh most, to none of which it was fitted: where these
-    are merely hard, it does not. If their weighted accuracy then rises by `min_gain` or less,
-    the given net is kept. To choose parameters with groups, use `GridSearchCV`.
+    Rows without groups cannot show whether the worst cell rises, but they bound the risk. Layers
+    that were not fitted to a row predict it, with and without reweighting: the largest `gamma`
+    is taken that costs at most `max_loss` of the accuracy, and the given net is kept if the
+    accuracy on rows of which the model is unsure (p below .5) rises by `min_gain` or less. Both
+    are means over the classes. To choose parameters with groups, use `GridSearchCV`.
 
     Parameters
     ----------
@@ -41,8 +51,9 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         A `TorchClassifier` or a method built on it, also in a `Pipeline`. In
         `FrozenEstimator` it is used as it is; else it is cloned and fitted on a part of the
         rows. None is a `TorchClassifier`.
-    gamma : float, default=2.0
-        How fast a row's weight falls with the probability of its true class.
+    gamma : float or sequence of float, default=(2.0, 1.5, 1.0, 0.5)
+        How fast a row's weight falls with the probability of its true class; of several, one
+        is chosen.
     row_weights : {"power", "exponential"}, default="power"
         ``(1 - p) ** gamma``, as in the focal loss [2]_, or, as in the paper,
         ``exp(-gamma * p)``. The first gives no weight to a row that the model is sure of.
@@ -53,13 +64,15 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         Fit the layer on all rows, or, as in the paper, on those that the net was not trained
         on. The net is sure of rows that it was trained on; with "all", probabilities come
         from strongly penalized layers on its features that were fitted to other rows.
-    min_gain : float, default=0.06
-        Weighted accuracy that the new layer must add: of all rows if nothing but the last
-        layer was trained, else of those that the net was not trained on.
+    max_loss : float, default=0.1
+        Accuracy that the new layer may cost. On rows as biased as the training rows, the
+        bias itself is worth some.
+    min_gain : float, default=0.08
+        Accuracy that it must add where the model is unsure.
     debias_fraction : float, default=0.2
         Share of the rows held out from the training of the net.
     allow_worse : bool, default=False
-        Take the new layer even if it adds less.
+        Take the new layer of the smallest gamma even if it costs more or adds less.
     random_state : int, RandomState, Generator or None, default=None
 
     Attributes
@@ -69,8 +82,11 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         or post-processed.
     retrained_ : bool
         Whether the last layer is a new one.
-    gain_ : float
-        Weighted accuracy that the new layer adds, as for `min_gain`.
+    gamma_ : float or None
+        The gamma of the new layer.
+    changes_ : DataFrame of shape (n_gammas, 3)
+        For each gamma tried, the `loss` and the `gain`: on all rows if nothing but the last
+        layer was trained, else on those that the net was not trained on.
     classes_ : ndarray of shape (n_classes,)
 
     References
@@ -95,11 +111,12 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         self,
         estimator: Any = None,
         *,
-        gamma: float = 2.0,
+        gamma: float | Sequence[float] = (2.0, 1.5, 1.0, 0.5),
         row_weights: Weights = "power",
         regularization: float = 0.0004,
         rows: Literal["all", "validation"] = "all",
-        min_gain: float = 0.06,
+        max_loss: float = 0.1,
+        min_gain: float = 0.08,
         debias_fraction: float = 0.2,
         allow_worse: bool = False,
         random_state: Any = None,
@@ -109,6 +126,7 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         self.row_weights = row_weights
         self.regularization = regularization
         self.rows = rows
+        self.max_loss = max_loss
         self.min_gain = min_gain
         self.debias_fraction = debias_fraction
         self.allow_worse = allow_worse
@@ -139,7 +157,7 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         Warns
         -----
         FairvisionWarning
-            If the given net is kept because too little would be gained.
+            If the given net is kept because too much would be lost, or too little gained.
 
         Raises
         ------
@@ -171,26 +189,36 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         judged: NDArray[np.intp],
         seed: int,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """Fit the layer, if it predicts rows like those that weigh most."""
+        """Fit the layer with the largest gamma that costs little enough, if it gains enough."""
         targets, features = layer.encode(y)[rows], layer.features(X)
         if self.rows == "all":
             correct = correct_probability(features, targets, seed)
         else:
             correct = layer.probabilities(features)[np.arange(len(targets)), targets]
-        weights = row_weights(correct, targets, self.gamma, self.row_weights)
         if layer.alone_is_trained:
             judged = np.arange(len(targets))
-        gains = gain(features, targets, weights, len(layer.weight), self.regularization, seed)[
-            judged
-        ]
-        self.gain_ = float(np.average(gains, weights=weights[judged]))
-        if self.gain_ > self.min_gain or self.allow_worse:
+        unsure = judged[correct[judged] < 0.5]
+        tried = []
+        for gamma in sorted(map(float, np.atleast_1d(self.gamma)), reverse=True):
+            weights = row_weights(correct, targets, gamma, self.row_weights)
+            changes = change(
+                features, targets, weights, len(layer.weight), self.regularization, seed
+            )
+            loss = -mean_over_classes(changes[judged], targets[judged])
+            gain = mean_over_classes(changes[unsure], targets[unsure])
+            tried.append({"gamma": gamma, "loss": loss, "gain": gain})
+            if loss <= self.max_loss:
+                break
+        self.gamma_, self.changes_ = None, pd.DataFrame(tried)
+        if (loss <= self.max_loss and gain > self.min_gain) or self.allow_worse:
+            self.gamma_ = gamma
             first = layer.weight, layer.bias
             return retrain(features, targets, weights, first, self.regularization)
         warnings.warn(
-            f"{type(self).__name__} keeps the net that it was given: on {len(judged)} rows, "
-            f"weighed as in training, a new layer adds {self.gain_:.3f} of accuracy. Rows that "
-            "the net is unsure of are few, or merely hard. Pass a smaller min_gain to take it.",
+            f"{type(self).__name__} keeps the net that it was given: with gamma={gamma:g} a new "
+            f"layer would cost {loss:.3f} of the accuracy on {len(judged)} rows, and add "
+            f"{gain:.3f} on the {len(unsure)} of which the model is unsure, all classes weighing "
+            "the same. Pass a larger max_loss or a smaller min_gain to take it.",
             FairvisionWarning,
             stacklevel=5,
         )
@@ -201,6 +229,7 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} is {getattr(self, name)!r}; pass one of {allowed}.")
-        for name in ("gamma", "regularization", "min_gain"):
-            if not getattr(self, name) >= 0:
+        for name in ("gamma", "regularization", "max_loss", "min_gain"):
+            values = np.atleast_1d(np.asarray(getattr(self, name), dtype=np.float64))
+            if not values.size or not (values >= 0).all():
                 raise InputError(f"{name} is {getattr(self, name)!r}; pass 0 or more.")

@@ -30,7 +30,7 @@ def fairvision_postprocessing() -> Iterable[Method]:
             "paper": {
                 "rows": "validation",
                 "row_weights": "exponential",
-                "gamma": 4.0,
+                "gamma": (16.0, 8.0, 4.0, 2.0, 1.0),
             },
         },
         claims=Claims(
