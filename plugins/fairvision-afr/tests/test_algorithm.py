@@ -36,9 +36,9 @@ def test_rows_that_no_other_row_explains_stay_wrong() -> None:
     rule = y * 3.0 + rng.normal(size=400)
     weights = row_weights(np.where(rare, 0.1, 0.9), y, 1.5, "power")
     gained = change(np.vstack([biased, rule]).T, y, weights, 1, 4e-4, 0)
-    assert mean_over_classes(gained[rare], y[rare]) > 0.3
+    assert mean_over_classes(gained[rare], y[rare]) > 0.1
     chance = change(rng.normal(size=(400, 20)), y, weights, 1, 4e-4, 0)
-    assert abs(mean_over_classes(chance[rare], y[rare])) < 0.2
+    assert mean_over_classes(chance[rare], y[rare]) < 0.05
 
 
 def test_a_mean_over_classes() -> None:
