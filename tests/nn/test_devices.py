@@ -75,10 +75,13 @@ def test_a_saved_model_predicts_the_same_bits_on_its_device(
 
 
 @pytest.mark.parametrize("deterministic", [False, True])
-@pytest.mark.parametrize("before", ["default", "warn", "error"])
-def test_settings_of_torch_are_as_before(before: str, deterministic: bool) -> None:
+@pytest.mark.parametrize(
+    ("before", "tf32"), [("default", True), ("default", False), ("warn", True), ("error", True)]
+)
+def test_settings_of_torch_are_as_before(before: str, tf32: bool, deterministic: bool) -> None:
     torch.set_deterministic_debug_mode(before)
     try:
+        torch.backends.cudnn.allow_tf32 = tf32
         settings = _settings()
         with isolated_rng(0, "cpu", deterministic=deterministic):
             assert torch.get_deterministic_debug_mode() == settings[0]
@@ -87,8 +90,10 @@ def test_settings_of_torch_are_as_before(before: str, deterministic: bool) -> No
             fixed = deterministic or before != "default"
             assert mode == (settings[0] or int(deterministic))
             assert torch.backends.cudnn.deterministic == fixed != torch.backends.cudnn.benchmark
+            assert torch.backends.cudnn.allow_tf32 == settings[-1]
         assert _settings() == settings
     finally:
+        torch.backends.cudnn.allow_tf32 = True
         torch.set_deterministic_debug_mode("default")
 
 
@@ -96,7 +101,8 @@ def _settings() -> Any:
     cudnn, fill = torch.backends.cudnn, torch.utils.deterministic.fill_uninitialized_memory
     workspace = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
     mode = torch.get_deterministic_debug_mode()
-    return mode, cudnn.enabled, cudnn.benchmark, cudnn.deterministic, fill, workspace
+    kernels = cudnn.benchmark, cudnn.deterministic, fill, workspace
+    return mode, cudnn.enabled, *kernels, cudnn.allow_tf32
 
 
 @pytest.mark.parametrize(

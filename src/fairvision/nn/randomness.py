@@ -74,19 +74,21 @@ def _algorithms(device: torch.device | str, deterministic: bool) -> Iterator[Non
     cuda = torch.device(device).type == "cuda"
     mode = torch.get_deterministic_debug_mode()  # somebody who turned it on keeps it
     fast = cuda and not deterministic and not mode
-    with torch.backends.cudnn.flags(enabled=True, benchmark=fast, deterministic=not fast):
-        if not cuda or not deterministic or mode:
-            yield
-            return
-        settings: Any = torch.utils.deterministic
-        fill, workspace = settings.fill_uninitialized_memory, os.environ.get(_CUBLAS)
-        try:
+    settings: Any = torch.utils.deterministic
+    fill, workspace = settings.fill_uninitialized_memory, os.environ.get(_CUBLAS)
+    # One by one: `cudnn.flags` would turn TF32 on again for somebody who turned it off.
+    cudnn: Any = torch.backends.cudnn
+    kernels = cudnn.benchmark, cudnn.deterministic
+    try:
+        cudnn.benchmark, cudnn.deterministic = fast, not fast
+        if cuda and deterministic and not mode:
             torch.set_deterministic_debug_mode("warn")
             settings.fill_uninitialized_memory = False  # it costs time
             os.environ.setdefault(_CUBLAS, ":4096:8")  # else torch warns of each matrix product
-            yield
-        finally:
-            torch.set_deterministic_debug_mode(mode)
-            settings.fill_uninitialized_memory = fill
-            if workspace is None:
-                os.environ.pop(_CUBLAS, None)
+        yield
+    finally:
+        cudnn.benchmark, cudnn.deterministic = kernels
+        torch.set_deterministic_debug_mode(mode)
+        settings.fill_uninitialized_memory = fill
+        if workspace is None:
+            os.environ.pop(_CUBLAS, None)

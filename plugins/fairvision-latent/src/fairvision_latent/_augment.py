@@ -11,19 +11,14 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
-__all__ = ["AUGMENTATIONS", "augment", "moved"]
+from fairvision.nn import to_device
+
+__all__ = ["AUGMENTATIONS", "augment"]
 
 AUGMENTATIONS = ("color", "translation", "cutout")
 
 _SHIFT = 1 / 8  # of the side, at most
 _HOLE = 1 / 2
-
-
-def moved(values: Tensor, device: torch.device) -> Tensor:
-    """Numbers of the CPU's generator on the device, without waiting for it."""
-    if device.type == "cuda":
-        values = values.pin_memory()
-    return values.to(device, non_blocking=True)
 
 
 def augment(images: Tensor, kinds: Collection[str]) -> Tensor:
@@ -39,7 +34,7 @@ def augment(images: Tensor, kinds: Collection[str]) -> Tensor:
     """
     if not kinds:
         return images
-    draws = moved(torch.rand(7, len(images), 1, 1, 1), images.device)
+    draws = to_device(torch.rand(7, len(images), 1, 1, 1), images.device)
     if "color" in kinds:
         images = images + (draws[0] - 0.5)
         grey = images.mean(1, keepdim=True)

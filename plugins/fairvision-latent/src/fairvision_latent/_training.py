@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fairvision_latent._augment import augment, moved
+from fairvision.nn import to_device
+from fairvision_latent._augment import augment
 from fairvision_latent._networks import Generator, ImageCritic, stage_of
 
 __all__ = ["Schedule", "Trainer", "gradient_penalty"]
@@ -56,7 +57,7 @@ class Schedule:
 
 def gradient_penalty(critic: ImageCritic, real: Tensor, fake: Tensor) -> Tensor:
     """Mean of (|gradient of the critic| - 1)^2 between real and generated images."""
-    share = moved(torch.rand(len(real), 1, 1, 1), real.device)
+    share = to_device(torch.rand(len(real), 1, 1, 1), real.device)
     between = torch.lerp(real, fake, share).requires_grad_()
     (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     return ((slope.square().sum((1, 2, 3)) + 1e-12).sqrt() - 1).square().mean()
@@ -147,7 +148,7 @@ class Trainer:
     def _fake(self) -> Tensor:
         latents = torch.randn(self.batch_size, self.generator.latent_dim)
         with self._autocast():
-            images = self.generator.draw(moved(latents, self.device))
+            images = self.generator.draw(to_device(latents, self.device))
         return augment(images, self.augmentations)
 
     def _step_critic(self, real: Tensor) -> Tensor:
