@@ -17,6 +17,7 @@ settings.load_profile("fairvision")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of the simulated GPU."""
     parser.addoption(
         "--simulated-cuda",
         action="store_true",

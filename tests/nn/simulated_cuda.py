@@ -10,6 +10,7 @@ graph overwrites what the last one gave.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -41,17 +42,16 @@ _WAITING = (
 )  # fmt: skip
 #: What autocast does on CUDA, by the names of functions:
 #: https://docs.pytorch.org/docs/stable/amp.html#cuda-op-specific-behavior
-_IN_BFLOAT16 = set(
-    "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d matmul "
-    "__matmul__ __rmatmul__ mm mv bmm addmm addmv addbmm baddbmm addr chain_matmul prelu "
-    "scaled_dot_product_attention".split()
-)
-_IN_FLOAT32 = set(
-    "__pow__ __rdiv__ __rpow__ __rtruediv__ binary_cross_entropy_with_logits cdist "
-    "cosine_similarity cross_entropy cumprod cumsum dist exp expm1 group_norm kl_div l1_loss "
-    "layer_norm log log10 log1p log2 log_softmax mse_loss nll_loss norm normalize pow prod "
-    "reciprocal rsqrt smooth_l1_loss softmax softmin softplus sum".split()
-)
+_IN_BFLOAT16 = re.compile(
+    "linear|conv.*d|(__r?)?matmul(__)?|mm|mv|bmm|addmm|addmv|addbmm|baddbmm|addr|chain_matmul|prelu|"
+    "scaled_dot_product_attention"
+).fullmatch
+_IN_FLOAT32 = re.compile(
+    "__pow__|__rdiv__|__rpow__|__rtruediv__|binary_cross_entropy_with_logits|cdist|"
+    "cosine_similarity|cross_entropy|cumprod|cumsum|dist|expm?1?|group_norm|kl_div|l1_loss|"
+    "layer_norm|log(10|1p|2)?|log_softmax|mse_loss|nll_loss|norm|normalize|pow|prod|reciprocal|"
+    "rsqrt|smooth_l1_loss|softmax|softmin|softplus|sum"
+).fullmatch
 
 _capturing = threading.local()
 
@@ -190,13 +190,13 @@ def _is_cuda(value: Any) -> bool:
 def _autocast(name: str, args: Any, kwargs: Any) -> Any:
     if name == "binary_cross_entropy":
         raise RuntimeError("binary_cross_entropy is unsafe to autocast")
-    dtype = torch.get_autocast_dtype("cuda") if name in _IN_BFLOAT16 else torch.float32
+    dtype = torch.get_autocast_dtype("cuda") if _IN_BFLOAT16(name) else torch.float32
 
     def cast(value: Any) -> Any:
         floating = isinstance(value, CudaTensor) and value.is_floating_point()
         return value.to(dtype) if floating and value.dtype != torch.float64 else value
 
-    known = name in _IN_BFLOAT16 or name in _IN_FLOAT32
+    known = _IN_BFLOAT16(name) or _IN_FLOAT32(name)
     return tree_map(cast, (args, kwargs)) if known else (args, kwargs)
 
 
