@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 from unittest import mock
 
@@ -83,6 +83,9 @@ class CudaTensor(torch.Tensor):
 
     __array__ = numpy
 
+    def __repr__(self, **kwargs: Any) -> str:
+        return f"on cuda:0: {self.values!r}"
+
     def tolist(self) -> Any:
         return self.cpu().tolist()
 
@@ -149,7 +152,12 @@ def _call(function: Any, args: Any, kwargs: Any) -> Any:
     _check(function, args, kwargs, on_cuda)
     real = {**kwargs, "device": _CPU} if on_cuda and "device" in kwargs else kwargs
     bare = tree_map(lambda t: t.values if isinstance(t, CudaTensor) else t, (args, real))
+    graph = getattr(_capturing, "graph", None)
+    if graph is not None:
+        graph.before_call(function, bare)
     out = function(*bare[0], **bare[1])
+    if graph is not None:
+        graph.calls.append((function, bare, out))
     if not on_cuda or function.overloadpacket is _aten._local_scalar_dense:
         return out
     wrapped = tree_map(lambda t: CudaTensor(t) if _is_tensor(t) else t, out)
@@ -200,6 +208,43 @@ def _autocast(name: str, args: Any, kwargs: Any) -> Any:
     return tree_map(cast, (args, kwargs)) if known else (args, kwargs)
 
 
+class _Graph:
+    """In place of `torch.cuda.CUDAGraph`: the operations of a block, to be done again."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+        self._before: dict[Any, Any] = {}
+
+    def before_call(self, function: Any, bare: Any) -> None:
+        """Note what an operation is about to change: to capture it is not to do it."""
+        for t in filter(_is_tensor, tree_leaves(bare)) if function._schema.is_mutable else ():
+            place = t.untyped_storage().data_ptr(), t.storage_offset(), t.shape
+            if place not in self._before:
+                self._before[place] = t, t.clone()
+
+    @contextmanager
+    def capture(self) -> Iterator[None]:
+        _capturing.now, _capturing.graph = True, self
+        try:
+            yield
+        finally:
+            _capturing.now, _capturing.graph = False, None
+            for tensor, values in self._before.values():
+                tensor.copy_(values)
+
+    def replay(self) -> None:
+        for function, (args, kwargs), out in self.calls:
+            outputs = tree_leaves(function(*args, **kwargs))
+            for old, new in zip(tree_leaves(out), outputs, strict=True):
+                # Views, and what was changed in place, are there already.
+                if _is_tensor(old) and _address(old) != _address(new):
+                    old.copy_(new)
+
+
+def _address(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
 def _graphed(function: Callable[..., Any], samples: tuple[torch.Tensor, ...]) -> Any:
     """In place of `torch.cuda.make_graphed_callables`, for functions of tensors."""
     expected = [(t.shape, t.dtype, t.device) for t in samples]
@@ -226,6 +271,7 @@ def _module() -> dict[str, Any]:
     """What stands in for functions of `torch.cuda`; its generator is the CPU's."""
     return {
         "is_available": lambda: True,
+        "device": lambda *_: nullcontext(),
         "device_count": lambda: 1,
         "current_device": lambda: 0,
         "is_initialized": lambda: True,
@@ -236,6 +282,9 @@ def _module() -> dict[str, Any]:
         "get_device_capability": lambda *_: (8, 0),
         "is_bf16_supported": lambda *_: True,
         "make_graphed_callables": _graphed,
+        "CUDAGraph": _Graph,
+        "graph": lambda graph, **_: graph.capture(),
+        "Stream": lambda *_: None,
         "manual_seed": torch.default_generator.manual_seed,
         "manual_seed_all": torch.default_generator.manual_seed,
         "get_rng_state": lambda *_: torch.get_rng_state(),

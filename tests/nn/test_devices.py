@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,16 @@ def test_a_device_that_is_not_there_is_named(device: Any, message: str) -> None:
 @pytest.mark.parametrize("device", ["cpu", torch.device("cpu")])
 def test_a_device_in_either_form(device: Any) -> None:
     assert choose_device(device) == torch.device("cpu")
+
+
+def test_a_training_makes_its_gpu_the_current_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A CUDA graph is captured on the current one, and would hold nothing of what another does.
+    chosen: list[Any] = []
+    monkeypatch.setattr(torch.cuda, "device", lambda d: nullcontext(chosen.append(d)))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: None)
+    with isolated_rng(0, "cuda:1"):
+        assert chosen == ["cuda:1"]
 
 
 def test_the_generators_of_another_kind_of_device_are_seeded_and_restored(

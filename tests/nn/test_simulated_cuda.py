@@ -57,3 +57,50 @@ def test_what_a_classifier_can_do(tmp_path: Any) -> None:
         # Its numbers are the CPU's, up to the order of sums.
         same = TorchClassifier(max_epochs=2, random_state=0).fit(data.X, data.y)
         np.testing.assert_allclose(same.predict_proba(data.X), cpu.predict_proba(data.X), atol=1e-2)
+
+
+def test_it_replays_what_was_captured() -> None:
+    with simulated_cuda():
+        weight, x = torch.ones(2, device="cuda", requires_grad=True), torch.ones(2, device="cuda")
+        optimizer, graph = torch.optim.SGD([weight], lr=1.0, fused=True), torch.cuda.CUDAGraph()
+
+        def step() -> torch.Tensor:
+            optimizer.zero_grad(set_to_none=True)
+            loss = (weight * x).sum()
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
+
+        with torch.cuda.graph(graph):
+            loss = step()
+        assert weight.tolist() == [1, 1]
+        for expected in (2, 0):
+            graph.replay()
+            assert loss.item() == expected
+        x.fill_(3)
+        graph.replay()
+        assert weight.tolist() == [-4, -4]
+        with pytest.raises(RuntimeError, match="waits"), torch.cuda.graph(torch.cuda.CUDAGraph()):
+            loss.item()
+
+
+def test_a_graph_of_the_gan_does_what_its_steps_do() -> None:
+    latent = pytest.importorskip("fairvision_latent")
+    images = stripes().X[:16, :, :8, :8]
+    params = {"images_per_phase": 24, "final_images": 40, "max_width": 4, "batch_size": 2}
+    gans, captured = [], []
+    with simulated_cuda():
+        for works in (True, False):
+            gan = latent.ProgressiveGAN(**params, augmentations=("color", "cutout"), random_state=0)
+            trainer = gan._trainer
+
+            def noted(X: Any, device: Any, trainer: Any = trainer, works: bool = works) -> Any:
+                made = trainer(X, device)
+                made.graphs.works &= works
+                captured.append(made.graphs)
+                return made
+
+            gan._trainer = noted
+            gans.append(gan.fit(images))
+    assert [len(graphs._captured) for graphs in captured] == [4, 0]
+    np.testing.assert_array_equal(*(gan.sample(4, random_state=0) for gan in gans))

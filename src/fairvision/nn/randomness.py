@@ -6,7 +6,7 @@ import os
 import random
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -36,8 +36,8 @@ def isolated_rng(
     ----------
     seed : int
     device : torch device
-        The device that the block computes on. CUDA's generators are left alone if
-        that is the CPU and nobody has used CUDA yet.
+        The device that the block computes on; of several GPUs it is the current one there.
+        CUDA's generators are left alone if that is the CPU and nobody has used CUDA yet.
     deterministic : bool
         Compute the same bits each time on CUDA, too; torch warns of an operation that
         cannot. False allows faster kernels there.
@@ -49,12 +49,16 @@ def isolated_rng(
     """
     with _LOCK:
         numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
-        with_cuda = torch.device(device).type == "cuda" or torch.cuda.is_initialized()
+        cuda = torch.device(device).type == "cuda"
+        with_cuda = cuda or torch.cuda.is_initialized()
         devices = range(torch.cuda.device_count()) if with_cuda else ()
-        other = "cpu" if torch.device(device).type == "cuda" else device  # forked below
+        other = "cpu" if cuda else device  # forked below
         device_states = generator_states(other)
         try:
-            with torch.random.fork_rng(devices=devices), _algorithms(device, deterministic):
+            # Streams, and so CUDA graphs, belong to the current device unless told otherwise.
+            current: Any = torch.cuda.device(device) if cuda else nullcontext()
+            forked = torch.random.fork_rng(devices=devices)
+            with current, forked, _algorithms(device, deterministic):
                 torch.default_generator.manual_seed(seed)
                 if with_cuda:
                     torch.cuda.manual_seed_all(seed)
