@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from simulated_cuda import CUDA, simulated_cuda
+from sklearn.base import clone
 
 import fairvision as fv
 from fairvision.nn import FeatureExtractor, TorchClassifier
@@ -57,6 +58,22 @@ def test_what_a_classifier_can_do(tmp_path: Any) -> None:
         # Its numbers are the CPU's, up to the order of sums.
         same = TorchClassifier(max_epochs=2, random_state=0).fit(data.X, data.y)
         np.testing.assert_allclose(same.predict_proba(data.X), cpu.predict_proba(data.X), atol=1e-2)
+
+
+def test_a_wrapped_net_trains_and_gives_features() -> None:
+    jlu, data = pytest.importorskip("fairvision_jlu"), stripes()
+    size = data.X[0].size
+    net = torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(size, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2)
+    )
+    with simulated_cuda():
+        params = {"alpha": 0.1, "max_epochs": 1, "random_state": 0}
+        wrapped = jlu.JLUClassifier.from_module(net, classes=[0, 1], **params)
+        model = clone(wrapped).fit(data.X, data.y, sensitive_features=data.groups)
+        assert model.accelerations_ == (
+            "bfloat16", "channels last", "fused optimizer", "images on device"
+        )  # fmt: skip
+        assert FeatureExtractor(model.module_).fit_transform(data.X).shape == (64, 4)
 
 
 def test_it_replays_what_was_captured() -> None:
