@@ -105,7 +105,7 @@ def test_draws_by_the_share_leave_the_common_stream_alone(both: list[dict[str, A
     assert len(drawn.unique()) == len(drawn)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_page_s_script_under_torchrun(tmp_path: Path) -> None:
     page = Path(__file__).parents[2] / "docs" / "distributed.py"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
