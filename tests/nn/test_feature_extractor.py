@@ -21,6 +21,9 @@ from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn import FeatureExtractor, TorchClassifier, as_module
 from fairvision.saving import export_onnx, load, save
 
+# Numbers are compared with those of nets on the CPU.
+pytestmark = pytest.mark.cpu
+
 WEIGHTS = os.environ.get("FAIRVISION_WEIGHTS", "")
 needs_weights = pytest.mark.skipif(
     not Path(WEIGHTS).is_file(), reason="FAIRVISION_WEIGHTS names no file"

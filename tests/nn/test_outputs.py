@@ -17,6 +17,9 @@ import fairvision as fv
 from fairvision.exceptions import DivergedError, FairvisionWarning, InputError
 from fairvision.nn import TorchClassifier
 
+# Numbers are compared with those of nets on the CPU.
+pytestmark = pytest.mark.cpu
+
 Pair = namedtuple("Pair", "logits aux")
 
 

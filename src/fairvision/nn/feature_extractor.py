@@ -185,7 +185,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def _net(self, weights: str | None, shape: tuple[int, ...]) -> nn.Module:
         """A net with ``features(x)``; a wrapped one has any number of outputs."""
         if isinstance(self.backbone, PretrainedClassifier):
-            return copy.deepcopy(self.backbone)
+            return copy.deepcopy(self.backbone).cpu()
         return build_classifier(self.backbone, weights, shape, 2)
 
     def transform(self, X: Any) -> NDArray[np.float32]:

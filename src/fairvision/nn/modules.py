@@ -232,6 +232,7 @@ def features_and_logits(module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor
     logits : Tensor of shape (n, n_classes)
     """
     features, logits = _head_input(cast(nn.Module, module.head), module, batch.images)
+    features = features.to(logits.dtype)  # under autocast the hook saw half precision
     # The hook saw this process's images only; the logits are those of all processes already.
     return batch.process_group.all_gather(features), logits
 
