@@ -63,7 +63,7 @@ def command(out: Path, weights: Path | None, jobs: int, quiet: bool) -> None:
         _print_task(f"{name}: {result.out}/report.html, model.fv", result)
     click.echo(f"\n{marks_note('erm')} Left out, and why:")
     for names, reason in _by_reason(left_out):
-        for line in wrap(f"{reason}: {names}", 100, subsequent_indent="  "):
+        for line in wrap(f"{names}: {reason}", 100, subsequent_indent="  "):
             click.secho(line, dim=True)
     click.echo(_OWN.rstrip())
 
