@@ -199,7 +199,12 @@ def test_the_worst_cell_before_and_after(finished: Finished, parse: Any) -> None
     assert sum(len(entry["src"]) for entry in cell["pictures"]) < 60_000
     page = parse(comparison_page(facts))
     assert f"{cell['n_right'][0]} of its {cell['n']} test pictures are right" in page.text
-    assert page.text.count("before ") == page.text.count("after ") == len(cell["pictures"])
+    marks = re.findall(r"(before|after) ([✓✗])", page.text)
+    assert sorted(marks) == sorted(
+        (word, "✗✓"[mark])
+        for entry in cell["pictures"]
+        for word, mark in zip(("before", "after"), entry["right"], strict=True)
+    )
     assert chosen(finished[0], "erm")["before_after"] is None
     assert finished[0].report_data()["before_after"] is None  # nothing was chosen
 
