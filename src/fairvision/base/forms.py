@@ -107,7 +107,7 @@ def is_paths(X: Any) -> bool:
 
 def _check_pair(X: Any) -> None:
     if isinstance(X, tuple) and len(X) == 2:
-        shapes = [getattr(part, "shape", ()) for part in X]
+        shapes = [getattr(element, "shape", ()) for element in X]
         if len(shapes[0]) > 1 and len(shapes[1]) == 1:
             raise InputError(
                 "X is a tuple of images and labels. Pass them apart: fit(images, labels)."

@@ -152,13 +152,13 @@ class Constraint:
 
 
 def _constraints(texts: str | Iterable[str]) -> list[Constraint]:
-    found = []
+    constraints = []
     for text in [texts] if isinstance(texts, str) else texts:
         match = _CONSTRAINT.fullmatch(text)
         if match is None:
             raise InputError(f"at_least has {text!r}; write a metric and a bound: accuracy>=0.9.")
-        found.append(Constraint(match[1].replace("-", "_"), match[2], float(match[3])))
-    return found
+        constraints.append(Constraint(match[1].replace("-", "_"), match[2], float(match[3])))
+    return constraints
 
 
 def choose(
