@@ -36,7 +36,9 @@ def main(demo: Path) -> None:
         page.add_style_tag(content="nav { position: static !important; }")
         for name, selector in PARTS.items():
             picture = Image.open(io.BytesIO(page.locator(selector).screenshot(timeout=300_000)))
-            picture = picture.convert("RGB").crop((0, 0, picture.width, min(picture.height, TALLEST)))
+            picture = picture.convert("RGB").crop(
+                (0, 0, picture.width, min(picture.height, TALLEST))
+            )
             picture.quantize(128, dither=Image.Dither.NONE).save(
                 Path(__file__).parent / f"{name}.png", optimize=True
             )
