@@ -26,6 +26,7 @@ TALLEST = 900
 
 
 def main(demo: Path) -> None:
+    """Write a PNG beside this file for each part."""
     page_file = (demo / "smiling-given-skin_group" / "report.html").resolve()
     with sync_playwright() as driver:
         chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
