@@ -285,5 +285,5 @@ def _sentence(choice: Choice, best: str, *, others: bool, base: str, named: str)
     if choice.distinguishable is not None:
         gap = _text(test.loc[choice.by, _DIFFERENCE], "+")
         verb = "differs from" if choice.distinguishable else "cannot be told from"
-        text += f", which {verb} {named} ({gap})"
+        text += f", which {verb} {base} ({gap})"
     return f"{text}."
