@@ -113,8 +113,8 @@ def _white(high: float, white: float | None, *, wide: bool) -> float:
     if wide and (high > _FULL // 2 or high == 0):
         return _FULL
     raise BadImageError(
-        f"the highest value is {high:g} and nothing says what white is. Pass pixel_max: 255, 4095 "
-        "(12 bits), 65535 (16 bits), ...; or save the picture with 8 bits."
+        f"the highest value is {high:g} and nothing says what white is. Pass pixel_max "
+        "(--pixel-max): 255, 4095 (12 bits), 65535 (16 bits), ...; or save the picture with 8 bits."
     )
 
 
