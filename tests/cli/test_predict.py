@@ -43,24 +43,6 @@ def refusal(result: Result) -> str:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty pictures; dogs are red, and their names need quotes in a CSV."""
-    root = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(0)
-    (root / 'a "b", c').mkdir()
-    rows = []
-    for i in range(40):
-        kind, coat = ("cat", "dog")[i % 2], ("plain", "spotted")[i // 2 % 2]
-        pixels = rng.integers(0, 100, (14, 15, 3), dtype=np.uint8)
-        pixels[..., 0] += 120 * (kind == "dog")
-        path = f'a "b", c/{i:02}.png'
-        Image.fromarray(pixels).save(root / path)
-        rows.append({"path": path, "kind": kind, "coat": coat})
-    pd.DataFrame(rows).to_csv(root / "labels.csv", index=False)
-    return root
-
-
-@pytest.fixture(scope="module")
 def model(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("model") / "model.fv"
     data = ["--dataset", "folder", "--root", folder, "--labels", "labels.csv"]

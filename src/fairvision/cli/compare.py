@@ -67,8 +67,8 @@ Examples:
 @click.option(
     "--confounding",
     type=click.FloatRange(0, 1),
-    help="Bias the training rows: this share of each class has the group that goes with it; "
-    "test on balanced rows.",
+    help="Bias the training rows: the share of the last class, by name, that has the last group; "
+    "below 0.5 most have the first. Test on balanced rows.",
 )
 @click.option(
     "--counterexamples",

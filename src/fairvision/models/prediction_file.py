@@ -76,7 +76,7 @@ class PredictionFile:
                     os.truncate(self.place, length)
                 self._file = self.place.open("ab")
             if not length and self.form != "json":
-                self._file.write(_csv_line(self.names))
+                self._file.write(_csv_lines([self.names]))
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -88,11 +88,11 @@ class PredictionFile:
     def write(self, rows: Iterable[Sequence[Any]]) -> int:
         """Add rows, each a value for every column but the last; return how many."""
         assert self._file is not None
-        lines = [self._line([*row, self.model]) for row in rows]
+        whole = [[*row, self.model] for row in rows]
         with self._guard():
-            self._file.write(b"".join(lines))
+            self._file.write(self._lines(whole))
             self._file.flush()
-        return len(lines)
+        return len(whole)
 
     def finish(self) -> None:
         """Make the file of its rows, where they are beside it."""
@@ -101,8 +101,11 @@ class PredictionFile:
                 _to_parquet(self.place, self.parquet)
                 self.place.unlink()
 
-    def _line(self, row: Sequence[Any]) -> bytes:
-        return _json_line(self.names, row) if self.form == "json" else _csv_line(row)
+    def _lines(self, rows: list[list[Any]]) -> bytes:
+        if self.form != "json":
+            return _csv_lines(rows)
+        lines = (json.dumps(dict(zip(self.names, row, strict=True))) + "\n" for row in rows)
+        return "".join(lines).encode()
 
     # -- what is there ----------------------------------------------------------------
 
@@ -124,7 +127,7 @@ class PredictionFile:
             except (csv.Error, ValueError):
                 if not lines.ended:  # else its last row was cut
                     self._refuse("it is something else")
-        first = b'{"path": ' if self.form == "json" else _csv_line(self.names)
+        first = b'{"path": ' if self.form == "json" else _csv_lines([self.names])
         if not length and (lines.length or not first.startswith(lines.rest[: len(first)])):
             self._refuse("it is something else")
         return length
@@ -140,12 +143,12 @@ class PredictionFile:
         with table, atomic_write(place) as file:
             if table.schema_arrow.names != self.names:
                 self._refuse("its columns are others", path)
-            file.write(_csv_line(self.names))
+            file.write(_csv_lines([self.names]))
             for block in table.iter_batches():
                 columns = block.to_pydict().values()
                 if {*block[-1].to_pylist()} - {self.model}:
                     self._refuse(f"it is not by the model {self.model}", path)
-                file.writelines(map(_csv_line, zip(*columns, strict=True)))
+                file.write(_csv_lines(zip(*columns, strict=True)))
 
     def _note(self, row: Any) -> None:
         if len(row) != len(self.names) or row[-1] != self.model:
@@ -201,13 +204,9 @@ def _json_rows(lines: Iterable[str], *, strict: bool) -> Iterator[list[Any]]:
         yield list(row.values())
 
 
-def _json_line(names: Sequence[str], row: Sequence[Any]) -> bytes:
-    return (json.dumps(dict(zip(names, row, strict=True))) + "\n").encode()
-
-
-def _csv_line(row: Sequence[Any]) -> bytes:
+def _csv_lines(rows: Iterable[Sequence[Any]]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(row)
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
