@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from typing import Any, BinaryIO, Literal, NoReturn, Self
 from fairvision.base import atomic_write
 from fairvision.exceptions import InputError, RunError
 from fairvision.models.columns import PROBABILITY, PredictionColumns
+from fairvision.models.labels import Picture
 
 __all__ = ["PredictionFile"]
 
@@ -35,6 +37,8 @@ class PredictionFile:
     model : str
         What identifies the model; its rows end with it.
     form : {"csv", "parquet", "json"}
+    pictures : iterable of Picture, default=()
+        Those to predict, read where the file is there already.
 
     Attributes
     ----------
@@ -44,18 +48,25 @@ class PredictionFile:
     Raises
     ------
     InputError
-        If the file that is there has other columns, is by another model, or is no such file.
+        If the file that is there has other columns, is by another model, or is no such file, or if
+        a picture that it has was changed since its last row was written.
     RunError
         If it cannot be read or written.
     """
 
     def __init__(
-        self, path: Path | None, columns: PredictionColumns, model: str, form: Format
+        self,
+        path: Path | None,
+        columns: PredictionColumns,
+        model: str,
+        form: Format,
+        pictures: Iterable[Picture] = (),
     ) -> None:
         self.path = path
         self.names = columns.names()
         self.model = model
         self.form = form
+        self.pictures = pictures
         self.place = path
         if path is not None and form == "parquet":
             self.place = path.with_name(f"{path.name}.partial.csv")
@@ -71,6 +82,7 @@ class PredictionFile:
                 self._file = sys.stdout.buffer
             elif self.place.is_file():
                 length = self._read(self.place)
+                self._check_unchanged(self.place.stat().st_mtime_ns)
                 self._file = self.place.open("r+b")
                 self._file.seek(length)
                 self._file.truncate()
@@ -134,6 +146,14 @@ class PredictionFile:
         if len(row) != len(self.names) or row[-1] != self.model:
             self._refuse(f"its row {len(self.done) + 1} is not by the model {self.model}")
         self.done.add(row[0])
+
+    def _check_unchanged(self, written: int) -> None:
+        """Refuse to go on where a picture is newer than the file that has its row."""
+        for picture in self.pictures if self.done else ():
+            if picture.name in self.done:
+                with suppress(OSError):  # reading it says what is wrong
+                    if os.stat(picture.path).st_mtime_ns > written:
+                        self._refuse(f"{picture.name!r} was changed since it was predicted")
 
     def _refuse(self, why: str) -> NoReturn:
         raise InputError(
