@@ -11,7 +11,14 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from fairvision.base import are_maps, check_groups, check_images, check_labels, is_images
+from fairvision.base import (
+    are_maps,
+    check_groups,
+    check_images,
+    check_labels,
+    is_images,
+    plain_label,
+)
 from fairvision.comparison.split import VALIDATION
 from fairvision.datasets import left_out, load
 from fairvision.exceptions import InputError
@@ -140,14 +147,14 @@ def data_notes(data: Bunch, split: Mapping[str, Any]) -> list[str]:
 
 
 def _near_alike(data: Bunch) -> list[str]:
-    """Pairs of labels of one column that differ by letter case and spaces alone."""
+    """Pairs of labels of one column that `plain_label` makes one."""
     columns = {data.target_name: class_names(data)}
     columns |= {name: data.sensitive_features[name].unique() for name in data.sensitive_features}
     pairs = []
     for name, labels in columns.items():
         known: dict[str, Any] = {}
         for label in sorted(map(str, labels)):
-            other = known.setdefault(" ".join(label.split()).casefold(), label)
+            other = known.setdefault(plain_label(label), label)
             pairs += [f"{name} has {other!r} and {label!r}"] if other != label else []
     return pairs
 
