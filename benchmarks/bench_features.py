@@ -6,7 +6,7 @@ On ``--n`` image files of a folder, with a torchvision net and its weights:
 - a first pass of `FeatureExtractor`, without a cache and into a new one;
 - a second pass, from the cache, for files and for an array.
 
-Seconds of the CPU, in turn ``--repeat`` times: the median, and that of the shares of the plain loop.
+Seconds of the CPU, in turn ``--repeat`` times: medians, and shares of the plain loop.
 """
 
 from __future__ import annotations
@@ -82,9 +82,7 @@ def main() -> None:
             "second pass, an array": lambda: cached.transform(array),
         }
         # In turn, so that what else the machine does meets all of them alike.
-        taken = np.array(
-            [[seconds(work) for work in passes.values()] for _ in range(given.repeat)]
-        )
+        taken = np.array([[seconds(work) for work in passes.values()] for _ in range(given.repeat)])
     shares = taken / taken[:, :1]
     for i, name in enumerate(passes):
         low, middle, high = np.quantile(shares[:, i], [0, 0.5, 1])

@@ -164,7 +164,9 @@ def test_labels_that_are_spelt_in_two_ways_are_noted() -> None:
         images=np.zeros((4, 1, 2, 2), dtype=np.uint8),
         target=np.array(["Yes", "no", "yes", "no"]),
         target_name="smiles",
-        sensitive_features=pd.DataFrame({"sex": ["f", "m", "f ", "m"], "job": ["\u00e9", "e\u0301"] * 2}),
+        sensitive_features=pd.DataFrame(
+            {"sex": ["f", "m", "f ", "m"], "job": ["\u00e9", "e\u0301"] * 2}
+        ),
     )
     notes = data_notes(data, {"by": "random"})
     assert "Near alike: smiles has 'Yes' and 'yes'; write them alike." in notes

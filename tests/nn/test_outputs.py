@@ -104,9 +104,7 @@ def test_a_probability_that_a_sigmoid_gave_stays_one(pictures, last):
     net = Net(last, n_outputs=1).eval()
     with torch.no_grad():
         positive = net(torch.tensor(pictures.images) / 255).reshape(-1).numpy()
-    np.testing.assert_allclose(
-        wrap(net).predict_proba(pictures.images)[:, 1], positive, atol=1e-6
-    )
+    np.testing.assert_allclose(wrap(net).predict_proba(pictures.images)[:, 1], positive, atol=1e-6)
 
 
 def test_training_on_from_probabilities_keeps_them(pictures):

@@ -90,7 +90,9 @@ def test_the_place_of_an_installed_distribution_is_taken(
 ) -> None:
     site.add_method("fairvision-x", "another-name")
     place = str(tmp_path / "new")
-    done = site.run("new-plugin", "x", "--stage", "in", "--into", place, FAIRVISION_DISABLE_PLUGINS=disabled)
+    done = site.run(
+        "new-plugin", "x", "--stage", "in", "--into", place, FAIRVISION_DISABLE_PLUGINS=disabled
+    )
     assert done.returncode == 2
     assert "fairvision-x 1.0 is installed here" in done.stderr
     assert not (tmp_path / "new").exists()

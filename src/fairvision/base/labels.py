@@ -12,7 +12,15 @@ from sklearn.base import ClassifierMixin
 
 from fairvision.exceptions import InputError
 
-__all__ = ["ScoreMixin", "check_labels", "check_meet", "code_labels", "few", "plain_label", "sort_labels"]
+__all__ = [
+    "ScoreMixin",
+    "check_labels",
+    "check_meet",
+    "code_labels",
+    "few",
+    "plain_label",
+    "sort_labels",
+]
 
 
 def check_labels(

@@ -71,7 +71,7 @@ def new_plugin(name: str, stage: Stage, into: str | PathLike[str] = ".") -> Path
         _write(templates / stage, root, values)
     except OSError as error:
         raise InputError(
-            f"{str(root):.100} cannot be written: {error.strerror or error}. Choose another name, "
+            f"{root!s:.100} cannot be written: {error.strerror or error}. Choose another name, "
             "or another folder with --into."
         ) from error
     return root
