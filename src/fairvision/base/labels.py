@@ -80,6 +80,11 @@ def check_labels(
         raise InputError(
             f"{name} has {len(labels)} rows, X has {n_samples}. Pass one label per image."
         )
+    if len(labels) and type(labels[0]).__hash__ is None:
+        raise InputError(
+            f"{name} holds a {type(labels[0]).__name__} in row 0. Pass one label per row; of "
+            "several columns, a DataFrame."
+        )
     missing = labels == "nan" if labels.dtype.kind == "U" else np.asarray(pd.isna(labels))
     missing |= np.ma.getmaskarray(values).reshape(-1) if np.ma.isMA(values) else False
     if missing.any():
