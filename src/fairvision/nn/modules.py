@@ -194,6 +194,11 @@ def pick_output(outputs: Any, name: str | int | None) -> Tensor:
     else:
         choices = dict(getattr(outputs, "__dict__", {}))
     tensors = {key: value for key, value in choices.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise InputError(
+            f"The net gives a {type(outputs).__name__} with no tensor of scores. Wrap it in a "
+            "module that gives a row of logits for each image."
+        )
     if name not in tensors:
         raise InputError(
             f"The net gives a {type(outputs).__name__}, and output is {name!r}. Pass the logits to "
