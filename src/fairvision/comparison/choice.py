@@ -19,9 +19,10 @@ from fairvision.comparison.serialization import plain
 from fairvision.comparison.summary import differences, of_runs, over_seeds
 from fairvision.exceptions import InputError
 
-__all__ = ["Choice", "choose"]
+__all__ = ["ORDERS", "Choice", "choose"]
 
-_ORDERS: Mapping[str, Callable[[Any, Any], Any]] = {
+#: The signs of a bound, also of `fairvision audit --fail-if`.
+ORDERS: Mapping[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
     "<=": operator.le,
     ">": operator.gt,
@@ -143,7 +144,7 @@ class Constraint:
 
     def holds(self, values: Any) -> Any:
         """For each value; what is undefined does not."""
-        return _ORDERS[self.order](values, self.bound)
+        return ORDERS[self.order](values, self.bound)
 
     def shortfall(self, values: Any) -> Any:
         """How far each value is from the bound."""
