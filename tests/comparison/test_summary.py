@@ -185,7 +185,7 @@ def test_the_group_that_goes_with_a_class_is_named_and_does() -> None:
     for more, others in (({}, 25), ({"counterexamples": 0.5}, 50)):
         split = plan_split(data, confounding=0.75, **more)
         expected = (
-            "Positive class: yes; 75 % of its training rows have no Blond Hair, "
+            "Positive class: yes; 75 % of its training rows have hair = no Blond Hair, "
             f"{others} % of the others."
         )
         assert expected in data_notes(data, split)

@@ -152,7 +152,8 @@ def _bias(data: Bunch, split: Mapping[str, Any]) -> str:
     """Which group goes with the last class, and how often."""
     share, others = split["confounding"], split.get("counterexamples")
     others = 1 - share if others is None else others
-    group = sort_labels(data.sensitive_features.iloc[:, 0].unique())[-1]
+    name = data.sensitive_features.columns[0]
+    group = f"{name} = {sort_labels(data.sensitive_features[name].unique())[-1]}"
     return (
         f"; {100 * share:.4g} % of its training rows have {group}, {100 * others:.4g} % of the "
         "others"
