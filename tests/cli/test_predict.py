@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import tracemalloc
 from collections.abc import Iterator
 from itertools import islice
@@ -207,6 +209,23 @@ def test_it_goes_on_wherever_it_was_cut(
         assert result.exit_code == 0, result.output
         assert out.read_bytes() == whole
     assert "40 were already there" in result.stderr
+
+
+def test_a_picture_that_was_replaced_since_is_not_taken_for_done(
+    folder: Path, model: Path, tmp_path: Path
+) -> None:
+    out, pictures = tmp_path / "out.csv", tmp_path / "pictures"
+    shutil.copytree(folder, pictures)
+    words = ["predict", model, pictures, "--out", out]
+    run(*words)
+    whole = out.read_bytes()
+    out.write_bytes(whole[: len(whole) // 2])
+    first = sorted(pictures.rglob("*.png"))[0]
+    later = out.stat().st_mtime_ns + 10**9
+    os.utime(first, ns=(later, later))
+    for _ in range(2):  # the refusal leaves the file as it was
+        assert f"{first.name}' was changed since it was predicted" in refusal(run(*words))
+    assert out.read_bytes() == whole[: len(whole) // 2]
 
 
 def test_a_file_of_something_else_is_left_alone(folder: Path, model: Path, tmp_path: Path) -> None:

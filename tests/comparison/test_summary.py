@@ -165,11 +165,14 @@ def test_labels_that_are_spelt_in_two_ways_are_noted() -> None:
         images=np.zeros((4, 1, 2, 2), dtype=np.uint8),
         target=np.array(["Yes", "no", "yes", "no"]),
         target_name="smiles",
-        sensitive_features=pd.DataFrame({"sex": ["f", "m", "f ", "m"]}),
+        sensitive_features=pd.DataFrame(
+            {"sex": ["f", "m", "f ", "m"], "job": ["\u00e9", "e\u0301"] * 2}
+        ),
     )
     notes = data_notes(data, {"by": "random"})
     assert "Near alike: smiles has 'Yes' and 'yes'; write them alike." in notes
     assert "Near alike: sex has 'f' and 'f '; write them alike." in notes
+    assert "Near alike: job has" in str(notes)
     assert not any(note.startswith("Positive") for note in notes)  # of three classes none is
 
 

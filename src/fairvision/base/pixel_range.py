@@ -40,7 +40,7 @@ def stated_white(image: Image.Image) -> int | None:
 def is_deep_colour(image: Image.Image) -> bool:
     """Whether Pillow is about to drop the lower half of 16 bits."""
     return image.mode in ("RGB", "RGBA") and any(
-        ";16" in str(part.args) for part in getattr(image, "tile", ())
+        ";16" in str(tile.args) for tile in getattr(image, "tile", ())
     )
 
 

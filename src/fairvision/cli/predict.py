@@ -85,7 +85,8 @@ def command(model: Path, pictures: tuple[Path, ...], **options: Any) -> None:
     rows, columns = _pictures(fitted, pictures, options)
     mark = hashlib.sha256(model.read_bytes()).hexdigest()[:12]
     bad = _Bad()
-    with PredictionFile(out, columns, mark, form) as file:
+    listed, _ = _pictures(fitted, pictures, options)  # once more: `rows` may be read only once
+    with PredictionFile(out, columns, mark, form, listed) as file:
         done = len(file.done)
         predictions = predict_pictures(
             fitted,

@@ -153,13 +153,13 @@ class Constraint:
 
 
 def _constraints(texts: str | Iterable[str]) -> list[Constraint]:
-    found = []
+    constraints = []
     for text in [texts] if isinstance(texts, str) else texts:
         match = _CONSTRAINT.fullmatch(text)
         if match is None:
             raise InputError(f"at_least has {text!r}; write a metric and a bound: accuracy>=0.9.")
-        found.append(Constraint(match[1].replace("-", "_"), match[2], float(match[3])))
-    return found
+        constraints.append(Constraint(match[1].replace("-", "_"), match[2], float(match[3])))
+    return constraints
 
 
 def choose(
@@ -286,5 +286,5 @@ def _sentence(choice: Choice, best: str, *, others: bool, base: str, named: str)
     if choice.distinguishable is not None:
         gap = _text(test.loc[choice.by, _DIFFERENCE], "+")
         verb = "differs from" if choice.distinguishable else "cannot be told from"
-        text += f", which {verb} {named} ({gap})"
+        text += f", which {verb} {base} ({gap})"
     return f"{text}."

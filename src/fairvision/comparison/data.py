@@ -17,6 +17,7 @@ from fairvision.base import (
     check_images,
     check_labels,
     is_images,
+    plain_label,
     sort_labels,
 )
 from fairvision.comparison.split import VALIDATION
@@ -161,14 +162,14 @@ def _bias(data: Bunch, split: Mapping[str, Any]) -> str:
 
 
 def _near_alike(data: Bunch) -> list[str]:
-    """Pairs of labels of one column that differ by letter case and spaces alone."""
+    """Pairs of labels of one column that `plain_label` makes one."""
     columns = {data.target_name: class_names(data)}
     columns |= {name: data.sensitive_features[name].unique() for name in data.sensitive_features}
     pairs = []
     for name, labels in columns.items():
         known: dict[str, Any] = {}
         for label in sorted(map(str, labels)):
-            other = known.setdefault(" ".join(label.split()).casefold(), label)
+            other = known.setdefault(plain_label(label), label)
             pairs += [f"{name} has {other!r} and {label!r}"] if other != label else []
     return pairs
 

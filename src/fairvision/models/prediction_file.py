@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Literal, NoReturn, Self
 from fairvision.base import atomic_write
 from fairvision.exceptions import InputError, RunError
 from fairvision.models.columns import PROBABILITY, PredictionColumns
+from fairvision.models.labels import Picture
 
 __all__ = ["PredictionFile"]
 
@@ -36,6 +37,8 @@ class PredictionFile:
     model : str
         What identifies the model; its rows end with it.
     form : {"csv", "parquet", "json"}
+    pictures : iterable of Picture, default=()
+        Those to predict, read where the file is there already.
 
     Attributes
     ----------
@@ -45,17 +48,24 @@ class PredictionFile:
     Raises
     ------
     InputError
-        If the file that is there has other columns, is by another model, or is no such file.
+        If the file that is there has other columns, is by another model, or is no such file, or if
+        a picture that it has was changed since its last row was written.
     RunError
         If it cannot be read or written.
     """
 
     def __init__(
-        self, path: Path | None, columns: PredictionColumns, model: str, form: Format
+        self,
+        path: Path | None,
+        columns: PredictionColumns,
+        model: str,
+        form: Format,
+        pictures: Iterable[Picture] = (),
     ) -> None:
         self.names = columns.names()
         self.model = model
         self.form = form
+        self.pictures = pictures
         self.place = path
         self.parquet = path if form == "parquet" else None
         if self.parquet is not None:
@@ -69,10 +79,13 @@ class PredictionFile:
             if self.place is None:
                 self._file = sys.stdout.buffer
             else:
-                if self.parquet is not None and self.parquet.is_file() and not self.place.exists():
-                    self._from_parquet(self.parquet, self.place)
+                finished = self.parquet if not self.place.exists() else None
+                if finished is not None and finished.is_file():
+                    self._from_parquet(finished, self.place)
+                    os.utime(self.place, ns=(0, finished.stat().st_mtime_ns))
                 if self.place.is_file():
                     length = self._read(self.place)
+                    self._check_unchanged(self.place.stat().st_mtime_ns)
                     os.truncate(self.place, length)
                 self._file = self.place.open("ab")
             if not length and self.form != "json":
@@ -154,6 +167,14 @@ class PredictionFile:
         if len(row) != len(self.names) or row[-1] != self.model:
             self._refuse(f"its row {len(self.done) + 1} is not by the model {self.model}")
         self.done.add(row[0])
+
+    def _check_unchanged(self, written: int) -> None:
+        """Refuse to go on where a picture is newer than the file that has its row."""
+        for picture in self.pictures if self.done else ():
+            if picture.name in self.done:
+                with suppress(OSError):  # reading it says what is wrong
+                    if os.stat(picture.path).st_mtime_ns > written:
+                        self._refuse(f"{picture.name!r} was changed since it was predicted")
 
     def _refuse(self, why: str, path: Path | None = None) -> NoReturn:
         raise InputError(

@@ -54,6 +54,7 @@ class HeadGraphs:
     def _capture(self, key: Any, features: Tensor, groups: Tensor, *columns: Tensor) -> None:
         before = copy.deepcopy(self.heads.modules.state_dict())  # capturing takes steps of its own
         graphed = torch.cuda.make_graphed_callables
+        torch.cuda.graph.default_capture_stream = None  # an older torch keeps the first device's
         leaf = features.clone().requires_grad_()
         try:
             prepare: Any = graphed(self._prepare, (leaf, *(c.clone() for c in columns)))
