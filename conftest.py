@@ -16,13 +16,29 @@ settings.register_profile("fairvision", derandomize=True, deadline=None)
 settings.load_profile("fairvision")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of the simulated GPU."""
+    parser.addoption(
+        "--simulated-cuda",
+        action="store_true",
+        help="run what is not marked cpu on a simulated GPU (tests/nn/simulated_cuda.py)",
+    )
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Hide CUDA from a test marked `cpu`, from its fixtures and from the processes it starts."""
+    """Hide CUDA from a test marked `cpu`, from its fixtures and from the processes it starts.
+
+    With ``--simulated-cuda`` every other test sees one.
+    """
     with ExitStack() as stack:
         if item.get_closest_marker("cpu"):
             stack.enter_context(mock.patch("torch.cuda.is_available", return_value=False))
             stack.enter_context(mock.patch.dict("os.environ", {"CUDA_VISIBLE_DEVICES": ""}))
+        elif item.config.getoption("--simulated-cuda"):
+            from simulated_cuda import simulated_cuda
+
+            stack.enter_context(simulated_cuda())
         return (yield)
 
 

@@ -6,8 +6,7 @@ On ``--n`` image files of a folder, with a torchvision net and its weights:
 - a first pass of `FeatureExtractor`, without a cache and into a new one;
 - a second pass, from the cache, for files and for an array.
 
-Seconds of the CPU, which another process on the machine does not change. Each is the least of
-``--repeat``.
+Seconds of the CPU, in turn ``--repeat`` times: medians, and shares of the plain loop.
 """
 
 from __future__ import annotations
@@ -46,14 +45,11 @@ def plain_loop(paths: list[Path], weights: str, side: int, size: int) -> np.ndar
     return np.concatenate(features)
 
 
-def seconds(work: Callable[[], Any], repeat: int) -> float:
-    """The least CPU seconds of several."""
-    taken = []
-    for _ in range(repeat):
-        start = time.process_time()
-        work()
-        taken.append(time.process_time() - start)
-    return min(taken)
+def seconds(work: Callable[[], Any]) -> float:
+    """Of the CPU, for one run."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
 
 
 def main() -> None:
@@ -63,38 +59,37 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=512)
     parser.add_argument("--side", type=int, default=96, help="pixels of a decoded image")
     parser.add_argument("--size", type=int, default=224, help="pixels that the net is given")
-    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--repeat", type=int, default=5)
     given = parser.parse_args()
     torch.set_num_threads(1)
     paths = sorted(given.root.rglob("*.jpg"))[: given.n]
     files = ImageFiles(paths, image_size=given.side, n_threads=1)
     params = {"weights": given.weights, "image_size": given.size}
 
-    plain = seconds(lambda: plain_loop(paths, given.weights, given.side, given.size), given.repeat)
-    print(
-        f"plain loop              {plain:8.3f} s  {1000 * plain / len(paths):.2f} ms an image",
-        flush=True,
-    )
-
-    def show(name: str, taken: float) -> None:
-        print(f"{name:24}{taken:8.3f} s  {taken / plain:.4f} of the plain loop", flush=True)
-
-    without = FeatureExtractor(**params)
-    show("without a cache", seconds(lambda: without.fit_transform(files), given.repeat))
-
     def first() -> None:
         with tempfile.TemporaryDirectory() as folder:
             FeatureExtractor(**params, cache=folder).fit_transform(files)
 
-    show("first pass", seconds(first, given.repeat))
     with tempfile.TemporaryDirectory() as folder:
         cached = FeatureExtractor(**params, cache=folder).fit(files)
         array = np.asarray(files)
-        for name, images in (("files", files), ("an array", array)):
-            cached.transform(images)
-            show(
-                f"second pass, {name}", seconds(lambda x=images: cached.transform(x), given.repeat)
-            )
+        cached.transform(files), cached.transform(array)  # also what the first run of all costs
+        passes: dict[str, Callable[[], Any]] = {
+            "plain loop": lambda: plain_loop(paths, given.weights, given.side, given.size),
+            "without a cache": lambda: FeatureExtractor(**params).fit_transform(files),
+            "first pass": first,
+            "second pass, files": lambda: cached.transform(files),
+            "second pass, an array": lambda: cached.transform(array),
+        }
+        # In turn, so that what else the machine does meets all of them alike.
+        taken = np.array([[seconds(work) for work in passes.values()] for _ in range(given.repeat)])
+    shares = taken / taken[:, :1]
+    for i, name in enumerate(passes):
+        low, middle, high = np.quantile(shares[:, i], [0, 0.5, 1])
+        print(
+            f"{name:24}{np.median(taken[:, i]):8.3f} s  "
+            f"{middle:.4f} of the plain loop ({low:.4f} to {high:.4f})"
+        )
 
 
 if __name__ == "__main__":

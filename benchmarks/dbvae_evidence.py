@@ -65,7 +65,7 @@ def run(
 
 def _tell(model: DBVAEClassifier, odds: NDArray[np.float64]) -> None:
     """Draw rows by the given odds instead of their latents'."""
-    make = model._make_objective
+    make = model.make_objective
 
     def made() -> Any:
         objective = make()
@@ -78,7 +78,7 @@ def _tell(model: DBVAEClassifier, odds: NDArray[np.float64]) -> None:
         objective.resample = by_odds
         return objective
 
-    model._make_objective = made
+    model.make_objective = made
 
 
 def interval(differences: NDArray[np.float64]) -> str:

@@ -125,6 +125,7 @@ def test_codes_are_places_among_the_sorted_labels_even_of_mixed_types() -> None:
         (np.zeros((6, 1, 1)), "shape"),
         (np.array(1), "shape"),
         (["a"] * 5, "y has 5 rows, X has 6"),
+        ([{"kind": "a"}] * 6, "y holds a dict in row 0.*a DataFrame"),
     ],
 )
 def test_other_shapes_are_refused(labels: Any, word: str) -> None:

@@ -87,6 +87,7 @@ FITS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FITS)
 @pytest.mark.filterwarnings("ignore::fairvision.exceptions.FairvisionWarning")
 def test_fit_holds_no_second_copy(name, pixels):

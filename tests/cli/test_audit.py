@@ -208,6 +208,7 @@ def test_scores_alone_are_enough_with_a_threshold(csv: Path, table: pd.DataFrame
         ((), "pass --y-pred, or --y-score with --threshold"),
         (("--threshold", "0.5", "--y-pred", "p"), "one of the two"),
         (("--threshold", "nan"), "--threshold is nan; pass a number"),
+        (("--threshold", "60"), "--threshold is 60, and the scores are"),
         (("--threshold", "0.5", "--y-score", "skin"), "not numeric"),
         (("--threshold", "0.5", "--y-true", "s"), "two labels"),
     ):

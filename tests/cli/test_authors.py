@@ -111,3 +111,11 @@ def test_new_plugin_says_what_it_wrote(tmp_path: Path) -> None:
     assert "fairvision check mine" in done.output
     again = run("new-plugin", "mine", "--stage", "post", "--into", str(tmp_path))
     assert again.exit_code == 2
+
+
+def test_only_takes_the_checks_that_it_prints() -> None:
+    done = run("check", "fairvision", "--only", "is_light_to_list")
+    assert (done.exit_code, "is_light_to_list" in done.output) == (0, True)
+    wrong = run("check", "erm", "--only", "is_light_to_list")  # of a plugin, not of a method
+    assert wrong.exit_code == 2
+    assert "no check 'is_light_to_list'" in wrong.output

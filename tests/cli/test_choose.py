@@ -14,6 +14,9 @@ from click.testing import CliRunner, Result
 import fairvision as fv
 from fairvision.cli import main
 
+# A choice that is trained again must predict what its run did.
+pytestmark = pytest.mark.cpu
+
 FACES = shlex.split(
     "compare --dataset faces --n-samples 400 --image-size 24 --target eyeglasses --sensitive hat "
     "--methods erm,reweighing --seeds 1 --epochs 1 --n-boot 20 --quiet"

@@ -8,6 +8,7 @@ import os
 import pkgutil
 import sys
 import types
+import warnings
 from typing import Any
 
 import click
@@ -16,7 +17,7 @@ from click.testing import CliRunner
 
 import fairvision as fv
 from fairvision import cli
-from fairvision.exceptions import InputError
+from fairvision.exceptions import FairvisionWarning, InputError
 
 HEAVY = {"torch", "torchvision", "numpy", "scipy", "sklearn", "pandas", "skorch", "rich"}
 IN_PROCESS = """
@@ -172,6 +173,9 @@ def test_no_command_is_left_out_of_the_table() -> None:
 
 @click.command()
 def failing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        warnings.warn("90 rows\nare few.", FairvisionWarning, stacklevel=1)
     raise InputError("sensitive_features has 90 rows,\nX has 100.\x1b[31m")
 
 
@@ -185,11 +189,15 @@ def _failing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_failing")
-def test_an_error_is_one_line_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_and_a_warning_are_one_line_without_a_traceback(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(["failing"])
     assert caught.value.code == 2
-    assert capsys.readouterr() == ("", "Error: sensitive_features has 90 rows, X has 100.\n")
+    warning, error = capsys.readouterr().err.splitlines()
+    assert warning == "Warning: 90 rows are few."
+    assert error == "Error: sensitive_features has 90 rows, X has 100."
 
 
 @pytest.mark.usefixtures("_failing")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import tracemalloc
 from collections.abc import Iterator
 from itertools import islice
@@ -20,6 +22,7 @@ from sklearn.base import BaseEstimator, clone
 import fairvision as fv
 from fairvision.base import row_draws
 from fairvision.cli import main
+from fairvision.cli._predictions import read_table_file
 from fairvision.datasets import ImageFiles
 from fairvision.models import Picture, PredictionFile, predict_pictures, unlabelled_pictures
 from fairvision.nn import TorchClassifier
@@ -39,24 +42,6 @@ def refusal(result: Result) -> str:
     assert result.exit_code == 2, (result.output, result.exception)
     (line,) = result.stderr.splitlines()
     return line
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty pictures; dogs are red, and their names need quotes in a CSV."""
-    root = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(0)
-    (root / 'a "b", c').mkdir()
-    rows = []
-    for i in range(40):
-        kind, coat = ("cat", "dog")[i % 2], ("plain", "spotted")[i // 2 % 2]
-        pixels = rng.integers(0, 100, (14, 15, 3), dtype=np.uint8)
-        pixels[..., 0] += 120 * (kind == "dog")
-        path = f'a "b", c/{i:02}.png'
-        Image.fromarray(pixels).save(root / path)
-        rows.append({"path": path, "kind": kind, "coat": coat})
-    pd.DataFrame(rows).to_csv(root / "labels.csv", index=False)
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +146,55 @@ def test_audit_says_what_is_missing(folder: Path, model: Path, tmp_path: Path) -
     assert "--y-true, the column" in refusal(run("audit", folder / "labels.csv"))
 
 
+@pytest.mark.parametrize("ending", ["csv", "json", "parquet"])
+def test_a_finished_file_is_finished_and_takes_more_pictures(
+    ending: str, folder: Path, model: Path, tmp_path: Path
+) -> None:
+    out, grown = tmp_path / f"out.{ending}", tmp_path / f"grown.{ending}"
+    paths = sorted(folder.glob("*/*.png"))
+    assert run("predict", model, *paths, "--out", out).exit_code == 0
+    whole = out.read_bytes()
+    again = run("predict", model, *paths, "--out", out)
+    assert again.exit_code == 0, again.output
+    assert "0 picture(s) predicted, 40 were already there" in again.stderr
+    for part in (paths[:16], paths):
+        assert run("predict", model, *part, "--batch-size", 8, "--out", grown).exit_code == 0
+    assert out.read_bytes() == whole
+    assert {*tmp_path.iterdir()} == {out, grown}
+    audited = [read_table_file(place, None)["path"].tolist() for place in (out, grown)]
+    assert audited[0] == audited[1] == list(map(str, paths))
+
+
+def test_a_parquet_of_something_else_is_left_alone(
+    folder: Path, model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.parquet"
+    run("predict", model, folder, "--out", out)
+    good = pd.read_parquet(out)
+    for words, write in (
+        ("not by the model", good.assign(model="other").to_parquet),
+        ("columns are others", good.drop(columns="class").to_parquet),
+        ("something else", lambda path: path.write_text("my notes")),
+    ):
+        write(out)
+        before = out.read_bytes()
+        assert words in refusal(run("predict", model, folder, "--out", out))
+        assert out.read_bytes() == before
+        assert list(tmp_path.iterdir()) == [out]
+
+
+def test_white_of_deep_grey_pictures_is_told(model: Path, tmp_path: Path) -> None:
+    pixels = np.arange(400, dtype=np.uint16).reshape(20, 20)
+    Image.fromarray(pixels).save(tmp_path / "deep.png")
+    Image.fromarray((pixels // 2).astype(np.uint8)).save(tmp_path / "usual.png")
+    assert "(--pixel-max)" in refusal(run("predict", model, tmp_path / "deep.png"))
+    deep, usual = (
+        run("predict", model, tmp_path / name, "--pixel-max", 511).stdout.splitlines()[1]
+        for name in ("deep.png", "usual.png")
+    )
+    assert deep.split(",")[1:] == usual.split(",")[1:]
+
+
 @pytest.mark.parametrize("ending", ["csv", "json"])
 def test_it_goes_on_wherever_it_was_cut(
     ending: str, folder: Path, model: Path, tmp_path: Path
@@ -175,6 +209,23 @@ def test_it_goes_on_wherever_it_was_cut(
         assert result.exit_code == 0, result.output
         assert out.read_bytes() == whole
     assert "40 were already there" in result.stderr
+
+
+def test_a_picture_that_was_replaced_since_is_not_taken_for_done(
+    folder: Path, model: Path, tmp_path: Path
+) -> None:
+    out, pictures = tmp_path / "out.csv", tmp_path / "pictures"
+    shutil.copytree(folder, pictures)
+    words = ["predict", model, pictures, "--out", out]
+    run(*words)
+    whole = out.read_bytes()
+    out.write_bytes(whole[: len(whole) // 2])
+    first = sorted(pictures.rglob("*.png"))[0]
+    later = out.stat().st_mtime_ns + 10**9
+    os.utime(first, ns=(later, later))
+    for _ in range(2):  # the refusal leaves the file as it was
+        assert f"{first.name}' was changed since it was predicted" in refusal(run(*words))
+    assert out.read_bytes() == whole[: len(whole) // 2]
 
 
 def test_a_file_of_something_else_is_left_alone(folder: Path, model: Path, tmp_path: Path) -> None:

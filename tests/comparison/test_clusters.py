@@ -103,7 +103,7 @@ def ray_processes(folder: Path) -> Iterator[str]:
             yield address
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("backend", "start"),
     [

@@ -110,7 +110,7 @@ def test_a_run_whose_worker_is_killed_is_done_by_another(
     assert compare(methods(1), out=out).reused == 4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_that_kills_every_worker_is_a_failure(
     compare: Compare, third_party: ModuleType, new_workers: None, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ from fairvision.comparison import Comparison
 from fairvision.comparison.data import data_notes
 from fairvision.comparison.run import Run
 from fairvision.comparison.run_method import fit_run
+from fairvision.comparison.split import plan_split, split_rows
 from fairvision.comparison.summary import differences, measures, summarize
 
 pytestmark = pytest.mark.cpu
@@ -164,9 +165,35 @@ def test_labels_that_are_spelt_in_two_ways_are_noted() -> None:
         images=np.zeros((4, 1, 2, 2), dtype=np.uint8),
         target=np.array(["Yes", "no", "yes", "no"]),
         target_name="smiles",
-        sensitive_features=pd.DataFrame({"sex": ["f", "m", "f ", "m"]}),
+        sensitive_features=pd.DataFrame(
+            {"sex": ["f", "m", "f ", "m"], "job": ["\u00e9", "e\u0301"] * 2}
+        ),
     )
     notes = data_notes(data, {"by": "random"})
     assert "Near alike: smiles has 'Yes' and 'yes'; write them alike." in notes
     assert "Near alike: sex has 'f' and 'f '; write them alike." in notes
+    assert "Near alike: job has" in str(notes)
     assert not any(note.startswith("Positive") for note in notes)  # of three classes none is
+
+
+def test_the_group_that_goes_with_a_class_is_named_and_does() -> None:
+    rng = np.random.default_rng(0)
+    data = Bunch(
+        images=np.zeros((800, 1, 2, 2), dtype=np.uint8),
+        target=rng.choice(["no", "yes"], 800),
+        target_name="smiles",
+        sensitive_features=pd.DataFrame({"hair": rng.choice(["Blond Hair", "no Blond Hair"], 800)}),
+    )
+    hair = data.sensitive_features["hair"].to_numpy()
+    for more, others in (({}, 25), ({"counterexamples": 0.5}, 50)):
+        split = plan_split(data, confounding=0.75, **more)
+        expected = (
+            "Positive class: yes; 75 % of its training rows have hair = no Blond Hair, "
+            f"{others} % of the others."
+        )
+        assert expected in data_notes(data, split)
+        train, _ = split_rows(data, split, seed=0)
+        for name, percent in (("yes", 75), ("no", others)):
+            rows = train[data.target[train] == name]
+            share = 100 * np.mean(hair[rows] == "no Blond Hair")
+            assert share == pytest.approx(percent, abs=1)

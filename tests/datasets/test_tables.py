@@ -32,6 +32,7 @@ def table(tmp_path: Path, text: str, **options: Any) -> pd.DataFrame:
         (["00.5", "1", "2"], ["00.5", "1", "2"], "O"),
         (["True", "FALSE", "true"], [True, False, True], "b"),
         (["yes ", " no", "yes"], ["yes", "no", "yes"], "O"),
+        (["n\u00e3o", "na\u0303o", "sim"], ["n\u00e3o", "n\u00e3o", "sim"], "O"),
         (["NA", "None", "null"], ["NA", "None", "null"], "O"),
         (["123456789012345678901", "1", "2"], ["123456789012345678901", "1", "2"], "O"),
         (["٣", "1", "2"], ["٣", "1", "2"], "O"),

@@ -1,4 +1,4 @@
-"""The benchmark of a GPU runs everywhere, so that it is never broken when one is at hand."""
+"""Benchmarks can be started, and that of a GPU runs everywhere, so that it is never broken."""
 
 from __future__ import annotations
 
@@ -10,6 +10,31 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+SCRIPTS = sorted((ROOT / "benchmarks").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_a_benchmark_finds_what_it_imports(path, monkeypatch):
+    monkeypatch.syspath_prepend(path.parent)
+    try:
+        runpy.run_path(str(path), run_name="benchmark")
+    except ModuleNotFoundError as error:
+        if (ROOT / "benchmarks" / f"{error.name}.py").exists() or "fairvision." in error.name:
+            raise
+        pytest.skip(f"{error.name} is not installed")
+
+
+def test_what_fails_in_the_gpu_benchmark_costs_nothing_else(capsys):
+    gpu = runpy.run_path(str(ROOT / "benchmarks" / "gpu.py"), run_name="benchmark")
+    table, turns = gpu["Table"](), iter([2.0, 3.0, 4.0])
+
+    def wrong() -> float:
+        raise RuntimeError("no memory")
+
+    taken = gpu["in_turn"](table, "net", {"jlu": wrong, "erm": lambda: next(turns)}, 3)
+    gpu["add_rows"](table, "net", "s", taken, {"erm": ("jlu", "1")})
+    assert [(row.subject, row.value) for row in table] == [("net: jlu", None), ("net: erm", 3.0)]
+    assert "RuntimeError: no memory" in str(table[0])
 
 
 @pytest.mark.slow
@@ -20,7 +45,7 @@ def test_every_line_of_the_gpu_benchmark(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["gpu.py", "--quick", "--device", "cpu", "--json", str(out)])
     runpy.run_path(str(ROOT / "benchmarks" / "gpu.py"), run_name="__main__")
     rows = json.loads(out.read_text())["rows"]
-    assert all(row["value"] > 0 for row in rows)
+    assert all(row["value"] > 0 and not row["error"] for row in rows)
     promised = [row for row in rows if row["promised"]]
     assert [row["promised"] for row in promised].count("5000") == 2
     assert {row["of"] for row in promised} == {"tuned loop", "erm", "plain loop", "CPU", ""}

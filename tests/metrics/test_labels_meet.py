@@ -25,6 +25,7 @@ def evaluate(true: Any, predicted: Any, **options: Any) -> Any:
         ([-1, 1], [0, 1]),
         ([1, 2], [0, 1]),
         (["Yes", "No"], ["yes", "no"]),
+        (["no", "s\u00ed", "x"], ["no", "si\u0301", "x"]),
         (["yes ", "no"], ["yes", "no"]),
         (["1", "0"], ["1.0", "0.0"]),
         (["A", "b", "c"], ["a", "b", "c"]),

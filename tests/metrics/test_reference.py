@@ -19,12 +19,11 @@ from sklearn import metrics as sk
 from fairvision.metrics import Evaluation, evaluate_predictions
 
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}
-MANY = settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.filter_too_much]
-)
-# fairlearn takes 0.1 s a frame; with up to 12 groups in each these are hundreds of tables, too.
-SOME = settings(MANY, max_examples=60)
-FEW = settings(MANY, max_examples=25)
+# With up to 12 groups in each, these are hundreds of tables.
+MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+# fairlearn takes 0.1 s a frame.
+SOME = settings(MANY, max_examples=30)
+FEW = settings(MANY, max_examples=12)
 
 
 def tables(

@@ -37,7 +37,7 @@ def evaluate(true: Any, score: Any, group: Any, **options: Any) -> Evaluation:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**31), st.sampled_from([None, 1, 2]), st.booleans())
 def test_auc_and_average_precision_equal_sklearns(
     seed: int, digits: int | None, weighted: bool

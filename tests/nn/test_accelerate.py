@@ -62,6 +62,7 @@ def assert_same(ours: dict[str, Any], theirs: dict[str, Any], tolerance: float) 
     assert close, (ours["path"], theirs["path"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_are_one(both: list[dict[str, Any]], case: str) -> None:
     first, second = both
@@ -75,12 +76,14 @@ def test_two_processes_are_one(both: list[dict[str, Any]], case: str) -> None:
     assert first[case]["moved"] > 1e-3
 
 
+@pytest.mark.slow
 def test_each_process_reads_its_own_rows(both: list[dict[str, Any]]) -> None:
     first, second = (found["read"] for found in both)
     assert sorted(first + second) == list(range(45))
     assert abs(len(first) - len(second)) <= 6  # one in each of six batches
 
 
+@pytest.mark.slow
 def test_processes_with_different_rows_or_seeds_are_refused(both: list[dict[str, Any]]) -> None:
     for found in both:
         assert found["processes"] == 2
@@ -90,6 +93,7 @@ def test_processes_with_different_rows_or_seeds_are_refused(both: list[dict[str,
             assert "random_state of" in found["seeds"]
 
 
+@pytest.mark.slow
 def test_a_training_of_two_processes_goes_on_from_its_checkpoint(both: Any) -> None:
     """Each process names a folder of its own, and only the first one's is used."""
     for found in both:
@@ -98,6 +102,7 @@ def test_a_training_of_two_processes_goes_on_from_its_checkpoint(both: Any) -> N
         assert "cannot be made" in found["unwritable"]
 
 
+@pytest.mark.slow
 def test_draws_by_the_share_leave_the_common_stream_alone(both: list[dict[str, Any]]) -> None:
     first, second = both
     assert torch.equal(first["common"], second["common"])
@@ -105,7 +110,7 @@ def test_draws_by_the_share_leave_the_common_stream_alone(both: list[dict[str, A
     assert len(drawn.unique()) == len(drawn)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_page_s_script_under_torchrun(tmp_path: Path) -> None:
     page = Path(__file__).parents[2] / "docs" / "distributed.py"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

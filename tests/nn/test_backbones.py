@@ -15,6 +15,9 @@ from fairvision.exceptions import InputError
 from fairvision.nn import TorchClassifier
 from fairvision.nn.backbones import build_classifier
 
+# Numbers are compared with those of nets on the CPU.
+pytestmark = pytest.mark.cpu
+
 
 def pixels(n: int, size: int, channels: int = 3) -> np.ndarray:
     rng = np.random.default_rng(0)

@@ -26,7 +26,15 @@ from torchvision.transforms import v2
 
 from fairvision.datasets import ImageFiles
 from fairvision.exceptions import FairvisionWarning, InputError
-from fairvision.nn import Batch, Objective, Step, TorchClassifier, TrainingCheckpoint
+from fairvision.nn import (
+    Batch,
+    Objective,
+    Rows,
+    Step,
+    TorchClassifier,
+    TrainingCheckpoint,
+    fingerprint,
+)
 from fairvision.testing import ConformanceError, check_resumes
 
 pytestmark = pytest.mark.cpu
@@ -224,6 +232,20 @@ def test_images_read_on_access(pictures: Any, tmp_path: Path) -> None:
     Image.new("RGB", (16, 16)).save(paths[20])
     make(TrainingCheckpoint(folder), Counting()).fit(files, pictures.target)
     assert Counting.seen[0] == 1
+
+
+def test_a_replaced_picture_is_known_among_many(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{i}.png" for i in range(150)]
+    for path in paths:
+        Image.new("RGB", (4, 4)).save(path)
+
+    def name() -> str:
+        return fingerprint(Rows(ImageFiles(paths, image_size=4), np.zeros(150)))
+
+    before = name()
+    assert name() == before
+    Image.new("RGB", (4, 4), "red").save(paths[1])
+    assert name() != before
 
 
 def test_several_trainings_share_a_folder(pictures: Any, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +76,13 @@ def test_a_saved_model_predicts_the_same_bits_on_its_device(
 
 
 @pytest.mark.parametrize("deterministic", [False, True])
-@pytest.mark.parametrize("before", ["default", "warn", "error"])
-def test_settings_of_torch_are_as_before(before: str, deterministic: bool) -> None:
+@pytest.mark.parametrize(
+    ("before", "tf32"), [("default", True), ("default", False), ("warn", True), ("error", True)]
+)
+def test_settings_of_torch_are_as_before(before: str, tf32: bool, deterministic: bool) -> None:
     torch.set_deterministic_debug_mode(before)
     try:
+        torch.backends.cudnn.allow_tf32 = tf32
         settings = _settings()
         with isolated_rng(0, "cpu", deterministic=deterministic):
             assert torch.get_deterministic_debug_mode() == settings[0]
@@ -87,8 +91,10 @@ def test_settings_of_torch_are_as_before(before: str, deterministic: bool) -> No
             fixed = deterministic or before != "default"
             assert mode == (settings[0] or int(deterministic))
             assert torch.backends.cudnn.deterministic == fixed != torch.backends.cudnn.benchmark
+            assert torch.backends.cudnn.allow_tf32 == settings[-1]
         assert _settings() == settings
     finally:
+        torch.backends.cudnn.allow_tf32 = True
         torch.set_deterministic_debug_mode("default")
 
 
@@ -96,7 +102,8 @@ def _settings() -> Any:
     cudnn, fill = torch.backends.cudnn, torch.utils.deterministic.fill_uninitialized_memory
     workspace = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
     mode = torch.get_deterministic_debug_mode()
-    return mode, cudnn.enabled, cudnn.benchmark, cudnn.deterministic, fill, workspace
+    kernels = cudnn.benchmark, cudnn.deterministic, fill, workspace
+    return mode, cudnn.enabled, *kernels, cudnn.allow_tf32
 
 
 @pytest.mark.parametrize(
@@ -134,6 +141,16 @@ def test_a_device_that_is_not_there_is_named(device: Any, message: str) -> None:
 @pytest.mark.parametrize("device", ["cpu", torch.device("cpu")])
 def test_a_device_in_either_form(device: Any) -> None:
     assert choose_device(device) == torch.device("cpu")
+
+
+def test_a_training_makes_its_gpu_the_current_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A CUDA graph is captured on the current one, and would hold nothing of what another does.
+    chosen: list[Any] = []
+    monkeypatch.setattr(torch.cuda, "device", lambda d: nullcontext(chosen.append(d)))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: None)
+    with isolated_rng(0, "cuda:1"):
+        assert chosen == ["cuda:1"]
 
 
 def test_the_generators_of_another_kind_of_device_are_seeded_and_restored(

@@ -196,6 +196,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         FeatureCache(tmp_path / "file", "net", SHAPE).read(pixels(4), truth)
 
 
+@pytest.mark.cpu  # bits of batches of other sizes are compared
 class TestExtractor:
     @pytest.fixture
     def net(self) -> nn.Module:

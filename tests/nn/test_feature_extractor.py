@@ -17,9 +17,12 @@ from torchvision import models
 from torchvision.transforms import functional as pictures
 
 from fairvision.base import LazyImages
-from fairvision.exceptions import FairvisionWarning, InputError
+from fairvision.exceptions import DivergedError, FairvisionWarning, InputError
 from fairvision.nn import FeatureExtractor, TorchClassifier, as_module
 from fairvision.saving import export_onnx, load, save
+
+# Numbers are compared with those of nets on the CPU.
+pytestmark = pytest.mark.cpu
 
 WEIGHTS = os.environ.get("FAIRVISION_WEIGHTS", "")
 needs_weights = pytest.mark.skipif(
@@ -137,6 +140,14 @@ class Counted(LazyImages):
     def read(self, rows):
         type(self).most = max(self.most, len(rows))
         return np.stack([np.full((3, 128, 128), row % 256, dtype=np.uint8) for row in rows])
+
+
+def test_features_that_are_not_finite_reach_neither_a_head_nor_a_cache(tmp_path):
+    broken = net()
+    torch.nn.init.constant_(broken.second.bias, float("nan"))
+    with pytest.raises(DivergedError, match="gives features that are not finite for 6 of 6"):
+        FeatureExtractor(broken, cache=tmp_path).fit_transform(pixels())
+    assert not list(tmp_path.rglob("features.f32"))
 
 
 def test_a_hundred_megabytes_of_pictures_are_read_a_batch_at_a_time():

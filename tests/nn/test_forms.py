@@ -38,6 +38,11 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "data": (Bunch(images=IMAGES, target=Y), r"X is a Bunch.*data\['images'\]"),
     "images and labels": ((IMAGES, Y), "X is a tuple of images and labels. Pass them apart"),
     "a generator": ((image for image in IMAGES), "X is a generator. Pass images as one array"),
+    "a column of images": (
+        pd.Series(list(IMAGES)),
+        r"holds an array in each row.*numpy.stack\(X\)",
+    ),
+    "rows of a data set": ([{"image": image} for image in IMAGES], r"each a dict with \['image'\]"),
     "nothing": (None, "X is None"),
 }
 

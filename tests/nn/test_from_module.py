@@ -21,6 +21,9 @@ from fairvision.toolkits import (
     ThresholdOptimizedClassifier,
 )
 
+# Numbers are compared with those of nets on the CPU.
+pytestmark = pytest.mark.cpu
+
 
 class Readout(nn.Module):
     """Its last layer is called `readout`; a layer before it is linear, too."""

@@ -95,6 +95,7 @@ def test_a_saved_objective_comes_back(pictures: Any, tmp_path: Any) -> None:
     np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
 
 
+@pytest.mark.slow
 def test_a_new_training_parameter_needs_no_other_edit() -> None:
     """One is added to `TorchClassifier` alone; every in-processing method then takes it."""
     code = """

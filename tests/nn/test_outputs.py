@@ -17,6 +17,9 @@ import fairvision as fv
 from fairvision.exceptions import DivergedError, FairvisionWarning, InputError
 from fairvision.nn import TorchClassifier
 
+# Numbers are compared with those of nets on the CPU.
+pytestmark = pytest.mark.cpu
+
 Pair = namedtuple("Pair", "logits aux")
 
 
@@ -92,6 +95,21 @@ def test_one_sigmoid_is_the_probability_of_the_second_class(pictures, last):
     np.testing.assert_allclose(scores, plain(net, pictures), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "last",
+    [
+        lambda z: 1 - z.sigmoid(),
+        lambda z: (1 - z.sigmoid()).clamp(0, 1)[:, 0],
+        lambda z: nn.functional.hardsigmoid(z),
+    ],
+)
+def test_a_probability_that_a_sigmoid_gave_stays_one(pictures, last):
+    net = Net(last, n_outputs=1).eval()
+    with torch.no_grad():
+        positive = net(torch.tensor(pictures.images) / 255).reshape(-1).numpy()
+    np.testing.assert_allclose(wrap(net).predict_proba(pictures.images)[:, 1], positive, atol=1e-6)
+
+
 def test_training_on_from_probabilities_keeps_them(pictures):
     net = Net(lambda z: z.softmax(1))
     model = clone(wrap(net, max_epochs=0)).fit(pictures.images, np.tile(["no", "yes"], 24))
@@ -106,7 +124,9 @@ REFUSED = {
     "labels": (lambda z: z.argmax(1), "gives torch.int64 of shape"),
     "maps": (lambda z: z[:, :, None].expand(-1, -1, 5), r"shape \(2, 2, 5\)"),
     "no row an image": (lambda z: z.mean(), r"of shape \(\) for two images"),
-    "text": (lambda z: "yes", "gives a str"),
+    "text": (lambda z: "yes", "gives a str with no tensor of scores"),
+    "an array": (lambda z: z.detach().numpy(), "gives a ndarray with no tensor"),
+    "tensors further in": (lambda z: {"a": {"b": z}}, "gives a dict with no tensor"),
 }
 
 
@@ -259,3 +279,8 @@ def test_files_keep_what_a_net_gives(tmp_path, pictures, name):
         loaded.predict_proba(pictures.images),
         wrap(net, output=output).predict_proba(pictures.images),
     )
+
+
+def test_a_net_without_values_is_refused():
+    with pytest.raises(InputError, match="on the device 'meta'"):
+        wrap(Net().to("meta"))

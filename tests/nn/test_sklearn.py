@@ -93,6 +93,7 @@ class TestGroupsAreRouted:
             assert (fitted.groups_seen_ == rows[train]).all()
 
 
+@pytest.mark.slow
 def test_two_processes_find_what_one_finds(pictures):
     model = TorchClassifier("mlp", max_epochs=2, random_state=0)
     one, two = (

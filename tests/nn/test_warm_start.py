@@ -180,6 +180,15 @@ class TestPartialFit:
         assert model.classes_.tolist() == [1, 0]
         assert model.score(pictures.images, pictures.target) > 0.9
 
+    def test_classes_in_another_order_leave_the_outputs_as_they_are(self, pictures):
+        model = make(classes=[1, 0], lr=1e-2)
+        for _ in range(8):
+            model.partial_fit(pictures.images, pictures.target, classes=[0, 1])
+        assert model.classes_.tolist() == [1, 0]
+        assert model.score(pictures.images, pictures.target) > 0.9
+        with pytest.raises(InputError, match=r"classes is \[0, 2\], but the net has \[1, 0\]"):
+            make(classes=[1, 0]).partial_fit(pictures.images, pictures.target, classes=[0, 2])
+
     def test_it_goes_on_from_a_fit_as_warm_start_does(self, pictures):
         one, two = (make().fit(pictures.images, pictures.target) for _ in range(2))
         one.partial_fit(pictures.images, pictures.target)

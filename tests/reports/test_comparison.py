@@ -15,6 +15,7 @@ import pytest
 from sklearn.utils import Bunch
 
 from fairvision.comparison import Comparison, read_report_data
+from fairvision.comparison.report_data import report_data
 from fairvision.reports import comparison_page
 from fairvision.reports._comparison import _points, _rows, _sentence, table_of
 from fairvision.reports._draw import Point, front
@@ -172,6 +173,48 @@ def test_the_worst_cell_is_what_it_says(finished: Finished) -> None:
             assert (worst["class"], worst["n"]) == (told["class"], told["n"])
             assert 1 - worst["n_wrong"] / worst["n"] == pytest.approx(told["accuracy"])
             assert len(worst["pictures"]) == min(worst["n_wrong"], 10)
+
+
+def chosen(found: Comparison, method: str) -> dict[str, Any]:
+    """The report data, had validation rows chosen that method."""
+    choice = {"method": method, "sentence": f"{method} is chosen."}
+    return report_data(found.to_dict() | {"choice": choice}, found.runs)
+
+
+def test_the_worst_cell_before_and_after(finished: Finished, parse: Any) -> None:
+    facts = chosen(finished[0], "slow")
+    cell = facts["before_after"]
+    runs = {run.method: run for run in finished[0].runs if run.artifacts}
+    worst = (runs["erm"].artifacts or {})["worst"]
+    right = [runs[name].y_pred == runs[name].y_true for name in ("erm", "slow")]
+    assert (cell["class"], cell["group"], cell["n"]) == tuple(
+        worst[name] for name in ("class", "group", "n")
+    )
+    assert cell["n_right"] == [int(own[worst["rows"]].sum()) for own in right]
+    assert cell["n_right"][0] == cell["n"] - worst["n_wrong"]
+    for entry, own in zip(worst["sample"], cell["pictures"], strict=True):
+        assert entry["row"] in worst["rows"]
+        assert own["right"] == [bool(column[entry["row"]]) for column in right]
+    assert len(cell["pictures"]) == min(cell["n"], 12)
+    assert sum(len(entry["src"]) for entry in cell["pictures"]) < 60_000
+    page = parse(comparison_page(facts))
+    assert f"{cell['n_right'][0]} of its {cell['n']} test pictures are right" in page.text
+    marks = re.findall(r"(before|after) ([✓✗])", page.text)
+    assert sorted(marks) == sorted(
+        (word, "✗✓"[mark])
+        for entry in cell["pictures"]
+        for word, mark in zip(("before", "after"), entry["right"], strict=True)
+    )
+    assert chosen(finished[0], "erm")["before_after"] is None
+    assert finished[0].report_data()["before_after"] is None  # nothing was chosen
+
+
+def test_a_page_without_pictures_shows_nobody(finished: Finished, parse: Any) -> None:
+    page = parse(comparison_page(chosen(finished[0], "slow"), pictures=False))
+    assert {picture["src"][:18] for picture in page.all("img")} == {"data:image/svg+xml"}
+    assert "It holds pictures" not in page.text
+    assert "drawn at random" not in page.text
+    assert "to keep this file small" not in page.text
 
 
 @pytest.mark.parametrize(

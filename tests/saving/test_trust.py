@@ -219,6 +219,7 @@ else:
 """
 
 
+@pytest.mark.slow
 def test_classes_of_a_third_party_and_what_its_package_lists(site, tmp_path):
     site.add("constants", PLUGIN)
     done = site.python(USE.format(folder=str(tmp_path)))

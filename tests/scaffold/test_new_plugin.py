@@ -84,6 +84,28 @@ def test_a_taken_name_is_said_before_files_are_written(
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("disabled", ["", "fairvision-x"])
+def test_the_place_of_an_installed_distribution_is_taken(
+    site: Any, tmp_path: Path, disabled: str
+) -> None:
+    site.add_method("fairvision-x", "another-name")
+    place = str(tmp_path / "new")
+    done = site.run(
+        "new-plugin", "x", "--stage", "in", "--into", place, FAIRVISION_DISABLE_PLUGINS=disabled
+    )
+    assert done.returncode == 2
+    assert "fairvision-x 1.0 is installed here" in done.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="fairvision-one cannot be written: Not a directory"):
+        new_plugin("one", "in", tmp_path / "file")
+    with pytest.raises(InputError, match="cannot be written: File name too long"):
+        new_plugin("a" * 300, "in", tmp_path)
+
+
 @pytest.mark.parametrize("name", ["", "Two-Words", "2fast", "two_words", "../up", "a--b"])
 def test_bad_names_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="the name is"):

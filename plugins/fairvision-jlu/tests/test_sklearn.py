@@ -14,6 +14,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from fairvision.exceptions import GroupsRequiredError
 from fairvision_jlu import JLUClassifier
 
+# Some of the checks compare two trainings bit for bit.
+pytestmark = pytest.mark.cpu
+
 
 class WithGroups(JLUClassifier):
     """Supplies what scikit-learn's checks do not know of: groups, read off each row."""

@@ -22,7 +22,14 @@ from fairvision.base.images import (
     is_images,
     take,
 )
-from fairvision.base.labels import ScoreMixin, check_labels, check_meet, code_labels, sort_labels
+from fairvision.base.labels import (
+    ScoreMixin,
+    check_labels,
+    check_meet,
+    code_labels,
+    plain_label,
+    sort_labels,
+)
 from fairvision.base.lazy_images import LazyImages, TakenRows, rows_of
 from fairvision.base.pixel_range import convert
 from fairvision.base.progress import ProgressBar, progress_bar
@@ -86,6 +93,7 @@ __all__ = [
     "is_paths",
     "leaves_worse_off",
     "numbered_rows",
+    "plain_label",
     "progress_bar",
     "read_once",
     "readable_by",

@@ -65,7 +65,7 @@ def _check_groups_pass(outer: Any, inner: Any) -> None:
         )
 
 
-def _as_list(part: Any) -> list[Any]:
-    if part is None:
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
         return []
-    return list(part) if isinstance(part, (list, tuple)) else [part]
+    return list(value) if isinstance(value, (list, tuple)) else [value]

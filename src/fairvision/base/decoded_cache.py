@@ -110,10 +110,10 @@ class Cache:
 
     def _sweep(self) -> None:
         """Remove what a killed process left of this cache; who still writes has just done so."""
-        for part in self.folder.glob(f".{self.name}*.partial"):
+        for unfinished in self.folder.glob(f".{self.name}*.partial"):
             with contextlib.suppress(OSError):
-                if time.time() - part.stat().st_mtime > _ABANDONED:
-                    part.unlink()
+                if time.time() - unfinished.stat().st_mtime > _ABANDONED:
+                    unfinished.unlink()
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from os import PathLike
 from os.path import exists
 from typing import Any
 
+import numpy as np
 from scipy.sparse import issparse
 
 from fairvision.base.image_files import ImageFiles
@@ -65,6 +66,14 @@ def check_form(X: Any, *, shape: tuple[int, ...] | None = None, passes_on: bool 
         raise InputError("X is a tensor that requires a gradient. Pass X.detach().")
     if issparse(X):
         raise InputError(f"X is sparse, a {kind}. Pass X.toarray().")
+    first = _first(X)
+    if isinstance(first, Mapping):
+        raise InputError(
+            f"X is a {kind} whose rows are each a {type(first).__name__} with {list(first)[:6]}. "
+            "Pass the images alone, as one array: numpy.stack([row[...] for row in X])."
+        )
+    if not isinstance(X, (list, tuple)) and np.ndim(first):
+        raise InputError(f"X is a {kind} that holds an array in each row. Pass numpy.stack(X).")
     if hasattr(X, "shape") or hasattr(X, "__array__") or isinstance(X, (list, tuple, range)):
         _check_pair(X)
         return X
@@ -107,7 +116,7 @@ def is_paths(X: Any) -> bool:
 
 def _check_pair(X: Any) -> None:
     if isinstance(X, tuple) and len(X) == 2:
-        shapes = [getattr(part, "shape", ()) for part in X]
+        shapes = [getattr(element, "shape", ()) for element in X]
         if len(shapes[0]) > 1 and len(shapes[1]) == 1:
             raise InputError(
                 "X is a tuple of images and labels. Pass them apart: fit(images, labels)."

@@ -98,7 +98,7 @@ class Decoder:
                 f"{path!r} cannot be read as an image: {reason.rstrip('.')}. "
                 f"Replace or remove the file, or {_LEAVE_OUT}"
             ) from error
-        return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1))
+        return np.atleast_3d(pixels).transpose(2, 0, 1)
 
     def _check_size(self, image: Image.Image) -> None:
         pixels = image.width * image.height

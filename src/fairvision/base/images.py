@@ -185,7 +185,7 @@ def check_values(X: Any, *, maps: bool = False) -> None:
     # min and max see every value, propagate NaN, and need no copy.
     parts = [X[start : start + 256] for start in range(0, len(X), 256)]
     arrays = map(np.asarray, parts)
-    low, high = np.array([(part.min(), part.max()) for part in arrays], dtype=float).T
+    low, high = np.array([(array.min(), array.max()) for array in arrays], dtype=float).T
     low, high = float(low.min()), float(high.max())
     if not np.isfinite([low, high]).all():
         what = "NaN" if np.isnan(low) or np.isnan(high) else "infinite values"

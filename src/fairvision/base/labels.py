@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,7 +12,15 @@ from sklearn.base import ClassifierMixin
 
 from fairvision.exceptions import InputError
 
-__all__ = ["ScoreMixin", "check_labels", "check_meet", "code_labels", "few", "sort_labels"]
+__all__ = [
+    "ScoreMixin",
+    "check_labels",
+    "check_meet",
+    "code_labels",
+    "few",
+    "plain_label",
+    "sort_labels",
+]
 
 
 def check_labels(
@@ -70,6 +79,11 @@ def check_labels(
     if n_samples is not None and len(labels) != n_samples:
         raise InputError(
             f"{name} has {len(labels)} rows, X has {n_samples}. Pass one label per image."
+        )
+    if len(labels) and type(labels[0]).__hash__ is None:
+        raise InputError(
+            f"{name} holds a {type(labels[0]).__name__} in row 0. Pass one label per row; of "
+            "several columns, a DataFrame."
         )
     missing = labels == "nan" if labels.dtype.kind == "U" else np.asarray(pd.isna(labels))
     missing |= np.ma.getmaskarray(values).reshape(-1) if np.ma.isMA(values) else False
@@ -137,8 +151,8 @@ def check_meet(
     own, foreign = set(true) - set(other), set(other) - set(true)
     if not own or not foreign:
         return
-    spelt = {_plain(label): label for label in foreign}
-    alike = [(label, spelt[_plain(label)]) for label in own if _plain(label) in spelt]
+    spelt = {plain_label(label): label for label in foreign}
+    alike = [(label, spelt[plain_label(label)]) for label in own if plain_label(label) in spelt]
     union = len({*true, *other})
     two = len(set(true)) == len(set(other)) == 2
     if alike or two or union == len(own) + len(foreign) > 2:
@@ -150,9 +164,9 @@ def check_meet(
         )
 
 
-def _plain(label: Any) -> str:
-    """A label without case, outer spaces and a decimal point: "Yes " is "yes", "1.0" is "1"."""
-    text = str(label).strip().casefold()
+def plain_label(label: Any) -> str:
+    """A label without case, spaces, a decimal point and Unicode's forms: "1.0" is "1"."""
+    text = " ".join(unicodedata.normalize("NFKC", str(label)).split()).casefold()
     try:
         return f"{float(text):g}"
     except ValueError:

@@ -40,7 +40,7 @@ def stated_white(image: Image.Image) -> int | None:
 def is_deep_colour(image: Image.Image) -> bool:
     """Whether Pillow is about to drop the lower half of 16 bits."""
     return image.mode in ("RGB", "RGBA") and any(
-        ";16" in str(part.args) for part in getattr(image, "tile", ())
+        ";16" in str(tile.args) for tile in getattr(image, "tile", ())
     )
 
 
@@ -60,7 +60,7 @@ def convert(image: Image.Image, mode: str | None, pixel_max: float | None) -> Im
     white, deep_colour = stated_white(image), is_deep_colour(image)
     if "transparency" in image.info and not deep_colour and image.mode[0] not in "IF":
         image = image.convert("RGBA")
-    image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)
     # Pillow's own conversion would clip at 255.
     image = to_eight_bits(image, pixel_max or white, deep_colour=deep_colour)
     mode = mode or ("L" if image.mode == "L" else "RGB")
@@ -113,8 +113,8 @@ def _white(high: float, white: float | None, *, wide: bool) -> float:
     if wide and (high > _FULL // 2 or high == 0):
         return _FULL
     raise BadImageError(
-        f"the highest value is {high:g} and nothing says what white is. Pass pixel_max: 255, 4095 "
-        "(12 bits), 65535 (16 bits), ...; or save the picture with 8 bits."
+        f"the highest value is {high:g} and nothing says what white is. Pass pixel_max "
+        "(--pixel-max): 255, 4095 (12 bits), 65535 (16 bits), ...; or save the picture with 8 bits."
     )
 
 

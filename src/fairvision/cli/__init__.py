@@ -8,12 +8,14 @@ from __future__ import annotations
 import importlib
 import io
 import sys
+import warnings
+from functools import partial
 from typing import Any
 
 import click
 
 from fairvision import __version__
-from fairvision.exceptions import FairvisionError
+from fairvision.exceptions import FairvisionError, FairvisionWarning
 from fairvision.plugins import clean, closest
 
 # Command -> (module, help), so that --help imports none of them.
@@ -68,13 +70,23 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; an error of ours is one line and exit code 2."""
+        """Run the command; an error of ours is one line and exit code 2, a warning one line."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = partial(_show_warning, warnings.showwarning)
+                return super().invoke(ctx)
         except FairvisionError as error:
             if ctx.params["debug"]:
                 raise
             raise _OneLine(clean(error, limit=4000)) from error
+
+
+def _show_warning(usual: Any, message: Any, category: Any, *place: Any, **more: Any) -> None:
+    """Print a warning of ours without the place in the source that it comes from."""
+    if issubclass(category, FairvisionWarning):
+        click.echo(f"Warning: {clean(str(message), limit=4000)}", err=True)
+    else:
+        usual(message, category, *place, **more)
 
 
 @click.group(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import reduce
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
-_OPTIONS = (
+from fairvision.cli._method import all_of
+
+backend_options = all_of(
     click.option(
         "--jobs", type=int, default=1, show_default=True, help="Runs at a time; -1 for one a core."
     ),
@@ -39,11 +40,6 @@ _OPTIONS = (
         help="Keep each training in --out every N epochs: a killed run goes on there.",
     ),
 )
-
-
-def backend_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options to a command, in the order above."""
-    return reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), command)
 
 
 def backend_params(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,12 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Condition"]
 
-_OPERATORS: dict[str, Callable[[float, float], bool]] = {
-    ">=": operator.ge,
-    "<=": operator.le,
-    ">": operator.gt,
-    "<": operator.lt,
-}
 _CONDITION = re.compile(
     r"\s*(?P<metric>[\w-]+)(?P<change>\.change)?(?:\.(?P<end>lower|upper))?"
     r"\s*(?P<sign>>=|<=|>|<)\s*(?P<bound>\S+)\s*"
@@ -86,11 +79,13 @@ class Condition:
         return {name: table.loc[key] for name, table in changes.items() if key in table.index}
 
     def _verdict(self, interval: pd.Series, grouping: str) -> str | None:
+        from fairvision.comparison.choice import ORDERS  # late: it imports pandas
+
         value, change = float(interval[self.column]), ".change" if self.is_change else ""
         metric = f"{self.metric}{change} ({self.column}) over {grouping}"
         if value != value:
             # Undefined must fail, or an audit of a group without rows would pass.
             reason = interval["note"] or "no interval was computed"
             return f"{metric} is undefined ({reason}), which {self.text!r} needs"
-        met = _OPERATORS[self.sign](value, self.bound)
+        met = ORDERS[self.sign](value, self.bound)
         return f"{metric} is {value:.4g}: {self.text}" if met else None

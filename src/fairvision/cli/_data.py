@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import click
 
-_OPTIONS = (
+from fairvision.cli._method import all_of
+
+data_options = all_of(
     click.option("--dataset", default="faces", show_default=True, help="A registered data set."),
     click.option("--root", type=click.Path(path_type=Path), help="Folder of the images."),
     click.option("--download", is_flag=True, help="Fetch what is not in --root: celeba only."),
@@ -41,11 +41,6 @@ _OPTIONS = (
     click.option("--skip-bad", is_flag=True, help="Leave out unreadable images, and count them."),
     click.option("--cache", type=click.Path(path_type=Path), help="Folder for decoded images."),
 )
-
-
-def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options to a command."""
-    return reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), command)
 
 
 def dataset_params(options: dict[str, Any]) -> dict[str, Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import click
 
-_OPTIONS = (
+from fairvision.cli._method import all_of
+
+features_options = all_of(
     click.option("--backbone", help="The net of every method that has one: mobilenet_v2."),
     click.option(
         "--weights", help="Its weights: a file, package:NAME, or a published name as DEFAULT."
@@ -38,11 +38,6 @@ _OPTIONS = (
         help="With --features: a folder that keeps them, for this and other commands.",
     ),
 )
-
-
-def features_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options to a command."""
-    return reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), command)
 
 
 def features_params(options: dict[str, Any]) -> dict[str, Any]:

@@ -1,15 +1,41 @@
-"""Read methods and parameters from the command line."""
+"""Methods and their parameters on the command line."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import click
 
 from fairvision.exceptions import InputError
 from fairvision.plugins import describe, resolve
+
+Decorator = Callable[[Any], Any]
+
+
+def all_of(*options: Decorator) -> Decorator:
+    """One decorator that adds all of them to a command, in their order."""
+    return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
+
+
+method_options = all_of(
+    click.option(
+        "--preset",
+        default="quick",
+        show_default=True,
+        help="For methods that have it; '' for none.",
+    ),
+    click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="METHOD.PARAMETER=VALUE",
+        help="A parameter of a method; may be given again.",
+    ),
+)
 
 
 def _value(text: str) -> Any:

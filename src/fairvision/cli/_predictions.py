@@ -137,11 +137,17 @@ def _predict_at(threshold: float, score: Any, true: Any, positive: Any) -> Any:
             f"--threshold needs two labels; --y-true has {labels.tolist()[:10]}. Pass --y-pred."
         )
     try:
-        at_least = np.asarray(score, dtype=np.float64) >= threshold
+        scores = np.asarray(score, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"--y-score is not numeric: {error}. Convert it.") from error
+    low, high = scores.min(), scores.max()
+    if 0 <= low <= high <= 1 and not 0 <= threshold <= 1:  # 50 for 50 %
+        raise InputError(
+            f"--threshold is {threshold:g}, and the scores are {low:g} to {high:g}. Pass a number "
+            "on their scale."
+        )
     second = positive is None or labels[1] == positive
-    return labels[(at_least == second).astype(int)]
+    return labels[((scores >= threshold) == second).astype(int)]
 
 
 def evaluation_arguments(

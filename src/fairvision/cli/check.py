@@ -46,17 +46,19 @@ def command(
     """
     from fairvision.testing import CHECKS
 
-    unknown = [check for check in only if check not in CHECKS]
-    if unknown:
-        raise UnknownNameError(f"There is no check {unknown[0]!r}.{closest(unknown[0], CHECKS)}")
     if listing:
         rows = [(check, str(f.__doc__).splitlines()[0]) for check, f in CHECKS.items()]
         print_table(rows, columns=("CHECK", "WHAT MUST HOLD"))
         return
     if name is None:
         raise click.UsageError("Name a method or a plugin; `fairvision methods` lists them.")
+    checks = list(_checks(name, device))
+    names = {check.name for check in checks}
+    unknown = [check for check in only if check not in names]
+    if unknown:
+        raise UnknownNameError(f"There is no check {unknown[0]!r}.{closest(unknown[0], names)}")
     results = []
-    for check in _checks(name, device):
+    for check in checks:
         if not only or check.name in only:
             results.append(check.run())
             if not as_json:

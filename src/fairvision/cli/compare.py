@@ -11,7 +11,7 @@ from fairvision.cli._backend import backend_options, backend_params
 from fairvision.cli._comparison import print_comparison
 from fairvision.cli._data import data_options, dataset_params
 from fairvision.cli._features import features_options, features_params
-from fairvision.cli._method import estimator_of, settings_of
+from fairvision.cli._method import estimator_of, method_options, settings_of
 from fairvision.cli._show import print_json, print_table
 from fairvision.plugins import clean
 
@@ -67,8 +67,8 @@ Examples:
 @click.option(
     "--confounding",
     type=click.FloatRange(0, 1),
-    help="Bias the training rows: this share of each class has the group that goes with it; "
-    "test on balanced rows.",
+    help="Bias the training rows: the share of the last class, by name, that has the last group; "
+    "below 0.5 most have the first. Test on balanced rows.",
 )
 @click.option(
     "--counterexamples",
@@ -94,16 +94,7 @@ Examples:
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Share of the training rows that no method is trained on: they choose one.",
 )
-@click.option(
-    "--preset", default="quick", show_default=True, help="For methods that have it; '' for none."
-)
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="METHOD.PARAMETER=VALUE",
-    help="A parameter of a method; may be given again.",
-)
+@method_options
 @features_options
 @click.option("--device", default="auto", show_default=True)
 @backend_options

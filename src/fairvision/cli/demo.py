@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from textwrap import shorten
+from textwrap import fill, wrap
 from typing import Any
 
 import click
@@ -53,17 +53,25 @@ def command(out: Path, weights: Path | None, jobs: int, quiet: bool) -> None:
     data, or what they promise, say that they cannot help. The same command resumes.
     """
     extractor = _extractor(weights, out)
-    for i, (target, sensitive) in enumerate(_TASKS):
-        click.echo(f"\nTask {i + 1} of {len(_TASKS)}: is the face {_describe(target)}?", err=True)
-        _run(target, sensitive, out / f"{target}-given-{sensitive}", extractor, jobs, quiet)
+    results, left_out = [], {}
+    for i, task in enumerate(_TASKS):
+        click.echo(f"\nTask {i + 1} of {len(_TASKS)}: {' given '.join(task)}", err=True)
+        result, left_out[i + 1] = _run(*task, out / "-given-".join(task), extractor, jobs, quiet)
+        results.append(result)
+    for task, result in zip(_TASKS, results, strict=True):
+        name = " given ".join(task).replace("_", " ")
+        _print_task(f"{name}: {result.out}/report.html, model.fv", result)
+    click.echo(f"\n{marks_note('erm')} Left out, and why:")
+    for names, reason in _by_reason(left_out):
+        for line in wrap(f"{names}: {reason}", 100, subsequent_indent="  "):
+            click.secho(line, dim=True)
     click.echo(_OWN.rstrip())
 
 
-def _describe(target: str) -> str:
-    return {"eyeglasses": "with eyeglasses"}.get(target, target)
-
-
-def _run(target: str, sensitive: str, out: Path, extractor: Any, jobs: int, quiet: bool) -> None:
+def _run(
+    target: str, sensitive: str, out: Path, extractor: Any, jobs: int, quiet: bool
+) -> tuple[Any, dict[str, str]]:
+    """The comparison, its chosen model saved, and the reason for each method left out."""
     from fairvision.comparison import compare
 
     data = _faces(target, sensitive)
@@ -84,18 +92,37 @@ def _run(target: str, sensitive: str, out: Path, extractor: Any, jobs: int, quie
         keep_models=True,
         progress=not quiet,
     )
-    choice = result.choose()
-    click.echo(f"\n{target} given {sensitive.replace('_', ' ')}")
-    click.secho(choice.sentence, bold=True)
-    click.echo()
-    print_comparison(result, notes=False)
-    click.echo(f"{marks_note(result.baseline)} Left out, and why:")
-    for name, reason in left_out.items():
-        click.secho(f"{name:<31}{shorten(reason, 66, placeholder='...')}", dim=True)
     model = out / "model.fv"
     model.unlink(missing_ok=True)  # of an earlier demo
+    choice = result.choose()
     choice.save(model, dataset=data)
-    click.echo(f"Report: {out / 'report.html'}   Model: {model}")
+    click.echo(f"{choice.method} is chosen; its model is saved.", err=True)
+    return result, left_out
+
+
+def _print_task(title: str, result: Any) -> None:
+    click.secho(f"\n{title}", bold=True)
+    data = result.report_data()
+    if cell := data["before_after"]:
+        click.echo(
+            f"{cell['class']}, {cell['group']}: right in {cell['n_right'][0]} of {cell['n']} test "
+            f"faces with {cell['methods'][0]}, in {cell['n_right'][1]} with {cell['methods'][1]}."
+        )
+    click.echo(fill(data["choice"]["sentence"], 100))
+    print_comparison(result, notes=False)
+
+
+def _by_reason(left_out: dict[int, dict[str, str]]) -> list[tuple[str, str]]:
+    """The names of the methods with one reason, and that reason; the task if it is not of all."""
+    tasks: dict[tuple[str, str], list[int]] = {}
+    for task, reasons in left_out.items():
+        for name, reason in reasons.items():
+            tasks.setdefault((reason, name), []).append(task)
+    names: dict[str, list[str]] = {}
+    for (reason, name), own in tasks.items():
+        only = "" if len(own) == len(left_out) else f" (task {own[0]})"
+        names.setdefault(reason, []).append(name + only)
+    return [(", ".join(own), reason) for reason, own in names.items()]
 
 
 def _faces(target: str, sensitive: str) -> Any:

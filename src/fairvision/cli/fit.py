@@ -9,7 +9,7 @@ import click
 
 from fairvision.cli._data import data_options, dataset_params
 from fairvision.cli._features import features_options, features_params
-from fairvision.cli._method import estimator_of, settings_of
+from fairvision.cli._method import estimator_of, method_options, settings_of
 from fairvision.cli._show import print_json, print_table
 from fairvision.exceptions import InputError
 from fairvision.plugins import clean
@@ -50,16 +50,7 @@ Examples:
 @click.option("--validation-column", help="Column that holds out rows: true values, or valid.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--epochs", type=click.IntRange(0), default=10, show_default=True)
-@click.option(
-    "--preset", default="quick", show_default=True, help="For methods that have it; '' for none."
-)
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="METHOD.PARAMETER=VALUE",
-    help="A parameter of a method; may be given again.",
-)
+@method_options
 @features_options
 @click.option("--device", default="auto", show_default=True)
 @click.option(

@@ -51,6 +51,11 @@ Examples:
     type=click.Choice(["csv", "parquet", "json"]),
     help="Of the output; by the ending of --out if not given. json has a line a picture.",
 )
+@click.option(
+    "--pixel-max",
+    type=click.FloatRange(0, min_open=True),
+    help="White in grey files of more than 8 bits; as in training if not given.",
+)
 @click.option("--batch-size", type=click.IntRange(1), default=256, show_default=True)
 @click.option("--device", help="A torch device; that of the training if not given.")
 @click.option("--skip-bad", is_flag=True, help="Leave out unreadable pictures, and count them.")
@@ -75,10 +80,13 @@ def command(model: Path, pictures: tuple[Path, ...], **options: Any) -> None:
     if out is None and form == "parquet":
         raise InputError("--format parquet needs --out, the file to write.")
     fitted = ImageModel.from_estimator(load(model, device=options["device"]))
+    if options["pixel_max"] is not None:
+        fitted.set_params(pixel_max=options["pixel_max"])
     rows, columns = _pictures(fitted, pictures, options)
     mark = hashlib.sha256(model.read_bytes()).hexdigest()[:12]
     bad = _Bad()
-    with PredictionFile(out, columns, mark, form) as file:
+    listed, _ = _pictures(fitted, pictures, options)  # once more: `rows` may be read only once
+    with PredictionFile(out, columns, mark, form, listed) as file:
         done = len(file.done)
         predictions = predict_pictures(
             fitted,

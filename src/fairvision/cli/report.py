@@ -23,9 +23,15 @@ Examples:
     type=click.Path(dir_okay=False, path_type=Path),
     help="File to write; FOLDER/report.html if not given.",
 )
+@click.option(
+    "--pictures/--no-pictures",
+    default=True,
+    show_default=True,
+    help="Test pictures and figures of plugins: without them it shows nobody.",
+)
 @click.option("--quiet", is_flag=True, help="Print nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: the file and its size.")
-def command(folder: Path, out: Path | None, quiet: bool, as_json: bool) -> None:
+def command(folder: Path, out: Path | None, pictures: bool, quiet: bool, as_json: bool) -> None:
     """Draw what `fairvision compare --out FOLDER` found.
 
     Nothing is trained: pictures of the models are there if they were kept when
@@ -36,7 +42,8 @@ def command(folder: Path, out: Path | None, quiet: bool, as_json: bool) -> None:
     from fairvision.comparison import read_report_data
     from fairvision.reports import comparison_page, write_page
 
-    page = write_page(out or folder / "report.html", comparison_page(read_report_data(folder)))
+    text = comparison_page(read_report_data(folder), pictures=pictures)
+    page = write_page(out or folder / "report.html", text)
     size = page.stat().st_size
     if as_json:
         print_json({"report": str(page), "bytes": size})

@@ -23,7 +23,9 @@ __all__ = ["collect", "group_words", "worst_cell"]
 #: Test rows that sections and the map of features are given: enough to look at, soon done.
 ROWS = 300
 PICTURES = 10
+SAMPLE = 12  # pictures of the worst cell, right or wrong
 SIDE = 96  # pixels of a test picture
+_SAMPLE_SIDE = 64
 _WIDEST = 1400  # pixels of a section's figure
 _LARGE = 250_000  # bytes above which a PNG becomes a JPEG
 
@@ -68,7 +70,7 @@ def collect(
         "seed": seed,
         "reliability": _reliability(evaluation),
         "embedding": _embedding(estimator, *few, words, seed),
-        "worst": _worst(pictures, y, groups, y_pred, evaluation, words),
+        "worst": _worst(pictures, y, groups, y_pred, evaluation, words, seed),
         "sections": [_section(section, estimator, *few) for section in _sections(name)],
     }
 
@@ -130,28 +132,42 @@ def _worst(
     y_pred: NDArray[Any],
     evaluation: Evaluation,
     words: Mapping[str, str],
+    seed: int,
 ) -> dict[str, Any] | None:
-    """Pictures of the class and group with the smallest share right, those that it got wrong."""
+    """The test rows of the class and group with the smallest share right.
+
+    Pictures of the first that it got wrong, and of a random sample of all of them.
+    """
     cell = worst_cell(evaluation)
     if cell is None:
         return None
     group, code = cell
     parts = group_words(evaluation.groups[group])
     mine = (groups.astype(str).to_numpy() == parts).all(1) & (y == evaluation.classes[code])
-    wrong = np.flatnonzero(mine & (y_pred != y))
-    sample = wrong[:0] if pictures is None else wrong[:PICTURES]
+    rows, wrong = np.flatnonzero(mine), np.flatnonzero(mine & (y_pred != y))
+    sample = np.sort(np.random.default_rng(seed).permutation(rows)[:SAMPLE])
+    mistakes = wrong[:PICTURES]
+    if pictures is None:
+        mistakes = sample = wrong[:0]
     return {
         "class": words[str(evaluation.classes[code])],
         "group": _words(parts),
-        "n": int(mine.sum()),
+        "n": len(rows),
         "n_wrong": len(wrong),
         "pictures": [
-            {"src": picture(image), "predicted": words.get(str(label), str(label))}
-            for image, label in zip(
-                take(pictures, sample) if len(sample) else (), y_pred[sample], strict=True
-            )
+            {"src": src, "predicted": words.get(str(label), str(label))}
+            for src, label in zip(_small(pictures, mistakes), y_pred[mistakes], strict=True)
+        ],
+        "rows": rows.tolist(),
+        "sample": [
+            {"src": src, "row": int(row)}
+            for src, row in zip(_small(pictures, sample, _SAMPLE_SIDE), sample, strict=True)
         ],
     }
+
+
+def _small(pictures: Any, rows: NDArray[np.intp], side: int = SIDE) -> list[str]:
+    return [picture(image, side) for image in take(pictures, rows)] if len(rows) else []
 
 
 def group_words(label: Any) -> list[str]:
@@ -169,8 +185,8 @@ def worst_cell(evaluation: Evaluation) -> tuple[int, int] | None:
     return int(group), int(code)
 
 
-def picture(image: NDArray[Any]) -> str:
-    """A small picture of shape (n_channels, height, width) as a ``data:`` address."""
+def picture(image: NDArray[Any], side: int = SIDE) -> str:
+    """A picture of shape (n_channels, height, width), made small, as a ``data:`` address."""
     from PIL import Image
 
     values = np.asarray(image)
@@ -178,7 +194,7 @@ def picture(image: NDArray[Any]) -> str:
         values = (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
     channels = values[:3] if len(values) >= 3 else np.repeat(values[:1], 3, axis=0)
     small = Image.fromarray(np.ascontiguousarray(channels.transpose(1, 2, 0)))
-    small.thumbnail((SIDE, SIDE))
+    small.thumbnail((side, side))
     return _address(small, "PNG" if max(small.size) <= SIDE // 2 else "JPEG")
 
 

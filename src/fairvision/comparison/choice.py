@@ -19,9 +19,10 @@ from fairvision.comparison.serialization import plain
 from fairvision.comparison.summary import differences, of_runs, over_seeds
 from fairvision.exceptions import InputError
 
-__all__ = ["Choice", "choose"]
+__all__ = ["ORDERS", "Choice", "choose"]
 
-_ORDERS: Mapping[str, Callable[[Any, Any], Any]] = {
+#: The signs of a bound, also of `fairvision audit --fail-if`.
+ORDERS: Mapping[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
     "<=": operator.le,
     ">": operator.gt,
@@ -143,7 +144,7 @@ class Constraint:
 
     def holds(self, values: Any) -> Any:
         """For each value; what is undefined does not."""
-        return _ORDERS[self.order](values, self.bound)
+        return ORDERS[self.order](values, self.bound)
 
     def shortfall(self, values: Any) -> Any:
         """How far each value is from the bound."""
@@ -152,13 +153,13 @@ class Constraint:
 
 
 def _constraints(texts: str | Iterable[str]) -> list[Constraint]:
-    found = []
+    constraints = []
     for text in [texts] if isinstance(texts, str) else texts:
         match = _CONSTRAINT.fullmatch(text)
         if match is None:
             raise InputError(f"at_least has {text!r}; write a metric and a bound: accuracy>=0.9.")
-        found.append(Constraint(match[1].replace("-", "_"), match[2], float(match[3])))
-    return found
+        constraints.append(Constraint(match[1].replace("-", "_"), match[2], float(match[3])))
+    return constraints
 
 
 def choose(
@@ -285,5 +286,5 @@ def _sentence(choice: Choice, best: str, *, others: bool, base: str, named: str)
     if choice.distinguishable is not None:
         gap = _text(test.loc[choice.by, _DIFFERENCE], "+")
         verb = "differs from" if choice.distinguishable else "cannot be told from"
-        text += f", which {verb} {named} ({gap})"
+        text += f", which {verb} {base} ({gap})"
     return f"{text}."

@@ -11,7 +11,15 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from fairvision.base import are_maps, check_groups, check_images, check_labels, is_images
+from fairvision.base import (
+    are_maps,
+    check_groups,
+    check_images,
+    check_labels,
+    is_images,
+    plain_label,
+    sort_labels,
+)
 from fairvision.comparison.split import VALIDATION
 from fairvision.datasets import left_out, load
 from fairvision.exceptions import InputError
@@ -117,8 +125,10 @@ def data_notes(data: Bunch, split: Mapping[str, Any]) -> list[str]:
         f"{len(data.target)} {unit}; target "
         f"{data.target_name} ({_list(class_names(data))}); sensitive {sensitive}."
     ]
-    if len(np.unique(data.target)) == 2:
-        notes.append(f"Positive class: {class_names(data)[1]}.")
+    two, biased = len(np.unique(data.target)) == 2, split["by"] == "confounding"
+    if two or biased:
+        bias = _bias(data, split) if biased else ""
+        notes.append(f"{'Positive' if two else 'Last'} class: {class_names(data)[-1]}{bias}.")
     notes += [f"Near alike: {pair}; write them alike." for pair in _near_alike(data)]
     notes += [f"Left out: {line}." for line in left_out(data)]
     notes.extend(data.get("remarks") or ())
@@ -139,15 +149,27 @@ def data_notes(data: Bunch, split: Mapping[str, Any]) -> list[str]:
     return notes
 
 
+def _bias(data: Bunch, split: Mapping[str, Any]) -> str:
+    """Which group goes with the last class, and how often."""
+    share, others = split["confounding"], split.get("counterexamples")
+    others = 1 - share if others is None else others
+    name = data.sensitive_features.columns[0]
+    group = f"{name} = {sort_labels(data.sensitive_features[name].unique())[-1]}"
+    return (
+        f"; {100 * share:.4g} % of its training rows have {group}, {100 * others:.4g} % of the "
+        "others"
+    )
+
+
 def _near_alike(data: Bunch) -> list[str]:
-    """Pairs of labels of one column that differ by letter case and spaces alone."""
+    """Pairs of labels of one column that `plain_label` makes one."""
     columns = {data.target_name: class_names(data)}
     columns |= {name: data.sensitive_features[name].unique() for name in data.sensitive_features}
     pairs = []
     for name, labels in columns.items():
         known: dict[str, Any] = {}
         for label in sorted(map(str, labels)):
-            other = known.setdefault(" ".join(label.split()).casefold(), label)
+            other = known.setdefault(plain_label(label), label)
             pairs += [f"{name} has {other!r} and {label!r}"] if other != label else []
     return pairs
 

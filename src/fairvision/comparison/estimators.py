@@ -63,7 +63,7 @@ def plan_estimator(label: str, value: Any, params: Mapping[str, Any]) -> MethodP
         label=label,
         name=registered.qualified_name if registered else plain(type(estimator)),
         stage=registered.stage if registered else _stage(estimator),
-        version=", ".join(sorted({_version(part) for part in parts} - {""})),
+        version=", ".join(sorted({_version(step) for step in parts} - {""})),
         preset=None,
         params=plain(estimator.get_params(deep=False)),
         code=source_hash(*map(type, parts)),

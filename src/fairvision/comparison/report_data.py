@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+
 from fairvision.comparison.command import command
 from fairvision.comparison.plan import MethodPlan
 from fairvision.comparison.run import Run
@@ -59,7 +61,32 @@ def report_data(summary: Mapping[str, Any], runs: Iterable[Run]) -> dict[str, An
         ],
         "by_group": _by_group(runs),
         "artifacts": {run.method: run.artifacts for run in runs if run.artifacts},
+        "before_after": _before_after(summary, runs),
         "command": command(summary["plan"]),
+    }
+
+
+def _before_after(summary: Mapping[str, Any], runs: list[Run]) -> dict[str, Any] | None:
+    """The worst cell of the baseline: rows and pictures right under it and the chosen method."""
+    choice, base = summary.get("choice"), summary["baseline"]
+    kept = {run.method: run for run in runs if run.artifacts}
+    if not choice or choice["method"] == base or not {choice["method"], base} <= kept.keys():
+        return None
+    pair = [kept[base], kept[choice["method"]]]
+    worst = (pair[0].artifacts or {})["worst"]
+    # A comparison that is older has no such pictures.
+    if not worst or not worst.get("sample") or not np.array_equal(pair[0].rows, pair[1].rows):
+        return None
+    right = np.stack([run.y_pred == run.y_true for run in pair], axis=1)
+    return {
+        **{name: worst[name] for name in ("class", "group", "n")},
+        "methods": [run.method for run in pair],
+        "seed": pair[0].seed,
+        "n_right": right[worst["rows"]].sum(0).tolist(),
+        "pictures": [
+            {"src": entry["src"], "right": right[entry["row"]].tolist()}
+            for entry in worst["sample"]
+        ],
     }
 
 

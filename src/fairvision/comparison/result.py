@@ -335,12 +335,14 @@ class Comparison:
         folder = {} if self.out is None else {"folder": str(self.out)}
         return {**report_data(self.to_dict(), self.runs), **folder}
 
-    def report(self, path: str | Path) -> Path:
+    def report(self, path: str | Path, *, pictures: bool = True) -> Path:
         """Write the results as one HTML file that loads nothing else.
 
         Parameters
         ----------
         path : str or Path
+        pictures : bool, default=True
+            Whether the file holds test pictures and figures of plugins.
 
         Returns
         -------
@@ -351,7 +353,7 @@ class Comparison:
         RunError
             If the file cannot be written.
         """
-        return write_page(path, comparison_page(self.report_data()))
+        return write_page(path, comparison_page(self.report_data(), pictures=pictures))
 
     def plot(self, gap: str | None = None, *, ax: Any = None) -> Any:
         """Draw accuracy against a fairness gap, a point a method, with intervals.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Collection
 from io import StringIO
 from typing import Any
@@ -36,7 +37,7 @@ def read_table(
 
     Names and fields lose outer spaces. A field that is empty, or ``nan``, ``<NA>`` or
     ``NaT``, is missing. A column all of whose fields are integers, numbers or truth values is
-    read as such; one with leading zeros stays text, and so does any other.
+    read as such; one with leading zeros stays text, and so does any other, in Unicode's form NFC.
 
     Parameters
     ----------
@@ -129,10 +130,13 @@ def _stripped(values: list[Any]) -> list[Any]:
 
 
 def _typed(values: pd.Series, *, decimal_comma: bool) -> pd.Series:
-    """Integers, numbers or truth values where all fields are such, else the text."""
+    """Integers, numbers or truth values where all fields are such, else the text.
+
+    Of a text an accent and its letter become one character: labels look the same either way.
+    """
     read = _reader(values.dropna().unique().tolist(), decimal_comma)
     if read is None:
-        return values
+        return _each(values, lambda texts: [unicodedata.normalize("NFC", t) for t in texts])
     typed = _each(values, lambda texts: [read(text) for text in texts])
     # Integers beside missing fields stay objects: as floats, group 1 would be called 1.0.
     whole = typed.notna().all() or read is not int

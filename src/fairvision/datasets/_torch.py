@@ -157,7 +157,7 @@ def _of_loader(dataset: Any) -> Any:
 def _columns(dataset: Any, rows: Iterable[int], n: int) -> list[NDArray[Any]]:
     """What the items hold after their image: a column for each of the first `n` parts."""
     items = [dataset[row][1 : n + 1] for row in rows]
-    return [np.asarray([_label(part) for part in column]) for column in zip(*items)]  # noqa: B905
+    return [np.asarray([_label(value) for value in column]) for column in zip(*items)]  # noqa: B905
 
 
 def _known_targets(dataset: Any) -> NDArray[Any] | None:

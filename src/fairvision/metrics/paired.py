@@ -194,7 +194,7 @@ def _by_scores(job: Job, by_group: bool) -> pd.DataFrame:
 
     def measure(amounts: Floats) -> list[Floats]:
         parts = np.split(amounts, [sizes[0]], axis=-1)
-        return [c(part) for c, part in zip(binned, parts, strict=True)]
+        return [c(values) for c, values in zip(binned, parts, strict=True)]
 
     drawn = (rows, weight, sum(sizes))
     return _differences(calculators[0].keys, measure, notes, job, by_group, drawn, gather)

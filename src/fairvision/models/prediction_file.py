@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from typing import Any, BinaryIO, Literal, NoReturn, Self
 from fairvision.base import atomic_write
 from fairvision.exceptions import InputError, RunError
 from fairvision.models.columns import PROBABILITY, PredictionColumns
+from fairvision.models.labels import Picture
 
 __all__ = ["PredictionFile"]
 
@@ -25,7 +27,7 @@ class PredictionFile:
 
     Each row is written as soon as it is known. A file that is there already is kept: what was cut
     in the middle of its last line goes, and `done` says which pictures it has. Parquet cannot grow,
-    so that its rows go to a CSV beside it, which becomes the file in `finish`.
+    so that its rows are in a CSV beside it, which becomes the file in `finish`.
 
     Parameters
     ----------
@@ -35,6 +37,8 @@ class PredictionFile:
     model : str
         What identifies the model; its rows end with it.
     form : {"csv", "parquet", "json"}
+    pictures : iterable of Picture, default=()
+        Those to predict, read where the file is there already.
 
     Attributes
     ----------
@@ -44,40 +48,48 @@ class PredictionFile:
     Raises
     ------
     InputError
-        If the file that is there has other columns, is by another model, or is no such file.
+        If the file that is there has other columns, is by another model, or is no such file, or if
+        a picture that it has was changed since its last row was written.
     RunError
         If it cannot be read or written.
     """
 
     def __init__(
-        self, path: Path | None, columns: PredictionColumns, model: str, form: Format
+        self,
+        path: Path | None,
+        columns: PredictionColumns,
+        model: str,
+        form: Format,
+        pictures: Iterable[Picture] = (),
     ) -> None:
-        self.path = path
         self.names = columns.names()
         self.model = model
         self.form = form
+        self.pictures = pictures
         self.place = path
-        if path is not None and form == "parquet":
-            self.place = path.with_name(f"{path.name}.partial.csv")
+        self.parquet = path if form == "parquet" else None
+        if self.parquet is not None:
+            self.place = self.parquet.with_name(f"{self.parquet.name}.partial.csv")
         self.done: set[str] = set()
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> Self:
-        if self.path is not None and self.path != self.place and self.path.exists():
-            raise InputError(f"{self.path} is finished. Choose another name, or remove it.")
         with self._guard():
             length = 0
             if self.place is None:
                 self._file = sys.stdout.buffer
-            elif self.place.is_file():
-                length = self._read(self.place)
-                self._file = self.place.open("r+b")
-                self._file.seek(length)
-                self._file.truncate()
             else:
-                self._file = self.place.open("wb")
+                finished = self.parquet if not self.place.exists() else None
+                if finished is not None and finished.is_file():
+                    self._from_parquet(finished, self.place)
+                    os.utime(self.place, ns=(0, finished.stat().st_mtime_ns))
+                if self.place.is_file():
+                    length = self._read(self.place)
+                    self._check_unchanged(self.place.stat().st_mtime_ns)
+                    os.truncate(self.place, length)
+                self._file = self.place.open("ab")
             if not length and self.form != "json":
-                self._file.write(_csv_line(self.names))
+                self._file.write(_csv_lines([self.names]))
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -89,21 +101,24 @@ class PredictionFile:
     def write(self, rows: Iterable[Sequence[Any]]) -> int:
         """Add rows, each a value for every column but the last; return how many."""
         assert self._file is not None
-        lines = [self._line([*row, self.model]) for row in rows]
+        whole = [[*row, self.model] for row in rows]
         with self._guard():
-            self._file.write(b"".join(lines))
+            self._file.write(self._lines(whole))
             self._file.flush()
-        return len(lines)
+        return len(whole)
 
     def finish(self) -> None:
         """Make the file of its rows, where they are beside it."""
-        if self.path is not None and self.place is not None and self.path != self.place:
+        if self.parquet is not None and self.place is not None:
             with self._guard():
-                _to_parquet(self.place, self.path)
+                _to_parquet(self.place, self.parquet)
                 self.place.unlink()
 
-    def _line(self, row: Sequence[Any]) -> bytes:
-        return _json_line(self.names, row) if self.form == "json" else _csv_line(row)
+    def _lines(self, rows: list[list[Any]]) -> bytes:
+        if self.form != "json":
+            return _csv_lines(rows)
+        lines = (json.dumps(dict(zip(self.names, row, strict=True))) + "\n" for row in rows)
+        return "".join(lines).encode()
 
     # -- what is there ----------------------------------------------------------------
 
@@ -125,19 +140,46 @@ class PredictionFile:
             except (csv.Error, ValueError):
                 if not lines.ended:  # else its last row was cut
                     self._refuse("it is something else")
-        first = b'{"path": ' if self.form == "json" else _csv_line(self.names)
+        first = b'{"path": ' if self.form == "json" else _csv_lines([self.names])
         if not length and (lines.length or not first.startswith(lines.rest[: len(first)])):
             self._refuse("it is something else")
         return length
+
+    def _from_parquet(self, path: Path, place: Path) -> None:
+        """Write the rows of a finished Parquet as the CSV that it was made of."""
+        from pyarrow import ArrowInvalid, parquet
+
+        try:
+            table = parquet.ParquetFile(path)
+        except ArrowInvalid:
+            self._refuse("it is something else", path)
+        with table, atomic_write(place) as file:
+            if table.schema_arrow.names != self.names:
+                self._refuse("its columns are others", path)
+            file.write(_csv_lines([self.names]))
+            for block in table.iter_batches():
+                columns = block.to_pydict().values()
+                if {*block[-1].to_pylist()} - {self.model}:
+                    self._refuse(f"it is not by the model {self.model}", path)
+                file.write(_csv_lines(zip(*columns, strict=True)))
 
     def _note(self, row: Any) -> None:
         if len(row) != len(self.names) or row[-1] != self.model:
             self._refuse(f"its row {len(self.done) + 1} is not by the model {self.model}")
         self.done.add(row[0])
 
-    def _refuse(self, why: str) -> NoReturn:
+    def _check_unchanged(self, written: int) -> None:
+        """Refuse to go on where a picture is newer than the file that has its row."""
+        for picture in self.pictures if self.done else ():
+            if picture.name in self.done:
+                with suppress(OSError):  # reading it says what is wrong
+                    if os.stat(picture.path).st_mtime_ns > written:
+                        self._refuse(f"{picture.name!r} was changed since it was predicted")
+
+    def _refuse(self, why: str, path: Path | None = None) -> NoReturn:
         raise InputError(
-            f"{self.place} is there, and cannot go on: {why}. Choose another name, or remove it."
+            f"{path or self.place} is there, and cannot go on: {why}. Choose another name, or "
+            "remove it."
         )
 
     @contextmanager
@@ -183,13 +225,9 @@ def _json_rows(lines: Iterable[str], *, strict: bool) -> Iterator[list[Any]]:
         yield list(row.values())
 
 
-def _json_line(names: Sequence[str], row: Sequence[Any]) -> bytes:
-    return (json.dumps(dict(zip(names, row, strict=True))) + "\n").encode()
-
-
-def _csv_line(row: Sequence[Any]) -> bytes:
+def _csv_lines(rows: Iterable[Sequence[Any]]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(row)
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 

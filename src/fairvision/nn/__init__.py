@@ -2,7 +2,13 @@
 
 from fairvision.nn.checkpoint import TrainingCheckpoint
 from fairvision.nn.classifier import TorchClassifier
-from fairvision.nn.device import choose_device, computes_bfloat16, device_or_cpu
+from fairvision.nn.device import (
+    as_double,
+    choose_device,
+    computes_bfloat16,
+    device_or_cpu,
+    to_device,
+)
 from fairvision.nn.distributed import process_group_of
 from fairvision.nn.export import Probabilities, as_module, input_shape_of
 from fairvision.nn.feature_extractor import FeatureExtractor
@@ -46,6 +52,7 @@ __all__ = [
     "TorchClassifier",
     "TrainingCheckpoint",
     "TrainingContext",
+    "as_double",
     "as_module",
     "as_seed",
     "check_inputs",
@@ -65,4 +72,5 @@ __all__ = [
     "prefetch",
     "process_group_of",
     "scale",
+    "to_device",
 ]

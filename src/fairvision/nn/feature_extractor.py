@@ -31,6 +31,7 @@ from fairvision.nn.backbones import Backbone, Unfetched, build_classifier
 from fairvision.nn.checks import check_shape
 from fairvision.nn.device import choose_device
 from fairvision.nn.feature_cache import FeatureCache
+from fairvision.nn.finite import check_scores
 from fairvision.nn.identity import fingerprint
 from fairvision.nn.modules import FeatureClassifier, PretrainedClassifier
 from fairvision.nn.net import inference_size
@@ -185,7 +186,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def _net(self, weights: str | None, shape: tuple[int, ...]) -> nn.Module:
         """A net with ``features(x)``; a wrapped one has any number of outputs."""
         if isinstance(self.backbone, PretrainedClassifier):
-            return copy.deepcopy(self.backbone)
+            return copy.deepcopy(self.backbone).cpu()
         return build_classifier(self.backbone, weights, shape, 2)
 
     def transform(self, X: Any) -> NDArray[np.float32]:
@@ -240,7 +241,7 @@ float32
                 features = self.module_(scale(batch, weight.device, weight.dtype))
                 out[start : start + len(batch)] = features.float().cpu().numpy()
                 start += len(batch)
-        return out
+        return check_scores(out, type(self.module_.net).__name__, "features")
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Names of the features: ``"featureextractor0"`` and so on.

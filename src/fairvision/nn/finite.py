@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from fairvision.exceptions import DivergedError
 
 __all__ = ["check_loss", "check_scores", "check_weights_finite", "fetch_numbers", "numeric_errors"]
+
+Scores = TypeVar("Scores", bound=NDArray[np.floating[Any]])
 
 _ADVICE = (
     "Lower lr (a tenth of it), and look at the weights of the rows and at the parameters of the "
@@ -76,14 +78,16 @@ def check_weights_finite(module: nn.Module, epoch: int) -> None:
             )
 
 
-def check_scores(scores: NDArray[np.float64], owner: str) -> NDArray[np.float64]:
-    """Refuse scores that are not finite.
+def check_scores(scores: Scores, owner: str, name: str = "scores") -> Scores:
+    """Refuse scores or features that are not finite.
 
     Parameters
     ----------
-    scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
+    scores : ndarray of shape (n_samples, ...)
     owner : str
         The class whose scores they are.
+    name : str
+        What they are.
 
     Returns
     -------
@@ -92,7 +96,7 @@ def check_scores(scores: NDArray[np.float64], owner: str) -> NDArray[np.float64]
     wrong = np.flatnonzero(~np.isfinite(scores).reshape(len(scores), -1).all(1))
     if len(wrong):
         raise DivergedError(
-            f"{owner} gives scores that are not finite for {len(wrong)} of {len(scores)} images, "
+            f"{owner} gives {name} that are not finite for {len(wrong)} of {len(scores)} images, "
             f"row {wrong[0]} first. Its training may have diverged: fit it again with a lower lr. "
             "A net in half precision may overflow: pass module.float()."
         )

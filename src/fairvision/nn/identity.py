@@ -21,7 +21,7 @@ from fairvision.nn.rows import Rows
 
 __all__ = ["fingerprint"]
 
-# Of images that are decoded on access, so many are hashed, evenly spaced.
+# Of images that are computed on access, so many are hashed, evenly spaced.
 _N_HASHED = 64
 _PRINTABLE = (str, bytes, bool, int, float, complex, PurePath, torch.device, torch.dtype)
 
@@ -30,8 +30,8 @@ def fingerprint(*values: Any) -> str:
     """A hash that is the same in every process for equal values.
 
     Numbers, text, arrays, tensors and containers are hashed by content; modules by
-    structure and weights; `Rows` by labels, weights and images (of images that are read on
-    access, all paths and 64 images); functions and classes by name; objectives and
+    structure and weights; `Rows` by labels, weights and images (image files by content;
+    of other images that are read on access, 64); functions and classes by name; objectives and
     callbacks by their settings; anything else by its class.
     """
     digest = hashlib.sha256()
@@ -99,7 +99,8 @@ def _images(images: Any) -> Iterator[Any]:
     elif isinstance(images, TakenRows):  # as the array of these rows
         yield np.ndarray.__qualname__.encode()
         yield from _array(images)
+    elif hasattr(images, "fingerprint"):
+        yield images.fingerprint().encode()
     else:
         some = np.unique(np.linspace(0, len(images) - 1, _N_HASHED).astype(np.int64))
-        paths = list(map(str, getattr(images, "paths", ())))
-        yield from _chunks([len(images), paths, np.asarray(take(images, some))])
+        yield from _chunks([len(images), np.asarray(take(images, some))])

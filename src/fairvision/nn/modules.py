@@ -194,6 +194,11 @@ def pick_output(outputs: Any, name: str | int | None) -> Tensor:
     else:
         choices = dict(getattr(outputs, "__dict__", {}))
     tensors = {key: value for key, value in choices.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise InputError(
+            f"The net gives a {type(outputs).__name__} with no tensor of scores. Wrap it in a "
+            "module that gives a row of logits for each image."
+        )
     if name not in tensors:
         raise InputError(
             f"The net gives a {type(outputs).__name__}, and output is {name!r}. Pass the logits to "
@@ -232,6 +237,7 @@ def features_and_logits(module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor
     logits : Tensor of shape (n, n_classes)
     """
     features, logits = _head_input(cast(nn.Module, module.head), module, batch.images)
+    features = features.to(logits.dtype)  # under autocast the hook saw half precision
     # The hook saw this process's images only; the logits are those of all processes already.
     return batch.process_group.all_gather(features), logits
 

@@ -80,8 +80,8 @@ class FittedModule(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         if labels.tolist() != sort_labels(labels):
             warnings.warn(
                 f"classes {labels.tolist()[:5]} are not sorted. Their order is kept, but "
-                "scikit-learn's scorers of probabilities (roc_auc, neg_log_loss) and its "
-                "CalibratedClassifierCV read them as sorted: use fairvision.evaluate, or "
+                "scikit-learn's scorers of probabilities without pos_label (roc_auc, neg_log_loss) "
+                "and its CalibratedClassifierCV read them as sorted: use fairvision.evaluate, or "
                 "fairvision.metrics.as_scorer.",
                 FairvisionWarning,
                 stacklevel=2,

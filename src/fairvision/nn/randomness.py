@@ -6,7 +6,7 @@ import os
 import random
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -36,8 +36,8 @@ def isolated_rng(
     ----------
     seed : int
     device : torch device
-        The device that the block computes on. CUDA's generators are left alone if
-        that is the CPU and nobody has used CUDA yet.
+        The device that the block computes on; of several GPUs it is the current one there.
+        CUDA's generators are left alone if that is the CPU and nobody has used CUDA yet.
     deterministic : bool
         Compute the same bits each time on CUDA, too; torch warns of an operation that
         cannot. False allows faster kernels there.
@@ -49,12 +49,16 @@ def isolated_rng(
     """
     with _LOCK:
         numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
-        with_cuda = torch.device(device).type == "cuda" or torch.cuda.is_initialized()
+        cuda = torch.device(device).type == "cuda"
+        with_cuda = cuda or torch.cuda.is_initialized()
         devices = range(torch.cuda.device_count()) if with_cuda else ()
-        other = "cpu" if torch.device(device).type == "cuda" else device  # forked below
+        other = "cpu" if cuda else device  # forked below
         device_states = generator_states(other)
         try:
-            with torch.random.fork_rng(devices=devices), _algorithms(device, deterministic):
+            # Streams, and so CUDA graphs, belong to the current device unless told otherwise.
+            current: Any = torch.cuda.device(device) if cuda else nullcontext()
+            forked = torch.random.fork_rng(devices=devices)
+            with current, forked, _algorithms(device, deterministic):
                 torch.default_generator.manual_seed(seed)
                 if with_cuda:
                     torch.cuda.manual_seed_all(seed)
@@ -74,19 +78,21 @@ def _algorithms(device: torch.device | str, deterministic: bool) -> Iterator[Non
     cuda = torch.device(device).type == "cuda"
     mode = torch.get_deterministic_debug_mode()  # somebody who turned it on keeps it
     fast = cuda and not deterministic and not mode
-    with torch.backends.cudnn.flags(enabled=True, benchmark=fast, deterministic=not fast):
-        if not cuda or not deterministic or mode:
-            yield
-            return
-        settings: Any = torch.utils.deterministic
-        fill, workspace = settings.fill_uninitialized_memory, os.environ.get(_CUBLAS)
-        try:
+    settings: Any = torch.utils.deterministic
+    fill, workspace = settings.fill_uninitialized_memory, os.environ.get(_CUBLAS)
+    # One by one: `cudnn.flags` would turn TF32 on again for somebody who turned it off.
+    cudnn: Any = torch.backends.cudnn
+    kernels = cudnn.benchmark, cudnn.deterministic
+    try:
+        cudnn.benchmark, cudnn.deterministic = fast, not fast
+        if cuda and deterministic and not mode:
             torch.set_deterministic_debug_mode("warn")
             settings.fill_uninitialized_memory = False  # it costs time
             os.environ.setdefault(_CUBLAS, ":4096:8")  # else torch warns of each matrix product
-            yield
-        finally:
-            torch.set_deterministic_debug_mode(mode)
-            settings.fill_uninitialized_memory = fill
-            if workspace is None:
-                os.environ.pop(_CUBLAS, None)
+        yield
+    finally:
+        cudnn.benchmark, cudnn.deterministic = kernels
+        torch.set_deterministic_debug_mode(mode)
+        settings.fill_uninitialized_memory = fill
+        if workspace is None:
+            os.environ.pop(_CUBLAS, None)

@@ -151,15 +151,17 @@ def known_classes(estimator: Any, classes: Any) -> Any:
     InputError
         If neither is there, or they differ.
     """
-    if not hasattr(estimator, "classes_"):
-        classes = estimator.classes if classes is None else classes
-        if classes is None:
-            raise InputError(
-                "classes is None. Name all labels in the first call of partial_fit: "
-                "partial_fit(X, y, classes=['no', 'yes'])."
-            )
+    known = getattr(estimator, "classes_", estimator.classes)
+    if known is None and classes is None:
+        raise InputError(
+            "classes is None. Name all labels in the first call of partial_fit: "
+            "partial_fit(X, y, classes=['no', 'yes'])."
+        )
+    if known is None:
         return classes
-    known = estimator.classes_.tolist()
-    if classes is not None and set(label_array(classes).tolist()) != set(known):
-        raise InputError(f"classes is {list(classes)}, but the net has {known}. Leave it out.")
-    return estimator.classes_
+    known = label_array(known)  # in the order of the net's outputs, however `classes` has them
+    if classes is not None and set(label_array(classes).tolist()) != set(known.tolist()):
+        raise InputError(
+            f"classes is {list(classes)}, but the net has {known.tolist()}. Leave it out."
+        )
+    return known

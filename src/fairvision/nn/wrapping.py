@@ -37,6 +37,8 @@ Shape = tuple[int, ...]
 _SIDES = (64, 224, 32, 28, 96, 128, 256, 299, 384, 512)
 #: What changes the shape or the type of scores, and not their order.
 _RESHAPES = ("View", "Squeeze", "Unsqueeze", "Reshape", "Clone", "ToCopy", "Alias", "Unsafe")
+#: What keeps a single score in 0..1 that is there already, or turns it around: 1 - p.
+_KEEPS_RANGE = ("Clamp", "Rsub", "Sub", "Slice", "Select")
 
 
 @dataclass(frozen=True)
@@ -142,8 +144,10 @@ def _graph(scores: Tensor) -> Iterator[Any]:
 
 def _ends_in(scores: Tensor) -> str:
     node = scores.grad_fn
-    while node is not None and node.name().startswith(_RESHAPES) and node.next_functions:
-        node = node.next_functions[0][0]
+    # Of two images, so one score each.
+    passed = (*_RESHAPES, *_KEEPS_RANGE) if scores.numel() == 2 else _RESHAPES
+    while node is not None and node.name().startswith(passed) and node.next_functions:
+        node = next((before for before, _ in node.next_functions if before is not None), None)
     return "" if node is None else node.name().partition("Backward")[0]
 
 
@@ -177,6 +181,11 @@ def with_features(
         hint = " Load it into the net that it is of." if isinstance(model, Mapping) else ""
         raise InputError(f"module is a {type(model).__name__}; pass a torch.nn.Module.{hint}")
     model = uncompiled(model)
+    if any(weight.is_meta for weight in model.parameters()):
+        raise InputError(
+            f"{type(model).__name__} has weights on the device 'meta', which holds no values. Load "
+            "its weights with load_state_dict(weights, assign=True)."
+        )
     if isinstance(model, PretrainedClassifier):
         return model, _settled(model.model, input_shape, model.output)[1]
     seen, n_outputs, gives = _settled(model, input_shape, output)
@@ -216,7 +225,8 @@ def _settled(
     n_outputs = rows.shape[1]
     unit = bool((rows >= 0).all() and (rows <= 1).all())
     if n_outputs == 1:
-        return seen, 1, "probabilities" if seen.ends_in == "Sigmoid" else "logits"
+        is_probability = unit and seen.ends_in in ("Sigmoid", "Hardsigmoid")
+        return seen, 1, "probabilities" if is_probability else "logits"
     if unit and torch.allclose(rows.sum(1), torch.ones(2, device=rows.device), atol=1e-2):
         return seen, n_outputs, "probabilities"
     if seen.ends_in == "Sigmoid":

@@ -152,12 +152,12 @@ def _figures(recipe: Recipe, block: str, rows: set[str]) -> tuple[FigureSpec, ..
 
 def _merged(settings: ChainMap[str, Any], key: str) -> dict[str, Any]:
     """A table of the block over that of the scale over that of the data set."""
-    return dict(ChainMap(*(part.get(key, {}) for part in settings.maps)))
+    return dict(ChainMap(*(table.get(key, {}) for table in settings.maps)))
 
 
 def _with_params(row: Row, recipe: Recipe, settings: ChainMap[str, Any]) -> Row:
     """The row with the parameters that are set for its label, or else for its method."""
     labels = {row.label for row in recipe.rows}
     names = [row.label] if row.method in labels else [row.label, row.method]
-    tables = [part.get("params", {}).get(name, {}) for part in settings.maps for name in names]
+    tables = [table.get("params", {}).get(name, {}) for table in settings.maps for name in names]
     return Row(row.label, row.method, dict(ChainMap(*tables, dict(row.params))))

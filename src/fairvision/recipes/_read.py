@@ -197,9 +197,9 @@ def _check_data(
     if not _scales(settings):
         raise InputError(f"{place} has no scale; it needs a table for each, such as 'small'.")
     labels = {row.label for row in rows}
-    for part, name in _parts(settings, place):
-        blocks = part.get("block", ())
-        for own, where in ((part, name), *((b, f"{name}.block {b['name']!r}") for b in blocks)):
+    for table, name in _parts(settings, place):
+        blocks = table.get("block", ())
+        for own, where in ((table, name), *((b, f"{name}.block {b['name']!r}") for b in blocks)):
             check_keys(
                 own.get("params", {}), labels | {row.method for row in rows}, f"{where}.params"
             )
@@ -223,8 +223,8 @@ def _figures(
 ) -> tuple[FigureSpec, ...]:
     blocks: set[str] = set()
     for settings in raw["data"].values():
-        parts = [part for part, _ in _parts(settings, place)]
-        blocks |= {block["name"] for part in parts for block in part.get("block", ())} or {"all"}
+        parts = [table for table, _ in _parts(settings, place)]
+        blocks |= {block["name"] for table in parts for block in table.get("block", ())} or {"all"}
     figures: dict[str, FigureSpec] = {}
     for figure in raw.get("figure", ()):
         name = figure["name"]

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fairvision.exceptions import InputError, RunError
-from fairvision.reports._comparison_parts import groups_part, methods_part, models_part
+from fairvision.reports._comparison_parts import faces_part, groups_part, methods_part, models_part
 from fairvision.reports._draw import Point, tradeoff
-from fairvision.reports._page import Album, render
+from fairvision.reports._page import LIMIT, Album, render
 from fairvision.reports._svg import Picture, picture
 from fairvision.reports._words import Estimate, estimate, metric_name, short
 
@@ -31,13 +31,15 @@ _MOST_NAMES = 6
 Table = Mapping[tuple[str, str], Estimate]
 
 
-def comparison_page(data: Mapping[str, Any]) -> str:
+def comparison_page(data: Mapping[str, Any], *, pictures: bool = True) -> str:
     """Draw a comparison as one HTML page.
 
     Parameters
     ----------
     data : mapping
         Of `Comparison.report_data` or `fairvision.comparison.read_report_data`.
+    pictures : bool, default=True
+        Whether the page holds test pictures, and figures of plugins, that were stored.
 
     Returns
     -------
@@ -49,7 +51,7 @@ def comparison_page(data: Mapping[str, Any]) -> str:
         If the data are not of that form.
     """
     try:
-        return render("comparison.html", _content(data))
+        return render("comparison.html", _content(data, Album(LIMIT if pictures else 0)))
     except Exception as error:
         raise RunError(
             f"the comparison cannot be drawn ({type(error).__name__}: {error}). If its folder is "
@@ -57,14 +59,15 @@ def comparison_page(data: Mapping[str, Any]) -> str:
         ) from error
 
 
-def _content(data: Mapping[str, Any]) -> dict[str, Any]:
+def _content(data: Mapping[str, Any], album: Album) -> dict[str, Any]:
     """What the template shows."""
     summary, differences = table_of(data["summary"]), table_of(data["differences"])
-    gap, album = _gap(summary), Album()
+    gap = _gap(summary)
     content = {
         "title": f"{len(_labels(data)) - len(_controls(data))} methods on {_dataset(data)}",
         "sentence": _sentence(data, summary, differences, gap),
         "hero": _hero(data, summary, gap),
+        "faces": faces_part(data, album),
         "key": _labels(data) if _crowded(data) else [],
         "unplaced": [m for m in _labels(data) if not summary.get((m, gap))],
         "gap": metric_name(gap),
@@ -81,7 +84,7 @@ def _content(data: Mapping[str, Any]) -> dict[str, Any]:
         "versions": data["plan"]["versions"],
         "command": data["command"],
     }
-    return content | {"n_left_out": album.n_left_out}
+    return content | {"album": album}
 
 
 def plot_comparison(data: Mapping[str, Any], gap: str | None = None, ax: Any = None) -> Any:
@@ -169,7 +172,7 @@ def _hero(data: Mapping[str, Any], summary: Table, gap: str) -> Picture | None:
     names = [places[p.label] for p in points] if _crowded(data) else None
     words = [f"{p.label}: accuracy {p.accuracy.text()}, gap {p.gap.text()}" for p in points]
     alt = f"Accuracy against {name}, smaller gap to the left. {'; '.join(map(short, words))}."
-    return picture(lambda ax: tradeoff(ax, points, name, names), alt, (4.8, 3.9))
+    return picture(lambda ax: tradeoff(ax, points, name, names), alt, (4.2, 3.5))
 
 
 def _sentence(data: Mapping[str, Any], summary: Table, differences: Table, gap: str) -> str:

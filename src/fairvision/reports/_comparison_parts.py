@@ -11,7 +11,7 @@ from fairvision.reports._page import Album
 from fairvision.reports._svg import picture
 from fairvision.reports._words import RATES, Estimate, cite, estimate, metric_name, short
 
-__all__ = ["groups_part", "methods_part", "models_part"]
+__all__ = ["faces_part", "groups_part", "methods_part", "models_part"]
 
 _MOST_GROUPS = 12
 _MOST_CURVES = 4
@@ -75,6 +75,23 @@ def _bars(
     draw = partial(_draw.bars, rows=lines, overall=overall)
     alt = f"Accuracy of {short(method)} by group: {words}. All: {overall:.3f}."
     return picture(draw, alt, (3.4, 0.55 + 0.3 * len(lines)))
+
+
+def faces_part(data: ReportData, album: Album) -> dict[str, Any] | None:
+    """Pictures of the baseline's worst cell, those first that only the chosen method gets right."""
+    cell = data.get("before_after")
+    if not cell:
+        return None
+    where = f"{cell['class']}, {cell['group']}"
+    shown = [(album.admit(p["src"]), p["right"]) for p in cell["pictures"]]
+    words = ("wrong", "right")
+    pictures = [
+        {"src": src, "right": right, "alt": f"A test picture ({where}): {words[right[0]]} before, "
+         f"{words[right[1]]} after"}
+        for src, right in sorted(shown, key=lambda pair: (pair[1][0] - pair[1][1], pair[1][0]))
+        if src
+    ]  # fmt: skip
+    return {**cell, "where": where, "pictures": pictures} if pictures else None
 
 
 def methods_part(data: ReportData) -> dict[str, Any]:

@@ -31,8 +31,8 @@ class Album:
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
-        self.left = limit
-        self.n_left_out = 0
+        self.limit = self.left = limit
+        self.n_admitted = self.n_left_out = 0
 
     def admit(self, source: object) -> str | None:
         """The address of a picture, or None: what a folder holds may be anybody's."""
@@ -42,6 +42,7 @@ class Album:
             self.n_left_out += 1
             return None
         self.left -= len(source)
+        self.n_admitted += 1
         return source
 
 

@@ -217,7 +217,7 @@ class Encoder:
             columns = [
                 self._column(value.iloc[:, i], (*path, str(i))) for i in range(value.shape[1])
             ]
-            names, index = (self._table(part, path) for part in (value.columns, value.index))
+            names, index = (self._table(level, path) for level in (value.columns, value.index))
             return {"$": "frame", "columns": names, "index": index, "data": columns}
         if isinstance(value, pd.Series):
             data, name = self._column(value, path), self.value(value.name, path)

@@ -95,7 +95,7 @@ def write(data: bytes, path: Path, *, overwrite: bool) -> None:
         hint = "" if path.is_dir() else ", or pass overwrite=True"
         raise SavingError(f"{path} exists. Choose another name{hint}.")
     try:
-        with atomic_write(path, shared=True) as file:
+        with atomic_write(path) as file:
             file.write(data)
     except OSError as error:
         raise SavingError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Sequence
 from os import PathLike
@@ -58,7 +59,7 @@ def export_onnx(
         import onnxscript  # noqa: F401  # torch's exporter needs it
     except ImportError as error:
         raise InputError(f"{error}. Run: pip install 'fairvision[onnx]'") from error
-    module = as_module(estimator)
+    module = copy.deepcopy(as_module(estimator)).cpu()  # whatever it was trained on
     labels = _labels(np.asarray(estimator.classes_))
     weight = next(module.parameters())
     # Two images: torch takes a dimension of one for a constant.
@@ -68,7 +69,7 @@ def export_onnx(
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             module,
-            (images.to(weight.device),),
+            (images,),
             input_names=["images"],
             output_names=["probabilities"],
             dynamic_shapes=({0: torch.export.Dim("n")},),

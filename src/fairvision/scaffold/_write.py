@@ -7,6 +7,7 @@ Every distribution gets ``templates/common`` and the folder of its stage, ``pre`
 from __future__ import annotations
 
 import re
+from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from os import PathLike
@@ -45,7 +46,8 @@ def new_plugin(name: str, stage: Stage, into: str | PathLike[str] = ".") -> Path
     Raises
     ------
     InputError
-        If the name or the stage is invalid, or the folder exists.
+        If the name or the stage is invalid, a distribution of this name is installed, or the folder
+        exists or cannot be written.
 
     Examples
     --------
@@ -58,14 +60,36 @@ def new_plugin(name: str, stage: Stage, into: str | PathLike[str] = ".") -> Path
         raise InputError(f"the name is {name!r}; expected something like 'my-method'.")
     if stage not in STAGES:
         raise InputError(f"stage is {stage!r}; expected one of {', '.join(map(repr, STAGES))}.")
+    _check_free(f"fairvision-{name}")
     root = Path(into) / f"fairvision-{name}"
-    if root.exists():
-        raise InputError(f"{root} exists. Choose another name, or another folder with --into.")
     values = _values(name, stage)
     templates = files("fairvision.scaffold") / "templates"
-    _write(templates / "common", root, values)
-    _write(templates / stage, root, values)
+    try:
+        if root.exists():
+            raise InputError(f"{root} exists. Choose another name, or another folder with --into.")
+        _write(templates / "common", root, values)
+        _write(templates / stage, root, values)
+    except OSError as error:
+        raise InputError(
+            f"{root!s:.100} cannot be written: {error.strerror or error}. Choose another name, "
+            "or another folder with --into."
+        ) from error
     return root
+
+
+def _check_free(distribution: str) -> None:
+    """Refuse the name of a distribution that is installed, also of one whose plugin is disabled.
+
+    Its methods may have other names, but pip would put the new one in its place.
+    """
+    try:
+        number = version(distribution)
+    except PackageNotFoundError:
+        return
+    raise InputError(
+        f"{distribution} {number} is installed here, and the new distribution would take its "
+        "place. Choose another name."
+    )
 
 
 def _values(name: str, stage: Stage) -> dict[str, str]:

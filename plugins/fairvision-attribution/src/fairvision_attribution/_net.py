@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairvision.exceptions import InputError
-from fairvision.nn import DeterministicAvgPool2d
+from fairvision.nn import DeterministicAvgPool2d, as_double, to_device
 from fairvision_attribution._algorithm import picture_probabilities
 from fairvision_attribution._grid import PatchGrid
 
@@ -171,7 +171,7 @@ class RegionNet(nn.Module):
     @property
     def looked(self) -> Tensor:
         """The positions that a glance at a picture takes in, shape (m,)."""
-        return torch.from_numpy(self._looked).to(self.head.weight.device)
+        return to_device(torch.from_numpy(self._looked), self.head.weight.device)
 
     def features(self, images: Tensor) -> Tensor:
         """Mean features over the patches, shape (n, n_features)."""
@@ -181,9 +181,7 @@ class RegionNet(nn.Module):
         """Of each attribute's levels, from all patches together: (n, K) each."""
         logits = self.scan(images, self.looked).split(self.sizes, dim=-1)
         # In double precision: rows sum to 1, as TorchClassifier has it.
-        return [
-            picture_probabilities(picture_logits.double().softmax(-1)) for picture_logits in logits
-        ]
+        return [picture_probabilities(as_double(block).softmax(-1)) for block in logits]
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of the first attribute for whole pictures, shape (n, K)."""

@@ -13,7 +13,15 @@ import torch.nn.functional as F
 from torch import nn
 
 from fairvision.exceptions import InputError
-from fairvision.nn import Batch, Objective, Rows, Step, TrainingCheckpoint, TrainingContext
+from fairvision.nn import (
+    Batch,
+    Objective,
+    Rows,
+    Step,
+    TrainingCheckpoint,
+    TrainingContext,
+    to_device,
+)
 from fairvision_attribution._grid import PatchGrid
 from fairvision_attribution._net import RegionNet, cifar_resnet18, patch_cnn
 
@@ -107,7 +115,7 @@ class RegionObjective(Objective):
         assert isinstance(module, RegionNet)
         assert batch.groups is not None
         r = self.patches_per_image
-        places = torch.randint(len(module.grid), (len(batch), r), device=batch.images.device)
+        places = to_device(torch.randint(len(module.grid), (len(batch), r)), batch.images.device)
         own = batch.process_group.shard(len(batch))
         logits = batch.process_group.all_gather(module.patch_logits(batch.images, places[own]))
         weights = torch.ones_like(batch.targets) if batch.weights is None else batch.weights

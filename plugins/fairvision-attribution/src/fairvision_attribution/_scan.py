@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fairvision.nn import scale
+from fairvision.nn import scale, to_device
 from fairvision_attribution._algorithm import Confidence, confidence, interpolation, roughness
 from fairvision_attribution._net import RegionNet
 
@@ -77,6 +77,6 @@ class Scanner:
         )
         with torch.inference_mode(), precision:
             pixels = scale(images, weight.device, weight.dtype)
-            logits = module.scan(pixels, torch.from_numpy(places).to(weight.device))
+            logits = module.scan(pixels, to_device(torch.from_numpy(places), weight.device))
             # What is left is cheap, and does badly with few digits.
             return [block.softmax(-1) for block in logits.float().split(module.sizes, dim=-1)]

@@ -119,16 +119,16 @@ class AdversarialFineTuning(IntraProcessor):
             cells = rows.targets + 2 * rows.groups
             folds = stratified_folds(cells, self.n_folds, np.random.default_rng(seed))
         parts = [everything, *(np.setdiff1d(everything, fold) for fold in folds)]
-        trainings = [AdversarialTraining(method, rows, part, bias) for part in parts]
+        trainings = [AdversarialTraining(method, rows, fold, bias) for fold in parts]
         for epoch in range(1, self.max_epochs + 1):
             means, *_ = [training.epoch() for training in trainings]
             self.n_steps_ += self.actor_steps
             scores = np.empty(len(everything))
             # Rows in no fold are scored by the net that was trained on all.
             held = [np.setdiff1d(everything, np.concatenate([*folds, []])), *folds]
-            for training, part in zip(trainings, held, strict=True):
-                if len(part):
-                    scores[part] = training.forward.scores(rows=part.astype(np.intp))
+            for training, fold in zip(trainings, held, strict=True):
+                if len(fold):
+                    scores[fold] = training.forward.scores(rows=fold.astype(np.intp))
             changed = trainings[0].forward.weights()
             yield Trial(group.broadcast(scores), changed, {"epoch": epoch, **means})
 

@@ -137,10 +137,10 @@ class BoundedPerformance:
 
     def without(self, rows: NDArray[np.intp]) -> BoundedPerformance:
         """The same objective, to which these rows do not count."""
-        part = copy.copy(self)
-        part.weights = self.weights.copy()
-        part.weights[:, rows] = 0
-        return part
+        objective = copy.copy(self)
+        objective.weights = self.weights.copy()
+        objective.weights[:, rows] = 0
+        return objective
 
     def measure(self, scores: Floats, thresholds: Floats) -> tuple[Floats, Floats]:
         """Performance and bias, each of shape (n_draws, n_thresholds); all rows come first."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from fairvision.base import take
-from fairvision.nn import scale
+from fairvision.nn import as_double, scale
 
 __all__ = ["Forward", "last_layers", "layers_of"]
 
@@ -168,7 +168,7 @@ class Forward:
             # Weights are swapped once for all batches: swapping takes as long as a small layer.
             logits = functional_call(_AllBatches(self.module), weights, (self.batches(rows),))
             # In double precision, as the classifier itself computes its probabilities.
-            return logits.double().softmax(1)[:, 1].cpu().numpy()
+            return as_double(logits).softmax(1)[:, 1].cpu().numpy()
 
     def resuming_at(self, layer: str) -> Forward:
         """A copy with the same scores that computes from a layer on, from the layer's stored input.

@@ -123,10 +123,10 @@ def cross_fitted(
     """
     selected = scores[0] > threshold
     for rows in folds:
-        part = objective.without(rows)
+        remaining = objective.without(rows)
         if objective.lowest_cell:
-            part.allow_no_worse_than(scores[0], threshold)
-        outcomes = [part.best_threshold(each) for each in scores]
+            remaining.allow_no_worse_than(scores[0], threshold)
+        outcomes = [remaining.best_threshold(each) for each in scores]
         best = max(range(len(scores)), key=lambda i: outcomes[i].value)
         if outcomes[best].feasible:
             selected[rows] = scores[best][rows] > outcomes[best].threshold

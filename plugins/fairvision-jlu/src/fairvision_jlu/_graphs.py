@@ -47,13 +47,16 @@ class HeadGraphs:
             return self.heads.learn(features, groups, weights, row_weights)
         prepare, finish = self._captured[key]
         inputs, *grams = prepare(features, *columns)
-        excess, numbers = finish(inputs, groups, weights, *inverses(grams))
+        with torch.no_grad():  # a graph's outputs ask for gradients, all of them
+            inverse = inverses(grams)
+        excess, numbers = finish(inputs, groups, weights, *inverse)
         loss, steps = numbers.clone().unbind()  # the next replay writes to the same memory
         return excess, loss, steps
 
     def _capture(self, key: Any, features: Tensor, groups: Tensor, *columns: Tensor) -> None:
         before = copy.deepcopy(self.heads.modules.state_dict())  # capturing takes steps of its own
         graphed = torch.cuda.make_graphed_callables
+        torch.cuda.graph.default_capture_stream = None  # an older torch keeps the first device's
         leaf = features.clone().requires_grad_()
         try:
             prepare: Any = graphed(self._prepare, (leaf, *(c.clone() for c in columns)))

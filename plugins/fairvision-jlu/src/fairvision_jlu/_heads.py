@@ -195,7 +195,7 @@ class SpuriousHeads:
         -------
         loss, steps : Tensor of shape ()
         """
-        step = self._newton(system, groups, [part.matmul for part in inverse])
+        step = self._newton(system, groups, [inverted.matmul for inverted in inverse])
         value = before = step()
         going, taken = torch.ones_like(value, dtype=torch.bool), torch.ones_like(value)
         for _ in range(self.steps - 1):

@@ -292,7 +292,7 @@ standardize, decorrelate, use_spurious_data
         size = max(self._context.batch_size, 256)
         some = torch.linspace(0, len(rows) - 1, min(len(rows), 2048)).long()
         with torch.no_grad(), evaluation_mode(module):
-            images = (rows.batch(part, self._context.device).images for part in some.split(size))
+            images = (rows.batch(chunk, self._context.device).images for chunk in some.split(size))
             guesses = torch.cat([module(batch).argmax(1) for batch in images])
         share = float(torch.bincount(guesses).max()) / len(some)
         largest = float(torch.bincount(rows.targets[some]).max()) / len(some)

@@ -6,27 +6,25 @@ images cannot know them by heart, and the generator does not learn to draw the c
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor
 
-__all__ = ["AUGMENTATIONS", "augment", "moved"]
+from fairvision.nn import to_device
+
+__all__ = ["AUGMENTATIONS", "Draw", "augment"]
 
 AUGMENTATIONS = ("color", "translation", "cutout")
+
+#: From a function that makes a tensor on the CPU to that tensor on the device.
+Draw = Callable[[Callable[[], Tensor]], Tensor]
 
 _SHIFT = 1 / 8  # of the side, at most
 _HOLE = 1 / 2
 
 
-def moved(values: Tensor, device: torch.device) -> Tensor:
-    """Numbers of the CPU's generator on the device, without waiting for it."""
-    if device.type == "cuda":
-        values = values.pin_memory()
-    return values.to(device, non_blocking=True)
-
-
-def augment(images: Tensor, kinds: Collection[str]) -> Tensor:
+def augment(images: Tensor, kinds: Collection[str], draw: Draw | None = None) -> Tensor:
     """Change each image by draws of its own; gradients flow through.
 
     Parameters
@@ -36,10 +34,14 @@ def augment(images: Tensor, kinds: Collection[str]) -> Tensor:
     kinds : collection of {"color", "translation", "cutout"}
         Brightness, saturation and contrast; a shift by up to an eighth of the side, grey
         coming in; a hole of half the side, grey too.
+    draw : callable or None
+        Brings what a function makes to the device.
     """
     if not kinds:
         return images
-    draws = moved(torch.rand(7, len(images), 1, 1, 1), images.device)
+    n = len(images)
+    draw = draw or (lambda make: to_device(make(), images.device))
+    draws = draw(lambda: torch.rand(7, n, 1, 1, 1))
     if "color" in kinds:
         images = images + (draws[0] - 0.5)
         grey = images.mean(1, keepdim=True)

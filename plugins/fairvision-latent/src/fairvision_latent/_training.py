@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fairvision_latent._augment import augment, moved
+from fairvision.nn import to_device
+from fairvision_latent._augment import Draw, augment
+from fairvision_latent._graphs import StepGraphs
 from fairvision_latent._networks import Generator, ImageCritic, stage_of
 
 __all__ = ["Schedule", "Trainer", "gradient_penalty"]
@@ -54,9 +56,13 @@ class Schedule:
         return done == 0 and phase % 2 == 1 and phase < 2 * self.n_stages - 2
 
 
-def gradient_penalty(critic: ImageCritic, real: Tensor, fake: Tensor) -> Tensor:
+def gradient_penalty(
+    critic: ImageCritic, real: Tensor, fake: Tensor, draw: Draw | None = None
+) -> Tensor:
     """Mean of (|gradient of the critic| - 1)^2 between real and generated images."""
-    share = moved(torch.rand(len(real), 1, 1, 1), real.device)
+    n = len(real)
+    draw = draw or (lambda make: to_device(make(), real.device))
+    share = draw(lambda: torch.rand(n, 1, 1, 1))
     between = torch.lerp(real, fake, share).requires_grad_()
     (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     return ((slope.square().sum((1, 2, 3)) + 1e-12).sqrt() - 1).square().mean()
@@ -114,10 +120,12 @@ class Trainer:
         self.fused = self.device.type == "cuda"
         self.optimizers = [
             torch.optim.Adam(
-                net.parameters(), lr=self.lr, betas=(0.0, 0.99), eps=1e-8, fused=self.fused or None
+                net.parameters(), lr=self.lr, betas=(0.0, 0.99), eps=1e-8,
+                fused=self.fused or None, capturable=self.fused,
             )
             for net in (self.critic, self.generator)
-        ]
+        ]  # fmt: skip
+        self.graphs = StepGraphs(self.device)
         self.step_number = 0
 
     def step(self) -> Tensor:
@@ -133,33 +141,41 @@ class Trainer:
         growth = self.schedule.growth(self.step_number)
         for net in (self.generator, self.critic, self.average):
             net.growth = growth
-        real = self.critic.at_growth(self.rows(torch.randint(self.n_rows, (self.batch_size,))))
-        real = augment(real, self.augmentations)
-        estimate = self._step_critic(real)
-        score = self._step_generator()
+        penalized = self.step_number % self.penalty_interval == 0
+        # During a fade each step does other arithmetic.
+        kind = (growth, penalized) if growth.is_integer() else None
+        values = self.graphs.run(kind, lambda: self._step_both(penalized))
         self._average()
         self.step_number += 1
-        return torch.stack([estimate, score])
+        return values
+
+    def _step_both(self, penalized: bool) -> Tensor:
+        draw = self.graphs.draw
+        real = draw(lambda: self.rows(torch.randint(self.n_rows, (self.batch_size,))))
+        real = augment(self.critic.at_growth(real), self.augmentations, draw)
+        return torch.stack([self._step_critic(real, penalized), self._step_generator()])
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp)
 
     def _fake(self) -> Tensor:
-        latents = torch.randn(self.batch_size, self.generator.latent_dim)
+        shape = self.batch_size, self.generator.latent_dim
+        latents = self.graphs.draw(lambda: torch.randn(shape))
         with self._autocast():
-            images = self.generator.draw(moved(latents, self.device))
-        return augment(images, self.augmentations)
+            images = self.generator.draw(latents)
+        return augment(images, self.augmentations, self.graphs.draw)
 
-    def _step_critic(self, real: Tensor) -> Tensor:
+    def _step_critic(self, real: Tensor, penalized: bool) -> Tensor:
         with torch.no_grad():
             fake = self._fake()
         with self._autocast():
             scores = self.critic(real)
             estimate = scores.mean() - self.critic(fake).mean()
             loss = -estimate + self.drift * scores.square().mean()
-            if self.step_number % self.penalty_interval == 0:
+            if penalized:
                 weight = self.penalty * self.penalty_interval
-                loss = loss + weight * gradient_penalty(self.critic, real, fake)
+                penalty = gradient_penalty(self.critic, real, fake, self.graphs.draw)
+                loss = loss + weight * penalty
         self._descend(0, loss)
         return estimate.detach()
 
@@ -216,6 +232,8 @@ class Trainer:
             net.load_state_dict(state[name])
             net.growth = state["growth"]
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            groups = [{**group, "fused": self.fused or None} for group in saved["param_groups"]]
+            here = {"fused": self.fused or None, "capturable": self.fused}
+            groups = [{**group, **here} for group in saved["param_groups"]]
             optimizer.load_state_dict({**saved, "param_groups": groups})
+        self.graphs.clear()  # they hold the moments that were replaced
         torch.set_rng_state(state["random"])

@@ -55,18 +55,18 @@ def _prepared(data: Bunch, share: dict[int, float]) -> Bunch:
     """`share` of each extreme: 0 where ranks of class and group agree, 1 where they differ."""
     data, frame = _cells(data)
     rng = np.random.default_rng(0)
-    part = pd.Series("unused", index=frame.index)
+    split = pd.Series("unused", index=frame.index)
     for _, rows in frame.groupby("stratum"):
         of = [rng.permutation(cell.index.to_numpy()) for _, cell in rows.groupby(["y", "group"])]
         n = min(map(len, of)) // 5
         for cell in of:
-            part[cell[:n]], part[cell[n : 2 * n]] = "test", "spurious"
-    left = [rng.permutation(c.index) for _, c in frame[part == "unused"].groupby(["y", "group"])]
+            split[cell[:n]], split[cell[n : 2 * n]] = "test", "spurious"
+    left = [rng.permutation(c.index) for _, c in frame[split == "unused"].groupby(["y", "group"])]
     n_cell = min(map(len, left))
     for cell in left:
         y, group = frame.loc[cell[0], ["y", "group"]]
-        part[cell[: int(n_cell * share[int(y != group)])]] = "train"
-    return _with_parts(data, part.to_numpy(dtype="<U8"))
+        split[cell[: int(n_cell * share[int(y != group)])]] = "train"
+    return _with_parts(data, split.to_numpy(dtype="<U8"))
 
 
 def _cells(data: Bunch) -> tuple[Bunch, pd.DataFrame]:
@@ -89,11 +89,11 @@ def _ranks(labels: Any) -> NDArray[np.int64]:
     return np.unique(np.asarray(labels).astype(str), return_inverse=True)[1]
 
 
-def _with_parts(data: Bunch, part: NDArray[Any]) -> Bunch:
-    used = np.flatnonzero(part != "unused")
-    data, part = subset(data, used), part[used]
+def _with_parts(data: Bunch, split: NDArray[Any]) -> Bunch:
+    used = np.flatnonzero(split != "unused")
+    data, split = subset(data, used), split[used]
     if np.prod(data.images.shape) <= _IN_MEMORY:
         data.images = np.asarray(data.images)
-    spurious = np.flatnonzero(part == "spurious")
+    spurious = np.flatnonzero(split == "spurious")
     given = (data.images[spurious], data.sensitive_features.iloc[spurious])
-    return Bunch(**{**data, "split": part, "fit_params": {"spurious_data": given}})
+    return Bunch(**{**data, "split": split, "fit_params": {"spurious_data": given}})

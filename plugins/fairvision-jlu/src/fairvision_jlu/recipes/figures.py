@@ -45,16 +45,16 @@ def embeddings(shown: Any) -> Any:
         panel.set_title(f"{run.method}\n{_probe(run)}", fontsize=9)
         panel.set(xticks=[], yticks=[])  # t-SNE's places have no unit
     handles, labels = panel.get_legend_handles_labels()
-    how: dict[str, Any] = {"loc": "outside lower center", "ncols": 4, "markerscale": 2}
-    figure.legend(handles, labels, fontsize=8, frameon=False, **how)
+    options: dict[str, Any] = {"loc": "outside lower center", "ncols": 4, "markerscale": 2}
+    figure.legend(handles, labels, fontsize=8, frameon=False, **options)
     return figure
 
 
 def _probe(run: Any) -> str:
     """What the table says of the same features: that of the attribute that leaks most."""
     tables = [table for table in run.leakage.values() if "note" not in table]
-    found = [table["target_balanced_accuracy"]["value"] for table in tables]
-    return f"probe {100 * max(found):.1f} %" if found else "probe undefined"
+    accuracies = [table["target_balanced_accuracy"]["value"] for table in tables]
+    return f"probe {100 * max(accuracies):.1f} %" if accuracies else "probe undefined"
 
 
 def _places(features: Any, seed: int) -> NDArray[np.float64]:
@@ -68,8 +68,8 @@ def _places(features: Any, seed: int) -> NDArray[np.float64]:
         return np.zeros((len(values), 2))  # all rows in one place: collapsed
     near = min(30.0, (len(values) - 1) / 3)
     # From random places: the default start divides by a spread that collapsed features lack.
-    how = TSNE(perplexity=near, init="random", random_state=seed, n_jobs=1)
-    return np.asarray(how.fit_transform(values), dtype=np.float64)
+    tsne = TSNE(perplexity=near, init="random", random_state=seed, n_jobs=1)
+    return np.asarray(tsne.fit_transform(values), dtype=np.float64)
 
 
 def _groups(test: Any) -> NDArray[Any]:
@@ -84,7 +84,7 @@ def _shapes(test: Any) -> NDArray[Any]:
     if len(names) > len(_MARKERS):
         half = len(names) // 2
         parts = (names[:half], names[half:])
-        names = [f"{part[0]} to {part[-1]}" for part in parts for _ in part]
+        names = [f"{half_names[0]} to {half_names[-1]}" for half_names in parts for _ in half_names]
     return np.array(names, dtype=object)[codes]
 
 

@@ -29,10 +29,13 @@ def young_women_and_old_men(data: Bunch) -> Bunch:
     rng = np.random.default_rng(0)
     split = np.full(len(attributes), "unused", dtype="<U6")
     for name, rows in attributes.groupby("age_bin"):
-        of = {g: rng.permutation(part.index.to_numpy()) for g, part in rows.groupby("gender")}
-        n_test = min(len(part) for part in of.values()) // 5
-        for part in of.values():
-            split[part[:n_test]] = "test"
+        of = {
+            g: rng.permutation(candidates.index.to_numpy())
+            for g, candidates in rows.groupby("gender")
+        }
+        n_test = min(len(candidates) for candidates in of.values()) // 5
+        for candidates in of.values():
+            split[candidates[:n_test]] = "test"
         low = int(str(name).partition("-")[0])
         if low != _MIDDLE:
             split[of["female" if low < _MIDDLE else "male"][n_test:]] = "train"
