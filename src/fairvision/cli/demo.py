@@ -94,7 +94,9 @@ def _run(
     )
     model = out / "model.fv"
     model.unlink(missing_ok=True)  # of an earlier demo
-    result.choose().save(model, dataset=data)
+    choice = result.choose()
+    choice.save(model, dataset=data)
+    click.echo(f"{choice.method} is chosen; its model is saved.", err=True)
     return result, left_out
 
 

@@ -15,7 +15,7 @@ from fairvision.exceptions import DivergedError
 
 __all__ = ["check_loss", "check_scores", "check_weights_finite", "fetch_numbers", "numeric_errors"]
 
-Numbers = TypeVar("Numbers", bound=NDArray[np.floating[Any]])
+Scores = TypeVar("Scores", bound=NDArray[np.floating[Any]])
 
 _ADVICE = (
     "Lower lr (a tenth of it), and look at the weights of the rows and at the parameters of the "
@@ -78,7 +78,7 @@ def check_weights_finite(module: nn.Module, epoch: int) -> None:
             )
 
 
-def check_scores(scores: Numbers, owner: str, name: str = "scores") -> Numbers:
+def check_scores(scores: Scores, owner: str, name: str = "scores") -> Scores:
     """Refuse scores or features that are not finite.
 
     Parameters
