@@ -253,6 +253,7 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
         composed, post="automatic-feature-reweighting", on_all=True
     ),
     "jlu": partial(composed, model="jlu"),
+    "reweighing, then jlu": partial(composed, pre="reweighing", model="jlu"),
     "jlu, then last layer": partial(
         composed, model="jlu", post="last-layer-retraining", on_all=True
     ),

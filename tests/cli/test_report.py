@@ -49,6 +49,13 @@ def test_report_writes_the_same_page_again(finished: Path, tmp_path: Path) -> No
     assert run("report", str(finished), "--quiet").output == ""
 
 
+def test_a_page_without_pictures(finished: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    assert run("report", str(finished), "--out", str(page), "--no-pictures").exit_code == 0
+    assert "data:image/png" in (finished / "report.html").read_text()
+    assert "data:image/png" not in page.read_text()
+
+
 def test_redrawing_a_report_imports_no_torch(finished: Path, tmp_path: Path) -> None:
     code = (
         "import sys\n"

@@ -52,9 +52,12 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counted
 
 
-def test_features_are_computed_once_for_all_runs(compare: Compare, passes: list[int]) -> None:
+def test_features_are_computed_once_for_all_runs(
+    compare: Compare, passes: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
     methods = {"erm": "erm", "mine": LogisticRegression(), "weighed": "reweighing"}
-    result = compare(methods, features=extractor(), n_jobs=1)
+    result = compare(methods, features=extractor(), n_jobs=1, progress=True)
+    assert capsys.readouterr().err.startswith("computing the features of 500 images\n[1/")
     assert passes == [500]
     assert not result.failures
     assert set(result.table()["features s (once)"]) == {f"{result.features_seconds:.1f}"}

@@ -188,8 +188,8 @@ def test_the_group_that_goes_with_a_class_is_named_and_does() -> None:
     for more, others in (({}, 25), ({"counterexamples": 0.5}, 50)):
         split = plan_split(data, confounding=0.75, **more)
         expected = (
-            "Positive class: yes. Of the training rows of yes 75 % have no Blond Hair, of the "
-            f"others {others} %."
+            "Positive class: yes; 75 % of its training rows have hair = no Blond Hair, "
+            f"{others} % of the others."
         )
         assert expected in data_notes(data, split)
         train, _ = split_rows(data, split, seed=0)

@@ -9,16 +9,43 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from fairvision_afr._algorithm import correct_probability, folds, retrain, row_weights
+from fairvision_afr._algorithm import (
+    change,
+    correct_probability,
+    folds,
+    mean_over_classes,
+    retrain,
+    row_weights,
+)
 
 
-def test_weights_fall_with_the_probability_and_balance_the_classes() -> None:
-    correct, targets = np.array([0.0, 1.0, 0.5, 0.5, 0.5]), np.array([0, 0, 2, 2, 2])
-    weights = row_weights(correct, targets, 3.0)
-    assert weights[0] / weights[1] == pytest.approx(np.exp(3))
+@pytest.mark.parametrize(("kind", "ratio"), [("power", 8.0), ("exponential", np.exp(1.5))])
+def test_weights_fall_with_the_probability_and_balance_the_classes(kind: Any, ratio: float) -> None:
+    correct, targets = np.array([0.0, 0.5, 1.0, 1.0, 1.0]), np.array([0, 0, 2, 2, 2])
+    weights = row_weights(correct, targets, 3.0, kind)
+    assert weights[0] / weights[1] == pytest.approx(ratio)
     assert weights[:2].sum() == pytest.approx(0.5)
     np.testing.assert_allclose(weights[2:], 1 / 6)
-    np.testing.assert_allclose(row_weights(correct, targets, 0.0)[:2], 0.25)
+    np.testing.assert_allclose(row_weights(correct, targets, 0.0, kind)[:2], 0.25)
+
+
+def test_rows_that_no_other_row_explains_stay_wrong() -> None:
+    rng = np.random.default_rng(0)
+    y, rare = np.arange(400) % 2, np.arange(400) % 10 < 2
+    biased = np.where(rare, 1 - y, y) * 4.0 + rng.normal(size=(3, 400))
+    rule = y * 3.0 + rng.normal(size=400)
+    weights = row_weights(np.where(rare, 0.1, 0.9), y, 1.5, "power")
+    gained = change(np.vstack([biased, rule]).T, y, weights, 1, 4e-4, 0)
+    assert mean_over_classes(gained[rare], y[rare]) > 0.1
+    chance = change(rng.normal(size=(400, 20)), y, weights, 1, 4e-4, 0)
+    assert mean_over_classes(chance[rare], y[rare]) < 0.05
+
+
+def test_a_mean_over_classes() -> None:
+    assert mean_over_classes(np.array([1.0, 0, 0, 1]), np.array([0, 0, 0, 2])) == pytest.approx(
+        2 / 3
+    )
+    assert mean_over_classes(np.empty(0), np.empty(0, dtype=np.int64)) == 0
 
 
 @pytest.mark.parametrize("n_outputs", [1, 2, 3])
@@ -49,10 +76,18 @@ def test_from_zero_it_is_scikit_learns_logistic_regression(balanced: Any) -> Non
 def test_probabilities_come_from_other_rows() -> None:
     rng = np.random.default_rng(0)
     y = np.arange(60) % 2
-    correct = correct_probability(rng.normal(size=(60, 100)), y, 5, 0)
+    correct = correct_probability(rng.normal(size=(60, 100)), y, 0)
     assert 0.2 < (correct > 0.5).mean() < 0.8  # a layer that had seen the rows would know them
+
+
+def test_probabilities_of_three_classes_are_those_of_the_rows() -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(300) % 3
+    correct = correct_probability(np.eye(3)[y] + rng.normal(0, 0.8, (300, 3)), y, 0)
+    assert correct.min() > 0
+    assert correct.mean() == pytest.approx((correct > 0.5).mean(), abs=0.1)
 
 
 def test_folds_of_a_rare_class() -> None:
     targets = np.repeat([0, 1], [30, 2])
-    assert [set(targets[rest]) for rest, _ in folds(targets, 5, 0)] == [{0, 1}] * 2
+    assert [set(targets[rest]) for rest, _ in folds(targets, 0)] == [{0, 1}] * 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -44,39 +45,51 @@ def test_groups_change_nothing(net: Any, biased: Any) -> None:
 
 def test_balanced_data_stay_as_good(balanced: Any, test_rows: Any) -> None:
     net = TorchClassifier("torch.nn:Identity", lr=0.05, random_state=0).fit(balanced.X, balanced.y)
-    model = make(clone(net)).fit(balanced.X, balanced.y)
-    assert test_rows.worst(model) > test_rows.worst(net) - 0.08
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FairvisionWarning)
+        model = make(clone(net)).fit(balanced.X, balanced.y)
+    assert test_rows.worst(model) > test_rows.worst(net) - 0.1
 
 
 def test_only_held_out_rows_as_in_the_paper(net: Any, biased: Any, balanced: Any) -> None:
     X, y = np.concatenate([biased.X, balanced.X]), np.concatenate([biased.y, balanced.y])
     held_out = np.repeat([False, True], [len(biased.y), len(balanced.y)])
-    paper = {"rows": "validation", "gamma": 2.0}
+    paper = {"rows": "validation", "gamma": 1.0, "allow_worse": True}
     part = make(FrozenEstimator(net), **paper).fit(X, y, held_out=held_out)
     alone = make(FrozenEstimator(net), **paper).fit(balanced.X, balanced.y)
     np.testing.assert_array_equal(part.predict_proba(X), alone.predict_proba(X))
-    both = make(FrozenEstimator(net), gamma=2.0).fit(X, y, held_out=held_out)
+    both = make(FrozenEstimator(net), gamma=1.0, allow_worse=True).fit(X, y, held_out=held_out)
     assert not np.array_equal(both.predict_proba(X), alone.predict_proba(X))
 
 
 def test_the_largest_gamma_that_costs_little_is_taken(net: Any, biased: Any) -> None:
     model = make(FrozenEstimator(net), gamma=(1.0, 100.0)).fit(biased.X, biased.y)
     assert model.gamma_ == 1.0
-    assert model.losses_[100.0] > 0.1 >= model.losses_[1.0]
+    losses = model.changes_.set_index("gamma")["loss"]
+    assert losses[100.0] > 0.1 >= losses[1.0]
 
 
-def test_a_great_loss_keeps_the_given_net(net: Any, biased: Any) -> None:
-    costly = {"gamma": 100.0}
-    with pytest.warns(FairvisionWarning, match="would fall by"):
-        model = make(FrozenEstimator(net), **costly).fit(biased.X, biased.y)
-    assert not model.retrained_
-    assert model.gamma_ is None
-    np.testing.assert_array_equal(model.predict_proba(biased.X), net.predict_proba(biased.X))
-    with pytest.warns(FairvisionWarning, match="would fall by"):
-        whole = make(clone(net), **costly).fit(biased.X, biased.y)
-    np.testing.assert_array_equal(whole.predict_proba(biased.X), net.predict_proba(biased.X))
-    allowed = make(FrozenEstimator(net), allow_worse=True, **costly).fit(biased.X, biased.y)
+@pytest.mark.parametrize("demand", [{"gamma": 100.0}, {"gamma": 1.0, "min_gain": 1.0}])
+def test_a_great_loss_or_a_small_gain_keeps_the_given_net(
+    net: Any, biased: Any, demand: dict[str, float]
+) -> None:
+    for given in (FrozenEstimator(net), clone(net)):  # the second is fitted again on all rows
+        with pytest.warns(FairvisionWarning, match="a new layer would cost"):
+            model = make(given, **demand).fit(biased.X, biased.y)
+        assert (model.retrained_, model.gamma_) == (False, None)
+        np.testing.assert_array_equal(model.predict_proba(biased.X), net.predict_proba(biased.X))
+    allowed = make(FrozenEstimator(net), allow_worse=True, **demand).fit(biased.X, biased.y)
     assert allowed.retrained_
+
+
+def test_a_net_that_has_seen_rows_is_judged_by_others(biased: Any) -> None:
+    net = TorchClassifier("mlp", max_epochs=2, random_state=0)
+    judged = {}
+    for name, given in {"held out": net, "all": clone(net).set_params(trainable="head")}.items():
+        with pytest.warns(FairvisionWarning, match="on [0-9]+ rows") as records:
+            make(given, min_gain=1.0).fit(biased.X, biased.y)
+        judged[name] = int(str(records[0].message).partition(" rows")[0].split()[-1])
+    assert judged == {"held out": round(0.2 * len(biased.y)), "all": len(biased.y)}
 
 
 def test_three_classes_and_one_logit() -> None:
@@ -84,7 +97,7 @@ def test_three_classes_and_one_logit() -> None:
     y = np.arange(150) % 3
     X = rng.normal(0, 0.5, (150, 3)) + np.eye(3)[y]
     net = TorchClassifier("torch.nn:Identity", lr=0.05, random_state=0)
-    model = make(net).fit(X, np.array(["a", "b", "c"])[y])
+    model = make(net, allow_worse=True).fit(X, np.array(["a", "b", "c"])[y])
     assert model.predict_proba(X).shape == (150, 3)
     images = rng.random((40, 1, 2, 2), dtype=np.float32)
     module = nn.Sequential(nn.Flatten(), nn.Linear(4, 1))
@@ -94,7 +107,7 @@ def test_three_classes_and_one_logit() -> None:
 
 
 def test_what_is_refused(net: Any, biased: Any) -> None:
-    for params in ({"rows": "some"}, {"gamma": -1}, {"regularization": -1}, {"max_loss": -1}):
+    for params in ({"rows": "x"}, {"row_weights": "x"}, {"gamma": -1}, {"min_gain": -1}):
         with pytest.raises(InputError, match=next(iter(params))):
             make(FrozenEstimator(net), **params).fit(biased.X, biased.y)
     with pytest.raises(InputError, match="needs a fitted torch net"):

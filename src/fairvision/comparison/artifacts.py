@@ -144,21 +144,21 @@ def _worst(
     group, code = cell
     parts = group_words(evaluation.groups[group])
     mine = (groups.astype(str).to_numpy() == parts).all(1) & (y == evaluation.classes[code])
-    cell, wrong = np.flatnonzero(mine), np.flatnonzero(mine & (y_pred != y))
-    sample = np.sort(np.random.default_rng(seed).permutation(cell)[:SAMPLE])
+    rows, wrong = np.flatnonzero(mine), np.flatnonzero(mine & (y_pred != y))
+    sample = np.sort(np.random.default_rng(seed).permutation(rows)[:SAMPLE])
     mistakes = wrong[:PICTURES]
     if pictures is None:
         mistakes = sample = wrong[:0]
     return {
         "class": words[str(evaluation.classes[code])],
         "group": _words(parts),
-        "n": len(cell),
+        "n": len(rows),
         "n_wrong": len(wrong),
         "pictures": [
             {"src": src, "predicted": words.get(str(label), str(label))}
             for src, label in zip(_small(pictures, mistakes), y_pred[mistakes], strict=True)
         ],
-        "rows": cell.tolist(),
+        "rows": rows.tolist(),
         "sample": [
             {"src": src, "row": int(row)}
             for src, row in zip(_small(pictures, sample, _SAMPLE_SIDE), sample, strict=True)

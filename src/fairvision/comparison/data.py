@@ -125,10 +125,10 @@ def data_notes(data: Bunch, split: Mapping[str, Any]) -> list[str]:
         f"{len(data.target)} {unit}; target "
         f"{data.target_name} ({_list(class_names(data))}); sensitive {sensitive}."
     ]
-    about = [f"Positive class: {class_names(data)[1]}."] * (len(np.unique(data.target)) == 2)
-    if split["by"] == "confounding":
-        about.append(_bias_note(data, split))
-    notes += [" ".join(about)] if about else []
+    two, biased = len(np.unique(data.target)) == 2, split["by"] == "confounding"
+    if two or biased:
+        bias = _bias(data, split) if biased else ""
+        notes.append(f"{'Positive' if two else 'Last'} class: {class_names(data)[-1]}{bias}.")
     notes += [f"Near alike: {pair}; write them alike." for pair in _near_alike(data)]
     notes += [f"Left out: {line}." for line in left_out(data)]
     notes.extend(data.get("remarks") or ())
@@ -149,14 +149,15 @@ def data_notes(data: Bunch, split: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def _bias_note(data: Bunch, split: Mapping[str, Any]) -> str:
-    """Which group goes with which class, and how often."""
+def _bias(data: Bunch, split: Mapping[str, Any]) -> str:
+    """Which group goes with the last class, and how often."""
     share, others = split["confounding"], split.get("counterexamples")
     others = 1 - share if others is None else others
-    group = sort_labels(data.sensitive_features.iloc[:, 0].unique())[-1]
+    name = data.sensitive_features.columns[0]
+    group = f"{name} = {sort_labels(data.sensitive_features[name].unique())[-1]}"
     return (
-        f"Of the training rows of {class_names(data)[-1]} {100 * share:.4g} % have {group}, of the "
-        f"others {100 * others:.4g} %."
+        f"; {100 * share:.4g} % of its training rows have {group}, {100 * others:.4g} % of the "
+        "others"
     )
 
 

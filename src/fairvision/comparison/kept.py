@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from sklearn.utils import Bunch
@@ -11,7 +10,7 @@ from sklearn.utils import Bunch
 from fairvision.base import are_maps, is_images
 from fairvision.exceptions import InputError, SavingError
 from fairvision.models import ImageModel
-from fairvision.saving import load, read_manifest, save
+from fairvision.saving import load, packed, read_manifest
 
 __all__ = ["kept_model", "load_model", "model_of"]
 
@@ -29,15 +28,13 @@ def model_of(estimator: Any, data: Bunch) -> Any:
 
 def kept_model(estimator: Any, data: Bunch) -> dict[str, Any]:
     """The file of the fitted model, or why there is none, as fields of `Run`."""
-    with TemporaryDirectory() as folder:
-        try:
-            path = save(model_of(estimator, data), Path(folder, "model"))
-        except (SavingError, InputError) as error:
-            return {"model_note": str(error)}
-        lacking = [name for name in read_manifest(path)["objects"] if not _only_trains(name)]
-        if lacking:
-            return {"model_note": f"no file can hold its {', '.join(lacking)}."}
-        return {"model": path.read_bytes()}
+    try:
+        content, manifest = packed(model_of(estimator, data))
+    except (SavingError, InputError) as error:
+        return {"model_note": str(error)}
+    if lacking := [name for name in manifest["objects"] if not _only_trains(name)]:
+        return {"model_note": f"no file can hold its {', '.join(lacking)}."}
+    return {"model": content}
 
 
 def load_model(path: Path) -> Any:

@@ -82,6 +82,11 @@ class Progress:
             self._remove((label, seed))
             self._bar.advance(self._runs)
             self._bar.refresh()
+        self.say(line)
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        if self._bar is not None:
             self._bar.console.print(line)
         if self._lines:
             sys.stderr.write(line + "\n")

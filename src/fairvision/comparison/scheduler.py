@@ -95,6 +95,7 @@ def run_all(
             todo.append((method, seed))
     reused = len(runs)
     if todo and features is not None:
+        progress.say(f"computing the features of {len(data.target)} images")
         data = features.extract(data)
 
     def keepers(method: MethodPlan, seed: int) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from fairvision.exceptions import DivergedError
 
 __all__ = ["check_loss", "check_scores", "check_weights_finite", "fetch_numbers", "numeric_errors"]
+
+Scores = TypeVar("Scores", bound=NDArray[np.floating[Any]])
 
 _ADVICE = (
     "Lower lr (a tenth of it), and look at the weights of the rows and at the parameters of the "
@@ -76,9 +78,7 @@ def check_weights_finite(module: nn.Module, epoch: int) -> None:
             )
 
 
-def check_scores(
-    scores: NDArray[np.floating[Any]], owner: str, name: str = "scores"
-) -> NDArray[np.floating[Any]]:
+def check_scores(scores: Scores, owner: str, name: str = "scores") -> Scores:
     """Refuse scores or features that are not finite.
 
     Parameters

@@ -48,6 +48,8 @@ class LastLayer:
         One output for each class, or a single one for the second of two classes.
     bias : ndarray of shape (n_outputs,)
         Zeros where the layer has none.
+    alone_is_trained : bool
+        Whether no other layer was trained, so that the features have not seen any row.
 
     Raises
     ------
@@ -73,6 +75,9 @@ class LastLayer:
         self.has_bias = head.bias is not None
         bias = torch.zeros(len(self.weight)) if head.bias is None else head.bias
         self.bias = bias.detach().cpu().double().numpy()
+        own = set(head.parameters())
+        others = (p for p in holder.module_.parameters() if p not in own)
+        self.alone_is_trained = not any(p.requires_grad for p in others)
 
     def features(self, X: Any) -> NDArray[np.float64]:
         """What enters the layer, shape (n_samples, n_features)."""

@@ -60,7 +60,12 @@ def data_card_page(card: Mapping[str, Any], *, command: str = "") -> str:
         "shown": [(Picture(source, caption), caption) for source, caption in pictures if source],
         "unreadable": _table(card["unreadable"][:_MOST_ROWS]),
         "n_unreadable": len(card["unreadable"]),
-        "methods": _table(card["methods"]),
+        "methods": _table(
+            [
+                {{"no_gain_reason": "why it promises no gain"}.get(k, k): v for k, v in row.items()}
+                for row in card["methods"]
+            ]
+        ),
         "notes": card["notes"],
         "versions": {name: version(name) for name in _VERSIONS},
         "command": command,
@@ -95,4 +100,4 @@ def _bars(rows: Sequence[Mapping[str, Any]]) -> Picture:
     numbers = [(f"{short(r['a'], 18)} – {short(r['b'], 18)}", estimate(r)) for r in rows]
     words = "; ".join(f"{label} {number.text()}" for label, number in numbers)
     alt = f"Normalised mutual information: {words}."
-    return picture(partial(_draw.bars, rows=numbers), alt, (5.2, 0.55 + 0.26 * len(rows)))
+    return picture(partial(_draw.bars, rows=numbers), alt, (4.2, 0.55 + 0.26 * len(rows)))

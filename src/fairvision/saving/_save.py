@@ -18,7 +18,7 @@ from fairvision.saving._trust import Trust
 if TYPE_CHECKING:
     from fairvision.metrics import Evaluation
 
-__all__ = ["save"]
+__all__ = ["packed", "save"]
 
 _VERSIONS = ("numpy", "pandas", "scikit-learn", "skorch", "torch", "torchvision")
 
@@ -81,6 +81,13 @@ def save(
     >>> fv.save(model.fit(X, y), "model.safetensors")  # doctest: +SKIP
     >>> fv.load("model.safetensors").predict(X)  # doctest: +SKIP
     """
+    data, _ = packed(estimator, evaluation)
+    write(data, Path(path), overwrite=overwrite)
+    return Path(path)
+
+
+def packed(estimator: Any, evaluation: Evaluation | None = None) -> tuple[bytes, dict[str, Any]]:
+    """What `save` writes, and the manifest in it; parameters and errors are those of `save`."""
     if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
         raise SavingError(f"estimator is {estimator!r}; pass a fitted estimator.")
     trust = Trust()
@@ -94,10 +101,9 @@ def save(
         "objects": encoder.objects,
         "estimator": root,
     }
-    data, path = pack(manifest, encoder.tensors), Path(path)
+    data = pack(manifest, encoder.tensors)
     _check_readable(data, trust, encoder.given, type(estimator).__name__)
-    write(data, path, overwrite=overwrite)
-    return path
+    return data, manifest
 
 
 def _check_readable(data: bytes, trust: Trust, given: dict[str, Any], name: str) -> None:

@@ -56,7 +56,7 @@ def is_light_to_list(plugin: Plugin) -> None:
     command = [sys.executable, "-c", _LIST, json.dumps(sys.path), plugin.origin.module]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode == 0:  # of an object that was registered there is no module
-        heavy = done.stdout.strip()
+        heavy = done.stdout.splitlines()[-1]  # the plugin may print, too
         module = plugin.origin.module
         require(
             not heavy,

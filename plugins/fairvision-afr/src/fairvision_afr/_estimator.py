@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import balanced_accuracy_score
 
 from fairvision.base import (
     all_or_nothing,
@@ -21,30 +21,29 @@ from fairvision.base import (
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn import LastLayer, LastLayerClassifier
 from fairvision_afr._algorithm import (
+    Weights,
+    change,
     correct_probability,
-    folds,
+    mean_over_classes,
     retrain,
     row_weights,
 )
 
 __all__ = ["AutomaticFeatureReweighting"]
 
-_FOLDS = 5
-
 
 class AutomaticFeatureReweighting(LastLayerClassifier):
     """Train a net's last layer again, on rows weighed by how unsure the net is of them [1]_.
 
-    No group labels are read, neither in `fit` nor to choose a parameter: a row that goes
-    against the bias is one that the first model gets wrong. Its weight is
-    ``exp(-gamma * p)``, with p the probability that the model gives to its true class. The new
-    layer is held near the first one.
+    No group labels are read: a row that goes against the bias is one that the first model
+    gets wrong. Its weight is ``(1 - p) ** gamma``, with p the probability of its true class.
+    The new layer is held near the first one.
 
-    Rows without groups cannot show which `gamma` helps: no reweighting at all is best for the
-    accuracy, for the worst class, and even for the rows that the first model gets wrong.
-    The largest one is taken that costs at most `max_loss` of the accuracy, every class
-    weighing the same and each row predicted by layers not fitted to it. If none
-    does, the given net is kept. To choose with groups, use `GridSearchCV`.
+    Rows without groups cannot show whether the worst cell rises, but they bound the risk. Layers
+    that were not fitted to a row predict it, with and without reweighting: the largest `gamma`
+    is taken that costs at most `max_loss` of the accuracy, and the given net is kept if the
+    accuracy on rows of which the model is unsure (p below .5) rises by `min_gain` or less. Both
+    are means over the classes. To choose parameters with groups, use `GridSearchCV`.
 
     Parameters
     ----------
@@ -52,9 +51,12 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         A `TorchClassifier` or a method built on it, also in a `Pipeline`. In
         `FrozenEstimator` it is used as it is; else it is cloned and fitted on a part of the
         rows. None is a `TorchClassifier`.
-    gamma : float or sequence of float, default=(6.0, 4.0, 2.0, 1.0)
-        How fast a row's weight falls with the probability of its true class; of several,
-        one is chosen.
+    gamma : float or sequence of float, default=(2.0, 1.5, 1.0, 0.5)
+        How fast a row's weight falls with the probability of its true class; of several, one
+        is chosen.
+    row_weights : {"power", "exponential"}, default="power"
+        ``(1 - p) ** gamma``, as in the focal loss [2]_, or, as in the paper,
+        ``exp(-gamma * p)``. The first gives no weight to a row that the model is sure of.
     regularization : float, default=0.0004
         Weight of the squared distance to the first layer, for standardised features and for
         each of them.
@@ -65,10 +67,12 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
     max_loss : float, default=0.1
         Accuracy that the new layer may cost. On rows as biased as the training rows, the
         bias itself is worth some.
+    min_gain : float, default=0.08
+        Accuracy that it must add where the model is unsure.
     debias_fraction : float, default=0.2
         Share of the rows held out from the training of the net.
     allow_worse : bool, default=False
-        Take the smallest gamma even if it costs more.
+        Take the new layer of the smallest gamma even if it costs more or adds less.
     random_state : int, RandomState, Generator or None, default=None
 
     Attributes
@@ -80,14 +84,17 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         Whether the last layer is a new one.
     gamma_ : float or None
         The gamma of the new layer.
-    losses_ : dict of float to float
-        For each gamma tried what it costs, as for `max_loss`.
+    changes_ : DataFrame of shape (n_gammas, 3)
+        For each gamma tried, the `loss` and the `gain`: on all rows if nothing but the last
+        layer was trained, else on those that the net was not trained on.
     classes_ : ndarray of shape (n_classes,)
 
     References
     ----------
     .. [1] S. Qiu, A. Potapczynski, P. Izmailov, A. G. Wilson: Simple and Fast Group Robustness
        by Automatic Feature Reweighting. ICML 2023, arXiv:2306.11074.
+    .. [2] T.-Y. Lin, P. Goyal, R. Girshick, K. He, P. Dollár: Focal Loss for Dense Object
+       Detection. ICCV 2017, arXiv:1708.02002.
 
     Examples
     --------
@@ -104,19 +111,23 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         self,
         estimator: Any = None,
         *,
-        gamma: float | Sequence[float] = (6.0, 4.0, 2.0, 1.0),
+        gamma: float | Sequence[float] = (2.0, 1.5, 1.0, 0.5),
+        row_weights: Weights = "power",
         regularization: float = 0.0004,
         rows: Literal["all", "validation"] = "all",
         max_loss: float = 0.1,
+        min_gain: float = 0.08,
         debias_fraction: float = 0.2,
         allow_worse: bool = False,
         random_state: Any = None,
     ) -> None:
         self.estimator = estimator
         self.gamma = gamma
+        self.row_weights = row_weights
         self.regularization = regularization
         self.rows = rows
         self.max_loss = max_loss
+        self.min_gain = min_gain
         self.debias_fraction = debias_fraction
         self.allow_worse = allow_worse
         self.random_state = random_state
@@ -146,7 +157,7 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         Warns
         -----
         FairvisionWarning
-            If the given net is kept because too much accuracy would be lost.
+            If the given net is kept because too much would be lost, or too little gained.
 
         Raises
         ------
@@ -178,46 +189,47 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         judged: NDArray[np.intp],
         seed: int,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """Fit the layer with the largest gamma that costs little enough, if one does."""
-        targets = layer.encode(y)[rows]
-        features = layer.features(X)
-        first, own = (layer.weight, layer.bias), layer.probabilities(features)
-        correct = own[np.arange(len(targets)), targets]
+        """Fit the layer with the largest gamma that costs little enough, if it gains enough."""
+        targets, features = layer.encode(y)[rows], layer.features(X)
         if self.rows == "all":
-            correct = correct_probability(features, targets, _FOLDS, seed)
-
-        def new_layer(rows: NDArray[np.intp], gamma: float) -> Any:
-            weights = row_weights(correct[rows], targets[rows], gamma)
-            return retrain(features[rows], targets[rows], weights, first, self.regularization)
-
-        def accuracy(predicted: NDArray[np.int64]) -> float:
-            return float(balanced_accuracy_score(targets[judged], predicted[judged]))
-
-        self.gamma_, self.losses_ = None, {}
+            correct = correct_probability(features, targets, seed)
+        else:
+            correct = layer.probabilities(features)[np.arange(len(targets)), targets]
+        if layer.alone_is_trained:
+            judged = np.arange(len(targets))
+        unsure = judged[correct[judged] < 0.5]
+        tried = []
         for gamma in sorted(map(float, np.atleast_1d(self.gamma)), reverse=True):
-            predicted = np.empty(len(targets), dtype=np.int64)
-            for rest, fold in folds(targets, _FOLDS, seed):
-                new = new_layer(rest, gamma)
-                predicted[fold] = layer.probabilities(features[fold], *new).argmax(1)
-            self.losses_[gamma] = accuracy(own.argmax(1)) - accuracy(predicted)
-            if self.losses_[gamma] <= self.max_loss:
+            weights = row_weights(correct, targets, gamma, self.row_weights)
+            changes = change(
+                features, targets, weights, len(layer.weight), self.regularization, seed
+            )
+            loss = -mean_over_classes(changes[judged], targets[judged])
+            gain = mean_over_classes(changes[unsure], targets[unsure])
+            tried.append({"gamma": gamma, "loss": loss, "gain": gain})
+            if loss <= self.max_loss:
                 break
-        if self.losses_[gamma] <= self.max_loss or self.allow_worse:
+        self.gamma_, self.changes_ = None, pd.DataFrame(tried)
+        if (loss <= self.max_loss and gain > self.min_gain) or self.allow_worse:
             self.gamma_ = gamma
-            return new_layer(np.arange(len(targets)), gamma)
+            first = layer.weight, layer.bias
+            return retrain(features, targets, weights, first, self.regularization)
         warnings.warn(
-            f"{type(self).__name__} keeps the net that it was given: with gamma={gamma:g} the "
-            f"accuracy on {len(judged)} rows, every class weighing the same, would fall by "
-            f"{self.losses_[gamma]:.3f}. Pass a larger max_loss or a smaller gamma.",
+            f"{type(self).__name__} keeps the net that it was given: with gamma={gamma:g} a new "
+            f"layer would cost {loss:.3f} of the accuracy on {len(judged)} rows, and add "
+            f"{gain:.3f} on the {len(unsure)} of which the model is unsure, all classes weighing "
+            "the same. Pass a larger max_loss or a smaller min_gain to take it.",
             FairvisionWarning,
             stacklevel=5,
         )
         return None
 
     def _check_parameters(self) -> None:
-        if self.rows not in ("all", "validation"):
-            raise InputError(f"rows is {self.rows!r}; pass 'all' or 'validation'.")
-        for name in ("gamma", "regularization", "max_loss"):
+        choices = {"rows": ("all", "validation"), "row_weights": ("power", "exponential")}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name} is {getattr(self, name)!r}; pass one of {allowed}.")
+        for name in ("gamma", "regularization", "max_loss", "min_gain"):
             values = np.atleast_1d(np.asarray(getattr(self, name), dtype=np.float64))
             if not values.size or not (values >= 0).all():
                 raise InputError(f"{name} is {getattr(self, name)!r}; pass 0 or more.")

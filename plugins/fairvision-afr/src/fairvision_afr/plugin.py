@@ -29,7 +29,8 @@ def fairvision_postprocessing() -> Iterable[Method]:
             "quick": {},
             "paper": {
                 "rows": "validation",
-                "gamma": (32.0, 16.0, 8.0, 4.0, 2.0, 1.0),
+                "row_weights": "exponential",
+                "gamma": (16.0, 8.0, 4.0, 2.0, 1.0),
             },
         },
         claims=Claims(

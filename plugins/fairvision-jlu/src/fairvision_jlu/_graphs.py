@@ -47,7 +47,9 @@ class HeadGraphs:
             return self.heads.learn(features, groups, weights, row_weights)
         prepare, finish = self._captured[key]
         inputs, *grams = prepare(features, *columns)
-        excess, numbers = finish(inputs, groups, weights, *inverses(grams))
+        with torch.no_grad():  # a graph's outputs ask for gradients, all of them
+            inverse = inverses(grams)
+        excess, numbers = finish(inputs, groups, weights, *inverse)
         loss, steps = numbers.clone().unbind()  # the next replay writes to the same memory
         return excess, loss, steps
 
