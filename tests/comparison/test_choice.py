@@ -49,7 +49,7 @@ def test_validation_rows_choose_and_test_rows_do_not(fake: Fake) -> None:
     assert choice.test.loc["worst_group_accuracy", "difference"] < -0.2
     assert list(choice.table.index) == ["erm", "good"]
     assert "good is chosen" in choice.sentence
-    assert "differs from plain training" in choice.sentence
+    assert "differs from erm" in choice.sentence
     assert choice.sentence in repr(choice)
 
 
@@ -62,6 +62,12 @@ def test_no_label_of_a_test_row_changes_the_choice(fake: Fake) -> None:
         after.method, after.seed, after.sureness
     )  # fmt: skip
     pd.testing.assert_frame_equal(before.table, after.table)
+
+
+def test_one_method_alone_beats_nobody(fake: Fake) -> None:
+    sentence = fake({"erm": (0.3, 0.3)}).choose().sentence
+    assert sentence.startswith("Only plain training (erm) was compared: worst group accuracy")
+    assert "best in" not in sentence
 
 
 def test_equal_methods_share_the_draws_and_the_simpler_is_chosen(fake: Fake) -> None:

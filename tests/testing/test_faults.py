@@ -216,6 +216,18 @@ def test_a_package_that_imports_torch_is_heavy_whoever_imported_it_before(
         check_plugin("x-two", methods=False, registry=site.registry())
 
 
+def test_a_plugin_that_prints_is_no_heavy_one(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    hook = "print('hello')\n@hookimpl\ndef fairvision_inprocessing():\n"
+    site.add("x-three", hook + '    yield Method("m", "broken:Guesses", "A thing.")\n')
+    (light,) = (
+        check
+        for check in plugin_checks("x-three", methods=False, registry=site.registry())
+        if check.name == "is_light_to_list"
+    )
+    assert light.run().status == "passed"
+
+
 def test_every_check_says_what_must_hold() -> None:
     for name, check in CHECKS.items():
         first = str(check.__doc__).splitlines()[0]

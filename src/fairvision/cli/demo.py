@@ -15,6 +15,7 @@ _TASKS = (("smiling", "skin_group"), ("eyeglasses", "hat"))
 _ROWS = {"train": 3200, "valid": 400, "test": 900}
 _CONFOUNDING = 0.95
 _TRAIN, _TEST, _EPOCHS = 1200, 600, 8
+_FEATURE_SIZE = 96  # pixels of a face where a pretrained net looks at it
 _OWN = """
 On your own pictures, with a table of their labels:
   fairvision data --dataset folder --root DIR --labels labels.csv --target COLUMN --sensitive COLUMN
@@ -74,7 +75,8 @@ def _run(
     """The comparison, its chosen model saved, and the reason for each method left out."""
     from fairvision.comparison import compare
 
-    data = _faces(target, sensitive)
+    # Features of small faces made large would hold little of a smile.
+    data = _faces(target, sensitive, *([] if extractor is None else [_FEATURE_SIZE]))
     methods, left_out = _methods(data, sensitive, has_pixels=extractor is None)
     result = compare(
         data,
@@ -125,7 +127,7 @@ def _by_reason(left_out: dict[int, dict[str, str]]) -> list[tuple[str, str]]:
     return [(", ".join(own), reason) for reason, own in names.items()]
 
 
-def _faces(target: str, sensitive: str) -> Any:
+def _faces(target: str, sensitive: str, image_size: int = 32) -> Any:
     """Drawn faces, split for training, validation and test."""
     import numpy as np
 
@@ -134,7 +136,7 @@ def _faces(target: str, sensitive: str) -> Any:
     data = load(
         "faces",
         n_samples=sum(_ROWS.values()),
-        image_size=32,
+        image_size=image_size,
         target=target,
         sensitive=sensitive,
         random_state=0,
@@ -172,5 +174,5 @@ def _extractor(weights: Path | None, out: Path) -> Any:
     from fairvision.nn import FeatureExtractor
 
     return FeatureExtractor(
-        "mobilenet_v2", weights=str(weights), image_size=96, cache=str(out / "features")
+        "mobilenet_v2", weights=str(weights), image_size=_FEATURE_SIZE, cache=str(out / "features")
     )

@@ -277,12 +277,14 @@ def _sentence(choice: Choice, best: str, *, others: bool, base: str, named: str)
         reason = f"{best}, with {top}, is within one standard error, and {method} is simpler"
     value = _text(table.loc[method, names])
     if method == base:
-        text = f"Nothing beat {named}{of}: {name} {value} on validation rows"
+        lead = f"Nothing beat {named}{of}" if len(table) > 1 else f"Only {named} was compared"
+        text = f"{lead}: {name} {value} on validation rows"
     else:
         text = f"{method} is chosen: {name} {value} on validation rows"
         if base in table.index:
             text += f", against {_text(table.loc[base, names])} of {named}"
-    text += f"; {reason}. On test rows: {_text(test.loc[choice.by, ['value', 'lower', 'upper']])}"
+    text += f"; {reason}" if len(table) > 1 else ""
+    text += f". On test rows: {_text(test.loc[choice.by, ['value', 'lower', 'upper']])}"
     if choice.distinguishable is not None:
         gap = _text(test.loc[choice.by, _DIFFERENCE], "+")
         verb = "differs from" if choice.distinguishable else "cannot be told from"
