@@ -87,7 +87,7 @@ def test_what_is_printed(finished: tuple[Path, Result]) -> None:
     assert cells[0] == "erm"
     assert re.fullmatch(rf"{value:.2f} \[\d\.\d+, \d\.\d+\]", cells[1])
     assert "500 images of 3x24x24; target eyeglasses (no eyeglasses, eyeglasses)" in result.output
-    assert "Positive class: eyeglasses." in result.output
+    assert "Positive class: eyeglasses; 90 % of its training rows have hat = " in result.output
     assert f"Results: {out / 'results.csv'}" in result.output
     assert "[1/2] erm, seed 0: trained in " in result.output  # no terminal: a line a run
     assert "\x1b" not in result.output

@@ -129,6 +129,10 @@ def _stripped(values: list[Any]) -> list[Any]:
     return [np.nan if isinstance(v, str) and v.lower() in MISSING else v for v in texts]
 
 
+def _composed(values: list[Any]) -> list[Any]:
+    return [unicodedata.normalize("NFC", v) if isinstance(v, str) else v for v in values]
+
+
 def _typed(values: pd.Series, *, decimal_comma: bool) -> pd.Series:
     """Integers, numbers or truth values where all fields are such, else the text.
 
@@ -136,7 +140,7 @@ def _typed(values: pd.Series, *, decimal_comma: bool) -> pd.Series:
     """
     read = _reader(values.dropna().unique().tolist(), decimal_comma)
     if read is None:
-        return _each(values, lambda texts: [unicodedata.normalize("NFC", t) for t in texts])
+        return _each(values, _composed)
     typed = _each(values, lambda texts: [read(text) for text in texts])
     # Integers beside missing fields stay objects: as floats, group 1 would be called 1.0.
     whole = typed.notna().all() or read is not int
