@@ -82,6 +82,12 @@ def test_a_great_loss_or_a_small_gain_keeps_the_given_net(
     assert allowed.retrained_
 
 
+def test_a_gain_on_a_few_rows_decides_nothing(net: Any, biased: Any) -> None:
+    with pytest.warns(FairvisionWarning, match="20 such rows"):
+        model = make(FrozenEstimator(net), min_gain=0.0).fit(biased.X[-60:], biased.y[-60:])
+    assert not model.retrained_
+
+
 def test_a_net_that_has_seen_rows_is_judged_by_others(biased: Any) -> None:
     net = TorchClassifier("mlp", max_epochs=2, random_state=0)
     judged = {}

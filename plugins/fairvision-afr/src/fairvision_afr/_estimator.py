@@ -31,6 +31,8 @@ from fairvision_afr._algorithm import (
 
 __all__ = ["AutomaticFeatureReweighting"]
 
+_MIN_UNSURE = 20  # a gain on fewer rows is chance
+
 
 class AutomaticFeatureReweighting(LastLayerClassifier):
     """Train a net's last layer again, on rows weighed by how unsure the net is of them [1]_.
@@ -42,8 +44,9 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
     Rows without groups cannot show whether the worst cell rises, but they bound the risk. Layers
     that were not fitted to a row predict it, with and without reweighting: the largest `gamma`
     is taken that costs at most `max_loss` of the accuracy, and the given net is kept if the
-    accuracy on rows of which the model is unsure (p below .5) rises by `min_gain` or less. Both
-    are means over the classes. To choose parameters with groups, use `GridSearchCV`.
+    accuracy on rows of which the model is unsure (p below .5) rises by `min_gain` or less, or
+    such rows are fewer than twenty. Both are means over the classes. To choose parameters with
+    groups, use `GridSearchCV`.
 
     Parameters
     ----------
@@ -211,7 +214,8 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
             if loss <= self.max_loss:
                 break
         self.gamma_, self.changes_ = None, pd.DataFrame(tried)
-        if (loss <= self.max_loss and gain > self.min_gain) or self.allow_worse:
+        enough = len(unsure) >= _MIN_UNSURE and gain > self.min_gain
+        if (enough and loss <= self.max_loss) or self.allow_worse:
             self.gamma_ = gamma
             first = layer.weight, layer.bias
             return retrain(features, targets, weights, first, self.regularization)
@@ -219,7 +223,7 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
             f"{type(self).__name__} keeps the net that it was given: with gamma={gamma:g} a new "
             f"layer would cost {loss:.3f} of the accuracy on {len(judged)} rows, and add "
             f"{gain:.3f} on the {len(unsure)} of which the model is unsure, all classes weighing "
-            "the same. Pass a larger max_loss or a smaller min_gain to take it.",
+            f"the same. Pass a larger max_loss or a smaller min_gain, and {_MIN_UNSURE} such rows.",
             FairvisionWarning,
             stacklevel=5,
         )
