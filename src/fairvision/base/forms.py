@@ -46,20 +46,7 @@ def check_form(X: Any, *, shape: tuple[int, ...] | None = None, passes_on: bool 
     if is_path(X):
         raise InputError(f"X is the path {str(X)!r}. Read the images first: {_READ}.images.")
     if is_paths(X):
-        if passes_on:
-            return X
-        if shape is not None and len(shape) == 3 and shape[0] in (1, 3):
-            missing = [path for path in X if not exists(path)]
-            if missing:
-                raise BadImageError(
-                    f"{len(missing)} of the {len(X)} files in X do not exist, the first "
-                    f"{str(missing[0])!r}. Check the paths."
-                )
-            return ImageFiles(list(X), image_size=shape[1:], mode="L" if shape[0] == 1 else "RGB")
-        raise InputError(
-            f"X is a {kind} of paths, {str(_first(X))!r} first. Read the images first: "
-            f"{_READ}.images, or fairvision.datasets.ImageFiles(paths, image_size=...)."
-        )
+        return X if passes_on else _files(X, shape)
     if getattr(getattr(X, "device", None), "type", "cpu") != "cpu":
         raise InputError(f"X is a tensor on {X.device}. Pass X.cpu(): batches go to the device.")
     if getattr(X, "requires_grad", False):
@@ -93,6 +80,23 @@ def check_form(X: Any, *, shape: tuple[int, ...] | None = None, passes_on: bool 
             "fairvision.datasets.from_torch(dataset): then X is its .images, y its .target."
         )
     raise InputError(f"X is a {kind}. Pass images as one array, of shape (n_samples, ...).")
+
+
+def _files(paths: Any, shape: tuple[int, ...] | None) -> ImageFiles:
+    """The images of these files, read to a shape of (n_channels, height, width)."""
+    if shape is None or len(shape) != 3 or shape[0] not in (1, 3):
+        raise InputError(
+            f"X is a {type(paths).__name__} of paths, {str(_first(paths))!r} first. Read the "
+            f"images first: {_READ}.images, or "
+            "fairvision.datasets.ImageFiles(paths, image_size=...)."
+        )
+    missing = [path for path in paths if not exists(path)]
+    if missing:
+        raise BadImageError(
+            f"{len(missing)} of the {len(paths)} files in X do not exist, the first "
+            f"{str(missing[0])!r}. Check the paths."
+        )
+    return ImageFiles(list(paths), image_size=shape[1:], mode="L" if shape[0] == 1 else "RGB")
 
 
 def _first(X: Any) -> Any:
