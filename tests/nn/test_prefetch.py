@@ -56,7 +56,27 @@ def test_an_error_comes_in_its_place_and_no_thread_is_left():
     half = prefetch(str, range(9), Files())
     next(half)
     half.close()  # as where training stops early
+    for thread in threading.enumerate():
+        if thread.name.startswith("fairvision-read"):
+            thread.join(30)
     assert threading.active_count() == before
+
+
+def test_who_stops_early_does_not_wait_for_the_reading_thread():
+    read_on = threading.Event()
+
+    def read(part: int) -> int:
+        assert part == 0 or read_on.wait(60)
+        return part
+
+    batches = prefetch(read, range(9), Files())
+    assert next(batches) == 0
+    # The garbage collector closes a generator where it likes, also where a wait never ends.
+    closing = threading.Thread(target=batches.close)
+    closing.start()
+    closing.join(30)
+    assert not closing.is_alive()
+    read_on.set()
 
 
 @pytest.fixture

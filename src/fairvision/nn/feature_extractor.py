@@ -43,7 +43,7 @@ from fairvision.nn.state import check_structure, get_tensors, put_tensors
 
 __all__ = ["FeatureExtractor"]
 
-_VERSION = 1  # of how features are computed: a new one makes new names in a cache
+_VERSION = 2  # of how features are computed: a new one makes new names in a cache
 
 
 class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -166,8 +166,14 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         module = self._build(weights)
         self.feature_shape_ = _feature_shape(module, self.input_shape_)
         self.identity_ = _identity(module, self.feature_shape_)
-        self.module_ = module.to(device)
+        self.module_ = module.to(device, memory_format=self._memory_format(device))
         return self
+
+    def _memory_format(self, device: torch.device) -> torch.memory_format:
+        # A CPU is faster with channels last. Nets of torchvision and timm take any format;
+        # a module of yours may call `view`, which does not.
+        fast = isinstance(self.backbone, str) and device.type == "cpu"
+        return torch.channels_last if fast else torch.contiguous_format
 
     def _trained_at(self, weights: str | None) -> tuple[int, int] | None:
         """Height and width to which images are resized, where they are known."""
@@ -231,14 +237,17 @@ float32
 
     def _compute(self, X: Any) -> NDArray[np.float32]:
         weight = next(self.module_.parameters(), torch.empty(0))
-        size = inference_size(self.batch_size, weight.device)
+        pixels = self.module_.size or X.shape
+        size = inference_size(self.batch_size, weight.device, pixels)
         # By index, which copies: a module may work in place, and X is not ours.
         batches = np.array_split(np.arange(len(X)), range(size, len(X), size))
         out = np.empty((len(X), *self.feature_shape_), dtype=np.float32)
         start = 0
+        memory_format = self._memory_format(weight.device)
         with torch.inference_mode():
             for batch in prefetch(partial(take, X), batches, X):
-                features = self.module_(scale(batch, weight.device, weight.dtype))
+                images = scale(batch, weight.device, weight.dtype)
+                features = self.module_(images.contiguous(memory_format=memory_format))
                 out[start : start + len(batch)] = features.float().cpu().numpy()
                 start += len(batch)
         return check_scores(out, type(self.module_.net).__name__, "features")
@@ -293,7 +302,7 @@ float32
             device = choose_device(self.device)
         except InputError:  # it was saved on another machine
             device = torch.device("cpu")
-        self.module_ = module.to(device).eval()
+        self.module_ = module.to(device, memory_format=self._memory_format(device)).eval()
 
 
 class Extraction(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from math import isfinite
@@ -27,6 +27,9 @@ from fairvision.nn.warm_start import load_optimizer
 
 __all__ = ["OPTIMIZERS", "ObjectiveNet", "inference_size"]
 
+#: Pixels of an image from which on a CPU runs few at a time, and how many.
+_LARGE, _LARGE_BATCH = 96 * 96, 16
+
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
@@ -34,13 +37,24 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
-def inference_size(batch_size: int, device: torch.device | str) -> int:
+def inference_size(batch_size: int, device: torch.device | str, size: Sequence[int] = ()) -> int:
     """How many images to run at a time where no gradients are kept.
 
-    A GPU has room for four times as many. On a CPU more would be slower:
-    256 images of 64 x 64 take twice as long as four times 64, out of the cache.
+    A GPU has room for four times `batch_size`. On a CPU fewer are faster, since what the
+    layers compute stays in its cache: MobileNetV2 takes 16 images of 224 x 224 pixels in
+    half the time that it takes for 16 of 64 at once.
+
+    Parameters
+    ----------
+    batch_size : int
+    device : torch.device or str
+    size : sequence of int
+        Ends in the height and width of the images; anything shorter is a table.
     """
-    return batch_size if torch.device(device).type == "cpu" else 4 * batch_size
+    if torch.device(device).type != "cpu":
+        return 4 * batch_size
+    large = len(size) > 1 and size[-2] * size[-1] >= _LARGE
+    return min(batch_size, _LARGE_BATCH) if large else batch_size
 
 
 @contextmanager
@@ -105,7 +119,7 @@ class ObjectiveNet(NeuralNetClassifier):
 
     def get_iterator(self, dataset: Rows, training: bool = False) -> Batches:
         if not training:
-            size = inference_size(self.batch_size, self.device)
+            size = inference_size(self.batch_size, self.device, dataset.images.shape)
             return Batches(dataset, size, self.device, lambda: torch.arange(len(dataset)))
         return Batches(
             dataset,

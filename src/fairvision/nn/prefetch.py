@@ -28,12 +28,15 @@ def prefetch(
 
     Yields
     ------
-    The results, in order. An error of `read` is raised in the place of its result.
+    The results, in order. An error of `read` is raised in the place of its result. Who stops
+    early does not wait for what is being read.
     """
     if not getattr(images, "reads_in_threads", False):
         yield from map(read, arguments)
         return
-    with ThreadPoolExecutor(1, thread_name_prefix="fairvision-read") as thread:
+    thread = ThreadPoolExecutor(1, thread_name_prefix="fairvision-read")
+    wait = True
+    try:
         following = None
         for argument in arguments:
             current, following = following, thread.submit(read, argument)
@@ -41,3 +44,10 @@ def prefetch(
                 yield current.result()
         if following is not None:
             yield following.result()
+    except GeneratorExit:
+        # The garbage collector may close it anywhere, even while a thread starts and holds the
+        # lock that waiting for a thread needs.
+        wait = False
+        raise
+    finally:
+        thread.shutdown(wait=wait, cancel_futures=True)

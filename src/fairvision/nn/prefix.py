@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from fairvision.nn.acceleration import wrapped_methods
 from fairvision.nn.modules import evaluation_mode
+from fairvision.nn.net import inference_size
 from fairvision.nn.prefetch import prefetch
 from fairvision.nn.rows import Rows
 
@@ -24,7 +25,7 @@ __all__ = ["FrozenPrefix", "find_prefix", "frozen_modules"]
 
 #: Bytes that are kept in memory; more go to a temporary file.
 _IN_MEMORY = 2**30
-#: Rows that are computed at a time.
+#: Rows that are computed at a time, at most.
 _ROWS = 64
 
 
@@ -150,7 +151,8 @@ class FrozenPrefix:
             stored.images = np.memmap(file, dtype, "w+", shape=shape)
         else:
             stored.images = np.empty(shape, dtype)
-        batches = torch.arange(len(rows)).split(_ROWS)
+        size = inference_size(_ROWS, self.image.device, self.image.shape)
+        batches = torch.arange(len(rows)).split(size)
         read = partial(rows.batch, device=self.image.device)
         for batch in prefetch(read, batches, rows.images):
             stored.images[batch.rows.numpy()] = self.compute(batch.images).cpu().numpy()

@@ -223,7 +223,7 @@ def apply_module(
 ) -> NDArray[Any]:
     """Apply a function of a module to batches of scaled images, in evaluation mode."""
     weight = reference_tensor(module)
-    size = inference_size(batch_size, weight.device)
+    size = inference_size(batch_size, weight.device, X.shape)
     outputs, waiting = [], 0
     module.eval()
     with torch.inference_mode():

@@ -227,13 +227,14 @@ def _settled(
     if n_outputs == 1:
         is_probability = unit and seen.ends_in in ("Sigmoid", "Hardsigmoid")
         return seen, 1, "probabilities" if is_probability else "logits"
-    if unit and torch.allclose(rows.sum(1), torch.ones(2, device=rows.device), atol=1e-2):
-        return seen, n_outputs, "probabilities"
+    # Before the sums are looked at: those of separate sigmoids may be one by chance.
     if seen.ends_in == "Sigmoid":
         raise InputError(
             f"{name} ends in a sigmoid for each of {n_outputs} outputs: they are separate "
             "questions, not classes of which one is right. Pass a net that gives one of them."
         )
+    if unit and torch.allclose(rows.sum(1), torch.ones(2, device=rows.device), atol=1e-2):
+        return seen, n_outputs, "probabilities"
     return seen, n_outputs, "logits"
 
 

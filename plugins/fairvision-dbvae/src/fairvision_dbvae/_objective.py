@@ -139,7 +139,9 @@ classification_weight, reconstruction_weight, kl_weight, decoder_filters, keep_i
         """Note which classes are debiased."""
         self.classes_, self.device_ = context.classes, context.device
         self.codes_ = np.flatnonzero(np.isin(self.classes_, self.debiased_)).tolist()
-        self.encode_batch_size_ = inference_size(context.batch_size, context.device)
+        self.encode_batch_size_ = inference_size(
+            context.batch_size, context.device, context.input_shape
+        )
         self.is_debiased_ = torch.zeros(len(self.classes_), dtype=torch.bool, device=self.device_)
         self.is_debiased_[self.codes_] = True
         self.ess_ = 0.0
