@@ -29,7 +29,7 @@ from fairvision.base import (
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn.backbones import Backbone, Unfetched, build_classifier
 from fairvision.nn.checks import check_shape
-from fairvision.nn.device import choose_device
+from fairvision.nn.device import choose_device, device_or_cpu
 from fairvision.nn.feature_cache import FeatureCache
 from fairvision.nn.finite import check_scores
 from fairvision.nn.identity import fingerprint
@@ -298,10 +298,7 @@ float32
         check_structure(make, self.input_shape_, state["module_"])
         module = make()
         put_tensors(module, state["module_"])
-        try:
-            device = choose_device(self.device)
-        except InputError:  # it was saved on another machine
-            device = torch.device("cpu")
+        device = device_or_cpu(self.device)  # it may have been saved on another machine
         self.module_ = module.to(device, memory_format=self._memory_format(device)).eval()
 
 
