@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from difflib import get_close_matches
 from functools import partial
 from os import PathLike
@@ -46,6 +47,7 @@ __all__ = ["FeatureExtractor"]
 _VERSION = 2  # of how features are computed: a new one makes new names in a cache
 
 
+@dataclass(eq=False, repr=False)
 class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Compute the features of a pretrained net, which is not trained.
 
@@ -107,24 +109,14 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     # Of the machine, not of the features.
     __fairvision_unsaved__: ClassVar = ("cache",)
 
-    def __init__(
-        self,
-        backbone: Backbone = "mobilenet_v2",
-        weights: str | PathLike[str] | None = None,
-        *,
-        layer: str | None = None,
-        image_size: int | tuple[int, int] | None = None,
-        batch_size: int = 64,
-        cache: str | PathLike[str] | None = None,
-        device: str = "auto",
-    ) -> None:
-        self.backbone = backbone
-        self.weights = weights
-        self.layer = layer
-        self.image_size = image_size
-        self.batch_size = batch_size
-        self.cache = cache
-        self.device = device
+    backbone: Backbone = "mobilenet_v2"
+    weights: str | PathLike[str] | None = None
+    _: KW_ONLY
+    layer: str | None = None
+    image_size: int | tuple[int, int] | None = None
+    batch_size: int = 64
+    cache: str | PathLike[str] | None = None
+    device: str = "auto"
 
     @all_or_nothing
     def fit(self, X: Any, y: Any = None) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Any, Literal, Self
 
@@ -34,6 +35,7 @@ __all__ = ["AutomaticFeatureReweighting"]
 _MIN_UNSURE = 20  # a gain on fewer rows is chance
 
 
+@dataclass(eq=False, repr=False)
 class AutomaticFeatureReweighting(LastLayerClassifier):
     """Train a net's last layer again, on rows weighed by how unsure the net is of them [1]_.
 
@@ -111,30 +113,17 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
     (5, 2)
     """
 
-    def __init__(
-        self,
-        estimator: Any = None,
-        *,
-        gamma: float | Sequence[float] = (2.0, 1.5, 1.0, 0.5),
-        row_weights: Weights = "power",
-        regularization: float = 0.0004,
-        rows: Literal["all", "validation"] = "all",
-        max_loss: float = 0.1,
-        min_gain: float = 0.08,
-        debias_fraction: float = 0.2,
-        allow_worse: bool = False,
-        random_state: Any = None,
-    ) -> None:
-        self.estimator = estimator
-        self.gamma = gamma
-        self.row_weights = row_weights
-        self.regularization = regularization
-        self.rows = rows
-        self.max_loss = max_loss
-        self.min_gain = min_gain
-        self.debias_fraction = debias_fraction
-        self.allow_worse = allow_worse
-        self.random_state = random_state
+    estimator: Any = None
+    _: KW_ONLY
+    gamma: float | Sequence[float] = (2.0, 1.5, 1.0, 0.5)
+    row_weights: Weights = "power"
+    regularization: float = 0.0004
+    rows: Literal["all", "validation"] = "all"
+    max_loss: float = 0.1
+    min_gain: float = 0.08
+    debias_fraction: float = 0.2
+    allow_worse: bool = False
+    random_state: Any = None
 
     @all_or_nothing
     def fit(

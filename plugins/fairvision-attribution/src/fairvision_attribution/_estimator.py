@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -30,6 +31,7 @@ __all__ = ["AttributionNoise"]
 Scope = Literal["general", "specific"]
 
 
+@dataclass(eq=False, repr=False)
 class AttributionNoise(TransformerMixin, BaseEstimator):
     """Hide the region that shows a bias attribute, so that a classifier cannot learn by it.
 
@@ -101,30 +103,17 @@ class AttributionNoise(TransformerMixin, BaseEstimator):
 
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
 
-    def __init__(
-        self,
-        scope: Scope = "general",
-        noise: Noise = "swap",
-        *,
-        quantile: float = 0.8,
-        std: float = 0.5,
-        attribution: Any = None,
-        decorrelate: bool = True,
-        fresh: bool = True,
-        device: str = "auto",
-        random_state: Any = None,
-        verbose: int = 0,
-    ) -> None:
-        self.scope = scope
-        self.noise = noise
-        self.quantile = quantile
-        self.std = std
-        self.attribution = attribution
-        self.decorrelate = decorrelate
-        self.fresh = fresh
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
+    scope: Scope = "general"
+    noise: Noise = "swap"
+    _: KW_ONLY
+    quantile: float = 0.8
+    std: float = 0.5
+    attribution: Any = None
+    decorrelate: bool = True
+    fresh: bool = True
+    device: str = "auto"
+    random_state: Any = None
+    verbose: int = 0
 
     @all_or_nothing
     def fit(self, X: Any, y: ArrayLike, *, sensitive_features: Any = None) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -33,6 +34,7 @@ _BACKBONES: dict[str, Callable[..., nn.Module]] = {
 }
 
 
+@dataclass(eq=False, repr=False)
 class RegionObjective(Objective):
     """Cross-entropy of every attribute on patches drawn anew in each step.
 
@@ -48,23 +50,13 @@ class RegionObjective(Objective):
     needs_groups = True
     needs_pixels: ClassVar = True
 
-    def __init__(
-        self,
-        patch_size: int | None = None,
-        grid: Any = None,
-        patches_per_image: int = 8,
-        label_smoothing: float = 0.1,
-        lr_drop: int | None = None,
-        scan_grid: int | None = 13,
-        cache: str | os.PathLike[str] | None = None,
-    ) -> None:
-        self.patch_size = patch_size
-        self.grid = grid
-        self.patches_per_image = patches_per_image
-        self.label_smoothing = label_smoothing
-        self.lr_drop = lr_drop
-        self.scan_grid = scan_grid
-        self.cache = cache
+    patch_size: int | None = None
+    grid: Any = None
+    patches_per_image: int = 8
+    label_smoothing: float = 0.1
+    lr_drop: int | None = None
+    scan_grid: int | None = 13
+    cache: str | os.PathLike[str] | None = None
 
     def check(self, context: TrainingContext) -> None:
         """Check the parameters, and fit the grid to the pictures."""

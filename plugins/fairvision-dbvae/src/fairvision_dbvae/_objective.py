@@ -57,6 +57,7 @@ def debiased_classes(chosen: Any, classes: NDArray[Any]) -> NDArray[Any]:
     return classes[np.isin(classes, wanted)]
 
 
+@dataclass(eq=False, repr=False)
 class DBVAEObjective(Objective):
     """Classify every row; reconstruct, and resample, the rows of the debiased classes.
 
@@ -70,33 +71,18 @@ classification_weight, reconstruction_weight, kl_weight, decoder_filters, keep_i
     logged: ClassVar = ("class_loss", "reconstruction_loss", "kl", "effective_sample_size")
     needs_pixels: ClassVar = True
 
-    def __init__(
-        self,
-        n_latents: int = 16,
-        alpha: float | None = 0.05,
-        bins: int = 10,
-        aggregate: Aggregate = "product",
-        min_effective: float = 0.25,
-        debias_classes: Any = None,
-        class_shares: str = "equal",
-        classification_weight: float = 1.0,
-        reconstruction_weight: float = 1.0,
-        kl_weight: float = 3e-3,
-        decoder_filters: Sequence[int] = (64, 32, 16),
-        keep_images: int = 8,
-    ) -> None:
-        self.n_latents = n_latents
-        self.alpha = alpha
-        self.bins = bins
-        self.aggregate = aggregate
-        self.min_effective = min_effective
-        self.debias_classes = debias_classes
-        self.class_shares = class_shares
-        self.classification_weight = classification_weight
-        self.reconstruction_weight = reconstruction_weight
-        self.kl_weight = kl_weight
-        self.decoder_filters = decoder_filters
-        self.keep_images = keep_images
+    n_latents: int = 16
+    alpha: float | None = 0.05
+    bins: int = 10
+    aggregate: Aggregate = "product"
+    min_effective: float = 0.25
+    debias_classes: Any = None
+    class_shares: str = "equal"
+    classification_weight: float = 1.0
+    reconstruction_weight: float = 1.0
+    kl_weight: float = 3e-3
+    decoder_filters: Sequence[int] = (64, 32, 16)
+    keep_images: int = 8
 
     def check(self, context: TrainingContext) -> None:
         """Check the parameters, the images and the classes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Any, Literal, Self
 
@@ -29,6 +30,7 @@ _FOLDS = 5
 _MIN_ROWS = 2  # of a cell: one to fit on, one to predict
 
 
+@dataclass(eq=False, repr=False)
 class LastLayerRetraining(LastLayerClassifier):
     """Train a net's last layer again on rows balanced over target and group [1]_.
 
@@ -95,26 +97,15 @@ class LastLayerRetraining(LastLayerClassifier):
     (5, 2)
     """
 
-    def __init__(
-        self,
-        estimator: Any = None,
-        *,
-        penalty: Penalty = "l2",
-        C: float | Sequence[float] = (10.0, 1.0, 0.1, 0.01),
-        n_draws: int = 10,
-        rows: Literal["all", "validation"] = "all",
-        debias_fraction: float = 0.4,
-        allow_worse: bool = False,
-        random_state: Any = None,
-    ) -> None:
-        self.estimator = estimator
-        self.penalty = penalty
-        self.C = C
-        self.n_draws = n_draws
-        self.rows = rows
-        self.debias_fraction = debias_fraction
-        self.allow_worse = allow_worse
-        self.random_state = random_state
+    estimator: Any = None
+    _: KW_ONLY
+    penalty: Penalty = "l2"
+    C: float | Sequence[float] = (10.0, 1.0, 0.1, 0.01)
+    n_draws: int = 10
+    rows: Literal["all", "validation"] = "all"
+    debias_fraction: float = 0.4
+    allow_worse: bool = False
+    random_state: Any = None
 
     @all_or_nothing
     def fit(
