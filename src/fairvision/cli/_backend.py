@@ -10,21 +10,12 @@ import click
 from fairvision.cli._method import all_of
 
 backend_options = all_of(
-    click.option(
-        "--jobs", type=int, default=1, show_default=True, help="Runs at a time; -1 for one a core."
-    ),
-    click.option(
-        "--threads",
-        type=click.IntRange(1),
-        default=1,
-        show_default=True,
-        help="CPU threads of a run.",
-    ),
+    click.option("--jobs", type=int, default=1, help="Runs at a time; -1 for one a core."),
+    click.option("--threads", type=click.IntRange(1), default=1, help="CPU threads of a run."),
     click.option(
         "--backend",
         type=click.Choice(["loky", "dask", "ray"]),
         default="loky",
-        show_default=True,
         help="Where runs are done: in processes of this machine, or by workers of Dask or Ray. The "
         "numbers are the same.",
     ),

@@ -52,7 +52,6 @@ Examples:
 @click.option(
     "--methods",
     default="all",
-    show_default=True,
     help="Names with commas, or all; auto for those that did best on photographs.",
 )
 @click.option(
@@ -62,8 +61,8 @@ Examples:
     help="An estimator of your own: its class, or a function that returns it unfitted. Beside "
     "--methods; may be given again.",
 )
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="How many.")
-@click.option("--epochs", type=click.IntRange(0), default=10, show_default=True)
+@click.option("--seeds", type=click.IntRange(1), default=3, help="How many.")
+@click.option("--epochs", type=click.IntRange(0), default=10)
 @click.option(
     "--confounding",
     type=click.FloatRange(0, 1),
@@ -86,7 +85,6 @@ Examples:
     "--test-size",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.3,
-    show_default=True,
     help="Share of test rows, where neither --confounding nor --split-column decides.",
 )
 @click.option(
@@ -96,11 +94,9 @@ Examples:
 )
 @method_options
 @features_options
-@click.option("--device", default="auto", show_default=True)
+@click.option("--device", default="auto")
 @backend_options
-@click.option(
-    "--n-boot", type=click.IntRange(0), default=1000, show_default=True, help="Draws of intervals."
-)
+@click.option("--n-boot", type=click.IntRange(0), default=1000, help="Draws of intervals.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.")
 @click.option(
     "--rerun",
@@ -110,7 +106,6 @@ Examples:
 @click.option(
     "--report/--no-report",
     default=True,
-    show_default=True,
     help="Keep pictures of the models, and write report.html into --out.",
 )
 @click.option(

@@ -32,7 +32,7 @@ Examples:
 @click.option(
     "--identity-column", help="Column that says who or what a picture shows, such as a patient."
 )
-@click.option("--n-boot", type=click.IntRange(0), default=1000, show_default=True)
+@click.option("--n-boot", type=click.IntRange(0), default=1000)
 @click.option("--seed", "random_state", type=int, help="Makes the intervals repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(

@@ -48,17 +48,13 @@ Examples:
     help="Share of the rows held out to evaluate; the data's own, or 0.2, if not given.",
 )
 @click.option("--validation-column", help="Column that holds out rows: true values, or valid.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--epochs", type=click.IntRange(0), default=10, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0)
+@click.option("--epochs", type=click.IntRange(0), default=10)
 @method_options
 @features_options
-@click.option("--device", default="auto", show_default=True)
-@click.option(
-    "--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads."
-)
-@click.option(
-    "--n-boot", type=click.IntRange(0), default=1000, show_default=True, help="Draws of intervals."
-)
+@click.option("--device", default="auto")
+@click.option("--threads", type=click.IntRange(1), default=1, help="CPU threads.")
+@click.option("--n-boot", type=click.IntRange(0), default=1000, help="Draws of intervals.")
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),

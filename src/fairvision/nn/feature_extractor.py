@@ -23,6 +23,7 @@ from fairvision.base import (
     all_or_nothing,
     check_form,
     check_images,
+    check_numbers,
     fitted_attributes,
     is_paths,
     take,
@@ -143,8 +144,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             size = self._trained_at(weights)
             X = check_form(X, shape=None if size is None else (3, *size))
         X = check_images(X)
-        if not isinstance(self.batch_size, (int, np.integer)) or self.batch_size < 1:
-            raise InputError(f"batch_size is {self.batch_size!r}; pass an int of 1 or more.")
+        check_numbers(self, "batch_size", low=1, whole=True)
         device = choose_device(self.device)
         if isinstance(self.backbone, str) and self.weights is None:
             warnings.warn(

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fairvision.base import (
     all_or_nothing,
+    check_choices,
     check_form,
     check_groups,
     check_labels,
@@ -220,10 +221,7 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         return None
 
     def _check_parameters(self) -> None:
-        choices = {"rows": ("all", "validation"), "row_weights": ("power", "exponential")}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise InputError(f"{name} is {getattr(self, name)!r}; pass one of {allowed}.")
+        check_choices(self, rows=("all", "validation"), row_weights=("power", "exponential"))
         for name in ("gamma", "regularization", "max_loss", "min_gain"):
             values = np.atleast_1d(np.asarray(getattr(self, name), dtype=np.float64))
             if not values.size or not (values >= 0).all():

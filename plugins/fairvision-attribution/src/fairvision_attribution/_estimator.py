@@ -15,9 +15,11 @@ from sklearn.utils.validation import check_is_fitted
 from fairvision.base import (
     Groups,
     all_or_nothing,
+    check_choices,
     check_groups,
     check_images,
     check_labels,
+    check_numbers,
     check_pixels,
     independence_weights,
 )
@@ -237,11 +239,8 @@ class AttributionNoise(TransformerMixin, BaseEstimator):
         return weights
 
     def _check_parameters(self) -> None:
-        for name, known in (("scope", ("general", "specific")), ("noise", NOISES)):
-            if getattr(self, name) not in known:
-                raise InputError(f"{name} is {getattr(self, name)!r}; pass one of {known}.")
-        if not 0 <= self.quantile <= 1:
-            raise InputError(f"quantile is {self.quantile!r}; pass a number from 0 to 1.")
+        check_choices(self, scope=("general", "specific"), noise=NOISES)
+        check_numbers(self, "quantile", high=1)
 
 
 def _over_attributes(maps: NDArray[Any], regions: RegionClassifier) -> NDArray[Any]:

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from fairvision.base import check_numbers
 from fairvision.exceptions import InputError
 from fairvision.nn import (
     Batch,
@@ -60,15 +61,10 @@ class RegionObjective(Objective):
 
     def check(self, context: TrainingContext) -> None:
         """Check the parameters, and fit the grid to the pictures."""
-        for name, low in (("patches_per_image", 1), ("lr_drop", 1), ("scan_grid", 2)):
-            value = getattr(self, name)
-            optional = value is None and name in ("lr_drop", "scan_grid")
-            if not optional and not (isinstance(value, (int, np.integer)) and value >= low):
-                raise InputError(f"{name} is {value!r}; pass an int of {low} or more.")
-        if not 0 <= self.label_smoothing <= 1:
-            raise InputError(
-                f"label_smoothing is {self.label_smoothing!r}; pass a number from 0 to 1."
-            )
+        check_numbers(self, "patches_per_image", low=1, whole=True)
+        check_numbers(self, "lr_drop", low=1, whole=True, optional=True)
+        check_numbers(self, "scan_grid", low=2, whole=True, optional=True)
+        check_numbers(self, "label_smoothing", high=1)
         if context.params["weights"] is not None:
             raise InputError(
                 f"weights is {context.params['weights']!r}; published weights are of whole "

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fairvision.base import take
+from fairvision.base import check_choices, check_numbers, take
 from fairvision.exceptions import InputError
 from fairvision.nn import (
     Batch,
@@ -37,7 +37,6 @@ from fairvision_dbvae._module import DBVAEModule
 
 __all__ = ["DBVAEObjective", "debiased_classes"]
 
-_CHOICES = {"aggregate": ("product", "max"), "class_shares": ("equal", "data")}
 _SMALLEST = 8
 
 
@@ -88,19 +87,13 @@ classification_weight, reconstruction_weight, kl_weight, decoder_filters, keep_i
         """Check the parameters, the images and the classes."""
         self._check_images(context.input_shape)
         self.debiased_ = debiased_classes(self.debias_classes, context.classes)
-        for name, low in (("n_latents", 1), ("bins", 1), ("keep_images", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, (int, np.integer)) or value < low:
-                raise InputError(f"{name} is {value!r}; pass an int of {low} or more.")
-        for name in ("alpha", "classification_weight", "reconstruction_weight", "kl_weight"):
-            value = getattr(self, name)
-            if not (name == "alpha" and value is None) and not value >= 0:
-                raise InputError(f"{name} is {value!r}; pass 0 or more.")
+        check_numbers(self, "n_latents", "bins", low=1, whole=True)
+        check_numbers(self, "keep_images", whole=True)
+        check_numbers(self, "alpha", optional=True)
+        check_numbers(self, "classification_weight", "reconstruction_weight", "kl_weight")
         if not 0 <= self.min_effective < 1:
             raise InputError(f"min_effective is {self.min_effective!r}; pass 0 up to below 1.")
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise InputError(f"{name} is {getattr(self, name)!r}; pass one of {choices}.")
+        check_choices(self, aggregate=("product", "max"), class_shares=("equal", "data"))
         if not len(self.decoder_filters) or min(self.decoder_filters) < 1:
             raise InputError(
                 f"decoder_filters is {self.decoder_filters!r}; pass a few positive ints, "

@@ -14,9 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from fairvision.base import (
     all_or_nothing,
+    check_choices,
     check_form,
     check_groups,
     check_labels,
+    check_numbers,
     code_labels,
     leaves_worse_off,
 )
@@ -228,11 +230,8 @@ class LastLayerRetraining(LastLayerClassifier):
         return predicted
 
     def _check_parameters(self) -> None:
-        for name, choices in (("penalty", ("l1", "l2")), ("rows", ("all", "validation"))):
-            if getattr(self, name) not in choices:
-                raise InputError(f"{name} is {getattr(self, name)!r}; pass one of {choices}.")
-        if self.n_draws < 1:
-            raise InputError(f"n_draws is {self.n_draws!r}; pass 1 or more.")
+        check_choices(self, penalty=("l1", "l2"), rows=("all", "validation"))
+        check_numbers(self, "n_draws", low=1, whole=True)
         grid = np.atleast_1d(np.asarray(self.C, dtype=np.float64))
         if not grid.size or not (grid > 0).all():
             raise InputError(f"C is {self.C!r}; pass one positive number or several.")
