@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fairvision.cli._backend import backend_options, backend_params
+from fairvision.cli._backend import BACKEND_PARAMS, backend_options
 from fairvision.cli._features import features_options, features_params
 from fairvision.cli._show import print_json, print_table
 from fairvision.plugins import clean
@@ -63,7 +63,7 @@ def command(name: str | None, as_list: bool, **options: Any) -> None:
         progress=not options["quiet"],
         report=options["out"] is not None,
         **_net(options, any(block.features for block in plan(recipe, **experiment))),
-        **backend_params(options),
+        **{name: options[name] for name in BACKEND_PARAMS},
     )
     if as_json:
         print_json(reproduction.to_dict())
