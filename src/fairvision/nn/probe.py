@@ -88,6 +88,9 @@ def check_inputs(X: Any, *, backbone: Any, fitted_shape: tuple[int, ...] | None 
 def set_statistics(module: nn.Module, rows: Rows, device: torch.device | str) -> None:
     """Give each new `Standardize` of a module the mean and deviation of its inputs.
 
+    The head then starts at the shares of the classes: of features with mean 0 only its bias
+    can tell them, and that moves by a learning rate a step.
+
     Parameters
     ----------
     module : nn.Module
@@ -107,3 +110,12 @@ def set_statistics(module: nn.Module, rows: Rows, device: torch.device | str) ->
             module.features(scale(take(rows.images, chunk), device, rows.dtype))  # type: ignore[operator]
     for layer in layers:
         layer.finish()
+    _start_at_shares(module.head, rows)  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def _start_at_shares(head: nn.Linear, rows: Rows) -> None:
+    shares = np.bincount(rows.targets, rows.weights, head.out_features)
+    if (shares > 0).all():
+        logits = np.log(shares)
+        head.bias += torch.from_numpy(logits - logits.mean()).to(head.bias)
