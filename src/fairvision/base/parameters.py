@@ -60,11 +60,12 @@ def check_numbers(
     InputError
         Naming the parameter, its value and the range.
     """
+    kind: Any = Integral if whole else Real
     for name in names:
         value = getattr(owner, name)
-        if optional and value is None:
-            continue
-        if not isinstance(value, Integral if whole else Real) or not low <= value <= high:
+        fits = isinstance(value, kind) and low <= value <= high
+        if not fits and not (optional and value is None):
             span = f"of {low} or more" if high == math.inf else f"from {low} to {high}"
-            kind = "an int" if whole else "a number"
-            raise InputError(f"{name} is {value!r}; pass {kind} {span}.")
+            raise InputError(
+                f"{name} is {value!r}; pass {'an int' if whole else 'a number'} {span}."
+            )

@@ -85,7 +85,7 @@ def command(model: Path, pictures: tuple[Path, ...], **options: Any) -> None:
     rows, columns = _pictures(fitted, pictures, options)
     mark = hashlib.sha256(model.read_bytes()).hexdigest()[:12]
     bad = _Bad()
-    # Folders are walked once more, of a million files; the rows of a table are all here.
+    # A folder, which may hold millions of files, is walked once more; a table's rows are all here.
     listed = rows if isinstance(rows, list) else unlabelled_pictures(pictures)
     with PredictionFile(out, columns, mark, form, listed) as file:
         done = len(file.done)

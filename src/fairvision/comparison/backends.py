@@ -232,12 +232,11 @@ def _ray(backend: Backend, data: Any, n_tasks: int) -> Iterator[Pool]:
             # It reports dead workers on stdout, which is for results.
             stack.enter_context(redirect_stdout(sys.stderr))
             os.environ.update({"RAY_USAGE_STATS_ENABLED": "0", **backend.environment()})
-            own: dict[str, Any] = {"num_cpus": n_jobs * n_threads, "include_dashboard": False}
-            options = (
-                {"address": backend.address} if backend.address else {"address": "local", **own}
-            )
+            own = {"num_cpus": n_jobs * n_threads, "include_dashboard": False}
+            options: dict[str, Any] = {} if backend.address else own
+            address = backend.address or "local"
             with _reaching(backend):
-                ray.init(**options, log_to_driver=False, configure_logging=False)
+                ray.init(address, **options, log_to_driver=False, configure_logging=False)
             stack.callback(ray.shutdown)
         resources = ray.cluster_resources()
         if resources.get("CPU", 0) < n_threads:
@@ -249,7 +248,7 @@ def _ray(backend: Backend, data: Any, n_tasks: int) -> Iterator[Pool]:
             n_jobs = int(resources["CPU"] // n_threads)
         # Ray hides every GPU from a task that asks for none.
         n_gpus = min(1.0, resources.get("GPU", 0) / n_jobs) if backend.gpus else 0
-        call = ray.remote(lambda work, data, item: work(data, item))
+        call: Any = ray.remote(lambda work, data, item: work(data, item))
         call = call.options(num_cpus=n_threads, num_gpus=n_gpus, max_retries=0)
         deaths = (ray.exceptions.RayError,)
         yield Pool(lambda *task: call.remote(*task).future(), ray.put(data), n_jobs, deaths)

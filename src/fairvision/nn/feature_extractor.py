@@ -158,7 +158,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         module = self._build(weights)
         self.feature_shape_ = _feature_shape(module, self.input_shape_)
         self.identity_ = _identity(module, self.feature_shape_)
-        self.module_ = module.to(device, memory_format=self._memory_format(device))
+        self.module_ = module.to(device).to(memory_format=self._memory_format(device))
         return self
 
     def _memory_format(self, device: torch.device) -> torch.memory_format:
@@ -291,7 +291,7 @@ float32
         module = make()
         put_tensors(module, state["module_"])
         device = device_or_cpu(self.device)  # it may have been saved on another machine
-        self.module_ = module.to(device, memory_format=self._memory_format(device)).eval()
+        self.module_ = module.to(device).to(memory_format=self._memory_format(device)).eval()
 
 
 class Extraction(nn.Module):

@@ -118,4 +118,4 @@ def _start_at_shares(head: nn.Linear, rows: Rows) -> None:
     shares = np.bincount(rows.targets, rows.weights, head.out_features)
     if (shares > 0).all():
         logits = np.log(shares)
-        head.bias += torch.from_numpy(logits - logits.mean()).to(head.bias)
+        head.bias.add_(torch.from_numpy(logits - logits.mean()).to(head.bias))
