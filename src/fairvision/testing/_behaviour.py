@@ -37,7 +37,6 @@ def _accuracies(subject: Subject, rate: float, kind: _Kind, seed: int) -> tuple[
     if key in subject.accuracies:
         return subject.accuracies[key]
     train, test = faces(rate, seed)
-    subject = subject.on_faces()
     if kind == "erm" and subject.method.stage != "in":
         return _plain_accuracies(rate, seed, tuple(subject.training.items()))
     if kind == "erm":
@@ -151,7 +150,6 @@ def leaves_nobody_worse_off(subject: Subject) -> None:
         raise NotApplicable("only a post-processing method is given a net")
     few = np.arange(40)
     nets = {"good": (stripes(128), stripes(440, seed=1)), "biased": faces(_CONFOUNDED, 0)}
-    subject = subject.on_faces()
     for kind, (train, held) in nets.items():
         given = subject.erm(0, epochs=_EPOCHS).fit(train.X, train.y)
         rest = np.arange(len(few), len(held.y))

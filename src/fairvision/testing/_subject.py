@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Mapping
 from functools import cached_property
@@ -16,8 +15,6 @@ from fairvision.types import Claims
 
 # For ERM training, and for every method that has a parameter of that name.
 _TRAINING: dict[str, Any] = {"lr": 3e-3, "batch_size": 32, "deterministic": True}
-# On the 600 faces half the steps do: as accurate, in half the time.
-_ON_FACES: dict[str, Any] = {"lr": 5e-3, "batch_size": 64}
 
 
 class Subject:
@@ -40,12 +37,6 @@ class Subject:
         self.training = {**_TRAINING, "device": device}
         #: Accuracies of the models that the behaviour checks trained; they share them.
         self.accuracies: dict[Any, tuple[float, float]] = {}
-
-    def on_faces(self) -> Subject:
-        """The same method, with the training that suits the drawn faces."""
-        subject = copy.copy(self)
-        subject.training = {**self.training, **_ON_FACES}
-        return subject
 
     @property
     def name(self) -> str:
