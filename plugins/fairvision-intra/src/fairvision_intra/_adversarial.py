@@ -305,4 +305,4 @@ class AdversarialTraining:
         values = as_double(torch.stack(steps)).cpu()
         for loss in values[:, 0]:
             check_loss(loss, self.n_epochs, name)
-        return (sum(values) / len(values)).tolist()
+        return [sum(column) / len(steps) for column in values.T.tolist()]
