@@ -23,7 +23,7 @@ import fairvision as fv
 from fairvision.base import row_draws
 from fairvision.cli import main
 from fairvision.cli._predictions import read_table_file
-from fairvision.datasets import ImageFiles
+from fairvision.datasets import ImageFiles, LabelTable
 from fairvision.models import Picture, PredictionFile, predict_pictures, unlabelled_pictures
 from fairvision.nn import TorchClassifier
 
@@ -144,6 +144,22 @@ def test_audit_says_what_is_missing(folder: Path, model: Path, tmp_path: Path) -
     run("predict", model, folder, "--out", tmp_path / "out.csv")
     assert "use --labels" in refusal(run("audit", tmp_path / "out.csv"))
     assert "--y-true, the column" in refusal(run("audit", folder / "labels.csv"))
+
+
+def test_a_table_of_pictures_is_read_once(
+    folder: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, tables = LabelTable.read, []
+
+    def counted(root: Any, labels: Any, *args: Any, **options: Any) -> LabelTable:
+        tables.append(labels)
+        return read(root, labels, *args, **options)
+
+    monkeypatch.setattr(LabelTable, "read", counted)
+    words = ["predict", model, "--labels", folder / "labels.csv", "--out", tmp_path / "out.csv"]
+    for _ in range(2):  # written, and found there
+        assert run(*words).exit_code == 0
+    assert tables == [folder / "labels.csv"] * 2
 
 
 @pytest.mark.parametrize("ending", ["csv", "json", "parquet"])

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fairvision.comparison.backends import MAX_TRIES, Backend
-from fairvision.comparison.dispatch import Lost, map_unordered
+from fairvision.comparison.backends import MAX_TRIES, Backend, Lost, map_unordered
 from fairvision.exceptions import InputError, RunError
 
 

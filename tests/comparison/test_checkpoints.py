@@ -171,7 +171,7 @@ def test_other_parameters_start_anew(compare: Compare, tmp_path: Path, epochs: A
     assert hidden(tmp_path) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_take_over_what_one_process_began(
     compare: Compare, tmp_path: Path, epochs: Any
 ) -> None:

@@ -25,8 +25,7 @@ import pandas as pd
 import pytest
 
 from fairvision.comparison import Comparison, scheduler
-from fairvision.comparison.backends import Backend
-from fairvision.comparison.dispatch import map_unordered
+from fairvision.comparison.backends import Backend, map_unordered
 from fairvision.exceptions import InputError, RunError
 
 Compare = Callable[..., Comparison]

@@ -146,6 +146,7 @@ def of_runs(held: dict[str, Any], runs: set[tuple[str, int]]) -> dict[str, Any]:
     return {name: what for name, what in held.items() if name.startswith(folders)}
 
 
+@pytest.mark.long
 def test_twenty_kills_at_random_moments(
     warm: Warm, undisturbed: Path, tmp_path: Path, snapshot: Snapshot
 ) -> None:

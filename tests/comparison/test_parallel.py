@@ -87,7 +87,7 @@ def new_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     get_reusable_executor().shutdown(wait=True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("backend", CLUSTERS)
 def test_a_run_whose_worker_is_killed_is_done_by_another(
     compare: Compare, third_party: ModuleType, new_workers: None, tmp_path: Path, backend: str

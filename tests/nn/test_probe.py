@@ -136,3 +136,16 @@ def test_a_probe_is_exported(tmp_path):
     kind = {"tensor(float)": np.float32, "tensor(double)": np.float64}[session.get_inputs()[0].type]
     probabilities = session.run(["probabilities"], {name: X.astype(kind)})[0]
     np.testing.assert_allclose(probabilities, model.predict_proba(X), atol=1e-5)
+
+
+def test_a_rare_class_is_not_guessed():
+    """Of many features with mean 0, only the bias can tell how rare a class is."""
+    rng = np.random.default_rng(0)
+    y = (np.arange(600) % 10 == 0).astype(int)
+    X = rng.normal(size=(600, 400)).astype(np.float32)
+    X[:, 0] += 2 * y
+    held = rng.normal(size=(2000, 400)).astype(np.float32)
+    for weights, share in ((None, 0.1), (np.where(y, 9.0, 1.0), 0.5)):
+        probe = TorchClassifier("linear", max_epochs=1, lr=1e-4, random_state=0)
+        guessed = probe.fit(X, y, sample_weight=weights).predict_proba(held)[:, 1].mean()
+        assert guessed == pytest.approx(share, abs=0.05)

@@ -244,7 +244,7 @@ def test_rows_may_share_what_lies_in_the_folder(tmp_path: Path) -> None:
     assert not found.comparisons["hat"].failures
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_and_checkpoints_change_no_number(tmp_path: Path) -> None:
     how: dict[str, Any] = {"seeds": 1, "progress": False, "report": False}
     serial = reproduce(read(), **how)

@@ -412,7 +412,7 @@ def broken(z: NDArray[Any]) -> NDArray[Any]:
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"variant": "mirror"}, "variant is 'mirror'; pass one of pair, protected-only"),
+        ({"variant": "mirror"}, "variant is 'mirror'; pass one of 'pair', 'protected-only'"),
         ({"latents": "real"}, "latents is 'real'"),
         ({"n_pairs": 0}, "n_pairs is 0; pass an int of 1 or more"),
         ({"n_hyperplane": 10}, "n_hyperplane is 10; pass an int of 60 or more"),

@@ -31,6 +31,7 @@ from fairvision.base.labels import (
     sort_labels,
 )
 from fairvision.base.lazy_images import LazyImages, TakenRows, rows_of
+from fairvision.base.parameters import check_choices, check_numbers
 from fairvision.base.pixel_range import convert
 from fairvision.base.progress import ProgressBar, progress_bar
 from fairvision.base.randomness import (
@@ -69,10 +70,12 @@ __all__ = [
     "as_generator",
     "as_seed",
     "atomic_write",
+    "check_choices",
     "check_form",
     "check_groups",
     "are_maps",
     "check_images",
+    "check_numbers",
     "check_labels",
     "check_meet",
     "check_new_file",

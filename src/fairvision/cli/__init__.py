@@ -91,6 +91,7 @@ def _show_warning(usual: Any, message: Any, category: Any, *place: Any, **more: 
 
 @click.group(
     cls=LazyGroup,
+    context_settings={"show_default": True},
     epilog="""\b
 Examples:
   fairvision compare --dataset faces --methods erm,jlu --seeds 2 --out runs/faces

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import click
 
 from fairvision.cli._method import all_of
 
 backend_options = all_of(
     click.option(
-        "--jobs", type=int, default=1, show_default=True, help="Runs at a time; -1 for one a core."
+        "--jobs", "n_jobs", type=int, default=1, help="Runs at a time; -1 for one a core."
     ),
     click.option(
-        "--threads",
-        type=click.IntRange(1),
-        default=1,
-        show_default=True,
-        help="CPU threads of a run.",
+        "--threads", "n_threads", type=click.IntRange(1), default=1, help="CPU threads of a run."
     ),
     click.option(
         "--backend",
         type=click.Choice(["loky", "dask", "ray"]),
         default="loky",
-        show_default=True,
         help="Where runs are done: in processes of this machine, or by workers of Dask or Ray. The "
         "numbers are the same.",
     ),
@@ -41,13 +33,5 @@ backend_options = all_of(
     ),
 )
 
-
-def backend_params(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return their values by the parameters of `fairvision.compare`."""
-    return {
-        "n_jobs": options["jobs"],
-        "n_threads": options["threads"],
-        "backend": options["backend"],
-        "address": options["address"],
-        "checkpoint_every": options["checkpoint_every"],
-    }
+#: The parameters of `fairvision.compare` that they stand for.
+BACKEND_PARAMS = ("n_jobs", "n_threads", "backend", "address", "checkpoint_every")

@@ -10,7 +10,7 @@ import click
 from fairvision.cli._method import all_of
 
 data_options = all_of(
-    click.option("--dataset", default="faces", show_default=True, help="A registered data set."),
+    click.option("--dataset", default="faces", help="A registered data set."),
     click.option("--root", type=click.Path(path_type=Path), help="Folder of the images."),
     click.option("--download", is_flag=True, help="Fetch what is not in --root: celeba only."),
     click.option(

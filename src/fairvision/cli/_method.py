@@ -22,12 +22,7 @@ def all_of(*options: Decorator) -> Decorator:
 
 
 method_options = all_of(
-    click.option(
-        "--preset",
-        default="quick",
-        show_default=True,
-        help="For methods that have it; '' for none.",
-    ),
+    click.option("--preset", default="quick", help="For methods that have it; '' for none."),
     click.option(
         "--set",
         "settings",

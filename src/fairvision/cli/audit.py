@@ -70,12 +70,10 @@ Examples:
 )
 @click.option("--pos-label", metavar="LABEL", help="The positive class.")
 @click.option("--metrics", default="default", metavar="NAMES", help="default, all, or names.")
-@click.option("--n-boot", default=1000, show_default=True, help="Bootstrap draws.")
-@click.option("--level", default=0.95, show_default=True, help="Coverage of the intervals.")
-@click.option(
-    "--interval", type=click.Choice(["percentile", "bca"]), default="percentile", show_default=True
-)
-@click.option("--min-support", default=1, show_default=True, help="Rows that a group needs.")
+@click.option("--n-boot", default=1000, help="Bootstrap draws.")
+@click.option("--level", default=0.95, help="Coverage of the intervals.")
+@click.option("--interval", type=click.Choice(["percentile", "bca"]), default="percentile")
+@click.option("--min-support", default=1, help="Rows that a group needs.")
 @click.option(
     "--sep", help="What parts the fields of a text table: ',', ';', tab; sniffed if not given."
 )

@@ -28,7 +28,7 @@ Examples:
 @click.argument("name", required=False)
 @click.option("--only", multiple=True, metavar="CHECK", help="Only this check; may be repeated.")
 @click.option("--list", "listing", is_flag=True, help="List the checks of a method.")
-@click.option("--device", default="cpu", show_default=True, help="Train the nets on it.")
+@click.option("--device", default="cpu", help="Train the nets on it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(

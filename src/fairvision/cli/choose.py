@@ -24,10 +24,7 @@ Examples:
 )
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
-    "--by",
-    default="worst_group_accuracy",
-    show_default=True,
-    help="The metric that decides, its mean over the seeds.",
+    "--by", default="worst_group_accuracy", help="The metric that decides, its mean over the seeds."
 )
 @click.option(
     "--at-least",
@@ -37,11 +34,7 @@ Examples:
     "given again.",
 )
 @click.option(
-    "--n-boot",
-    type=click.IntRange(1),
-    default=1000,
-    show_default=True,
-    help="Draws that say how sure the choice is.",
+    "--n-boot", type=click.IntRange(1), default=1000, help="Draws that say how sure the choice is."
 )
 @click.option(
     "--seed", type=int, help="Of the model; that of the best validation rows if not given."

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fairvision.cli._backend import backend_options, backend_params
+from fairvision.cli._backend import BACKEND_PARAMS, backend_options
 from fairvision.cli._comparison import print_comparison
 from fairvision.cli._data import data_options, dataset_params
 from fairvision.cli._features import features_options, features_params
@@ -24,9 +24,10 @@ def _methods(options: dict[str, Any]) -> list[Any]:
 
 
 #: Options that are parameters of `compare` by the same name.
-_SPLIT = (
+_SAME = (
     "confounding", "counterexamples", "balanced_baseline", "n_train", "n_test", "test_size",
-    "validation_fraction",
+    "validation_fraction", "seeds", "out", "rerun", "max_epochs", "device", "n_boot", "budget",
+    *BACKEND_PARAMS,
 )  # fmt: skip
 
 
@@ -52,7 +53,6 @@ Examples:
 @click.option(
     "--methods",
     default="all",
-    show_default=True,
     help="Names with commas, or all; auto for those that did best on photographs.",
 )
 @click.option(
@@ -62,8 +62,8 @@ Examples:
     help="An estimator of your own: its class, or a function that returns it unfitted. Beside "
     "--methods; may be given again.",
 )
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="How many.")
-@click.option("--epochs", type=click.IntRange(0), default=10, show_default=True)
+@click.option("--seeds", type=click.IntRange(1), default=3, help="How many.")
+@click.option("--epochs", "max_epochs", type=click.IntRange(0), default=10)
 @click.option(
     "--confounding",
     type=click.FloatRange(0, 1),
@@ -86,7 +86,6 @@ Examples:
     "--test-size",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.3,
-    show_default=True,
     help="Share of test rows, where neither --confounding nor --split-column decides.",
 )
 @click.option(
@@ -96,11 +95,9 @@ Examples:
 )
 @method_options
 @features_options
-@click.option("--device", default="auto", show_default=True)
+@click.option("--device", default="auto")
 @backend_options
-@click.option(
-    "--n-boot", type=click.IntRange(0), default=1000, show_default=True, help="Draws of intervals."
-)
+@click.option("--n-boot", type=click.IntRange(0), default=1000, help="Draws of intervals.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.")
 @click.option(
     "--rerun",
@@ -110,7 +107,6 @@ Examples:
 @click.option(
     "--report/--no-report",
     default=True,
-    show_default=True,
     help="Keep pictures of the models, and write report.html into --out.",
 )
 @click.option(
@@ -150,23 +146,15 @@ def command(**options: Any) -> None:
         result = compare(
             options["dataset"],
             _methods(options),
-            seeds=options["seeds"],
-            out=options["out"],
-            rerun=options["rerun"],
             dataset_params=dataset_params(options),
-            **{name: options[name] for name in _SPLIT},
-            max_epochs=options["epochs"],
+            **{name: options[name] for name in _SAME},
             preset=options["preset"] or None,
             params=settings_of(options["settings"]),
             **features_params(options),
-            device=options["device"],
-            n_boot=options["n_boot"],
             progress=not options["quiet"],
             # Without a folder there is no place for a page.
             report=options["report"] and options["out"] is not None,
-            budget=options["budget"],
             keep_models=options["keep_models"] or options["choose"] is not None,
-            **backend_params(options),
         )
     except KeyboardInterrupt:
         if options["out"]:

@@ -30,9 +30,11 @@ Examples:
 )
 @data_options
 @click.option(
-    "--identity-column", help="Column that says who or what a picture shows, such as a patient."
+    "--identity-column",
+    "identity",
+    help="Column that says who or what a picture shows, such as a patient.",
 )
-@click.option("--n-boot", type=click.IntRange(0), default=1000, show_default=True)
+@click.option("--n-boot", type=click.IntRange(0), default=1000)
 @click.option("--seed", "random_state", type=int, help="Makes the intervals repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
@@ -59,10 +61,7 @@ def command(context: click.Context, **options: Any) -> None:
     card = data_card(
         options["dataset"],
         dataset_params=dataset_params(options),
-        identity=options["identity_column"],
-        n_boot=options["n_boot"],
-        random_state=options["random_state"],
-        n_pictures=options["n_pictures"],
+        **{name: options[name] for name in ("identity", "n_boot", "random_state", "n_pictures")},
     )
     if (path := options["report"]) is not None:
         from fairvision.reports import write_page

@@ -36,7 +36,6 @@ Examples:
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("runs/demo"),
-    show_default=True,
     help="Folder for the results, the reports and the chosen models.",
 )
 @click.option(
@@ -45,7 +44,7 @@ Examples:
     envvar="FAIRVISION_WEIGHTS",
     help="ImageNet weights of mobilenet_v2: start from its features. Also FAIRVISION_WEIGHTS.",
 )
-@click.option("--jobs", type=int, default=2, show_default=True, help="Runs at a time.")
+@click.option("--jobs", type=int, default=2, help="Runs at a time.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def command(out: Path, weights: Path | None, jobs: int, quiet: bool) -> None:
     """Train and choose models on two tasks with drawn faces; nobody is shown.

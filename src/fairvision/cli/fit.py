@@ -14,6 +14,11 @@ from fairvision.cli._show import print_json, print_table
 from fairvision.exceptions import InputError
 from fairvision.plugins import clean
 
+#: Options that are parameters of `fit` by the same name.
+_SAME = (
+    "validation_fraction", "validation_column", "max_epochs", "device", "n_threads", "n_boot",
+    "random_state",
+)  # fmt: skip
 #: The metrics printed; `--json` and the model file hold all.
 _SHOWN = (
     "accuracy",
@@ -48,17 +53,13 @@ Examples:
     help="Share of the rows held out to evaluate; the data's own, or 0.2, if not given.",
 )
 @click.option("--validation-column", help="Column that holds out rows: true values, or valid.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--epochs", type=click.IntRange(0), default=10, show_default=True)
+@click.option("--seed", "random_state", type=click.IntRange(0), default=0)
+@click.option("--epochs", "max_epochs", type=click.IntRange(0), default=10)
 @method_options
 @features_options
-@click.option("--device", default="auto", show_default=True)
-@click.option(
-    "--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads."
-)
-@click.option(
-    "--n-boot", type=click.IntRange(0), default=1000, show_default=True, help="Draws of intervals."
-)
+@click.option("--device", default="auto")
+@click.option("--threads", "n_threads", type=click.IntRange(1), default=1, help="CPU threads.")
+@click.option("--n-boot", type=click.IntRange(0), default=1000, help="Draws of intervals.")
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -91,17 +92,11 @@ def command(method: str | None, **options: Any) -> None:
         pre=[_method_of(method_name) for method_name in options["pre"]] or None,
         model=_method_of(options["model"]),
         post=[_method_of(method_name) for method_name in options["post"]] or None,
-        validation_fraction=options["validation_fraction"],
-        validation_column=options["validation_column"],
         dataset_params=dataset_params(options),
-        max_epochs=options["epochs"],
+        **{name: options[name] for name in _SAME},
         preset=options["preset"] or None,
         params=settings_of(options["settings"]),
         **features_params(options),
-        device=options["device"],
-        n_threads=options["threads"],
-        n_boot=options["n_boot"],
-        random_state=options["seed"],
         progress=not options["quiet"],
     )
     path = model.save(options["out"], overwrite=options["overwrite"])

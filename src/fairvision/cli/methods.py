@@ -25,9 +25,7 @@ Examples:
 )
 @click.option("--stage", type=click.Choice(STAGES), help="Only this stage.")
 @click.option(
-    "--needs",
-    type=click.Choice(_NEEDS),
-    help="Only methods that read group labels at this time.",
+    "--needs", type=click.Choice(_NEEDS), help="Only methods that read group labels at this time."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(stage: Stage | None, needs: str | None, as_json: bool) -> None:

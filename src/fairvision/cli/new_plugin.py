@@ -24,7 +24,6 @@ Examples:
     "--into",
     type=click.Path(path_type=Path),
     default=".",
-    show_default=True,
     help="Folder in which fairvision-NAME is created.",
 )
 def command(name: str, stage: Stage, into: Path) -> None:

@@ -33,7 +33,7 @@ Examples:
     type=click.Path(path_type=Path),
     help="Table of the pictures; PICTURES is then their folder. Its target and groups go along.",
 )
-@click.option("--path-column", default="path", show_default=True, help="Its column of files.")
+@click.option("--path-column", default="path", help="Its column of files.")
 @click.option("--sep", help="What parts its fields: ',', ';', tab; sniffed if not given.")
 @click.option(
     "--groups",
@@ -56,7 +56,7 @@ Examples:
     type=click.FloatRange(0, min_open=True),
     help="White in grey files of more than 8 bits; as in training if not given.",
 )
-@click.option("--batch-size", type=click.IntRange(1), default=256, show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), default=256)
 @click.option("--device", help="A torch device; that of the training if not given.")
 @click.option("--skip-bad", is_flag=True, help="Leave out unreadable pictures, and count them.")
 @click.option("--quiet", is_flag=True, help="Print no counts.")
@@ -72,7 +72,7 @@ def command(model: Path, pictures: tuple[Path, ...], **options: Any) -> None:
     Exit code 0: done; pictures that --skip-bad left out are counted. 1: Ctrl-C; rows are kept.
     2: the input cannot be used.
     """
-    from fairvision.models import ImageModel, PredictionFile, predict_pictures
+    from fairvision.models import ImageModel, PredictionFile, predict_pictures, unlabelled_pictures
     from fairvision.saving import load
 
     out = options["out"]
@@ -85,7 +85,8 @@ def command(model: Path, pictures: tuple[Path, ...], **options: Any) -> None:
     rows, columns = _pictures(fitted, pictures, options)
     mark = hashlib.sha256(model.read_bytes()).hexdigest()[:12]
     bad = _Bad()
-    listed, _ = _pictures(fitted, pictures, options)  # once more: `rows` may be read only once
+    # A folder, which may hold millions of files, is walked once more; a table's rows are all here.
+    listed = rows if isinstance(rows, list) else unlabelled_pictures(pictures)
     with PredictionFile(out, columns, mark, form, listed) as file:
         done = len(file.done)
         predictions = predict_pictures(

@@ -26,7 +26,6 @@ Examples:
 @click.option(
     "--pictures/--no-pictures",
     default=True,
-    show_default=True,
     help="Test pictures and figures of plugins: without them it shows nobody.",
 )
 @click.option("--quiet", is_flag=True, help="Print nothing.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fairvision.cli._backend import backend_options, backend_params
+from fairvision.cli._backend import BACKEND_PARAMS, backend_options
 from fairvision.cli._features import features_options, features_params
 from fairvision.cli._show import print_json, print_table
 from fairvision.plugins import clean
@@ -24,12 +24,12 @@ Examples:
 )
 @click.argument("name", required=False)
 @click.option("--list", "as_list", is_flag=True, help="List the recipes.")
-@click.option("--data", default="faces", show_default=True, help="One of the recipe's data sets.")
+@click.option("--data", default="faces", help="One of the recipe's data sets.")
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of the images.")
-@click.option("--scale", default="small", show_default=True, help="One of the recipe's scales.")
+@click.option("--scale", default="small", help="One of the recipe's scales.")
 @click.option("--seeds", type=click.IntRange(1), help="Number of seeds; default: as in the recipe.")
 @features_options
-@click.option("--device", default="auto", show_default=True)
+@click.option("--device", default="auto")
 @backend_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.")
 @click.option("--dry-run", is_flag=True, help="Print the runs and their cost, and run nothing.")
@@ -63,7 +63,7 @@ def command(name: str | None, as_list: bool, **options: Any) -> None:
         progress=not options["quiet"],
         report=options["out"] is not None,
         **_net(options, any(block.features for block in plan(recipe, **experiment))),
-        **backend_params(options),
+        **{name: options[name] for name in BACKEND_PARAMS},
     )
     if as_json:
         print_json(reproduction.to_dict())

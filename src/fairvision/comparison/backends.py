@@ -1,26 +1,27 @@
-"""Where runs are done: loky's processes, Dask, Ray, or any `concurrent.futures.Executor`."""
+"""Tasks in worker processes: loky's, Dask's, Ray's, or any `concurrent.futures.Executor`.
+
+What is lost with its worker is done again.
+"""
 
 from __future__ import annotations
 
+import builtins
 import importlib.util
 import logging
 import os
+import signal
 import socket
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import (
-    AbstractContextManager,
-    ExitStack,
-    contextmanager,
-    redirect_stdout,
-    suppress,
-)
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import current_thread, main_thread
+from time import sleep
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,7 +31,7 @@ import numpy as np
 from fairvision.exceptions import InputError, RunError
 from fairvision.plugins import describe
 
-__all__ = ["MAX_TRIES", "Backend", "Pool", "Work"]
+__all__ = ["MAX_TRIES", "Backend", "Lost", "map_unordered"]
 
 #: A task that was lost with its worker this often is not tried again.
 MAX_TRIES = 3
@@ -76,25 +77,22 @@ class Backend:
     executor: Any = None
 
     def __post_init__(self) -> None:
+        name, module = self.name, _MODULES.get(self.name)
         if self.n_jobs == 0:
             raise InputError("n_jobs is 0; pass 1 or more, or -1 for one a core.")
-        if self.name not in _MODULES:
-            raise InputError(f"backend is {self.name!r}; pass one of {', '.join(_MODULES)}.")
-        if importlib.util.find_spec(_MODULES[self.name]) is None:
-            raise InputError(
-                f"backend {self.name!r} needs {_MODULES[self.name]}. "
-                f"Run: pip install 'fairvision[{self.name}]'"
-            )
-        if self.address is not None and self.name == "loky":
+        if module is None:
+            raise InputError(f"backend is {name!r}; pass one of {', '.join(_MODULES)}.")
+        if importlib.util.find_spec(module) is None:
+            install = f"pip install 'fairvision[{name}]'"
+            raise InputError(f"backend {name!r} needs {module}. Run: {install}")
+        if self.address is not None and name == "loky":
             raise InputError(
                 f"address is {self.address!r}, but 'loky' works on this machine only. Pass "
                 "backend='dask' or 'ray' with it."
             )
-        if self.executor is not None:
-            self._check_executor()
-
-    def _check_executor(self) -> None:
-        if (self.n_jobs, self.name, self.address) != (1, "loky", None):
+        if self.executor is None:
+            return
+        if (self.n_jobs, name) != (1, "loky"):
             raise InputError(
                 "executor decides where runs go and how many at a time. Leave out n_jobs, "
                 "backend and address."
@@ -121,9 +119,8 @@ class Backend:
 
     def open(self, data: Any, n_tasks: int) -> AbstractContextManager[Pool]:
         """Start the workers, or connect to them, and hand them the data."""
-        pools = {"loky": _loky, "dask": _dask, "ray": _ray}
-        open_pool = pools[self.name] if self.executor is None else _other
-        return open_pool(self, data, n_tasks)
+        open_pool = {"loky": _loky, "dask": _dask, "ray": _ray}[self.name]
+        return (open_pool if self.executor is None else _other)(self, data, n_tasks)
 
     def environment(self) -> dict[str, str]:
         """Variables that limit a worker's libraries to its threads."""
@@ -133,9 +130,10 @@ class Backend:
 
 @dataclass(frozen=True)
 class Pool:
-    """How to submit a task, how many at a time, and which errors mean that its worker died."""
+    """How to submit ``work(data, item)``, how many at a time, and the errors of a dead worker."""
 
-    submit: Callable[[Work, Any], Any]
+    submit: Callable[[Work, Any, Any], Any]
+    data: Any
     n_jobs: int
     deaths: tuple[type[BaseException], ...]
     max_tries: int = MAX_TRIES
@@ -143,10 +141,7 @@ class Pool:
 
 @contextmanager
 def _other(backend: Backend, data: Any, n_tasks: int) -> Iterator[Pool]:
-    def submit(work: Work, item: Any) -> Any:
-        return backend.executor.submit(work, data, item)
-
-    yield Pool(submit, n_tasks, (Exception,))
+    yield Pool(backend.executor.submit, data, n_tasks, (Exception,))
 
 
 @contextmanager
@@ -162,37 +157,23 @@ def _loky(backend: Backend, data: Any, n_tasks: int) -> Iterator[Pool]:
         return get_memmapping_executor(n_jobs, timeout=_KEEP_IDLE, env=environment)
 
     with TemporaryDirectory(prefix="fairvision-", ignore_cleanup_errors=True) as folder:
-        data = _mapped(data, Path(folder))
-
-        def submit(work: Work, item: Any) -> Any:
-            return executor().submit(work, data, item)
-
+        data, deaths = _mapped(data, Path(folder)), (TerminatedWorkerError,)
         try:
-            yield Pool(submit, n_jobs, (TerminatedWorkerError,))
+            yield Pool(lambda *task: executor().submit(*task), data, n_jobs, deaths)
         except BaseException:
             executor().shutdown(kill_workers=True)
             raise
 
 
 def _mapped(data: Any, folder: Path) -> Any:
-    """`data`, an array or a mapping, with its large arrays in files."""
+    """`data`, an array or a mapping, with its large arrays in files: joblib sends their names."""
     if isinstance(data, Mapping):
         return type(data)(**{key: _mapped(value, folder) for key, value in data.items()})
     if type(data) is not np.ndarray or data.nbytes < _MIN_MAPPED_BYTES or data.dtype.hasobject:
         return data
     path = folder / f"{len(list(folder.iterdir()))}.npy"
     np.save(path, data)
-    return _Mapped(path)
-
-
-@dataclass(frozen=True)
-class _Mapped:
-    """An array in a file. Who unpickles this gets a memory map of it."""
-
-    path: Path
-
-    def __reduce__(self) -> Any:
-        return partial(np.load, mmap_mode="r", allow_pickle=False), (self.path,)
+    return np.load(path, mmap_mode="r")
 
 
 @contextmanager
@@ -204,12 +185,9 @@ def _dask(backend: Backend, data: Any, n_tasks: int) -> Iterator[Pool]:
         # Such a cluster says that a worker was killed after several tries of its own.
         n_jobs, max_tries = n_tasks if backend.n_jobs < 0 else backend.n_jobs, 2
     with ExitStack() as stack:
-        try:
-            _check_reachable(backend.address)
+        with _reaching(backend):
             address = backend.address or stack.enter_context(_dask_cluster(backend, n_jobs))
             client = stack.enter_context(Client(address, set_as_default=False, timeout="20s"))
-        except (OSError, ValueError) as error:
-            raise _unreachable(backend, error) from error
         if any(n > 1 for n in client.nthreads().values()):
             raise InputError(
                 "a worker of the Dask cluster has several threads, but a process does one run at "
@@ -217,21 +195,16 @@ def _dask(backend: Backend, data: Any, n_tasks: int) -> Iterator[Pool]:
             )
         executor, copies = client.get_executor(pure=False), list[Any]()
 
-        def submit(work: Work, item: Any) -> Any:
-            # The result of a task: what is scattered is gone with the workers that hold it.
+        def submit(work: Work, data: Any, item: Any) -> Any:
+            # The result of a task, which workers fetch of one another: what is scattered is gone
+            # with the workers that hold it.
             if not copies or copies[0].status in ("error", "lost", "cancelled"):
-                with warnings.catch_warnings():
-                    warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
-                    copies[:] = [client.submit(_identity, data, pure=False)]
-                with suppress(Exception):  # a worker without a copy fetches one
-                    client.replicate(copies)
+                # Dask warns that a large graph is sent.
+                with warnings.catch_warnings(action="ignore", category=UserWarning):
+                    copies[:] = [client.submit(lambda data: data, data, pure=False)]
             return executor.submit(work, copies[0], item)
 
-        yield Pool(submit, n_jobs, (KilledWorker, CancelledError), max_tries)
-
-
-def _identity(data: Any) -> Any:
-    return data
+        yield Pool(submit, data, n_jobs, (KilledWorker, CancelledError), max_tries)
 
 
 def _dask_cluster(backend: Backend, n_jobs: int) -> Any:
@@ -256,7 +229,15 @@ def _ray(backend: Backend, data: Any, n_tasks: int) -> Iterator[Pool]:
     n_jobs, n_threads = min(backend.local_jobs, n_tasks), backend.n_threads
     with ExitStack() as stack:
         if not ray.is_initialized():
-            stack.enter_context(_ray_session(backend, n_jobs))
+            # It reports dead workers on stdout, which is for results.
+            stack.enter_context(redirect_stdout(sys.stderr))
+            os.environ.update({"RAY_USAGE_STATS_ENABLED": "0", **backend.environment()})
+            own = {"num_cpus": n_jobs * n_threads, "include_dashboard": False}
+            options: dict[str, Any] = {} if backend.address else own
+            address = backend.address or "local"
+            with _reaching(backend):
+                ray.init(address, **options, log_to_driver=False, configure_logging=False)
+            stack.callback(ray.shutdown)
         resources = ray.cluster_resources()
         if resources.get("CPU", 0) < n_threads:
             raise InputError(
@@ -267,51 +248,135 @@ def _ray(backend: Backend, data: Any, n_tasks: int) -> Iterator[Pool]:
             n_jobs = int(resources["CPU"] // n_threads)
         # Ray hides every GPU from a task that asks for none.
         n_gpus = min(1.0, resources.get("GPU", 0) / n_jobs) if backend.gpus else 0
-        call = ray.remote(_call).options(num_cpus=n_threads, num_gpus=n_gpus, max_retries=0)
-        stored = ray.put(data)
-
-        def submit(work: Work, item: Any) -> Any:
-            return call.remote(work, stored, item).future()
-
-        yield Pool(submit, n_jobs, (ray.exceptions.RayError,))
-
-
-def _call(work: Work, data: Any, item: Any) -> Any:
-    return work(data, item)
+        call: Any = ray.remote(lambda work, data, item: work(data, item))
+        call = call.options(num_cpus=n_threads, num_gpus=n_gpus, max_retries=0)
+        deaths = (ray.exceptions.RayError,)
+        yield Pool(lambda *task: call.remote(*task).future(), ray.put(data), n_jobs, deaths)
 
 
 @contextmanager
-def _ray_session(backend: Backend, n_jobs: int) -> Iterator[None]:
-    """Join a cluster, or start one that reports no usage statistics."""
-    import ray
-
-    options: dict[str, Any] = {"address": backend.address}
-    if backend.address is None:
-        n_cpus = n_jobs * backend.n_threads
-        options = {"address": "local", "num_cpus": n_cpus, "include_dashboard": False}
-    with redirect_stdout(sys.stderr):  # Ray reports dead workers; results go to stdout
-        os.environ.update({"RAY_USAGE_STATS_ENABLED": "0", **backend.environment()})
-        try:
-            _check_reachable(backend.address)
-            ray.init(**options, log_to_driver=False, configure_logging=False)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise _unreachable(backend, error) from error
-        try:
-            yield
-        finally:
-            ray.shutdown()
-
-
-def _check_reachable(address: str | None) -> None:
+def _reaching(backend: Backend) -> Iterator[None]:
     """Connect where the address names a port: Ray by itself tries for many minutes."""
-    parts = urlsplit(address if address and "//" in address else f"//{address or ''}")
-    if parts.hostname and parts.port:
-        socket.create_connection((parts.hostname, parts.port), timeout=10).close()
+    address = backend.address or ""
+    try:
+        parts = urlsplit(address if "//" in address else f"//{address}")
+        if parts.hostname and parts.port:
+            socket.create_connection((parts.hostname, parts.port), timeout=10).close()
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        place = f"at {address!r}" if address else "on this machine"
+        raise RunError(
+            f"the {backend.name.title()} cluster {place} cannot be reached: "
+            f"{describe(error.__cause__ or error)}. Nothing was run."
+        ) from error
 
 
-def _unreachable(backend: Backend, error: Exception) -> RunError:
-    place = "on this machine" if backend.address is None else f"at {backend.address!r}"
-    return RunError(
-        f"the {backend.name.title()} cluster {place} cannot be reached: "
-        f"{describe(error.__cause__ or error)}. Nothing was run."
-    )
+@dataclass(frozen=True)
+class Lost:
+    """In place of a task's result: its workers died. `error` is the last one's."""
+
+    error: BaseException
+
+
+def map_unordered(
+    work: Work, data: Any, items: Sequence[Any], backend: Backend
+) -> Iterator[tuple[int, Any]]:
+    """Call ``work(data, item)`` for each item in worker processes.
+
+    A worker that dies may take tasks with it that only ran beside the one at fault. So what
+    was lost is done again after all others, one task at a time.
+
+    Parameters
+    ----------
+    work : callable
+        Raises nothing.
+    data : object
+        Dask and Ray send it to each worker once. Processes of this machine map its large
+        arrays from a file. Any other executor gets it with each task.
+    items : sequence
+    backend : Backend
+
+    Yields
+    ------
+    (int, object)
+        Number of the item and result, as they finish, each number once; `Lost` for a task
+        that was lost `MAX_TRIES` times.
+
+    Raises
+    ------
+    RunError
+        If a cluster cannot be reached, or a task cannot be sent.
+    """
+    waiting, lost, losses = deque(range(len(items))), deque[int](), Counter[int]()
+    with _restored(), backend.open(data, len(items)) as pool:
+        running = dict[Any, int]()
+        try:
+            while waiting or lost or running:
+                while (waiting and len(running) < pool.n_jobs) or (lost and not running):
+                    i = (waiting or lost).popleft()
+                    running[_submit(pool, work, items[i])] = i
+                for future in _wait(running):
+                    i, error = running.pop(future), _error(future, pool.deaths)
+                    losses[i] += error is not None
+                    if error is None:
+                        yield i, future.result()
+                    elif losses[i] == pool.max_tries:
+                        yield i, Lost(error)
+                    else:
+                        lost.append(i)
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _submit(pool: Pool, work: Work, item: Any) -> Any:
+    try:
+        return pool.submit(work, pool.data, item)
+    except Exception as error:
+        raise RunError(
+            f"the executor takes no more runs ({describe(error)}). Finished runs are kept: run the "
+            "same command again."
+        ) from error
+
+
+def _wait(running: Mapping[Any, int]) -> list[Any]:
+    """Wait until some of the tasks are done."""
+    while not (done := [future for future in running if future.done()]):
+        if all(isinstance(future, Future) for future in running):
+            wait(running, timeout=1, return_when=FIRST_COMPLETED)
+        else:  # the jobs of submitit are no futures
+            sleep(1)
+    return done
+
+
+def _error(future: Any, deaths: tuple[type[BaseException], ...]) -> BaseException | None:
+    """The death of a task's worker; None if the task ended. Raise any other error."""
+    try:
+        error: BaseException | None = future.exception()
+    except CancelledError as cancelled:
+        error = cancelled
+    if error is None or isinstance(error, deaths):
+        return error
+    if not isinstance(error, Exception):  # Ctrl-C reached the worker first
+        raise error
+    reason = str(error.__cause__ or error).strip('"\n ').rpartition("\n")[2]
+    raise RunError(
+        f"a run cannot be sent to a worker process, or its result not sent back: {reason}. Classes "
+        "of yours must be in a module that can be imported there; or leave n_jobs=1. Finished runs "
+        "are kept."
+    ) from error
+
+
+@contextmanager
+def _restored() -> Iterator[None]:
+    """Put back what Dask and Ray change here: variables, the handler of SIGTERM, and `print`."""
+    environment, handler = dict(os.environ), signal.getsignal(signal.SIGTERM)
+    show = builtins.print
+    try:
+        yield
+    finally:
+        builtins.print = show
+        os.environ.clear()
+        os.environ.update(environment)
+        if current_thread() is main_thread():
+            signal.signal(signal.SIGTERM, handler)

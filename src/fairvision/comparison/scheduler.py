@@ -14,10 +14,9 @@ from typing import Any
 import torch
 from sklearn.utils import Bunch
 
-from fairvision.comparison.backends import MAX_TRIES, Backend
+from fairvision.comparison.backends import MAX_TRIES, Backend, Lost, map_unordered
 from fairvision.comparison.budget import Budget
 from fairvision.comparison.checkpoints import checkpoints
-from fairvision.comparison.dispatch import Lost, map_unordered
 from fairvision.comparison.features import Features
 from fairvision.comparison.plan import MethodPlan, Plan, versions
 from fairvision.comparison.progress import Progress

@@ -55,6 +55,9 @@ def attribute_codes(
     correlation: Correlation | None,
 ) -> dict[str, NDArray[np.int64]]:
     """Levels of all attributes; the skin's tone and group are two views of one."""
+    for name, value in {"probabilities": probabilities, "correlation": correlation}.items():
+        if value is not None and not isinstance(value, Mapping):
+            raise DatasetError(f"{name} is {value!r}; pass a dict, or None.")
     named = set(probabilities or {}) | {name for key in correlation or {} for name in key}
     if {"skin_tone", "skin_group"} <= named:
         raise DatasetError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -26,6 +27,7 @@ _LARGEST = 2**24
 _TEXTS = ("target_name", "class_names", "sensitive_names", "evaluation", "facts")
 
 
+@dataclass(eq=False, repr=False)
 class ImageModel(ScoreMixin, BaseEstimator):
     """A fitted estimator with all that turns picture files into its predictions.
 
@@ -74,32 +76,18 @@ class ImageModel(ScoreMixin, BaseEstimator):
     # They go into the file as fitted state: as parameters, some text would name an import.
     __fairvision_unsaved__: ClassVar = _TEXTS
 
-    def __init__(
-        self,
-        estimator: Any,
-        *,
-        image_size: int | tuple[int, int],
-        mode: Literal["RGB", "L"] = "RGB",
-        resize: Literal["crop", "squash"] = "crop",
-        pixel_max: float | None = None,
-        extractor: Any = None,
-        target_name: str = "target",
-        class_names: Sequence[str] | None = None,
-        sensitive_names: Sequence[str] = (),
-        evaluation: dict[str, Any] | None = None,
-        facts: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.estimator = estimator
-        self.image_size = image_size
-        self.mode = mode
-        self.resize = resize
-        self.pixel_max = pixel_max
-        self.extractor = extractor
-        self.target_name = target_name
-        self.class_names = class_names
-        self.sensitive_names = sensitive_names
-        self.evaluation = evaluation
-        self.facts = facts
+    estimator: Any
+    _: KW_ONLY
+    image_size: int | tuple[int, int]
+    mode: Literal["RGB", "L"] = "RGB"
+    resize: Literal["crop", "squash"] = "crop"
+    pixel_max: float | None = None
+    extractor: Any = None
+    target_name: str = "target"
+    class_names: Sequence[str] | None = None
+    sensitive_names: Sequence[str] = ()
+    evaluation: dict[str, Any] | None = None
+    facts: Mapping[str, Any] | None = None
 
     @classmethod
     def from_dataset(

@@ -6,6 +6,7 @@ import io
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,6 +30,7 @@ _DIGEST = sha256().digest_size
 _ASIDE = ("callbacks", "device", "random_state", "validation_data", "verbose", "warm_start")
 
 
+@dataclass(eq=False, repr=False)
 class TrainingCheckpoint(Callback):
     """Write down a training every few epochs, and go on from there after a crash.
 
@@ -87,20 +89,12 @@ class TrainingCheckpoint(Callback):
     #: A callback that says so has no influence on the weights, and no part in the hash.
     only_watches: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        folder: str | Path,
-        *,
-        every: int = 5,
-        keep: bool = False,
-        strict: bool = True,
-        tag: str = "",
-    ) -> None:
-        self.folder = folder
-        self.every = every
-        self.keep = keep
-        self.strict = strict
-        self.tag = tag
+    folder: str | Path
+    _: KW_ONLY
+    every: int = 5
+    keep: bool = False
+    strict: bool = True
+    tag: str = ""
 
     def open(
         self, net: Any, rows: Rows, held_out: Rows | None, params: Mapping[str, Any]

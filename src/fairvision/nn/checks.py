@@ -13,7 +13,14 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
-from fairvision.base import check_form, check_labels, check_pixels, is_images, rows_of
+from fairvision.base import (
+    check_form,
+    check_labels,
+    check_numbers,
+    check_pixels,
+    is_images,
+    rows_of,
+)
 from fairvision.exceptions import InputError
 from fairvision.nn.labels import in_order
 from fairvision.nn.net import OPTIMIZERS
@@ -46,14 +53,9 @@ def check_parameters(estimator: Any) -> None:
     InputError
         Naming the parameter, its value and what to pass.
     """
-    for name, low in (("max_epochs", 0), ("batch_size", 1)):
-        value = getattr(estimator, name)
-        if not isinstance(value, (int, np.integer)) or value < low:
-            raise InputError(f"{name} is {value!r}; pass an int of {low} or more.")
-    for name in ("lr", "weight_decay"):
-        value = getattr(estimator, name)
-        if not isinstance(value, _NUMBER) or not value >= 0:
-            raise InputError(f"{name} is {value!r}; pass a number of 0 or more.")
+    check_numbers(estimator, "max_epochs", whole=True)
+    check_numbers(estimator, "batch_size", low=1, whole=True)
+    check_numbers(estimator, "lr", "weight_decay")
     fraction = estimator.validation_fraction
     if not isinstance(fraction, _NUMBER) or not 0 <= fraction < 1:
         raise InputError(f"validation_fraction is {fraction!r}; pass 0 (none) up to 1.")

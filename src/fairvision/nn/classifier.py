@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -40,6 +41,7 @@ from fairvision.nn.warm_start import check_goes_on, earlier_fit, join, known_cla
 __all__ = ["TorchClassifier"]
 
 
+@dataclass(eq=False, repr=False)
 class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
     """Train a torch model on images.
 
@@ -159,56 +161,30 @@ class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
     __metadata_request__partial_fit: ClassVar = {"sensitive_features": True}
 
-    def __init__(
-        self,
-        backbone: Backbone = "small-cnn",
-        *,
-        objective: Objective | None = None,
-        weights: str | None = None,
-        trainable: Trainable = "all",
-        trunk_lr: float | None = None,
-        optimizer: str | Callable[..., torch.optim.Optimizer] = "adamw",
-        lr: float = 1e-3,
-        weight_decay: float = 0.0,
-        max_epochs: int = 10,
-        batch_size: int = 64,
-        validation_fraction: float = 0.0,
-        validation_data: tuple[Any, ArrayLike] | None = None,
-        device: str = "auto",
-        deterministic: bool = False,
-        train_transform: Transform | None = None,
-        callbacks: Sequence[Any] | None = None,
-        compile: bool | str | Callable[..., Any] = False,
-        amp: bool | str = "auto",
-        accelerator: Any = None,
-        classes: ArrayLike | None = None,
-        warm_start: bool = False,
-        random_state: RandomState = None,
-        verbose: int = 0,
-    ) -> None:
-        self.backbone = backbone
-        self.objective = objective
-        self.weights = weights
-        self.trainable = trainable
-        self.trunk_lr = trunk_lr
-        self.optimizer = optimizer
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.validation_fraction = validation_fraction
-        self.validation_data = validation_data
-        self.device = device
-        self.deterministic = deterministic
-        self.train_transform = train_transform
-        self.callbacks = callbacks
-        self.compile = compile
-        self.amp = amp
-        self.accelerator = accelerator
-        self.classes = classes
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.verbose = verbose
+    backbone: Backbone = "small-cnn"
+    _: KW_ONLY
+    objective: Objective | None = None
+    weights: str | None = None
+    trainable: Trainable = "all"
+    trunk_lr: float | None = None
+    optimizer: str | Callable[..., torch.optim.Optimizer] = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    max_epochs: int = 10
+    batch_size: int = 64
+    validation_fraction: float = 0.0
+    validation_data: tuple[Any, ArrayLike] | None = None
+    device: str = "auto"
+    deterministic: bool = False
+    train_transform: Transform | None = None
+    callbacks: Sequence[Any] | None = None
+    compile: bool | str | Callable[..., Any] = False
+    amp: bool | str = "auto"
+    accelerator: Any = None
+    classes: ArrayLike | None = None
+    warm_start: bool = False
+    random_state: RandomState = None
+    verbose: int = 0
 
     def __sklearn_clone__(self) -> Self:
         without = copy.copy(self)

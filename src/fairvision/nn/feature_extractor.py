@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from difflib import get_close_matches
 from functools import partial
 from os import PathLike
@@ -22,6 +23,7 @@ from fairvision.base import (
     all_or_nothing,
     check_form,
     check_images,
+    check_numbers,
     fitted_attributes,
     is_paths,
     take,
@@ -29,7 +31,7 @@ from fairvision.base import (
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn.backbones import Backbone, Unfetched, build_classifier
 from fairvision.nn.checks import check_shape
-from fairvision.nn.device import choose_device
+from fairvision.nn.device import choose_device, device_or_cpu
 from fairvision.nn.feature_cache import FeatureCache
 from fairvision.nn.finite import check_scores
 from fairvision.nn.identity import fingerprint
@@ -46,6 +48,7 @@ __all__ = ["FeatureExtractor"]
 _VERSION = 2  # of how features are computed: a new one makes new names in a cache
 
 
+@dataclass(eq=False, repr=False)
 class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Compute the features of a pretrained net, which is not trained.
 
@@ -107,24 +110,14 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     # Of the machine, not of the features.
     __fairvision_unsaved__: ClassVar = ("cache",)
 
-    def __init__(
-        self,
-        backbone: Backbone = "mobilenet_v2",
-        weights: str | PathLike[str] | None = None,
-        *,
-        layer: str | None = None,
-        image_size: int | tuple[int, int] | None = None,
-        batch_size: int = 64,
-        cache: str | PathLike[str] | None = None,
-        device: str = "auto",
-    ) -> None:
-        self.backbone = backbone
-        self.weights = weights
-        self.layer = layer
-        self.image_size = image_size
-        self.batch_size = batch_size
-        self.cache = cache
-        self.device = device
+    backbone: Backbone = "mobilenet_v2"
+    weights: str | PathLike[str] | None = None
+    _: KW_ONLY
+    layer: str | None = None
+    image_size: int | tuple[int, int] | None = None
+    batch_size: int = 64
+    cache: str | PathLike[str] | None = None
+    device: str = "auto"
 
     @all_or_nothing
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -151,8 +144,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             size = self._trained_at(weights)
             X = check_form(X, shape=None if size is None else (3, *size))
         X = check_images(X)
-        if not isinstance(self.batch_size, (int, np.integer)) or self.batch_size < 1:
-            raise InputError(f"batch_size is {self.batch_size!r}; pass an int of 1 or more.")
+        check_numbers(self, "batch_size", low=1, whole=True)
         device = choose_device(self.device)
         if isinstance(self.backbone, str) and self.weights is None:
             warnings.warn(
@@ -166,7 +158,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         module = self._build(weights)
         self.feature_shape_ = _feature_shape(module, self.input_shape_)
         self.identity_ = _identity(module, self.feature_shape_)
-        self.module_ = module.to(device, memory_format=self._memory_format(device))
+        self.module_ = module.to(device).to(memory_format=self._memory_format(device))
         return self
 
     def _memory_format(self, device: torch.device) -> torch.memory_format:
@@ -237,7 +229,7 @@ float32
 
     def _compute(self, X: Any) -> NDArray[np.float32]:
         weight = next(self.module_.parameters(), torch.empty(0))
-        pixels = self.module_.size or X.shape
+        pixels: Any = self.module_.size or X.shape
         size = inference_size(self.batch_size, weight.device, pixels)
         # By index, which copies: a module may work in place, and X is not ours.
         batches = np.array_split(np.arange(len(X)), range(size, len(X), size))
@@ -298,11 +290,8 @@ float32
         check_structure(make, self.input_shape_, state["module_"])
         module = make()
         put_tensors(module, state["module_"])
-        try:
-            device = choose_device(self.device)
-        except InputError:  # it was saved on another machine
-            device = torch.device("cpu")
-        self.module_ = module.to(device, memory_format=self._memory_format(device)).eval()
+        device = device_or_cpu(self.device)  # it may have been saved on another machine
+        self.module_ = module.to(device).to(memory_format=self._memory_format(device)).eval()
 
 
 class Extraction(nn.Module):

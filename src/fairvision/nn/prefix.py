@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -53,8 +53,8 @@ def _trace(module: nn.Module, x: Tensor) -> dict[str, list[_Call]]:
             calls[name].append(_Call(running.pop(), next(clock), shape))
 
         before = layer.register_forward_pre_hook(lambda *_: running.append(next(clock)))
-        stack.callback(before.remove)
-        stack.callback(layer.register_forward_hook(after).remove)
+        stack.enter_context(before)
+        stack.enter_context(layer.register_forward_hook(after))
 
     with ExitStack() as stack, torch.no_grad(), evaluation_mode(module):
         for name, layer in module.named_modules():
@@ -132,14 +132,9 @@ class FrozenPrefix:
             inputs.append(args[0].clone())
             raise _Reached
 
-        handle = self.layer.register_forward_pre_hook(stop)
-        try:
-            with torch.no_grad(), evaluation_mode(self.module):
-                self.module(images)
-        except _Reached:
-            pass
-        finally:
-            handle.remove()
+        hook, evaluation = self.layer.register_forward_pre_hook(stop), evaluation_mode(self.module)
+        with hook, suppress(_Reached), torch.no_grad(), evaluation:
+            self.module(images)
         return inputs[0]
 
     def store(self, rows: Rows) -> Rows:
@@ -166,8 +161,7 @@ class FrozenPrefix:
                 wrap = partial(self._blank, calls)
                 layer = self.module.get_submodule(name)
                 stack.enter_context(wrapped_methods(layer, ["forward"], wrap))
-            hook = self.layer.register_forward_pre_hook(self._put_stored)
-            stack.callback(hook.remove)
+            stack.enter_context(self.layer.register_forward_pre_hook(self._put_stored))
             for name in ("features", "forward"):
                 # What enters the head are the features themselves.
                 done = name == "features" and self.layer is self.module.head

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,9 @@ def check_inputs(X: Any, *, backbone: Any, fitted_shape: tuple[int, ...] | None 
 def set_statistics(module: nn.Module, rows: Rows, device: torch.device | str) -> None:
     """Give each new `Standardize` of a module the mean and deviation of its inputs.
 
+    The head then starts at the shares of the classes: of features with mean 0 only its bias
+    can tell them, and that moves by a learning rate a step.
+
     Parameters
     ----------
     module : nn.Module
@@ -98,13 +102,20 @@ def set_statistics(module: nn.Module, rows: Rows, device: torch.device | str) ->
     layers = [m for m in module.modules() if isinstance(m, Standardize) and not m.n_rows]
     if not layers:
         return
-    handles = [m.register_forward_pre_hook(lambda m, args: m.update(args[0])) for m in layers]
-    try:
-        with torch.no_grad(), evaluation_mode(module):
-            for chunk in np.array_split(np.arange(len(rows)), range(_ROWS, len(rows), _ROWS)):
-                module.features(scale(take(rows.images, chunk), device, rows.dtype))  # type: ignore[operator]
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as stack, torch.no_grad(), evaluation_mode(module):
+        for layer in layers:
+            hook = layer.register_forward_pre_hook(lambda layer, args: layer.update(args[0]))
+            stack.enter_context(hook)
+        for chunk in np.array_split(np.arange(len(rows)), range(_ROWS, len(rows), _ROWS)):
+            module.features(scale(take(rows.images, chunk), device, rows.dtype))  # type: ignore[operator]
     for layer in layers:
         layer.finish()
+    _start_at_shares(module.head, rows)  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def _start_at_shares(head: nn.Linear, rows: Rows) -> None:
+    shares = np.bincount(rows.targets, rows.weights, head.out_features)
+    if (shares > 0).all():
+        logits = np.log(shares)
+        head.bias.add_(torch.from_numpy(logits - logits.mean()).to(head.bias))

@@ -178,6 +178,7 @@ class Rows(Dataset[Batch]):
         return Batch(images, targets, groups, weights, rows, self.process_group)
 
 
+@dataclass(eq=False, repr=False)
 class Batches:
     """The batches of an epoch; each iteration is a new epoch.
 
@@ -192,19 +193,11 @@ class Batches:
         Applied to each batch of scaled images.
     """
 
-    def __init__(
-        self,
-        rows: Rows,
-        batch_size: int,
-        device: torch.device | str,
-        order: Callable[[], Tensor],
-        transform: Transform | None = None,
-    ) -> None:
-        self.rows = rows
-        self.batch_size = batch_size
-        self.device = device
-        self.order = order
-        self.transform = transform
+    rows: Rows
+    batch_size: int
+    device: torch.device | str
+    order: Callable[[], Tensor]
+    transform: Transform | None = None
 
     def __iter__(self) -> Iterator[tuple[Batch, Tensor]]:
         order = self.order()

@@ -87,7 +87,24 @@ def save(
 
 
 def packed(estimator: Any, evaluation: Evaluation | None = None) -> tuple[bytes, dict[str, Any]]:
-    """What `save` writes, and the manifest in it; parameters and errors are those of `save`."""
+    """What `save` writes, as bytes, for a store of your own.
+
+    Parameters
+    ----------
+    estimator, evaluation
+        As in `save`.
+
+    Returns
+    -------
+    content : bytes
+    manifest : dict
+        As `read_manifest` gives it.
+
+    Raises
+    ------
+    SavingError
+        As `save`, but for the file.
+    """
     if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
         raise SavingError(f"estimator is {estimator!r}; pass a fitted estimator.")
     trust = Trust()

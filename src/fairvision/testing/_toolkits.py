@@ -109,7 +109,7 @@ def passes_the_checks_of_scikit_learn(subject: Subject) -> None:
     tables = _takes_tables(subject)
     params: dict[str, Any] = {}
     if tables and "lr" in subject.parameters:
-        params = {"epochs": 30, "lr": 1e-2}
+        params = {"epochs": 12, "lr": 3e-2}
     made = subject.make(**params)
     if tables and subject.reads_groups_at_fit:
         made = _with_groups(type(made))(**made.get_params(deep=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -27,6 +28,7 @@ _CONSTRAINTS = {
 }
 
 
+@dataclass(eq=False, repr=False)
 class ExponentiatedGradientClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
     """A mixture of classifiers trained on reweighted rows (fairlearn's ExponentiatedGradient) [1]_.
 
@@ -87,30 +89,17 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstima
 
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
 
-    def __init__(
-        self,
-        estimator: Any = None,
-        *,
-        constraints: Any = "equalized_odds",
-        difference_bound: float = 0.02,
-        eps: float = 0.01,
-        max_iter: int = 3,
-        nu: float | None = None,
-        eta0: float = 2.0,
-        run_linprog_step: bool = True,
-        constraint_fraction: float = 0.0,
-        random_state: Any = None,
-    ) -> None:
-        self.estimator = estimator
-        self.constraints = constraints
-        self.difference_bound = difference_bound
-        self.eps = eps
-        self.max_iter = max_iter
-        self.nu = nu
-        self.eta0 = eta0
-        self.run_linprog_step = run_linprog_step
-        self.constraint_fraction = constraint_fraction
-        self.random_state = random_state
+    estimator: Any = None
+    _: KW_ONLY
+    constraints: Any = "equalized_odds"
+    difference_bound: float = 0.02
+    eps: float = 0.01
+    max_iter: int = 3
+    nu: float | None = None
+    eta0: float = 2.0
+    run_linprog_step: bool = True
+    constraint_fraction: float = 0.0
+    random_state: Any = None
 
     @all_or_nothing
     def fit(self, X: Any, y: ArrayLike, *, sensitive_features: Any = None) -> Self:

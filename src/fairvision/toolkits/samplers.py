@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -94,6 +95,7 @@ class Reweighing(BaseEstimator):
         return X, check_labels(y)
 
 
+@dataclass(eq=False, repr=False)
 class BalancedSampling(BaseEstimator):
     """Draw rows so that all cells have as many (imbalanced-learn's random samplers).
 
@@ -115,16 +117,10 @@ class BalancedSampling(BaseEstimator):
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
     __metadata_request__fit_resample: ClassVar = {"sensitive_features": True}
 
-    def __init__(
-        self,
-        cells: str = "target and group",
-        *,
-        strategy: str = "over",
-        random_state: Any = None,
-    ) -> None:
-        self.cells = cells
-        self.strategy = strategy
-        self.random_state = random_state
+    cells: str = "target and group"
+    _: KW_ONLY
+    strategy: str = "over"
+    random_state: Any = None
 
     def fit(self, X: Any, y: ArrayLike, *, sensitive_features: Any = None) -> Self:
         """Choose the rows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -52,6 +53,7 @@ def _has_transform(self: Any) -> bool:
     return True
 
 
+@dataclass(eq=False, repr=False)
 class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     """A threshold for each group, randomized if needed (fairlearn's ThresholdOptimizer) [1]_.
 
@@ -101,24 +103,14 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
     __metadata_request__predict_proba: ClassVar = {"sensitive_features": True}
     __metadata_request__score: ClassVar = {"sensitive_features": True}
 
-    def __init__(
-        self,
-        estimator: Any = None,
-        *,
-        constraints: str = "equalized_odds",
-        objective: str = "balanced_accuracy_score",
-        grid_size: int = 1000,
-        n_folds: int = 3,
-        allow_worse: bool = False,
-        random_state: Any = None,
-    ) -> None:
-        self.estimator = estimator
-        self.constraints = constraints
-        self.objective = objective
-        self.grid_size = grid_size
-        self.n_folds = n_folds
-        self.allow_worse = allow_worse
-        self.random_state = random_state
+    estimator: Any = None
+    _: KW_ONLY
+    constraints: str = "equalized_odds"
+    objective: str = "balanced_accuracy_score"
+    grid_size: int = 1000
+    n_folds: int = 3
+    allow_worse: bool = False
+    random_state: Any = None
 
     @all_or_nothing
     def fit(self, X: Any, y: ArrayLike, *, sensitive_features: Any = None) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Any, Literal, Self
 
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fairvision.base import (
     all_or_nothing,
+    check_choices,
     check_form,
     check_groups,
     check_labels,
@@ -34,6 +36,7 @@ __all__ = ["AutomaticFeatureReweighting"]
 _MIN_UNSURE = 20  # a gain on fewer rows is chance
 
 
+@dataclass(eq=False, repr=False)
 class AutomaticFeatureReweighting(LastLayerClassifier):
     """Train a net's last layer again, on rows weighed by how unsure the net is of them [1]_.
 
@@ -106,35 +109,23 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
     >>> from fairvision_afr import AutomaticFeatureReweighting
     >>> faces = load("faces", n_samples=200, image_size=32, random_state=0)
     >>> net = TorchClassifier(max_epochs=5, random_state=0)
-    >>> model = AutomaticFeatureReweighting(net, random_state=0)
+    >>> # So few rows show no gain; by default they would leave the net as it is.
+    >>> model = AutomaticFeatureReweighting(net, allow_worse=True, random_state=0)
     >>> model.fit(faces.images, faces.target).predict_proba(faces.images[:5]).shape
     (5, 2)
     """
 
-    def __init__(
-        self,
-        estimator: Any = None,
-        *,
-        gamma: float | Sequence[float] = (2.0, 1.5, 1.0, 0.5),
-        row_weights: Weights = "power",
-        regularization: float = 0.0004,
-        rows: Literal["all", "validation"] = "all",
-        max_loss: float = 0.1,
-        min_gain: float = 0.08,
-        debias_fraction: float = 0.2,
-        allow_worse: bool = False,
-        random_state: Any = None,
-    ) -> None:
-        self.estimator = estimator
-        self.gamma = gamma
-        self.row_weights = row_weights
-        self.regularization = regularization
-        self.rows = rows
-        self.max_loss = max_loss
-        self.min_gain = min_gain
-        self.debias_fraction = debias_fraction
-        self.allow_worse = allow_worse
-        self.random_state = random_state
+    estimator: Any = None
+    _: KW_ONLY
+    gamma: float | Sequence[float] = (2.0, 1.5, 1.0, 0.5)
+    row_weights: Weights = "power"
+    regularization: float = 0.0004
+    rows: Literal["all", "validation"] = "all"
+    max_loss: float = 0.1
+    min_gain: float = 0.08
+    debias_fraction: float = 0.2
+    allow_worse: bool = False
+    random_state: Any = None
 
     @all_or_nothing
     def fit(
@@ -230,10 +221,7 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         return None
 
     def _check_parameters(self) -> None:
-        choices = {"rows": ("all", "validation"), "row_weights": ("power", "exponential")}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise InputError(f"{name} is {getattr(self, name)!r}; pass one of {allowed}.")
+        check_choices(self, rows=("all", "validation"), row_weights=("power", "exponential"))
         for name in ("gamma", "regularization", "max_loss", "min_gain"):
             values = np.atleast_1d(np.asarray(getattr(self, name), dtype=np.float64))
             if not values.size or not (values >= 0).all():

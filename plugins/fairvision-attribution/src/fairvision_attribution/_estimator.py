@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -14,9 +15,11 @@ from sklearn.utils.validation import check_is_fitted
 from fairvision.base import (
     Groups,
     all_or_nothing,
+    check_choices,
     check_groups,
     check_images,
     check_labels,
+    check_numbers,
     check_pixels,
     independence_weights,
 )
@@ -30,6 +33,7 @@ __all__ = ["AttributionNoise"]
 Scope = Literal["general", "specific"]
 
 
+@dataclass(eq=False, repr=False)
 class AttributionNoise(TransformerMixin, BaseEstimator):
     """Hide the region that shows a bias attribute, so that a classifier cannot learn by it.
 
@@ -101,30 +105,17 @@ class AttributionNoise(TransformerMixin, BaseEstimator):
 
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
 
-    def __init__(
-        self,
-        scope: Scope = "general",
-        noise: Noise = "swap",
-        *,
-        quantile: float = 0.8,
-        std: float = 0.5,
-        attribution: Any = None,
-        decorrelate: bool = True,
-        fresh: bool = True,
-        device: str = "auto",
-        random_state: Any = None,
-        verbose: int = 0,
-    ) -> None:
-        self.scope = scope
-        self.noise = noise
-        self.quantile = quantile
-        self.std = std
-        self.attribution = attribution
-        self.decorrelate = decorrelate
-        self.fresh = fresh
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
+    scope: Scope = "general"
+    noise: Noise = "swap"
+    _: KW_ONLY
+    quantile: float = 0.8
+    std: float = 0.5
+    attribution: Any = None
+    decorrelate: bool = True
+    fresh: bool = True
+    device: str = "auto"
+    random_state: Any = None
+    verbose: int = 0
 
     @all_or_nothing
     def fit(self, X: Any, y: ArrayLike, *, sensitive_features: Any = None) -> Self:
@@ -248,11 +239,8 @@ class AttributionNoise(TransformerMixin, BaseEstimator):
         return weights
 
     def _check_parameters(self) -> None:
-        for name, known in (("scope", ("general", "specific")), ("noise", NOISES)):
-            if getattr(self, name) not in known:
-                raise InputError(f"{name} is {getattr(self, name)!r}; pass one of {known}.")
-        if not 0 <= self.quantile <= 1:
-            raise InputError(f"quantile is {self.quantile!r}; pass a number from 0 to 1.")
+        check_choices(self, scope=("general", "specific"), noise=NOISES)
+        check_numbers(self, "quantile", high=1)
 
 
 def _over_attributes(maps: NDArray[Any], regions: RegionClassifier) -> NDArray[Any]:

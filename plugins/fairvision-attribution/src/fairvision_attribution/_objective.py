@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from fairvision.base import check_numbers
 from fairvision.exceptions import InputError
 from fairvision.nn import (
     Batch,
@@ -33,6 +35,7 @@ _BACKBONES: dict[str, Callable[..., nn.Module]] = {
 }
 
 
+@dataclass(eq=False, repr=False)
 class RegionObjective(Objective):
     """Cross-entropy of every attribute on patches drawn anew in each step.
 
@@ -48,35 +51,20 @@ class RegionObjective(Objective):
     needs_groups = True
     needs_pixels: ClassVar = True
 
-    def __init__(
-        self,
-        patch_size: int | None = None,
-        grid: Any = None,
-        patches_per_image: int = 8,
-        label_smoothing: float = 0.1,
-        lr_drop: int | None = None,
-        scan_grid: int | None = 13,
-        cache: str | os.PathLike[str] | None = None,
-    ) -> None:
-        self.patch_size = patch_size
-        self.grid = grid
-        self.patches_per_image = patches_per_image
-        self.label_smoothing = label_smoothing
-        self.lr_drop = lr_drop
-        self.scan_grid = scan_grid
-        self.cache = cache
+    patch_size: int | None = None
+    grid: Any = None
+    patches_per_image: int = 8
+    label_smoothing: float = 0.1
+    lr_drop: int | None = None
+    scan_grid: int | None = 13
+    cache: str | os.PathLike[str] | None = None
 
     def check(self, context: TrainingContext) -> None:
         """Check the parameters, and fit the grid to the pictures."""
-        for name, low in (("patches_per_image", 1), ("lr_drop", 1), ("scan_grid", 2)):
-            value = getattr(self, name)
-            optional = value is None and name in ("lr_drop", "scan_grid")
-            if not optional and not (isinstance(value, (int, np.integer)) and value >= low):
-                raise InputError(f"{name} is {value!r}; pass an int of {low} or more.")
-        if not 0 <= self.label_smoothing <= 1:
-            raise InputError(
-                f"label_smoothing is {self.label_smoothing!r}; pass a number from 0 to 1."
-            )
+        check_numbers(self, "patches_per_image", low=1, whole=True)
+        check_numbers(self, "lr_drop", low=1, whole=True, optional=True)
+        check_numbers(self, "scan_grid", low=2, whole=True, optional=True)
+        check_numbers(self, "label_smoothing", high=1)
         if context.params["weights"] is not None:
             raise InputError(
                 f"weights is {context.params['weights']!r}; published weights are of whole "

@@ -14,8 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 from fairvision.base import (
     Groups,
     all_or_nothing,
+    check_choices,
     check_groups,
     check_images,
+    check_numbers,
     progress_bar,
     take,
 )
@@ -187,14 +189,9 @@ class RegionClassifier(ObjectiveClassifier):
             raise InputError(
                 f"mixed_precision is {self.mixed_precision!r}; pass True, False or 'auto'."
             )
-        if self.confidence not in CONFIDENCES:
-            raise InputError(f"confidence is {self.confidence!r}; pass one of {CONFIDENCES}.")
-        if not (isinstance(self.map_rows, (int, np.integer)) and self.map_rows >= 1):
-            raise InputError(f"map_rows is {self.map_rows!r}; pass an int of 1 or more.")
-        if not 0 <= self.coarse_to_fine <= 1:
-            raise InputError(
-                f"coarse_to_fine is {self.coarse_to_fine!r}; pass a number from 0 to 1."
-            )
+        check_choices(self, confidence=CONFIDENCES)
+        check_numbers(self, "map_rows", low=1, whole=True)
+        check_numbers(self, "coarse_to_fine", high=1)
 
     @property
     def _sizes(self) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fairvision.base import take
+from fairvision.base import check_choices, check_numbers, take
 from fairvision.exceptions import InputError
 from fairvision.nn import (
     Batch,
@@ -38,7 +38,6 @@ from fairvision_dbvae._module import DBVAEModule
 
 __all__ = ["DBVAEObjective", "debiased_classes"]
 
-_CHOICES = {"aggregate": ("product", "max"), "class_shares": ("equal", "data")}
 _SMALLEST = 8
 
 
@@ -58,6 +57,7 @@ def debiased_classes(chosen: Any, classes: NDArray[Any]) -> NDArray[Any]:
     return classes[np.isin(classes, wanted)]
 
 
+@dataclass(eq=False, repr=False)
 class DBVAEObjective(Objective):
     """Classify every row; reconstruct, and resample, the rows of the debiased classes.
 
@@ -71,51 +71,30 @@ classification_weight, reconstruction_weight, kl_weight, decoder_filters, keep_i
     logged: ClassVar = ("class_loss", "reconstruction_loss", "kl", "effective_sample_size")
     needs_pixels: ClassVar = True
 
-    def __init__(
-        self,
-        n_latents: int = 16,
-        alpha: float | None = 0.05,
-        bins: int = 10,
-        aggregate: Aggregate = "product",
-        min_effective: float = 0.25,
-        debias_classes: Any = None,
-        class_shares: str = "equal",
-        classification_weight: float = 1.0,
-        reconstruction_weight: float = 1.0,
-        kl_weight: float = 3e-3,
-        decoder_filters: Sequence[int] = (64, 32, 16),
-        keep_images: int = 8,
-    ) -> None:
-        self.n_latents = n_latents
-        self.alpha = alpha
-        self.bins = bins
-        self.aggregate = aggregate
-        self.min_effective = min_effective
-        self.debias_classes = debias_classes
-        self.class_shares = class_shares
-        self.classification_weight = classification_weight
-        self.reconstruction_weight = reconstruction_weight
-        self.kl_weight = kl_weight
-        self.decoder_filters = decoder_filters
-        self.keep_images = keep_images
+    n_latents: int = 16
+    alpha: float | None = 0.05
+    bins: int = 10
+    aggregate: Aggregate = "product"
+    min_effective: float = 0.25
+    debias_classes: Any = None
+    class_shares: str = "equal"
+    classification_weight: float = 1.0
+    reconstruction_weight: float = 1.0
+    kl_weight: float = 3e-3
+    decoder_filters: Sequence[int] = (64, 32, 16)
+    keep_images: int = 8
 
     def check(self, context: TrainingContext) -> None:
         """Check the parameters, the images and the classes."""
         self._check_images(context.input_shape)
         self.debiased_ = debiased_classes(self.debias_classes, context.classes)
-        for name, low in (("n_latents", 1), ("bins", 1), ("keep_images", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, (int, np.integer)) or value < low:
-                raise InputError(f"{name} is {value!r}; pass an int of {low} or more.")
-        for name in ("alpha", "classification_weight", "reconstruction_weight", "kl_weight"):
-            value = getattr(self, name)
-            if not (name == "alpha" and value is None) and not value >= 0:
-                raise InputError(f"{name} is {value!r}; pass 0 or more.")
+        check_numbers(self, "n_latents", "bins", low=1, whole=True)
+        check_numbers(self, "keep_images", whole=True)
+        check_numbers(self, "alpha", optional=True)
+        check_numbers(self, "classification_weight", "reconstruction_weight", "kl_weight")
         if not 0 <= self.min_effective < 1:
             raise InputError(f"min_effective is {self.min_effective!r}; pass 0 up to below 1.")
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise InputError(f"{name} is {getattr(self, name)!r}; pass one of {choices}.")
+        check_choices(self, aggregate=("product", "max"), class_shares=("equal", "data"))
         if not len(self.decoder_filters) or min(self.decoder_filters) < 1:
             raise InputError(
                 f"decoder_filters is {self.decoder_filters!r}; pass a few positive ints, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Any, Literal, Self
 
@@ -13,9 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from fairvision.base import (
     all_or_nothing,
+    check_choices,
     check_form,
     check_groups,
     check_labels,
+    check_numbers,
     code_labels,
     leaves_worse_off,
 )
@@ -29,6 +32,7 @@ _FOLDS = 5
 _MIN_ROWS = 2  # of a cell: one to fit on, one to predict
 
 
+@dataclass(eq=False, repr=False)
 class LastLayerRetraining(LastLayerClassifier):
     """Train a net's last layer again on rows balanced over target and group [1]_.
 
@@ -95,26 +99,15 @@ class LastLayerRetraining(LastLayerClassifier):
     (5, 2)
     """
 
-    def __init__(
-        self,
-        estimator: Any = None,
-        *,
-        penalty: Penalty = "l2",
-        C: float | Sequence[float] = (10.0, 1.0, 0.1, 0.01),
-        n_draws: int = 10,
-        rows: Literal["all", "validation"] = "all",
-        debias_fraction: float = 0.4,
-        allow_worse: bool = False,
-        random_state: Any = None,
-    ) -> None:
-        self.estimator = estimator
-        self.penalty = penalty
-        self.C = C
-        self.n_draws = n_draws
-        self.rows = rows
-        self.debias_fraction = debias_fraction
-        self.allow_worse = allow_worse
-        self.random_state = random_state
+    estimator: Any = None
+    _: KW_ONLY
+    penalty: Penalty = "l2"
+    C: float | Sequence[float] = (10.0, 1.0, 0.1, 0.01)
+    n_draws: int = 10
+    rows: Literal["all", "validation"] = "all"
+    debias_fraction: float = 0.4
+    allow_worse: bool = False
+    random_state: Any = None
 
     @all_or_nothing
     def fit(
@@ -237,11 +230,8 @@ class LastLayerRetraining(LastLayerClassifier):
         return predicted
 
     def _check_parameters(self) -> None:
-        for name, choices in (("penalty", ("l1", "l2")), ("rows", ("all", "validation"))):
-            if getattr(self, name) not in choices:
-                raise InputError(f"{name} is {getattr(self, name)!r}; pass one of {choices}.")
-        if self.n_draws < 1:
-            raise InputError(f"n_draws is {self.n_draws!r}; pass 1 or more.")
+        check_choices(self, penalty=("l1", "l2"), rows=("all", "validation"))
+        check_numbers(self, "n_draws", low=1, whole=True)
         grid = np.atleast_1d(np.asarray(self.C, dtype=np.float64))
         if not grid.size or not (grid > 0).all():
             raise InputError(f"C is {self.C!r}; pass one positive number or several.")

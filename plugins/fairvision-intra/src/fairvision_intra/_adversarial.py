@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fairvision.base import stratified_folds
+from fairvision.base import check_choices, check_numbers, stratified_folds
 from fairvision.exceptions import InputError
 from fairvision.nn import Batch, as_double, check_loss, features_and_logits, to_device
 from fairvision_intra._algorithm import BiasCritic, actor_loss, soft_bias
-from fairvision_intra._base import DebiasRows, IntraProcessor, check_at_least, check_one_of
+from fairvision_intra._base import DebiasRows, IntraProcessor
 from fairvision_intra._bounded_performance import BoundedPerformance
 from fairvision_intra._rates import cells_of
 from fairvision_intra._search import Trial, Trials
@@ -100,11 +100,11 @@ class AdversarialFineTuning(IntraProcessor):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        check_one_of(self, "critic", "features", "labels", None)
-        check_one_of(self, "sampling", "balanced", "natural")
-        check_at_least(self, 1, "max_epochs", "critic_steps", "actor_steps", "batch_size")
-        check_at_least(self, 1, "n_folds", "n_layers")
-        check_at_least(self, 0, "penalty")
+        check_choices(self, critic=("features", "labels", None), sampling=("balanced", "natural"))
+        counts = ("max_epochs", "critic_steps", "actor_steps", "batch_size", "n_folds")
+        check_numbers(self, *counts, low=1, whole=True)
+        check_numbers(self, "n_layers", low=1, whole=True, optional=True)
+        check_numbers(self, "penalty")
 
     def _n_trials(self, rows: DebiasRows) -> int:
         return 1 + self.max_epochs

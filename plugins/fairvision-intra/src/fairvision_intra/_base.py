@@ -23,6 +23,7 @@ from fairvision.base import (
     check_form,
     check_groups,
     check_labels,
+    check_numbers,
     code_labels,
     fit_on_all,
     fit_or_frozen,
@@ -48,7 +49,7 @@ from fairvision_intra._forward import Forward, last_layers
 from fairvision_intra._net import FittedNet, find_net
 from fairvision_intra._search import SearchResult, Trials, cross_fitted, search
 
-__all__ = ["DebiasRows", "IntraProcessor", "check_at_least", "check_one_of"]
+__all__ = ["DebiasRows", "IntraProcessor"]
 
 _SELECTION_FOLDS = 5
 _GAIN_LEVEL = 0.8  # one-sided, of the exact tests that a gain in the worst cell must pass
@@ -112,21 +113,6 @@ class DebiasRows:
 def _has_features(self: Any) -> bool:
     getattr(self.debiased_, "transform")  # noqa: B009  # raises what `hasattr` understands
     return True
-
-
-def check_at_least(owner: Any, low: float, *names: str) -> None:
-    """Refuse parameters below `low`; None passes."""
-    for name in names:
-        value = getattr(owner, name)
-        if value is not None and value < low:
-            raise InputError(f"{name} is {value!r}; pass {low} or more.")
-
-
-def check_one_of(owner: Any, name: str, *choices: Any) -> None:
-    """Refuse a parameter that is none of the choices."""
-    if getattr(owner, name) not in choices:
-        known = ", ".join(map(repr, choices))
-        raise InputError(f"{name} is {getattr(owner, name)!r}; pass one of {known}.")
 
 
 # A dataclass writes each parameter once; its `__init__` stores them and does nothing else.
@@ -311,8 +297,8 @@ class IntraProcessor(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
                 f"debias_fraction is {self.debias_fraction!r}; pass a share between 0 and 1, or a "
                 "FrozenEstimator, which is debiased on all rows."
             )
-        check_at_least(self, 3, "n_thresholds")
-        check_at_least(self, 0, "n_bootstrap")
+        check_numbers(self, "n_thresholds", low=3, whole=True)
+        check_numbers(self, "n_bootstrap", whole=True)
 
     # -- saving -------------------------------------------------------------------
 

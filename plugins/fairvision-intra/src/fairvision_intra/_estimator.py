@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from fairvision.base import check_choices, check_numbers
 from fairvision_intra._adversarial import AdversarialFineTuning
 from fairvision_intra._algorithm import Subspace, perturbed
-from fairvision_intra._base import DebiasRows, IntraProcessor, check_at_least, check_one_of
+from fairvision_intra._base import DebiasRows, IntraProcessor
 from fairvision_intra._bounded_performance import BoundedPerformance
 from fairvision_intra._forward import last_layers
 from fairvision_intra._search import Trial, Trials
@@ -135,7 +136,8 @@ class RandomPerturbation(IntraProcessor):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        check_at_least(self, 1, "n_trials", "n_layers")
+        check_numbers(self, "n_trials", low=1, whole=True)
+        check_numbers(self, "n_layers", low=1, whole=True, optional=True)
 
     def _n_trials(self, rows: DebiasRows) -> int:
         return self.n_trials
@@ -209,8 +211,8 @@ class LayerwiseOptimization(IntraProcessor):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        check_at_least(self, 1, "n_layers", "n_calls", "n_dims")
-        check_one_of(self, "surrogate", *SURROGATES)
+        check_numbers(self, "n_layers", "n_calls", "n_dims", low=1, whole=True)
+        check_choices(self, surrogate=list(SURROGATES))
 
     def _n_trials(self, rows: DebiasRows) -> int:
         return 1 + self.n_calls * len(last_layers(rows.forward, self.n_layers))

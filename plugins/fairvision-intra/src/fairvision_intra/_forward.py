@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -32,7 +33,7 @@ class _Call:
 
 def _trace(module: nn.Module, x: Tensor) -> dict[str, list[_Call]]:
     """Every call of every submodule in one forward pass, by name."""
-    clock, handles = count(), []
+    clock = count()
     calls: dict[str, list[_Call]] = {}
 
     def watch(name: str, submodule: nn.Module) -> None:
@@ -46,17 +47,13 @@ def _trace(module: nn.Module, x: Tensor) -> dict[str, list[_Call]]:
             call.end, call.output = next(clock), output
             calls.setdefault(name, []).append(call)
 
-        handles.append(submodule.register_forward_pre_hook(before))
-        handles.append(submodule.register_forward_hook(after))
+        stack.enter_context(submodule.register_forward_pre_hook(before))
+        stack.enter_context(submodule.register_forward_hook(after))
 
-    for name, submodule in module.named_modules():
-        watch(name, submodule)
-    try:
-        with torch.no_grad():
-            module(x)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as stack, torch.no_grad():
+        for name, submodule in module.named_modules():
+            watch(name, submodule)
+        module(x)
     return calls
 
 
@@ -212,13 +209,10 @@ class Forward:
         """The input of a module for each batch."""
         inputs: list[Tensor] = []
         module = self.module.get_submodule(cut)
-        handle = module.register_forward_pre_hook(lambda _, args: inputs.append(args[0].clone()))
-        try:
-            with torch.no_grad():  # training may resume here, and takes no inference tensors
-                for x in self.batches():
-                    self.module(x)
-        finally:
-            handle.remove()
+        hook = module.register_forward_pre_hook(lambda _, args: inputs.append(args[0].clone()))
+        with hook, torch.no_grad():  # training may resume here, and takes no inference tensors
+            for x in self.batches():
+                self.module(x)
         return inputs
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fairvision.base import Groups, check_groups, is_images
+from fairvision.base import Groups, check_groups, check_numbers, is_images
 from fairvision.exceptions import CollapseWarning, InputError
 from fairvision.nn import (
     Batch,
@@ -36,6 +37,7 @@ __all__ = ["JLUObjective"]
 _N_HIDDEN = 128
 
 
+@dataclass(eq=False, repr=False)
 class JLUObjective(Objective):
     """Alternate (a) fitting the spurious heads with (b) learning features that confuse them.
 
@@ -53,35 +55,20 @@ standardize, decorrelate, use_spurious_data
 
     logged: ClassVar = ("primary_loss", "confusion_excess", "head_loss", "head_steps")
 
-    def __init__(
-        self,
-        alpha: float = 1.0,
-        warmup: float = 0.25,
-        ramp: float = 0.25,
-        head_solver: str = "newton",
-        head_steps: int = 4,
-        head_tol: float = 0.01,
-        head_memory: int = 1,
-        head_ridge: float = 0.01,
-        head_lr: float = 0.01,
-        standardize: bool = True,
-        decorrelate: bool = True,
-        use_spurious_data: bool = True,
-    ) -> None:
-        self.alpha = alpha
-        self.warmup = warmup
-        self.ramp = ramp
-        self.head_solver = head_solver
-        self.head_steps = head_steps
-        self.head_tol = head_tol
-        self.head_memory = head_memory
-        self.head_ridge = head_ridge
-        self.head_lr = head_lr
-        self.standardize = standardize
-        self.decorrelate = decorrelate
-        self.use_spurious_data = use_spurious_data
-        self.spurious_data: Any = None
-        self.secondary: Rows | None = None
+    alpha: float = 1.0
+    warmup: float = 0.25
+    ramp: float = 0.25
+    head_solver: str = "newton"
+    head_steps: int = 4
+    head_tol: float = 0.01
+    head_memory: int = 1
+    head_ridge: float = 0.01
+    head_lr: float = 0.01
+    standardize: bool = True
+    decorrelate: bool = True
+    use_spurious_data: bool = True
+    spurious_data: Any = field(default=None, init=False)
+    secondary: Rows | None = field(default=None, init=False)
 
     @property
     def needs_groups(self) -> bool:  # type: ignore[override]
@@ -90,9 +77,7 @@ standardize, decorrelate, use_spurious_data
 
     def check(self, context: TrainingContext) -> None:
         """Check the parameters, and read the spurious data."""
-        for name in ("alpha", "warmup", "ramp", "head_tol"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} is {getattr(self, name)!r}; pass 0 or more.")
+        check_numbers(self, "alpha", "warmup", "ramp", "head_tol")
         for name in ("head_ridge", "head_lr"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)!r}; pass more than 0.")
@@ -101,9 +86,7 @@ standardize, decorrelate, use_spurious_data
                 f"warmup={self.warmup} and ramp={self.ramp} are shares of the training steps; "
                 "together they must not exceed 1."
             )
-        for name in ("head_steps", "head_memory"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)!r}; pass 1 or more.")
+        check_numbers(self, "head_steps", "head_memory", low=1, whole=True)
         if self.head_solver not in ("newton", "adam"):
             raise InputError(
                 f"head_solver is {self.head_solver!r}; pass 'newton', or 'adam' as published."

@@ -18,8 +18,10 @@ from torch import nn
 from fairvision.base import (
     Groups,
     all_or_nothing,
+    check_choices,
     check_groups,
     check_labels,
+    check_numbers,
     check_pixels,
     code_labels,
     take,
@@ -27,7 +29,7 @@ from fairvision.base import (
 from fairvision.exceptions import InputError, SavingError
 from fairvision.nn import TorchClassifier, as_seed, choose_device
 from fairvision_latent._algorithm import Hyperplane, Variant
-from fairvision_latent._gan import GAN_PRESETS, ProgressiveGAN, check_ints
+from fairvision_latent._gan import GAN_PRESETS, ProgressiveGAN
 from fairvision_latent._groups import as_given, count_rows
 from fairvision_latent._labels import Labellers, fit_hyperplane, split_cells
 from fairvision_latent._pairs import Pairs, agreement, make_pairs
@@ -35,10 +37,6 @@ from fairvision_latent._source import Source
 
 __all__ = ["LatentPairSampler"]
 
-_CHOICES = {
-    "variant": ("pair", "protected-only", "on-hyperplane"),
-    "latents": ("normal", "encoded"),
-}
 _HELD_OUT = 1 / 3  # of the latents for the hyperplanes, as in the paper (5,000 of 15,000)
 _JUDGED = 500
 _RECUT = 500
@@ -297,14 +295,10 @@ class LatentPairSampler(BaseEstimator):
         return labels
 
     def _check_parameters(self) -> None:
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise InputError(
-                    f"{name} is {getattr(self, name)!r}; pass one of {', '.join(choices)}."
-                )
-        check_ints(self, 60, "n_hyperplane")
-        if self.n_pairs is not None:
-            check_ints(self, 1, "n_pairs")
+        variants = ("pair", "protected-only", "on-hyperplane")
+        check_choices(self, variant=variants, latents=("normal", "encoded"))
+        check_numbers(self, "n_hyperplane", low=60, whole=True)
+        check_numbers(self, "n_pairs", low=1, whole=True, optional=True)
         threshold, judge = self.threshold_fraction, self.judge_fraction
         if not (threshold > 0 and judge >= 0 and threshold + judge < 1):
             raise InputError(

@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from fairvision.base import all_or_nothing, check_pixels
+from fairvision.base import all_or_nothing, check_numbers, check_pixels
 from fairvision.exceptions import InputError
 from fairvision.nn import (
     Rows,
@@ -34,7 +34,7 @@ from fairvision_latent._gan_training import GANTraining
 from fairvision_latent._networks import Generator, ImageCritic, draw_images, stage_widths
 from fairvision_latent._training import Schedule, Trainer
 
-__all__ = ["GAN_PRESETS", "ProgressiveGAN", "check_ints"]
+__all__ = ["GAN_PRESETS", "ProgressiveGAN"]
 
 #: "demo" takes seconds and draws a blur, "quick" takes minutes on a CPU, "paper" needs a GPU.
 GAN_PRESETS: dict[str, dict[str, Any]] = {
@@ -53,14 +53,6 @@ GAN_PRESETS: dict[str, dict[str, Any]] = {
 _PLACES = ("checkpoint", "cache", "device", "amp")
 # A sixth faster than the default, on a CPU and on a GPU.
 _MEMORY_FORMAT = torch.channels_last
-
-
-def check_ints(estimator: Any, low: int, *names: str) -> None:
-    """Refuse parameters that are no ints, or below `low`."""
-    for name in names:
-        value = getattr(estimator, name)
-        if not isinstance(value, (int, np.integer)) or value < low:
-            raise InputError(f"{name} is {value!r}; pass an int of {low} or more.")
 
 
 # A dataclass writes each parameter once; its `__init__` stores them and does nothing else.
@@ -226,8 +218,9 @@ class ProgressiveGAN(BaseEstimator):
 
     def _check(self, X: Any) -> None:
         sizes = ("latent_dim", "max_width", "base_width", "images_per_phase", "final_images")
-        check_ints(self, 1, *sizes, "penalty_interval", "checkpoint_steps", "n_samples")
-        check_ints(self, 2, "batch_size")
+        counts = ("penalty_interval", "checkpoint_steps", "n_samples")
+        check_numbers(self, *sizes, *counts, low=1, whole=True)
+        check_numbers(self, "batch_size", low=2, whole=True)
         if self.cache is not None and self.checkpoint is not None:
             raise InputError("checkpoint and cache are both given; one folder is enough. Pass one.")
         if self.cache is not None and not isinstance(self.random_state, (int, np.integer)):
