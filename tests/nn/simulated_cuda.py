@@ -2,8 +2,8 @@
 
 Its tensors say "cuda:0" and compute on the CPU. As on a real one, an operation on tensors of two
 devices is an error, and so are `.numpy()`, a generator of the CPU, and, while a CUDA graph is
-captured, whatever waits for the device. Autocast computes in bfloat16, and a further replay of a
-graph overwrites what the last one gave.
+captured or after `torch.cuda.set_sync_debug_mode("error")`, whatever waits for the device.
+Autocast computes in bfloat16, and a further replay of a graph overwrites what the last one gave.
 
 ``pytest --simulated-cuda`` runs every test on it that is not marked `cpu`.
 """
@@ -54,6 +54,7 @@ _IN_FLOAT32 = re.compile(
 ).fullmatch
 
 _capturing = threading.local()
+_sync_mode = {"now": "default"}
 
 
 class CudaTensor(torch.Tensor):
@@ -133,18 +134,22 @@ def _on_cuda(function: Any, args: Any, kwargs: Any) -> bool:
 
 
 def _check(function: Any, args: Any, kwargs: Any, on_cuda: bool) -> None:
-    """Refuse a generator of the CPU, and waiting while a graph is captured."""
+    """Refuse a generator of the CPU, and waiting while a graph is captured or by wish."""
     leaves = tree_leaves((args, kwargs))
     if on_cuda and any(isinstance(leaf, torch.Generator) for leaf in leaves):
         raise RuntimeError("Expected a 'cuda' device type for generator but found 'cpu'")
-    if getattr(_capturing, "now", False):
+    capturing = getattr(_capturing, "now", False)
+    if capturing or _sync_mode["now"] == "error":
         packet, devices = function.overloadpacket, {t.device for t in filter(_is_tensor, leaves)}
-        copied = packet in _COPIES and (devices | {CUDA if on_cuda else _CPU}) == {CUDA, _CPU}
+        devices.add(CUDA if on_cuda else _CPU)
+        copied = packet in _COPIES and devices == {CUDA, _CPU}
+        if copied and not capturing:
+            copied = not (kwargs.get("non_blocking") or True in args[2:])
         masked = packet in _INDEXING and any(
             _is_tensor(t) and t.dtype == torch.bool for t in tree_leaves(args[1])
         )
-        if copied or masked or packet in _WAITING:
-            raise RuntimeError(f"{function} waits for the device while a graph is captured")
+        if copied or (CUDA in devices and (masked or packet in _WAITING)):
+            raise RuntimeError(f"{function} waits for the device")
 
 
 def _call(function: Any, args: Any, kwargs: Any) -> Any:
@@ -281,6 +286,7 @@ def _module() -> dict[str, Any]:
         "get_device_name": lambda *_: "simulated",
         "get_device_capability": lambda *_: (8, 0),
         "is_bf16_supported": lambda *_: True,
+        "set_sync_debug_mode": lambda mode: _sync_mode.update(now=mode),
         "make_graphed_callables": _graphed,
         "CUDAGraph": _Graph,
         "graph": lambda graph, **_: graph.capture(),
@@ -300,6 +306,13 @@ def _load(*args: Any, map_location: Any = None, load: Any = torch.load, **kwargs
     return load(*args, map_location=map_location, **kwargs)
 
 
+def _swap(old: torch.Tensor, new: torch.Tensor, swap: Any = torch.utils.swap_tensors) -> None:
+    if isinstance(old, CudaTensor) or isinstance(new, CudaTensor):
+        swap(old, new)
+    else:  # which works with views of it, too
+        old.data = new.data
+
+
 @contextmanager
 def simulated_cuda() -> Iterator[None]:
     """Let torch see a GPU, in every thread that starts inside the block."""
@@ -313,11 +326,13 @@ def simulated_cuda() -> Iterator[None]:
         # `param.data = ...` cannot put a tensor of another class there; a swap can.
         torch.__future__.set_swap_module_params_on_conversion(True)
         stack.callback(torch.__future__.set_swap_module_params_on_conversion, False)
+        stack.callback(_sync_mode.update, now="default")
         for name, value in _module().items():
             stack.enter_context(mock.patch.object(torch.cuda, name, value))
         for name in filter(lambda name: "capture_health_check" in name, dir(optimizer)):
             stack.enter_context(mock.patch.object(optimizer, name))
         stack.enter_context(mock.patch.object(torch, "load", _load))
+        stack.enter_context(mock.patch.object(torch.utils, "swap_tensors", _swap))
         # Views of its tensors cannot be made in inference mode.
         stack.enter_context(mock.patch.object(torch, "inference_mode", torch.no_grad))
         stack.enter_context(mock.patch.object(threading.Thread, "run", run_with_cuda))

@@ -12,10 +12,15 @@ from sklearn.base import clone
 
 import fairvision as fv
 from fairvision.nn import FeatureExtractor, TorchClassifier
+from fairvision.nn.net import ObjectiveNet
 from fairvision.testing._data import stripes
 from fairvision.testing._subject import Subject
 
-pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+# Each test simulates a GPU itself: none is simulated around it.
+pytestmark = [
+    pytest.mark.cpu,
+    pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+]
 
 
 def test_it_refuses_what_a_gpu_refuses() -> None:
@@ -28,13 +33,31 @@ def test_it_refuses_what_a_gpu_refuses() -> None:
             torch.ones(3)[torch.zeros(1, dtype=torch.int64, device="cuda")]
         with pytest.raises(TypeError, match="numpy"):
             x.numpy()
+        torch.cuda.set_sync_debug_mode("error")
+        y = torch.ones(3).pin_memory().to("cuda", non_blocking=True)
+        for wait in (y.sum().item, y.nonzero, y.cpu, lambda: y[y > 0], lambda: x.copy_(x.cpu())):
+            with pytest.raises(RuntimeError, match="waits"):
+                wait()
+        torch.ones(3).nonzero()
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::fairvision.exceptions.FairvisionWarning")
 @pytest.mark.parametrize("method", fv.methods(), ids=lambda method: method.qualified_name)
-def test_every_method_fits_and_predicts(method: Any) -> None:
-    data = stripes()
+def test_every_method_fits_without_waiting_and_predicts(
+    method: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_step, data = ObjectiveNet.train_step, stripes()
+
+    def without_waiting(*args: Any, **kwargs: Any) -> Any:
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            return train_step(*args, **kwargs)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(ObjectiveNet, "train_step", without_waiting)
     with simulated_cuda():
         subject = Subject(method, device="cuda")
         subject.scores(subject.fitted(data), data)

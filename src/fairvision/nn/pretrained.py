@@ -156,7 +156,7 @@ def trained_size(backbone: Any, weights: str | None) -> tuple[int, int] | None:
 def _downloaded(name: str, published: Any) -> dict[str, Tensor]:
     """The published weights, from torch's own folder or the network."""
     try:
-        return dict(published.get_state_dict(progress=False, check_hash=True))
+        return dict(published.get_state_dict(progress=False, check_hash=True, map_location="cpu"))
     except Exception as error:  # no network, no space, another hash
         file = published.url.rpartition("/")[2]
         folder = Path(torch.hub.get_dir()) / "checkpoints"

@@ -14,6 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from fairvision.nn import to_device
+
 __all__ = [
     "Aggregate",
     "LatentDensities",
@@ -34,8 +36,9 @@ def kl_divergence(mu: Tensor, log_var: Tensor) -> Tensor:
 
 
 def reparameterize(mu: Tensor, log_var: Tensor) -> Tensor:
-    """A draw z = mu + exp(log_var / 2) * epsilon, shape (n, k)."""
-    return mu + torch.exp(0.5 * log_var) * torch.randn_like(mu)
+    """A draw z = mu + exp(log_var / 2) * epsilon, epsilon by the CPU, shape (n, k)."""
+    noise = to_device(torch.randn(mu.shape, dtype=mu.dtype), mu.device)
+    return mu + torch.exp(0.5 * log_var) * noise
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from fairvision.nn import (
     cross_entropy,
     evaluation_mode,
     inference_size,
+    to_device,
 )
 from fairvision_dbvae._algorithm import (
     Aggregate,
@@ -121,8 +122,8 @@ classification_weight, reconstruction_weight, kl_weight, decoder_filters, keep_i
         self.encode_batch_size_ = inference_size(
             context.batch_size, context.device, context.input_shape
         )
-        self.is_debiased_ = torch.zeros(len(self.classes_), dtype=torch.bool, device=self.device_)
-        self.is_debiased_[self.codes_] = True
+        # Of each row, on the CPU, which then picks rows without waiting for the device.
+        self.is_debiased_ = torch.isin(rows.targets, torch.tensor(self.codes_))
         self.ess_ = 0.0
 
     def state_dict(self) -> dict[str, Any]:
@@ -223,20 +224,22 @@ classification_weight, reconstruction_weight, kl_weight, decoder_filters, keep_i
         self, module: DBVAEModule, batch: Batch, features: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Reconstruction and KL terms, 0 for rows of other classes, as means over the batch."""
-        kept = self.is_debiased_[batch.targets]
-        mu, log_var = module.distribution(features[kept])
+        kept = self.is_debiased_[batch.rows].nonzero().flatten()
+        place = to_device(kept, features.device)
+        mu, log_var = module.distribution(features[place])
         error = self._errors(module, batch, kept, reparameterize(mu, log_var))
         terms = torch.stack([error, kl_divergence(mu, log_var)])
         if batch.weights is not None:
-            terms = terms * batch.weights[kept]
+            terms = terms * batch.weights[place]
         reconstruction, kl = terms.sum(1) / len(batch)
         return reconstruction, kl
 
     def _errors(self, module: DBVAEModule, batch: Batch, kept: Tensor, z: Tensor) -> Tensor:
         """Error a pixel of each kept row; a process draws the rows that it has the images of."""
-        own, rows = batch.process_group.shard(len(batch)), kept.nonzero().flatten()
-        mine = (rows >= own.start) & (rows < own.stop)
-        errors = (module.decode(z[mine]) - batch.images[rows[mine] - own.start]).abs()
+        own = batch.process_group.shard(len(batch))
+        start, stop = torch.searchsorted(kept, torch.tensor([own.start, own.stop])).tolist()
+        images = batch.images[to_device(kept[start:stop] - own.start, z.device)]
+        errors = (module.decode(z[start:stop]) - images).abs()
         return batch.process_group.all_gather(errors.mean((1, 2, 3)))
 
 

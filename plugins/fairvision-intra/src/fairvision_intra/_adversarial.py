@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fairvision.base import check_choices, check_numbers, stratified_folds
 from fairvision.exceptions import InputError
-from fairvision.nn import Batch, check_loss, features_and_logits
+from fairvision.nn import Batch, as_double, check_loss, features_and_logits, to_device
 from fairvision_intra._algorithm import BiasCritic, actor_loss, soft_bias
 from fairvision_intra._base import DebiasRows, IntraProcessor
 from fairvision_intra._bounded_performance import BoundedPerformance
@@ -214,7 +214,8 @@ class AdversarialTraining:
         weights = [p for p in self.module.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(weights, lr=method.lr)
         device, dtype = self.forward.device, self.forward.dtype
-        self.y, self.g = (torch.from_numpy(c).to(device) for c in (rows.targets, rows.groups))
+        # On the CPU, where the rows of a batch are drawn.
+        self.y, self.g = torch.from_numpy(rows.targets), torch.from_numpy(rows.groups)
         self.part = torch.from_numpy(part)
         cells = cells_of(rows.targets[part], rows.groups[part])
         self.cells = [self.part[torch.from_numpy(cell)] for cell in cells]
@@ -234,7 +235,7 @@ class AdversarialTraining:
     def features_and_logits(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs of the head, and logits, of a batch, for the images of all processes."""
         images = self.forward.inputs(rows[self.group.shard(len(rows))].numpy())
-        batch = Batch(images, self.y[rows], None, None, rows, self.group)
+        batch = Batch(images, self._column(self.y, rows), None, None, rows, self.group)
         features, logits = features_and_logits(self.module, batch)
         return features, self.group.all_gather(logits)
 
@@ -243,7 +244,11 @@ class AdversarialTraining:
         if self.method.critic == "features":
             return self.critic(h)
         codes = (F.one_hot(self.y[rows], 2), F.one_hot(self.g[rows], self.n_groups))
-        return self.critic(h, torch.cat(codes, dim=1))
+        return self.critic(h, to_device(torch.cat(codes, dim=1), h.device))
+
+    def _column(self, values: Tensor, rows: Tensor) -> Tensor:
+        """Some rows of a column of the CPU, on the net's device."""
+        return to_device(values[rows], self.forward.device)
 
     def _draw(self) -> Tensor:
         return draw_batch(self.cells, self.method.batch_size, self.method.sampling == "balanced")
@@ -260,38 +265,44 @@ class AdversarialTraining:
         place[self.part] = torch.arange(len(self.part))
         self.critic.standardize(h)
         self.critic.train()
-        total = 0.0
+        steps = []
         for _ in range(self.method.critic_steps):
             rows = self._draw()
-            at = place[rows]
-            truth = self.bias(p[at], self.y[rows], self.g[rows])
+            at = self._column(place, rows)
+            truth = self.bias(p[at], self._column(self.y, rows), self._column(self.g, rows))
             loss = (self.critic_bias(h[at], rows) - truth) ** 2
-            check_loss(loss, self.n_epochs, "the critic's loss")
             self.critic_optimizer.zero_grad()
             loss.backward()
             self.critic_optimizer.step()
-            total += loss.item()
+            steps.append(loss.detach()[None])
         self.critic.eval()
-        return total / self.method.critic_steps
+        return self._means(steps, "the critic's loss")[0]
 
     def train_actor(self) -> dict[str, float]:
         """Return means over the steps."""
-        method, sums = self.method, np.zeros(3)
+        method, steps = self.method, []
         # Without a bound the penalty begins at the first gap.
         epsilon = method.margin if method.epsilon is None else method.epsilon
         bound = {"penalty": method.penalty, "epsilon": epsilon, "margin": method.margin}
         for _ in range(method.actor_steps):
             rows = self._draw()
             h, logits = self.features_and_logits(rows)
-            truth = self.bias(logits.softmax(1)[:, 1], self.y[rows], self.g[rows])
+            y, g = self._column(self.y, rows), self._column(self.g, rows)
+            truth = self.bias(logits.softmax(1)[:, 1], y, g)
             bias = self.critic_bias(h, rows) if method.critic else truth
-            error = F.cross_entropy(logits, self.y[rows])
+            error = F.cross_entropy(logits, y)
             loss = actor_loss(error, bias, **bound)
-            check_loss(loss, self.n_epochs, "the loss of fine-tuning")
             self.optimizer.zero_grad()
             loss.backward()
             self.group.average_gradients(self.module.parameters())
             self.optimizer.step()
-            sums += [error.item(), abs(bias.item()), abs(truth.item())]
+            steps.append(torch.stack([loss, error, bias.abs(), truth.abs()]).detach())
         names = ("cross_entropy", "critic_bias", "batch_bias")
-        return dict(zip(names, (sums / method.actor_steps).tolist(), strict=True))
+        return dict(zip(names, self._means(steps, "the loss of fine-tuning")[1:], strict=True))
+
+    def _means(self, steps: list[Tensor], name: str) -> list[float]:
+        """Means over an epoch's steps of some numbers, a loss first; no step waits for a GPU."""
+        values = as_double(torch.stack(steps)).cpu()
+        for loss in values[:, 0]:
+            check_loss(loss, self.n_epochs, name)
+        return [sum(column) / len(steps) for column in values.T.tolist()]

@@ -90,8 +90,9 @@ def soft_bias(p: Tensor, y: Tensor, g: Tensor, n_groups: int, name: str) -> Tens
         A key of `BIASES`.
     """
     cell = g * 2 + y
-    sums = torch.zeros(2 * n_groups, dtype=p.dtype, device=p.device).index_add(0, cell, p)
-    counts = torch.bincount(cell, minlength=2 * n_groups).to(p.dtype)
+    zeros = torch.zeros(2 * n_groups, dtype=p.dtype, device=p.device)
+    # `bincount` would wait for a GPU.
+    sums, counts = (zeros.index_add(0, cell, x) for x in (p, torch.ones_like(p)))
     return BIASES[name](_SoftRates(tp=sums[1::2], fp=sums[::2], p=counts[1::2], n=counts[::2]))
 
 

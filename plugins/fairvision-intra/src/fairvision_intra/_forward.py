@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from fairvision.base import take
-from fairvision.nn import as_double, scale
+from fairvision.nn import as_double, scale, to_device
 
 __all__ = ["Forward", "last_layers", "layers_of"]
 
@@ -117,7 +117,7 @@ class Forward:
         """What the module takes for some images: NaN in their place where it starts late."""
         if self._stored is None:
             return self.batch(rows)
-        self._resume.current = self._stored[torch.from_numpy(rows)]
+        self._resume.current = self._stored[to_device(torch.from_numpy(rows), self.device)]
         blank = self.batch(slice(0, 1))[:1] * torch.nan
         return blank.expand(len(rows), *blank.shape[1:])
 

@@ -25,6 +25,7 @@ from fairvision.nn import (
     cross_entropy,
     evaluation_mode,
     features_and_logits,
+    to_device,
 )
 from fairvision_jlu._algorithm import decorrelating_weights
 from fairvision_jlu._graphs import HeadGraphs
@@ -210,7 +211,7 @@ standardize, decorrelate, use_spurious_data
         alpha = self.current_alpha()
         if self._secondary is not None:
             batch, features = self._secondary_features(module, self._secondary, bool(alpha))
-        weights = self._weights[batch.rows.to(self._weights.device, non_blocking=True)]
+        weights = self._weights[to_device(batch.rows, self._weights.device)]
         if batch.weights is not None:
             weights = weights * batch.weights[:, None]
         assert batch.groups is not None
