@@ -173,7 +173,7 @@ def _mapped(data: Any, folder: Path) -> Any:
         return data
     path = folder / f"{len(list(folder.iterdir()))}.npy"
     np.save(path, data)
-    return np.load(path, mmap_mode="r")
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 @contextmanager
