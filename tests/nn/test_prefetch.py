@@ -113,3 +113,16 @@ def test_a_bad_file_is_named_in_training_and_in_prediction(photographs):
         model.predict(images)
     with pytest.raises(BadImageError, match=r"33\.png"):
         model.fit(images, y)
+
+
+@pytest.mark.parametrize("images", [Files(), object()])
+def test_what_was_read_comes_before_an_error_of_what_is_to_be_read(images):
+    def parts():
+        yield from (0, 1)
+        raise RuntimeError("no more")
+
+    got = []
+    with pytest.raises(RuntimeError, match="no more"):  # noqa: PT012
+        for result in prefetch(str, parts(), images):
+            got.append(result)
+    assert got == ["0", "1"]

@@ -9,10 +9,11 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from torch import nn
 
 import fairvision as fv
 from fairvision.exceptions import InputError
-from fairvision.nn import Standardize, TorchClassifier, as_module
+from fairvision.nn import Objective, Standardize, TorchClassifier, as_module
 
 pytestmark = pytest.mark.cpu
 
@@ -149,3 +150,61 @@ def test_a_rare_class_is_not_guessed():
         probe = TorchClassifier("linear", max_epochs=1, lr=1e-4, random_state=0)
         guessed = probe.fit(X, y, sample_weight=weights).predict_proba(held)[:, 1].mean()
         assert guessed == pytest.approx(share, abs=0.05)
+
+
+class NoBias(Objective):
+    def make_module(self, build, context):
+        module = build()
+        module.head = nn.Linear(module.head.in_features, len(context.classes), bias=False)
+        return module
+
+
+class Balanced(Objective):
+    def order(self, module, rows):
+        targets = torch.as_tensor(rows.targets)
+        return torch.multinomial(1.0 / torch.bincount(targets)[targets], len(rows))
+
+
+class Theirs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.standardize, self.head = Standardize(6), nn.Linear(6, 2)
+        nn.init.constant_(self.head.bias, 3.0)
+
+    def features(self, x):
+        return self.standardize(x)
+
+    def forward(self, x):
+        return self.head(self.features(x))
+
+
+def test_only_a_new_head_of_ours_starts_at_the_shares():
+    rare, X = (np.arange(N) % 8 == 0).astype(int), INPUTS["table"]
+
+    def bias(backbone="linear", **params):
+        model = TorchClassifier(backbone, max_epochs=1, lr=1e-6, random_state=0, **params)
+        found = model.fit(X, rare).module_.head.bias
+        return None if found is None else found.detach()
+
+    assert -bias().diff().item() > 1
+    assert abs(bias(objective=Balanced()).diff().item()) < 1
+    assert bias(objective=NoBias()) is None
+    torch.testing.assert_close(bias(Theirs), torch.full((2,), 3.0), atol=1e-3, rtol=0)
+
+
+def test_a_class_without_rows_counts_as_the_rarest():
+    rare, X = (np.arange(N) % 8 == 0).astype(int), INPUTS["table"]
+    model = TorchClassifier("linear", classes=[0, 1, 2], max_epochs=1, lr=1e-6, random_state=0)
+    bias = model.fit(X, rare).module_.head.bias.tolist()
+    assert bias[0] - bias[2] > 1
+    assert abs(bias[1] - bias[2]) < 1
+
+
+def test_rows_of_a_table_are_predicted_a_batch_at_a_time():
+    X = np.random.default_rng(0).normal(size=(1000, 32)).astype(np.float32)
+    model = TorchClassifier("linear", max_epochs=0, batch_size=100, random_state=0)
+    model.fit(X, np.arange(1000) % 2)
+    sizes = []
+    model.module_.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
+    model.predict(X)
+    assert sizes == [100] * 10

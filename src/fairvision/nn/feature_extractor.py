@@ -230,7 +230,7 @@ float32
 
     def _compute(self, X: Any) -> NDArray[np.float32]:
         weight = next(self.module_.parameters(), torch.empty(0))
-        pixels: Any = self.module_.size or X.shape
+        pixels: Any = self.module_.size or X.shape[1:]
         size = inference_size(self.batch_size, weight.device, pixels)
         # By index, which copies: a module may work in place, and X is not ours.
         batches = np.array_split(np.arange(len(X)), range(size, len(X), size))

@@ -49,7 +49,7 @@ def inference_size(batch_size: int, device: torch.device | str, size: Sequence[i
     batch_size : int
     device : torch.device or str
     size : sequence of int
-        Ends in the height and width of the images; anything shorter is a table.
+        The shape of one image, or its height and width; of a row of a table one number.
     """
     if torch.device(device).type != "cpu":
         return 4 * batch_size
@@ -119,7 +119,7 @@ class ObjectiveNet(NeuralNetClassifier):
 
     def get_iterator(self, dataset: Rows, training: bool = False) -> Batches:
         if not training:
-            size = inference_size(self.batch_size, self.device, dataset.images.shape)
+            size = inference_size(self.batch_size, self.device, dataset.images.shape[1:])
             return Batches(dataset, size, self.device, lambda: torch.arange(len(dataset)))
         return Batches(
             dataset,

@@ -35,19 +35,24 @@ def prefetch(
         yield from map(read, arguments)
         return
     thread = ThreadPoolExecutor(1, thread_name_prefix="fairvision-read")
-    wait = True
+    wait, pending, error = True, None, None
+    iterator = iter(arguments)
     try:
-        following = None
-        for argument in arguments:
-            current, following = following, thread.submit(read, argument)
-            if current is not None:
-                yield current.result()
-        if following is not None:
-            yield following.result()
-    except GeneratorExit:
+        while error is None:
+            ahead = None
+            try:
+                ahead = thread.submit(read, next(iterator))
+            except Exception as raised:  # StopIteration among them: what was read comes first
+                error = raised
+            if pending is not None:
+                yield pending.result()
+            pending = ahead
+    except (GeneratorExit, KeyboardInterrupt):
         # The garbage collector may close it anywhere, even while a thread starts and holds the
         # lock that waiting for a thread needs.
         wait = False
         raise
     finally:
         thread.shutdown(wait=wait, cancel_futures=True)
+    if not isinstance(error, StopIteration):
+        raise error

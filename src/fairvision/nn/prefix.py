@@ -146,7 +146,7 @@ class FrozenPrefix:
             stored.images = np.memmap(file, dtype, "w+", shape=shape)
         else:
             stored.images = np.empty(shape, dtype)
-        size = inference_size(_ROWS, self.image.device, self.image.shape)
+        size = inference_size(_ROWS, self.image.device, self.image.shape[1:])
         batches = torch.arange(len(rows)).split(size)
         read = partial(rows.batch, device=self.image.device)
         for batch in prefetch(read, batches, rows.images):

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from fairvision.base import are_maps, check_images, take
-from fairvision.nn.modules import evaluation_mode
+from fairvision.nn.modules import FeatureClassifier, evaluation_mode
 from fairvision.nn.rows import Rows, scale
 
-__all__ = ["LINEAR", "Standardize", "check_inputs", "linear", "set_statistics"]
+__all__ = ["LINEAR", "Standardize", "check_inputs", "linear", "set_statistics", "start_at_shares"]
 
 #: The backbone's name.
 LINEAR = "linear"
@@ -85,11 +85,8 @@ def check_inputs(X: Any, *, backbone: Any, fitted_shape: tuple[int, ...] | None 
     return check_images(X, fitted_shape=fitted_shape, maps=linear or are_maps(X))
 
 
-def set_statistics(module: nn.Module, rows: Rows, device: torch.device | str) -> None:
+def set_statistics(module: nn.Module, rows: Rows, device: torch.device | str) -> bool:
     """Give each new `Standardize` of a module the mean and deviation of its inputs.
-
-    The head then starts at the shares of the classes: of features with mean 0 only its bias
-    can tell them, and that moves by a learning rate a step.
 
     Parameters
     ----------
@@ -98,10 +95,15 @@ def set_statistics(module: nn.Module, rows: Rows, device: torch.device | str) ->
     rows : Rows
         The training rows.
     device : torch device
+
+    Returns
+    -------
+    bool
+        Whether there was one.
     """
     layers = [m for m in module.modules() if isinstance(m, Standardize) and not m.n_rows]
     if not layers:
-        return
+        return False
     with ExitStack() as stack, torch.no_grad(), evaluation_mode(module):
         for layer in layers:
             hook = layer.register_forward_pre_hook(lambda layer, args: layer.update(args[0]))
@@ -110,12 +112,31 @@ def set_statistics(module: nn.Module, rows: Rows, device: torch.device | str) ->
             module.features(scale(take(rows.images, chunk), device, rows.dtype))  # type: ignore[operator]
     for layer in layers:
         layer.finish()
-    _start_at_shares(module.head, rows)  # type: ignore[arg-type]
+    return True
 
 
 @torch.no_grad()
-def _start_at_shares(head: nn.Linear, rows: Rows) -> None:
-    shares = np.bincount(rows.targets, rows.weights, head.out_features)
-    if (shares > 0).all():
-        logits = np.log(shares)
-        head.bias.add_(torch.from_numpy(logits - logits.mean()).to(head.bias))
+def start_at_shares(module: nn.Module, rows: Rows) -> None:
+    """Let the head of a new probe begin with the shares of the classes.
+
+    Of features with mean 0 only the head's bias can tell how rare a class is, and it moves by a
+    learning rate a step. Heads of somebody else's net stay as they are.
+
+    Parameters
+    ----------
+    module : nn.Module
+        With ``features(x)`` and ``head``, on the device.
+    rows : Rows
+        The training rows, drawn as often as they stand there.
+    """
+    head = module.head
+    ours = any(isinstance(m, FeatureClassifier) and m.head is head for m in module.modules())
+    if not ours or not isinstance(head, nn.Linear) or head.bias is None:
+        return
+    shares = np.bincount(rows.targets, rows.weights)
+    if len(shares) > head.out_features:
+        return  # not an output for each class
+    shares = np.pad(shares.astype(np.float64), (0, head.out_features - len(shares)))
+    # A class without rows may get some later: it counts as the rarest of the others.
+    logits = np.log(np.where(shares > 0, shares, shares[shares > 0].min()))
+    head.bias.add_(torch.from_numpy(logits - logits.mean()).to(head.bias))

@@ -30,7 +30,7 @@ from fairvision.nn.net import OPTIMIZERS, ObjectiveNet, inference_size
 from fairvision.nn.objective import Objective, TrainingContext
 from fairvision.nn.prefetch import prefetch
 from fairvision.nn.prefix import find_prefix, frozen_modules
-from fairvision.nn.probe import LINEAR, set_statistics
+from fairvision.nn.probe import LINEAR, set_statistics, start_at_shares
 from fairvision.nn.randomness import as_seed, isolated_rng
 from fairvision.nn.rows import Rows, scale
 from fairvision.nn.trainable import choose_trainable, parameter_groups
@@ -122,7 +122,9 @@ def train(
         net = _make_net(estimator, module, objective, context)
         if estimator.validation_fraction:
             rows, held_out = hold_out(rows, estimator.validation_fraction, seed)
-        set_statistics(module, rows, context.device)
+        new = set_statistics(module, rows, context.device)
+        if new and type(objective).order is Objective.order:  # another may balance the classes
+            start_at_shares(module, rows)
         with _without_frozen_prefix(estimator, objective, net, rows, held_out) as (rows, held_out):
             with (
                 _accelerated(estimator, net, context, rows, held_out),
@@ -223,7 +225,7 @@ def apply_module(
 ) -> NDArray[Any]:
     """Apply a function of a module to batches of scaled images, in evaluation mode."""
     weight = reference_tensor(module)
-    size = inference_size(batch_size, weight.device, X.shape)
+    size = inference_size(batch_size, weight.device, X.shape[1:])
     outputs, waiting = [], 0
     module.eval()
     with torch.inference_mode():

@@ -86,7 +86,7 @@ class DebiasRows:
         else:
             X = np.asarray(X, dtype=np.float64)
         device = next(self.net.module.parameters()).device
-        size = inference_size(getattr(holder, "batch_size", 64), device, X.shape)
+        size = inference_size(getattr(holder, "batch_size", 64), device, X.shape[1:])
         return Forward(self.net.module, X, batch_size=size)
 
     def trained_from(self, n_layers: int | None) -> tuple[Forward, set[str]]:
