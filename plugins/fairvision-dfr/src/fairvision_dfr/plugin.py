@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fairvision.hookspecs import hookimpl
-from fairvision.types import Claims, Method, Needs, Reference
+from fairvision.types import Method, Needs, Reference
 
 FAIRVISION_API = (1, 0)
 
@@ -26,8 +26,6 @@ def fairvision_postprocessing() -> Iterable[Method]:
         "Train a net's last layer again on rows balanced over target and group.",
         reference=KIRICHENKO_2023,
         needs=Needs(fit=True, validation=True),
-        # Of a net from nothing that has seen them; of a pretrained net's the README tells.
-        claims=Claims(no_gain_reason="three held-out rows of a cell retrain no layer reliably"),
         presets={
             "quick": {"C": 0.1},
             "paper": {
