@@ -11,6 +11,7 @@ Autocast computes in bfloat16, and a further replay of a graph overwrites what t
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -301,7 +302,9 @@ def _module() -> dict[str, Any]:
 
 
 def _load(*args: Any, map_location: Any = None, load: Any = torch.load, **kwargs: Any) -> Any:
-    if map_location is None:
+    # A pickle of a tensor is loaded by torch itself, where it was made.
+    pickled = sys._getframe(1).f_globals.get("__name__") == "torch.storage"
+    if map_location is None and not pickled:
         raise RuntimeError("a file of a GPU's tensors needs map_location where there is none")
     return load(*args, map_location=map_location, **kwargs)
 
