@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,8 @@ def test_an_error_comes_in_its_place_and_no_thread_is_left():
     assert threading.active_count() == before
 
 
-def test_who_stops_early_does_not_wait_for_the_reading_thread():
+@pytest.mark.parametrize("ending", [GeneratorExit, KeyboardInterrupt])
+def test_who_stops_early_does_not_wait_for_the_reading_thread(ending):
     read_on = threading.Event()
 
     def read(part: int) -> int:
@@ -71,8 +73,13 @@ def test_who_stops_early_does_not_wait_for_the_reading_thread():
 
     batches = prefetch(read, range(9), Files())
     assert next(batches) == 0
+
     # The garbage collector closes a generator where it likes, also where a wait never ends.
-    closing = threading.Thread(target=batches.close)
+    def stop() -> None:
+        with suppress(ending):
+            batches.throw(ending)
+
+    closing = threading.Thread(target=stop)
     closing.start()
     closing.join(30)
     assert not closing.is_alive()
