@@ -211,14 +211,14 @@ def plain(net: Net, task: Task, rows: Rows, setting: str, seed: int, *, of: str)
 def composed(
     net: Net, task: Task, rows: Rows, setting: str, seed: int, *,
     pre: str | None = None, model: str | None = None, post: str | None = None,
-    on_all: bool = False, params: dict[str, Any] | None = None,
+    on_all: bool = False, params: dict[str, Any] | None = None, preset: str | None = None,
 ) -> np.ndarray:  # fmt: skip
     """A method, or several around each other, as their `fit` with those rows leaves them."""
     trained: Any = net(seed)
     if model:
         trained = _make(model, seed, **_shared(trained), **(params or {}))
     if pre:
-        trained = fv.compose(pre=_make(pre, seed), model=trained)
+        trained = fv.compose(pre=_make(pre, seed, preset=preset), model=trained)
     if not post:
         return _predict(_fit(trained, task, _rows(rows, setting)), task, rows.test)
     if setting == "training":
@@ -269,6 +269,14 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
     "threshold-optimizer": partial(composed, post="threshold-optimizer"),
     "data-attribution": partial(composed, pre="data-attribution"),
     "latent-debiasing": partial(composed, pre="latent-debiasing"),
+    "latent-debiasing, pretrained": partial(composed, pre="latent-debiasing", preset="pretrained"),
+    "latent-debiasing, pretrained, then last layer": partial(
+        composed,
+        pre="latent-debiasing",
+        preset="pretrained",
+        post="last-layer-retraining",
+        on_all=True,
+    ),
 }
 PIXELS = ("data-attribution", "latent-debiasing")
 ONCE = ("erm", "balanced")  # the same in both settings

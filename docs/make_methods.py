@@ -37,7 +37,8 @@ def row(method: Any, measured: Sequence[Mapping[str, str]]) -> str:
     """A method's line."""
     groups = [word for need, word in _WORDS.items() if getattr(method.needs, need)]
     else_ = "needs pixels" if method.needs.pixels else "not measured"
-    figures = [found.get(method.name, else_) for found in measured]
+    measured_as = _measured_as(method)
+    figures = [found.get(measured_as, else_) for found in measured]
     reference = method.reference
     paper = "" if reference is None else f"[{_cited(reference)}]({_address(reference)})"
     cells = [_linked(method), _STAGES[method.stage], ", ".join(groups) or "never", *figures, paper]
@@ -47,7 +48,13 @@ def row(method: Any, measured: Sequence[Mapping[str, str]]) -> str:
 def _linked(method: Any) -> str:
     page = f"plugins/{method.origin.distribution}/README.md"
     exists = (README.parent / page).exists()
-    return f"[`{method.name}`]({page})" if exists else f"`{method.name}`"
+    name = f"[`{method.name}`]({page})" if exists else f"`{method.name}`"
+    return "".join([name, *(f", preset `{preset}`" for preset in method.needs.pixels_except)])
+
+
+def _measured_as(method: Any) -> str:
+    """Its name in the tables: features are for a preset alone, where pixels are needed else."""
+    return ", ".join([method.name, *method.needs.pixels_except[:1]])
 
 
 def _cited(reference: Any) -> str:
@@ -71,7 +78,7 @@ def table() -> str:
     """The table as it should be: what closes most of the gap first."""
     measured = [shares(MEASURED.read_text(), setting) for setting in _SETTINGS]
     order = {name: -_share(figure) for name, figure in measured[-1].items()}
-    methods = sorted(fv.methods(), key=lambda method: order.get(method.name, 1.0))
+    methods = sorted(fv.methods(), key=lambda method: order.get(_measured_as(method), 1.0))
     return _HEAD + "".join(f"{row(method, measured)}\n" for method in methods)
 
 

@@ -64,6 +64,8 @@ class Needs:
     pixels : bool
         X must be images. Without, it takes features too: X of shape (n_samples, n_features),
         or the maps of an inner layer.
+    pixels_except : tuple of str
+        Names of presets that take features, and no images, though the method needs pixels.
     place : bool
         The group must show apart from the target in the image: a hat hides no smile, a skin
         tone is where the smile is.
@@ -73,6 +75,7 @@ class Needs:
     validation: bool = False
     predict: bool = False
     pixels: bool = False
+    pixels_except: tuple[str, ...] = ()
     place: bool = False
 
     def __str__(self) -> str:

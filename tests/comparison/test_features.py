@@ -17,7 +17,7 @@ from torchvision import models
 import fairvision as fv
 from fairvision.comparison import Comparison
 from fairvision.comparison.command import command
-from fairvision.comparison.features import Features, suited_to_features
+from fairvision.comparison.features import Features, suited_to_form
 from fairvision.comparison.methods import plan_methods
 from fairvision.exceptions import InputError, RunError
 from fairvision.hookspecs import hookimpl
@@ -113,6 +113,9 @@ def needy(fresh_registry: None) -> None:
         def fairvision_inprocessing(self) -> Any:
             target = "fairvision.nn:TorchClassifier"
             yield Method("needy", target, "Training on pixels.", needs=Needs(pixels=True))
+            needs = Needs(pixels=True, pixels_except=("on-features",))
+            presets = {"on-features": {"backbone": "linear"}}
+            yield Method("either", target, "Pixels or not.", needs=needs, presets=presets)
 
     fv.register(Plugin())
 
@@ -132,9 +135,23 @@ def test_a_method_that_needs_pixels_is_refused_before_anything_runs(
 @pytest.mark.usefixtures("needy")
 def test_it_is_left_out_where_all_are_asked_for() -> None:
     planned = plan_methods(["erm", "needy"], preset=None)
-    left, notes = suited_to_features(planned, every=True)
+    left, notes = suited_to_form(planned, features=True, every=True)
     assert [method.label for method in left] == ["erm"]
     assert notes == ["Left out, since only images will do for it: needy."]
+
+
+@pytest.mark.usefixtures("needy")
+def test_a_preset_that_takes_features(compare: Compare, passes: list[int]) -> None:
+    for preset, given in ((None, extractor()), ("on-features", None)):
+        with pytest.raises(InputError, match=r"either needs (pixels|features)"):
+            compare(["erm", "either"], preset=preset, features=given)
+    assert passes == []
+    result = compare(["either"], preset="on-features", features=extractor(), n_jobs=1)
+    assert not result.failures
+    planned = plan_methods(["erm", "either"], preset="on-features")
+    left, notes = suited_to_form(planned, features=False, every=True)
+    assert [method.label for method in left] == ["erm"]
+    assert notes == ["Left out, since only features will do for it: either."]
 
 
 def test_parameters_for_every_method_that_has_them(compare: Compare) -> None:

@@ -36,7 +36,7 @@ def test_the_method_is_offered() -> None:
     for preset, params in method.presets.items():
         made = fv.make("latent-debiasing", preset=preset, random_state=3)
         assert type(made) is LatentPairSampler
-        assert made.generator == params["generator"] in GAN_PRESETS
+        assert made.generator == params["generator"] in (*GAN_PRESETS, "components")
         assert made.random_state == 3
     (section,) = fairvision_report_sections()
     assert section.target == "fairvision_latent:pairs_figure"

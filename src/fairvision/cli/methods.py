@@ -41,7 +41,7 @@ def command(stage: Stage | None, needs: str | None, as_json: bool) -> None:
                 m.qualified_name if m.name in ambiguous else m.name,
                 m.stage,
                 str(m.needs),
-                "needed" if m.needs.pixels else "",
+                _pixels(m),
                 str(m.origin),
                 m.origin.license or "(none stated)",
                 short(m.reference),
@@ -55,6 +55,12 @@ def command(stage: Stage | None, needs: str | None, as_json: bool) -> None:
         click.echo(
             f"{len(plugins.failures)} plugin(s) failed; `fairvision plugins` says why.", err=True
         )
+
+
+def _pixels(method: RegisteredMethod) -> str:
+    without = ", ".join(method.needs.pixels_except)
+    needed = f"needed, not by {without}" if without else "needed"
+    return needed if method.needs.pixels else ""
 
 
 def _json(method: RegisteredMethod) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from fairvision.comparison.balanced_baseline import with_balanced_baseline
 from fairvision.comparison.budget import Budget, seconds_of
 from fairvision.comparison.data import data_notes, read_data
 from fairvision.comparison.estimators import check_sendable
-from fairvision.comparison.features import Features, check_weights, has_features, suited_to_features
+from fairvision.comparison.features import Features, check_weights, has_features, suited_to_form
 from fairvision.comparison.methods import Methods, names_all, plan_methods
 from fairvision.comparison.plan import Plan, versions
 from fairvision.comparison.progress import Progress
@@ -273,10 +273,10 @@ def _suited(planned: Any, data: Bunch, methods: Methods, features: Any) -> Any:
     unsuited = dict(_unsuited(planned, data)) if names_all(methods, "auto") else {}
     planned = tuple(method for method in planned if method.label not in unsuited)
     notes = [f"Left out: {reason}" for reason in unsuited.values()]
-    if features is None and not has_features(data):
+    given = features is not None or has_features(data)
+    planned, more = suited_to_form(planned, features=given, every=names_all(methods))
+    if not given:
         check_weights(planned, data)
-        return planned, notes
-    planned, more = suited_to_features(planned, every=names_all(methods))
     return planned, notes + more
 
 

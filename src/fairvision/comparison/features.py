@@ -22,7 +22,7 @@ __all__ = [
     "extractor_of",
     "has_features",
     "note",
-    "suited_to_features",
+    "suited_to_form",
     "with_features",
 ]
 
@@ -195,16 +195,18 @@ def has_features(data: Bunch) -> bool:
     return not is_images(data.images) or are_maps(data.images)
 
 
-def suited_to_features(
-    planned: Sequence[MethodPlan], *, every: bool
+def suited_to_form(
+    planned: Sequence[MethodPlan], *, features: bool, every: bool
 ) -> tuple[tuple[MethodPlan, ...], list[str]]:
-    """The methods that features can be given to.
+    """The methods that features, or else images, can be given to.
 
     Parameters
     ----------
     planned : sequence of MethodPlan
+    features : bool
+        Whether the methods are given features.
     every : bool
-        Whether all methods were asked for: those that need pixels are then left out.
+        Whether all methods were asked for: those that need the other form are then left out.
 
     Returns
     -------
@@ -214,23 +216,35 @@ def suited_to_features(
     Raises
     ------
     InputError
-        If a method that was named needs pixels.
+        If a method that was named needs the other form.
     """
-    labels = [method.label for method in planned if _needs_pixels(method)]
+    other = "pixels" if features else "features"
+    labels = [method.label for method in planned if _needs(method) == other]
     if not labels:
         return tuple(planned), []
     names = ", ".join(labels)
-    if not every:
+    if every:
+        left = tuple(method for method in planned if method.label not in labels)
+        will_do = "images" if features else "features"
+        return left, [f"Left out, since only {will_do} will do for it: {names}."]
+    need = f"{names} need{'s' if len(labels) == 1 else ''}"
+    if features:
         raise InputError(
-            f"{names} need{'s' if len(labels) == 1 else ''} pixels, and every method is to be "
-            "given features. Leave out the method, or give images without features=."
+            f"{need} pixels, and every method is to be given features. Leave out the method, or "
+            "give images without features=."
         )
-    left = tuple(method for method in planned if method.label not in labels)
-    return left, [f"Left out, since only images will do for it: {names}."]
+    raise InputError(
+        f"{need} features, as its preset asks, and the data are images. Pass "
+        "features=FeatureExtractor(...) (`--backbone NET --weights FILE --features`), or another "
+        "preset."
+    )
 
 
-def _needs_pixels(method: MethodPlan) -> bool:
+def _needs(method: MethodPlan) -> str:
+    """What only will do for a method: pixels, features, or nothing special."""
     if not method.is_registered:
-        return False
+        return ""
     registered = cast(RegisteredMethod, default_registry().find("method", method.name))
-    return registered.needs.pixels
+    if method.preset in registered.needs.pixels_except:
+        return "features"
+    return "pixels" if registered.needs.pixels else ""

@@ -11,7 +11,7 @@ from sklearn.utils import Bunch
 
 from fairvision.base import rows_of
 from fairvision.comparison.data import read_data
-from fairvision.comparison.features import Features, check_weights, suited_to_features
+from fairvision.comparison.features import Features, check_weights, has_features, suited_to_form
 from fairvision.comparison.methods import plan_methods
 from fairvision.comparison.plan import MethodPlan, Plan, versions
 from fairvision.comparison.progress import Progress
@@ -216,10 +216,11 @@ def _held_out(data: Bunch, column: str | None) -> tuple[Any, Any]:
 
 def _features(planned: MethodPlan, data: Bunch, features: Any) -> Features | None:
     """The extractor of the features that the method is trained on; None for images."""
+    given = features is not None or has_features(data)
+    suited_to_form(tuple(_chain(planned)), features=given, every=False)
     if features is None:
         check_weights((planned,), data)
         return None
-    suited_to_features(tuple(_chain(planned)), every=False)
     return Features(features, data)
 
 

@@ -110,6 +110,8 @@ def presets_can_be_made(subject: Subject) -> None:
         require(not unknown, f"the preset {name!r} sets {', '.join(unknown)}, which do not exist")
         with step(f"the preset {name!r}"):
             subject.cls(**values)
+    unknown = sorted({*subject.method.needs.pixels_except} - {*subject.method.presets})
+    require(not unknown, f"Needs.pixels_except names {', '.join(unknown)}, no preset of its own")
 
 
 def unfitted_says_so(subject: Subject) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from functools import partial
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,12 +18,20 @@ from fairvision.testing._subject import Subject
 
 
 def takes_features(subject: Subject) -> None:
-    """Unless it needs pixels, it fits features and maps of any range, and predicts."""
-    if subject.method.needs.pixels:
+    """Unless it needs pixels, it fits features and maps of any range, and predicts.
+
+    So it does with each preset that `Needs.pixels_except` names.
+    """
+    needs, n = subject.method.needs, 64
+    presets: list[Mapping[str, Any]] = [{}]
+    if needs.pixels:
+        presets = [subject.method.presets[name] for name in needs.pixels_except]
+        n = 200  # a preset's settings are not for 64 rows
+    if not presets:
         raise NotApplicable("it needs pixels")
-    for name, data in (("features", features()), ("maps", maps())):
+    for params, (name, data) in product(presets, (("features", features(n)), ("maps", maps(n)))):
         with step(f"{name} of shape {data.X.shape}"):
-            model = subject.fit(subject.probe(), data)
+            model = subject.fit(subject.probe(**params), data)
             predicted, scores = subject.predict(model, data), subject.scores(model, data)
         require(len(predicted) == len(data.y), f"from {name}, predict has {len(predicted)} rows")
         require(set(predicted.tolist()) <= set(data.y.tolist()), f"{name}: labels that y lacks")

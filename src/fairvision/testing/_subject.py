@@ -85,10 +85,9 @@ class Subject:
         method = self.make(seed, epochs=epochs, **params)
         return Resampled(method, self._erm(seed, epochs)) if self.method.stage == "pre" else method
 
-    def probe(self, *, epochs: int = 1) -> Any:
+    def probe(self, *, epochs: int = 1, **params: Any) -> Any:
         """An unfitted classifier of features, with a linear probe where it takes a backbone."""
         linear = TorchClassifier("linear", max_epochs=epochs, random_state=0, **self.training)
-        params: dict[str, Any] = {}
         if "estimator" in self.parameters:
             params["estimator"] = linear
         elif self.method.stage == "in" and "backbone" in self.parameters:

@@ -8,7 +8,7 @@ of a protected attribute. Constraints on a moved latent z' are the rows of B z' 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Literal, Self
 
@@ -58,6 +58,11 @@ class Hyperplane:
                 "does not separate the labels. Use more latents (n_hyperplane), or another C."
             )
         return cls(normal / length, float(intercept) / length, **more)
+
+    def padded(self, latent_dim: int) -> Self:
+        """The same in longer latents, whose further values do not count."""
+        zeros = np.zeros(latent_dim - len(self.normal))
+        return replace(self, normal=np.concatenate([self.normal, zeros]))
 
     def distance(self, z: Floats) -> Floats:
         """Signed distances of latents, shape (n,)."""

@@ -24,11 +24,13 @@ from fairvision.base import (
     check_numbers,
     check_pixels,
     code_labels,
+    independence_weights,
     take,
 )
 from fairvision.exceptions import InputError, SavingError
 from fairvision.nn import TorchClassifier, as_seed, choose_device
 from fairvision_latent._algorithm import Hyperplane, Variant
+from fairvision_latent._components import COMPONENTS, Components, check_features, linear_judge
 from fairvision_latent._gan import GAN_PRESETS, ProgressiveGAN
 from fairvision_latent._groups import as_given, count_rows
 from fairvision_latent._labels import Labellers, fit_hyperplane, split_cells
@@ -61,7 +63,8 @@ class LatentPairSampler(BaseEstimator):
         folder of a saved GAN. A `ProgressiveGAN` is cloned and fitted; in
         `sklearn.frozen.FrozenEstimator` it is used as it is, for any number of
         targets. A module or function maps latents (n, latent_dim) to images of X's
-        size, in 0..1 or uint8.
+        size, in 0..1 or uint8. "components" is for features of a pretrained net: their
+        principal components are the latents, and nothing is trained.
     generator_seed : int or None, default=None
         Seed of a GAN that is trained here; None draws one from `random_state`. With
         an int, the GAN is the same for every `random_state`.
@@ -70,7 +73,8 @@ class LatentPairSampler(BaseEstimator):
         parameters and seed, so it is trained once for all targets, and resumed after
         an interrupt. Not used if neither `random_state` nor `generator_seed` is an int.
     latent_dim : int or None, default=None
-        For a module or function without an attribute of this name.
+        For a module or function without an attribute of this name; for "components"
+        their number, 25 if None.
     variant : {"pair", "protected-only", "on-hyperplane"}, default="pair"
         Partners keep the target's score; may change it; or lie on the protected
         hyperplane, between the groups (they keep the group of their latent).
@@ -79,6 +83,7 @@ class LatentPairSampler(BaseEstimator):
     latents : {"normal", "encoded"}, default="normal"
         "encoded" takes the latents of the real images, by the generator's
         ``encode(images)``, and their own labels: no classifier is needed to label.
+        "components" needs "encoded".
     n_pairs : int or None, default=None
         Latents that get partners. None takes as many as there are training rows.
     n_hyperplane : int, default=3000
@@ -87,10 +92,11 @@ class LatentPairSampler(BaseEstimator):
         Of the linear SVMs.
     classifier : classifier or None, default=None
         Labels generated images, a clone for each attribute; needs ``predict_proba``.
-        None takes `TorchClassifier` with 10 epochs.
+        None takes `TorchClassifier` with 10 epochs, for "components" logistic regression.
     reweigh_labels : bool, default=False
-        Whether the labelling classifiers are trained with weights that make target
-        and protected attributes independent, if their `fit` takes sample_weight.
+        Whether what learns labels of real rows is trained with weights that make target
+        and protected attributes independent: the classifiers, if their `fit` takes
+        sample_weight, and with "encoded" latents the hyperplanes.
     threshold_fraction : float, default=0.2
         Share of the rows on which each classifier's cut is chosen, by F1.
     judge_fraction : float, default=0.3
@@ -166,7 +172,8 @@ class LatentPairSampler(BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_channels, height, width)
-            uint8 in 0..255 or floating in 0..1, or a lazy image sequence.
+            uint8 in 0..255 or floating in 0..1, or a lazy image sequence; for
+            "components" features, of shape (n_samples, n_features), or maps.
         y : array-like of shape (n_samples,)
             Two classes.
         sensitive_features : array-like of shape (n_samples,) or \
@@ -181,18 +188,22 @@ class LatentPairSampler(BaseEstimator):
         ------
         InputError
             If a target is absent in a group, an attribute has other than two
-            values, a generator's images do not fit X, an SVM would have too few
-            images on one side, or hyperplanes are parallel.
+            values, a generator's images do not fit X, X is features and the generator
+            not "components" (or the reverse), an SVM would have too few images on one
+            side, or hyperplanes are parallel.
         """
         self._fit(X, y, sensitive_features)
         return self
 
     def _fit(self, X: Any, y: ArrayLike, sensitive_features: Any) -> tuple[Any, NDArray[np.bool_]]:
-        X = check_pixels(X, type(self).__name__)
+        of_features = _is_components(self.generator)
+        X = check_features(X) if of_features else check_pixels(X, type(self).__name__)
         labels = self._check(X, y, sensitive_features)
         self._rng = np.random.default_rng(as_seed(self.random_state))
         self.n_features_in_ = int(X.shape[1])
         self._dtype = np.dtype(str(X.dtype).removeprefix("torch."))
+        if of_features and self._dtype.kind != "f":
+            self._dtype = np.dtype(np.float32)
         self.source_ = self._make_source(X)
         self.generator_ = self.source_.generator
         threshold, judge = self.threshold_fraction, self.judge_fraction
@@ -203,7 +214,8 @@ class LatentPairSampler(BaseEstimator):
         )
         classifier = self.classifier
         if classifier is None:
-            classifier = TorchClassifier(max_epochs=10, device=self.device)
+            small = TorchClassifier(max_epochs=10, device=self.device)
+            classifier = linear_judge() if of_features else small
         train = partial(
             Labellers.train,
             classifier,
@@ -239,15 +251,17 @@ class LatentPairSampler(BaseEstimator):
         -------
         X_new : ndarray of shape (n_new, n_channels, height, width)
             The real images, then those of `n_pairs` latents, then their partners,
-            one block for each set of changed attributes.
+            one block for each set of changed attributes. With "components" the latents
+            are of real rows, so only the partners are added.
         y_new : ndarray of shape (n_new,)
             `sensitive_features_` has the groups of the same rows.
         """
         X, labels = self._fit(X, y, sensitive_features)
         n_pairs = len(X) if self.n_pairs is None else self.n_pairs
         self.pairs_ = self._pairs(*self._labelled(X, labels, n_pairs))
-        drawn = self._images(self.pairs_.latents())
-        after = np.concatenate([labels, self.pairs_.all_labels()])
+        own = not self.source_.exact  # else the images of the latents are the real rows
+        drawn = self._images(self.pairs_.latents(own=own))
+        after = np.concatenate([labels, self.pairs_.all_labels(own=own)])
         groups = replace(self.groups_, codes=after[:, 1:].astype(np.int64))
         self.sensitive_features_ = as_given(sensitive_features, groups)
         y_new = self.classes_[after[:, 0].astype(np.int64)]
@@ -297,6 +311,12 @@ class LatentPairSampler(BaseEstimator):
     def _check_parameters(self) -> None:
         variants = ("pair", "protected-only", "on-hyperplane")
         check_choices(self, variant=variants, latents=("normal", "encoded"))
+        if _is_components(self.generator) and self.latents != "encoded":
+            raise InputError(
+                f"generator={COMPONENTS!r} needs latents='encoded', and latents is "
+                f"{self.latents!r}: nothing draws features. Use the preset 'pretrained'."
+            )
+        check_numbers(self, "latent_dim", low=1, whole=True, optional=True)
         check_numbers(self, "n_hyperplane", low=60, whole=True)
         check_numbers(self, "n_pairs", low=1, whole=True, optional=True)
         threshold, judge = self.threshold_fraction, self.judge_fraction
@@ -317,8 +337,11 @@ class LatentPairSampler(BaseEstimator):
                     f"needs {fewest} or more in every group. Add rows, or use another attribute."
                 )
 
-    def _make_source(self, X: Any) -> Source:
+    def _make_source(self, X: Any) -> Source | Components:
         generator = "demo" if self.generator is None else self.generator
+        if _is_components(generator):
+            rows = take(X, slice(None))
+            return Components(rows, self.latent_dim, int(self._rng.integers(2**32)))
         if isinstance(generator, (str, Path)):
             if str(generator) in GAN_PRESETS:
                 generator = ProgressiveGAN.from_preset(str(generator))
@@ -369,20 +392,34 @@ class LatentPairSampler(BaseEstimator):
         z, labels = self._labelled(X, labels, self.n_hyperplane)
         held_out = np.arange(len(z)) >= round(len(z) * (1 - _HELD_OUT))
         groups = self.groups_
+        encoded = self.latents == "encoded"
+        weights = np.ones(len(z))
+        if encoded and self.reweigh_labels:
+            weights = independence_weights(labels[:, 0], labels[:, 1:])
 
-        def plane(column: int, name: str, rows: Any = slice(None)) -> Hyperplane:
-            return fit_hyperplane(z[rows], labels[rows, column], held_out[rows], name, self.C)
+        def search(column: int, name: str, rows: Any = slice(None)) -> Hyperplane:
+            searched = z[rows, : self.source_.n_searched]
+            truth, weight = labels[rows, column], weights[rows]
+            # Latents of real rows are few: once the accuracy is known, all of them are used.
+            plane = fit_hyperplane(
+                searched, truth, held_out[rows], name, self.C, weight, refit=encoded
+            )
+            return plane.padded(z.shape[1])
 
-        self._protected = [plane(1 + j, name) for j, name in enumerate(groups.names)]
+        self._protected = [search(1 + j, name) for j, name in enumerate(groups.names)]
         if self.domain_dependent:
             domains = labels[:, 1:] @ (1 << np.arange(len(groups.names))[::-1])
             self._targets = []
             for domain, cell in enumerate(product(*(c.tolist() for c in groups.categories))):
                 values = ", ".join(f"{n}={v}" for n, v in zip(groups.names, cell, strict=True))
-                self._targets.append(plane(0, f"target | {values}", domains == domain))
+                self._targets.append(search(0, f"target | {values}", domains == domain))
         else:
-            self._targets = [plane(0, "target")]
+            self._targets = [search(0, "target")]
         self.hyperplanes_ = {h.name: h for h in (*self._targets, *self._protected)}
 
     def _pairs(self, z: NDArray[np.float32], labels: NDArray[np.bool_]) -> Pairs:
         return make_pairs(z, labels, self._targets, self._protected, self.variant)
+
+
+def _is_components(generator: Any) -> bool:
+    return isinstance(generator, str) and generator == COMPONENTS

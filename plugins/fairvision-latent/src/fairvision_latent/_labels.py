@@ -124,7 +124,14 @@ def split_cells(
 
 
 def fit_hyperplane(
-    z: NDArray[Any], truth: NDArray[np.bool_], held_out: NDArray[np.bool_], name: str, C: float
+    z: NDArray[Any],
+    truth: NDArray[np.bool_],
+    held_out: NDArray[np.bool_],
+    name: str,
+    C: float,
+    weights: NDArray[np.floating],
+    *,
+    refit: bool = False,
 ) -> Hyperplane:
     """A linear SVM between latents whose images have a label and latents whose images do not.
 
@@ -134,6 +141,9 @@ def fit_hyperplane(
     truth : ndarray of shape (n,)
     held_out : ndarray of shape (n,)
         Latents that are used for the accuracy only.
+    weights : ndarray of shape (n,)
+    refit : bool
+        Whether the plane that is returned is fitted on the held-out latents, too.
 
     Raises
     ------
@@ -149,8 +159,12 @@ def fit_hyperplane(
             "longer, or check whether it shows the attribute at all."
         )
     # The primal form needs no random numbers, but random_state=None would read the global state.
-    svm = LinearSVC(C=C, dual=False, random_state=0).fit(z[train], truth[train])
+    svm = LinearSVC(C=C, dual=False, random_state=0)
+    svm.fit(z[train], truth[train], sample_weight=weights[train])
     plane = Hyperplane.of(svm.coef_, svm.intercept_[0], name=name)
     right = (plane.distance(z[held_out]) > 0) == truth[held_out]
     accuracy = float(right.mean()) if len(right) else float("nan")
+    if refit:
+        svm.fit(z, truth, sample_weight=weights)
+        plane = Hyperplane.of(svm.coef_, svm.intercept_[0], name=name)
     return replace(plane, accuracy=accuracy)

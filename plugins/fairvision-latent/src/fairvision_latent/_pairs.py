@@ -39,13 +39,13 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.z)
 
-    def latents(self) -> NDArray[np.float32]:
-        """All of them, first `z`, then each kind of partner; ((1 + n_flips) n, latent_dim)."""
-        return np.concatenate([self.z, *self.partners])
+    def latents(self, *, own: bool = True) -> NDArray[np.float32]:
+        """First `z`, unless `own` is False, then each kind of partner; (n_all, latent_dim)."""
+        return np.concatenate([self.z, *self.partners] if own else self.partners)
 
-    def all_labels(self) -> NDArray[np.bool_]:
+    def all_labels(self, *, own: bool = True) -> NDArray[np.bool_]:
         """Labels of `latents`."""
-        return np.concatenate([self.labels, *self.partner_labels])
+        return np.concatenate([self.labels, *self.partner_labels] if own else self.partner_labels)
 
 
 def make_pairs(

@@ -58,6 +58,8 @@ Strip = tuple[str, NDArray[Any]]
 
 def _pairs(sampler: Any) -> list[Strip]:
     """One column a latent, as many of each cell as fit."""
+    if sampler.source_.exact:
+        return []  # features are no pictures
     pairs, dtype = sampler.pairs_, np.dtype(np.float32)
     _, cell = np.unique(pairs.labels, axis=0, return_inverse=True)
     order = np.lexsort((np.arange(len(cell)), cell.ravel()))

@@ -35,6 +35,9 @@ class Source:
         Where modules compute.
     """
 
+    #: Whether the latent of a row gives back that row; no trained net's does.
+    exact = False
+
     def __init__(
         self, generator: Any, latent_dim: int | None, shape: tuple[int, ...], device: torch.device
     ) -> None:
@@ -47,7 +50,7 @@ class Source:
                 f"The generator {_name(generator)} has no latent_dim (it is {size!r}). Pass "
                 "latent_dim=, the length of the vectors that it takes."
             )
-        self.latent_dim = int(size)
+        self.n_searched = self.latent_dim = int(size)
         if not hasattr(generator, "generate") and not callable(generator):
             raise InputError(
                 f"generator is {generator!r}; pass a fitted ProgressiveGAN in FrozenEstimator, an "
