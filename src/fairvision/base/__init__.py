@@ -51,6 +51,7 @@ from fairvision.base.validation_split import (
     fit_or_frozen,
     stratified,
     stratified_folds,
+    stratified_splits,
     take_groups,
 )
 from fairvision.base.weights import independence_weights
@@ -107,6 +108,7 @@ __all__ = [
     "sort_labels",
     "stratified",
     "stratified_folds",
+    "stratified_splits",
     "take",
     "take_groups",
     "worst_cell",

@@ -31,6 +31,7 @@ from fairvision.nn.probe import Standardize, check_inputs
 from fairvision.nn.process_group import ProcessGroup
 from fairvision.nn.randomness import as_seed, isolated_rng
 from fairvision.nn.rows import Batch, Batches, Rows, scale
+from fairvision.nn.trace import ModuleCall, nan_rows, trace_calls
 
 __all__ = [
     "Batch",
@@ -41,6 +42,7 @@ __all__ = [
     "FrozenPrefix",
     "LastLayer",
     "LastLayerClassifier",
+    "ModuleCall",
     "Objective",
     "ObjectiveClassifier",
     "PretrainedClassifier",
@@ -69,8 +71,10 @@ __all__ = [
     "inference_size",
     "input_shape_of",
     "isolated_rng",
+    "nan_rows",
     "prefetch",
     "process_group_of",
     "scale",
     "to_device",
+    "trace_calls",
 ]

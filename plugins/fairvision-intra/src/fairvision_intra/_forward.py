@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -16,50 +13,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from fairvision.base import take
-from fairvision.nn import as_double, scale, to_device
+from fairvision.nn import ModuleCall, as_double, nan_rows, scale, to_device, trace_calls
 
 __all__ = ["Forward", "last_layers", "layers_of"]
 
 
-@dataclass
-class _Call:
-    """When a module ran, with its inputs and its output."""
-
-    start: int
-    end: int
-    inputs: Any
-    output: Any
-
-
-def _trace(module: nn.Module, x: Tensor) -> dict[str, list[_Call]]:
-    """Every call of every submodule in one forward pass, by name."""
-    clock = count()
-    calls: dict[str, list[_Call]] = {}
-
-    def watch(name: str, submodule: nn.Module) -> None:
-        running: list[_Call] = []
-
-        def before(_: nn.Module, inputs: Any) -> None:
-            running.append(_Call(next(clock), -1, inputs, None))
-
-        def after(_: nn.Module, inputs: Any, output: Any) -> None:
-            call = running.pop()
-            call.end, call.output = next(clock), output
-            calls.setdefault(name, []).append(call)
-
-        stack.enter_context(submodule.register_forward_pre_hook(before))
-        stack.enter_context(submodule.register_forward_hook(after))
-
-    with ExitStack() as stack, torch.no_grad():
-        for name, submodule in module.named_modules():
-            watch(name, submodule)
-        module(x)
-    return calls
-
-
 def layers_of(module: nn.Module, x: Tensor) -> list[str]:
     """Names of the layers with a weight matrix or kernel, in the order in which they run."""
-    calls = _trace(module, x)
+    calls = trace_calls(module, x)
     layers = [
         (calls[name][0].start, name)
         for name, layer in module.named_modules()
@@ -118,8 +79,8 @@ class Forward:
         if self._stored is None:
             return self.batch(rows)
         self._resume.current = self._stored[to_device(torch.from_numpy(rows), self.device)]
-        blank = self.batch(slice(0, 1))[:1] * torch.nan
-        return blank.expand(len(rows), *blank.shape[1:])
+        image = self.batch(slice(0, 1))
+        return nan_rows(len(rows), image.shape[1:], like=image)
 
     def batches(self, rows: NDArray[np.intp] | None = None) -> Iterator[Tensor]:
         """The inputs of some rows, or of all, a batch at a time."""
@@ -140,7 +101,7 @@ class Forward:
 
     def parameters_from(self, layer: str) -> list[str]:
         """Names of the parameters of this layer and of all modules that run after it."""
-        calls = _trace(self.module, self.batch(slice(0, 2)))
+        calls = trace_calls(self.module, self.batch(slice(0, 2)))
         start = calls[layer][0].start
         later = {name for name, made in calls.items() if made[0].start >= start}
         return [name for name in self.weights() if name.rpartition(".")[0] in later]
@@ -174,11 +135,11 @@ class Forward:
         (a skip connection goes around the layer), the module around the layer is
         tried next. If every module fails, this object itself is returned.
         """
-        calls = _trace(self.module, self.batch(slice(0, 2)))
+        calls = trace_calls(self.module, self.batch(slice(0, 2)))
         path = layer.split(".")
         for depth in range(len(path), 0, -1):
             cut = ".".join(path[:depth])
-            if cut in calls and _has_one_input(calls[cut]):
+            if cut in calls and len(calls[cut]) == 1 and calls[cut][0].one_input:
                 resumed = self._cut_at(cut, calls)
                 if resumed._scores_equal(self.scores()):
                     return resumed
@@ -190,7 +151,7 @@ class Forward:
         except RuntimeError:  # a module works in place on an expanded tensor
             return False
 
-    def _cut_at(self, cut: str, calls: dict[str, list[_Call]]) -> Forward:
+    def _cut_at(self, cut: str, calls: dict[str, list[ModuleCall]]) -> Forward:
         resumed = Forward(self.module, self.images, batch_size=self.batch_size)
         resumed._stored = torch.cat(self._inputs_of(cut))
         begin = calls[cut][0].start
@@ -200,7 +161,7 @@ class Forward:
             beside = parent == "" or cut.startswith(f"{parent}.")
             if around or not beside or name not in calls:
                 continue
-            if all(call.end < begin for call in calls[name]) and _are_floating(calls[name]):
+            if all(call.end < begin and call.shape is not None for call in calls[name]):
                 module.forward = _Blank(calls[name])
         resumed.module.get_submodule(cut).register_forward_pre_hook(resumed._resume)
         return resumed
@@ -216,16 +177,6 @@ class Forward:
         return inputs
 
 
-def _has_one_input(calls: list[_Call]) -> bool:
-    return len(calls) == 1 == len(calls[0].inputs) and isinstance(calls[0].inputs[0], Tensor)
-
-
-def _are_floating(calls: list[_Call]) -> bool:
-    return all(
-        isinstance(call.output, Tensor) and call.output.is_floating_point() for call in calls
-    )
-
-
 class _Resume:
     """A hook that puts stored activations in place of a module's input."""
 
@@ -239,12 +190,12 @@ class _Resume:
 class _Blank:
     """A forward that returns NaN of the right shape, without memory or arithmetic."""
 
-    def __init__(self, calls: list[_Call]) -> None:
-        outputs = [call.output for call in calls]
-        self.outputs = [(output.shape[1:], output.dtype, output.device) for output in outputs]
+    def __init__(self, calls: list[ModuleCall]) -> None:
+        self.shapes = [call.shape for call in calls]
         self.count = 0
 
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        shape, dtype, device = self.outputs[self.count % len(self.outputs)]
+        shape = self.shapes[self.count % len(self.shapes)]
+        assert shape is not None
         self.count += 1
-        return torch.full((), torch.nan, dtype=dtype, device=device).expand(len(x), *shape)
+        return nan_rows(len(x), shape, like=x)
