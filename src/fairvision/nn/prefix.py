@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fairvision.nn.acceleration import wrapped_methods
 from fairvision.nn.modules import evaluation_mode
 from fairvision.nn.net import inference_size
 from fairvision.nn.prefetch import prefetch
 from fairvision.nn.rows import Rows
+from fairvision.nn.state import wrapped_methods
 from fairvision.nn.trace import ModuleCall, nan_rows, trace_calls
 
 __all__ = ["FrozenPrefix", "find_prefix", "frozen_modules"]
