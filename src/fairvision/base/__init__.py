@@ -8,6 +8,7 @@ from fairvision.base.fitting import (
     all_or_nothing,
     fit_with_groups,
     groups_at_predict,
+    inner_has,
     readable_by,
     rows_for,
 )
@@ -91,6 +92,7 @@ __all__ = [
     "fit_with_groups",
     "fitted_attributes",
     "groups_at_predict",
+    "inner_has",
     "independence_weights",
     "is_images",
     "is_path",

@@ -17,10 +17,11 @@ from sklearn.base import clone
 from sklearn.utils import get_tags
 
 from fairvision.base import accepts, groups_at_predict
-from fairvision.comparison.checkpoints import add_callbacks, trains_nets
+from fairvision.comparison.checkpoints import add_callbacks
 from fairvision.comparison.plan import MethodPlan, Plan
 from fairvision.comparison.serialization import plain
 from fairvision.exceptions import InputError, PluginError
+from fairvision.nn import TorchClassifier
 from fairvision.plugins import RegisteredMethod, default_registry, describe, resolve
 
 __all__ = ["check_sendable", "plan_estimator", "set_up", "source_hash"]
@@ -47,7 +48,8 @@ def plan_estimator(label: str, value: Any, params: Mapping[str, Any]) -> MethodP
     InputError
         If it is no unfitted estimator that a comparison can run.
     """
-    _check(label, value)
+    if problem := _problem(value):
+        raise InputError(f"methods[{label!r}] is {value!r:.80}{problem}")
     try:
         estimator = clone(value).set_params(**params)
     except Exception as error:  # its constructor may do anything
@@ -91,7 +93,7 @@ def set_up(estimator: Any, plan: Plan, seed: int, callbacks: Sequence[Any] = ())
         elif short in settings and getattr(owner, short, None) in _defaults(type(owner), short):
             changed[name] = settings[short]
     for nested in _parts(made.set_params(**changed)):
-        if trains_nets(nested) or _registered(type(nested)):
+        if isinstance(nested, TorchClassifier) or _registered(type(nested)):
             add_callbacks(nested, callbacks)
     return made
 
@@ -130,12 +132,6 @@ def _sources(cls: type) -> Iterator[bytes]:
         return
     for file in sorted(Path(inspect.getfile(cls)).parent.glob("*.py")):
         yield file.read_bytes()
-
-
-def _check(label: str, value: Any) -> None:
-    problem = _problem(value)
-    if problem:
-        raise InputError(f"methods[{label!r}] is {value!r:.80}{problem}")
 
 
 def _problem(value: Any) -> str | None:

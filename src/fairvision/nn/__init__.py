@@ -14,6 +14,7 @@ from fairvision.nn.export import Probabilities, as_module, input_shape_of
 from fairvision.nn.feature_extractor import FeatureExtractor
 from fairvision.nn.finite import check_loss, check_scores
 from fairvision.nn.identity import fingerprint
+from fairvision.nn.labels import encode_labels
 from fairvision.nn.last_layer import LastLayer, LastLayerClassifier
 from fairvision.nn.modules import (
     DeterministicAvgPool2d,
@@ -64,6 +65,7 @@ __all__ = [
     "computes_bfloat16",
     "cross_entropy",
     "device_or_cpu",
+    "encode_labels",
     "features_and_logits",
     "evaluation_mode",
     "find_prefix",

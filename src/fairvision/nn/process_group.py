@@ -179,8 +179,8 @@ class ProcessGroup:
                 if isinstance(layer, nn.modules.batchnorm._BatchNorm):
                     wrap = partial(self._synchronized, layer)
                     stack.enter_context(wrapped_methods(layer, ["forward"], wrap))
-            wrap = partial(partial, self._gathered)
-            stack.enter_context(wrapped_methods(module, ["features", "forward"], wrap))
+            gather = partial(partial, self._gathered)
+            stack.enter_context(wrapped_methods(module, ["features", "forward"], gather))
             yield
 
     def _gathered(self, method: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

@@ -62,13 +62,8 @@ def _plain_accuracies(
 
 
 def _worst_and_overall(test: Samples, predicted: NDArray[Any]) -> tuple[float, float]:
-    correct = predicted == test.y
-    cells = [
-        correct[(test.y == target) & (test.groups == group)].mean()
-        for target in np.unique(test.y)
-        for group in np.unique(test.groups)
-    ]
-    return float(min(cells)), float(correct.mean())
+    worst = worst_cell(test.y, test.groups, predicted)
+    return worst.accuracy, float((predicted == test.y).mean())
 
 
 def _gains(subject: Subject, rate: float, kind: _Kind, seeds: range) -> NDArray[np.float64]:
