@@ -32,7 +32,7 @@ from fairvision.nn.probe import Standardize, check_inputs
 from fairvision.nn.process_group import ProcessGroup
 from fairvision.nn.randomness import as_seed, isolated_rng
 from fairvision.nn.rows import Batch, Batches, Rows, scale
-from fairvision.nn.trace import ModuleCall, nan_rows, trace_calls
+from fairvision.nn.trace import ModuleCall, trace_calls
 
 __all__ = [
     "Batch",
@@ -73,7 +73,6 @@ __all__ = [
     "inference_size",
     "input_shape_of",
     "isolated_rng",
-    "nan_rows",
     "prefetch",
     "process_group_of",
     "scale",

@@ -19,7 +19,7 @@ from fairvision.nn.net import inference_size
 from fairvision.nn.prefetch import prefetch
 from fairvision.nn.rows import Rows
 from fairvision.nn.state import wrapped_methods
-from fairvision.nn.trace import ModuleCall, nan_rows, trace_calls
+from fairvision.nn.trace import ModuleCall, trace_calls
 
 __all__ = ["FrozenPrefix", "find_prefix", "frozen_modules"]
 
@@ -81,12 +81,13 @@ class FrozenPrefix:
     ) -> None:
         self.module, self.layer, self.image = module, module.get_submodule(layer), x[:1]
         begin = calls[layer][0].start
-        self.skipped = {
-            name: calls[name]
-            for name in calls
-            # Of nested modules only the outermost is called.
-            if all(call.end < begin and call.shape is not None for call in calls[name])
+        before = {
+            name: own
+            for name, own in calls.items()
+            if all(call.end < begin and call.shape is not None for call in own)
         }
+        # Of nested modules only the outermost is called.
+        self.skipped = {n: own for n, own in before.items() if n.rpartition(".")[0] not in before}
         self.shape = tuple(self.compute(x).shape[1:])
         self._stored: Tensor | None = None
 
@@ -150,7 +151,7 @@ class FrozenPrefix:
             self._stored = x
             try:
                 # NaN shows in the result wherever a path leads around the layer.
-                return method(nan_rows(len(x), self.image.shape[1:], like=x))
+                return method(_nan(len(x), self.image.shape[1:], like=x))
             finally:
                 self._stored = None
 
@@ -165,7 +166,7 @@ class FrozenPrefix:
                 return method(*args, **kwargs)
             shape = calls[next(numbers) % len(calls)].shape
             assert shape is not None
-            return nan_rows(len(self._stored), shape, like=self._stored)
+            return _nan(len(self._stored), shape, like=self._stored)
 
         return run
 
@@ -184,6 +185,11 @@ class FrozenPrefix:
 
 class _Reached(Exception):
     """The forward pass has reached the layer."""
+
+
+def _nan(n: int, shape: torch.Size, *, like: Tensor) -> Tensor:
+    """NaN without memory."""
+    return torch.full((), torch.nan, dtype=like.dtype, device=like.device).expand(n, *shape)
 
 
 def find_prefix(module: nn.Module, x: Tensor) -> FrozenPrefix | None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fairvision.nn.modules import evaluation_mode
 
-__all__ = ["ModuleCall", "nan_rows", "trace_calls"]
+__all__ = ["ModuleCall", "trace_calls"]
 
 
 @dataclass
@@ -71,8 +71,3 @@ def trace_calls(module: nn.Module, x: Tensor) -> dict[str, list[ModuleCall]]:
             watch(stack, name, layer)
         module(x)
     return calls
-
-
-def nan_rows(n: int, shape: torch.Size, *, like: Tensor) -> Tensor:
-    """NaN of shape (n, \\*shape) in one number's memory, with the dtype and device of `like`."""
-    return torch.full((), torch.nan, dtype=like.dtype, device=like.device).expand(n, *shape)
