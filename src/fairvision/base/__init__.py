@@ -32,7 +32,7 @@ from fairvision.base.labels import (
     sort_labels,
 )
 from fairvision.base.lazy_images import LazyImages, TakenRows, rows_of
-from fairvision.base.parameters import check_choices, check_numbers
+from fairvision.base.parameters import check_choices, check_numbers, did_you_mean
 from fairvision.base.pixel_range import convert
 from fairvision.base.progress import ProgressBar, progress_bar
 from fairvision.base.randomness import (
@@ -87,6 +87,7 @@ __all__ = [
     "compose",
     "convert",
     "cross_fitted",
+    "did_you_mean",
     "fit_on_all",
     "fit_or_frozen",
     "fit_with_groups",
