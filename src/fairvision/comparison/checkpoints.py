@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fairvision.nn import TrainingCheckpoint
+from fairvision.nn import TorchClassifier, TrainingCheckpoint
 
-__all__ = ["add_callbacks", "checkpoints", "restored_seconds"]
+__all__ = ["add_callbacks", "checkpoints", "restored_seconds", "trains_nets"]
 
 
 def checkpoints(folder: Path | None, every: int | None, tag: str) -> list[TrainingCheckpoint]:
@@ -20,6 +20,11 @@ def checkpoints(folder: Path | None, every: int | None, tag: str) -> list[Traini
     if every is None or folder is None:
         return []
     return [TrainingCheckpoint(folder, every=every, keep=True, strict=False, tag=tag)]
+
+
+def trains_nets(estimator: Any) -> bool:
+    """Whether it is a `TorchClassifier`, which takes skorch callbacks."""
+    return isinstance(estimator, TorchClassifier)
 
 
 def add_callbacks(estimator: Any, callbacks: Sequence[Any]) -> None:

@@ -17,11 +17,10 @@ from sklearn.base import clone
 from sklearn.utils import get_tags
 
 from fairvision.base import accepts, groups_at_predict
-from fairvision.comparison.checkpoints import add_callbacks
+from fairvision.comparison.checkpoints import add_callbacks, trains_nets
 from fairvision.comparison.plan import MethodPlan, Plan
 from fairvision.comparison.serialization import plain
 from fairvision.exceptions import InputError, PluginError
-from fairvision.nn import TorchClassifier
 from fairvision.plugins import RegisteredMethod, default_registry, describe, resolve
 
 __all__ = ["check_sendable", "plan_estimator", "set_up", "source_hash"]
@@ -93,7 +92,7 @@ def set_up(estimator: Any, plan: Plan, seed: int, callbacks: Sequence[Any] = ())
         elif short in settings and getattr(owner, short, None) in _defaults(type(owner), short):
             changed[name] = settings[short]
     for nested in _parts(made.set_params(**changed)):
-        if isinstance(nested, TorchClassifier) or _registered(type(nested)):
+        if trains_nets(nested) or _registered(type(nested)):
             add_callbacks(nested, callbacks)
     return made
 

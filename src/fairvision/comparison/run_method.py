@@ -36,12 +36,13 @@ from fairvision.comparison.run import Predictions, Run
 from fairvision.comparison.split import split_rows, validation_rows
 from fairvision.exceptions import InputError
 from fairvision.metrics import Evaluation, calibrated_threshold, evaluate_predictions, leakage
-from fairvision.nn import isolated_rng
+from fairvision.nn import choose_device, isolated_rng
 from fairvision.plugins import RegisteredMethod, default_registry, resolve
 
 __all__ = [
     "Fitted",
     "build",
+    "check_device",
     "check_suited",
     "fit_run",
     "predict_validation",
@@ -86,6 +87,11 @@ def build(method: MethodPlan, plan: Plan, seed: int, callbacks: Sequence[Any] = 
         made = default_registry().make(method.name, method.preset, **params)
         add_callbacks(made, callbacks)
     return compose(pre=made, model=model) if method.stage == "pre" else made
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that torch does not see."""
+    choose_device(device)
 
 
 def check_suited(method: MethodPlan, data: Bunch) -> None:

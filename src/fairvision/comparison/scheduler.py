@@ -21,12 +21,11 @@ from fairvision.comparison.features import Features
 from fairvision.comparison.plan import MethodPlan, Plan, versions
 from fairvision.comparison.progress import Progress
 from fairvision.comparison.run import Run
-from fairvision.comparison.run_method import build, run_method
+from fairvision.comparison.run_method import build, check_device, run_method
 from fairvision.comparison.split import split_rows
 from fairvision.comparison.store import Store
 from fairvision.comparison.worker_device import device_of_worker
 from fairvision.exceptions import DatasetError, FairvisionError, InputError, RunError
-from fairvision.nn import choose_device
 from fairvision.plugins import clean, describe
 
 __all__ = ["dry_run", "run_all"]
@@ -48,7 +47,7 @@ def dry_run(plan: Plan, data: Bunch) -> None:
 
     A plugin that cannot be made with its own defaults is no error here: only its runs fail.
     """
-    choose_device(plan.device)  # or an error
+    check_device(plan.device)
     for seed in plan.seeds:
         split_rows(data, plan.split, seed)
     for method in plan.methods:
