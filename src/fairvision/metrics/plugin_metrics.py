@@ -12,6 +12,7 @@ from fairvision.exceptions import PluginError, UndefinedMetricError
 from fairvision.metrics.bootstrap import estimate
 from fairvision.metrics.confusion import Floats
 from fairvision.metrics.job import Job, tabulate
+from fairvision.metrics.selection import plugin_function
 
 __all__ = ["plugin_table"]
 
@@ -27,15 +28,12 @@ class _PluginMetric:
         return np.array([self._value(row) for row in rows]).reshape(*amounts.shape[:-1], 1)
 
     def _value(self, weight: Floats) -> float:
-        from fairvision.plugins import resolve  # late: metrics work without the host
-
         used = weight > 0
         columns = {name: None if v is None else v[used] for name, v in self.columns.items()}
         true, predicted = columns.pop("y_true"), columns.pop("y_pred")
         try:
-            return float(
-                resolve(self.offered)(true, predicted, **columns, sample_weight=weight[used])
-            )
+            function = plugin_function(self.offered)
+            return float(function(true, predicted, **columns, sample_weight=weight[used]))
         except (PluginError, UndefinedMetricError) as error:
             self.reason = self.reason or str(error)
         except Exception as error:  # the plugin's fault must not end the evaluation

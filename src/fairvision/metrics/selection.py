@@ -147,3 +147,10 @@ def _find_plugin_metric(name: str) -> Any:
     except UnknownNameError:
         near = closest(name, [*METRICS, *(metric.name for metric in registry.metrics())])
         raise InputError(f"unknown metric {name!r}.{near} See available_metrics().") from None
+
+
+def plugin_function(metric: Any) -> Any:
+    """Import the function of a plugin's metric."""
+    from fairvision.plugins import resolve
+
+    return resolve(metric)
