@@ -17,12 +17,29 @@ settings.load_profile("fairvision")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option of the simulated GPU."""
+    """Add the options of the simulated GPU and of the environments of other versions."""
     parser.addoption(
         "--simulated-cuda",
         action="store_true",
         help="run what is not marked cpu on a simulated GPU (tests/nn/simulated_cuda.py)",
     )
+    parser.addoption(
+        "--few-cases",
+        action="store_true",
+        help="of a parametrised test, run the first and the last case only",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With ``--few-cases``, keep two cases a test: another version shows in any of them."""
+    if not config.getoption("--few-cases"):
+        return
+    tests: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    ends = {id(item) for cases in tests.values() for item in (cases[0], cases[-1])}
+    config.hook.pytest_deselected(items=[item for item in items if id(item) not in ends])
+    items[:] = [item for item in items if id(item) in ends]
 
 
 @pytest.hookimpl(wrapper=True)

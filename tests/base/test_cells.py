@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fairvision.base import leaves_worse_off, stratified_folds, worst_cell
+from fairvision.base import leaves_worse_off, stratified_folds, stratified_splits, worst_cell
 from fairvision.exceptions import FairvisionWarning, InputError
 
 Y = np.repeat(["no", "yes"], 80)
@@ -92,3 +92,11 @@ def test_folds_part_every_cell_that_can_be_parted():
     assert sorted(np.concatenate(folds)) == [*range(9), 10, 11]
     for fold in folds:
         assert set(np.delete(cells, fold)) == {0, 1, 2}
+
+
+def test_splits_leave_every_cell_in_the_rest():
+    cells = np.repeat([0, 1], [2, 40])
+    splits = stratified_splits(cells, 5, 0)
+    assert len(splits) == 2
+    assert sorted(np.concatenate([fold for _, fold in splits])) == list(range(42))
+    assert all(set(cells[rest]) == {0, 1} for rest, _ in splits)

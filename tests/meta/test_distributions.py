@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from fairvision.scaffold import new_plugin
-from fairvision.types import STAGES, Stage
+from fairvision.types import Stage
 
-pytestmark = pytest.mark.package
+# One worker makes the environment that its tests share.
+pytestmark = [pytest.mark.package, pytest.mark.xdist_group("wheels")]
 
 SMOKE = """
 import numpy as np
@@ -100,12 +101,10 @@ def test_a_model_trains_where_only_wheels_are(environment: Path, tmp_path: Path)
     run(environment / "python", "-W", "error", "-c", SMOKE, cwd=tmp_path)
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_new_plugin_passes_its_own_tox_unedited(
-    dist: Path, root: Path, stage: Stage, tmp_path: Path
-) -> None:
+@pytest.mark.xdist_group("tox")  # the other worker meanwhile
+def test_a_new_plugin_passes_its_own_tox_unedited(dist: Path, root: Path, tmp_path: Path) -> None:
     """In an environment of its own, which finds the host's wheel as an index would give it."""
-    folder = new_plugin(f"trial-{stage}", stage, tmp_path)
+    folder = new_plugin("trial-in", "in", tmp_path)
     environ = {name: value for name, value in os.environ.items() if not name.startswith("TOX")}
     environ |= {
         "UV_FIND_LINKS": str(dist),
@@ -115,6 +114,21 @@ def test_a_new_plugin_passes_its_own_tox_unedited(
     command = ("uv", "tool", "run", "--from", "tox", "--with", "tox-uv", "tox", "run")
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environ)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    assert f"fairvision-trial-{stage}" in done.stdout  # listed as loaded
+    assert "fairvision-trial-in" in done.stdout  # listed as loaded
     assert " passed" in done.stdout
-    assert f"test_conformance[trial-{stage}" not in done.stdout  # none failed, none is an error
+    assert "test_conformance[trial-in" not in done.stdout  # none failed, none is an error
+
+
+@pytest.mark.parametrize("stage", ["pre", "post"])
+def test_a_new_plugin_of_another_stage_passes_its_tests(
+    environment: Path, stage: Stage, tmp_path: Path
+) -> None:
+    """Its tox.ini is the same as of the stage "in", so the wheels' environment serves."""
+    folder = new_plugin(f"trial-{stage}", stage, tmp_path)
+    install = ("uv", "pip", "install", "--python", environment.parent, "--group", "test", folder)
+    run(*install, cwd=folder)
+    assert f"fairvision-trial-{stage}" in run(
+        environment / "fairvision", "plugins", "--strict", cwd=folder
+    )
+    assert " passed" in run(environment / "python", "-m", "pytest", cwd=folder)
+    run("uv", "pip", "uninstall", "--python", environment.parent, folder.name, "pytest", cwd=folder)

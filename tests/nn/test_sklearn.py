@@ -13,7 +13,7 @@ import sklearn
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_validate
+from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -91,18 +91,6 @@ class TestGroupsAreRouted:
         assert found["test_score"].mean() > 0.9
         for fitted, train in zip(found["estimator"], found["indices"]["train"], strict=True):
             assert (fitted.groups_seen_ == rows[train]).all()
-
-
-@pytest.mark.slow
-def test_two_processes_find_what_one_finds(pictures):
-    model = TorchClassifier("mlp", max_epochs=2, random_state=0)
-    one, two = (
-        cross_val_predict(
-            model, pictures.images, pictures.target, cv=2, method="predict_proba", n_jobs=n
-        )
-        for n in (1, 2)
-    )
-    np.testing.assert_array_equal(one, two)
 
 
 def test_a_clone_has_the_parameters_and_nothing_learned(pictures):

@@ -118,6 +118,13 @@ def test_it_renders_alone(tab: Tab, pages: dict[str, Path], which: str) -> None:
     assert tab.page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth")
 
 
+# The pages share one style, so one of them is looked at in every way.
+@pytest.mark.parametrize(
+    ("which", "tab"),
+    [*(("comparison", look) for look in LOOKS), ("hostile", "phone"), ("audit", "desktop"),
+     ("card", "dark")],
+    indirect=True,
+)  # fmt: skip
 def test_axe_finds_nothing_serious(tab: Tab) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not there")
     found = axe.Axe().run(tab.page).response["violations"]

@@ -12,7 +12,6 @@ from sklearn.preprocessing import StandardScaler
 from fairvision_afr._algorithm import (
     change,
     correct_probability,
-    folds,
     mean_over_classes,
     retrain,
     row_weights,
@@ -86,8 +85,3 @@ def test_probabilities_of_three_classes_are_those_of_the_rows() -> None:
     correct = correct_probability(np.eye(3)[y] + rng.normal(0, 0.8, (300, 3)), y, 0)
     assert correct.min() > 0
     assert correct.mean() == pytest.approx((correct > 0.5).mean(), abs=0.1)
-
-
-def test_folds_of_a_rare_class() -> None:
-    targets = np.repeat([0, 1], [30, 2])
-    assert [set(targets[rest]) for rest, _ in folds(targets, 0)] == [{0, 1}] * 2

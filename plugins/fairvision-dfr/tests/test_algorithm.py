@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fairvision_dfr._algorithm import balanced_rows, folds, retrain, with_outputs
+from fairvision_dfr._algorithm import balanced_rows, retrain, with_outputs
 
 
 def layer(rows: Any, seed: int = 0, **params: Any) -> Any:
@@ -74,11 +74,3 @@ def test_one_output_becomes_two_with_the_same_odds() -> None:
     np.testing.assert_allclose(two[1] - two[0], weight[0])
     assert biases[1] - biases[0] == 0.5
     assert with_outputs(weight, bias, 1)[0] is weight
-
-
-def test_folds_leave_every_cell_in_the_rest() -> None:
-    cells = np.repeat([0, 1], [2, 40])
-    parts = list(folds(cells, 5, 0))
-    assert len(parts) == 2
-    assert sorted(np.concatenate([fold for _, fold in parts])) == list(range(42))
-    assert all(set(cells[rest]) == {0, 1} for rest, _ in parts)

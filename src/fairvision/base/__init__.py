@@ -8,6 +8,7 @@ from fairvision.base.fitting import (
     all_or_nothing,
     fit_with_groups,
     groups_at_predict,
+    inner_has,
     readable_by,
     rows_for,
 )
@@ -31,7 +32,7 @@ from fairvision.base.labels import (
     sort_labels,
 )
 from fairvision.base.lazy_images import LazyImages, TakenRows, rows_of
-from fairvision.base.parameters import check_choices, check_numbers
+from fairvision.base.parameters import check_choices, check_numbers, did_you_mean
 from fairvision.base.pixel_range import convert
 from fairvision.base.progress import ProgressBar, progress_bar
 from fairvision.base.randomness import (
@@ -51,6 +52,7 @@ from fairvision.base.validation_split import (
     fit_or_frozen,
     stratified,
     stratified_folds,
+    stratified_splits,
     take_groups,
 )
 from fairvision.base.weights import independence_weights
@@ -85,11 +87,13 @@ __all__ = [
     "compose",
     "convert",
     "cross_fitted",
+    "did_you_mean",
     "fit_on_all",
     "fit_or_frozen",
     "fit_with_groups",
     "fitted_attributes",
     "groups_at_predict",
+    "inner_has",
     "independence_weights",
     "is_images",
     "is_path",
@@ -107,6 +111,7 @@ __all__ = [
     "sort_labels",
     "stratified",
     "stratified_folds",
+    "stratified_splits",
     "take",
     "take_groups",
     "worst_cell",

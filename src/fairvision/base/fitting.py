@@ -11,6 +11,7 @@ import numpy as np
 import sklearn
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metadata_routing import get_routing_for_object
+from sklearn.utils.metaestimators import available_if
 
 from fairvision.base.lazy_images import SortedReads, TakenRows, rows_of
 from fairvision.exceptions import GroupsRequiredError
@@ -21,6 +22,7 @@ __all__ = [
     "fit_keyword",
     "fit_with_groups",
     "groups_at_predict",
+    "inner_has",
     "readable_by",
     "rows_for",
 ]
@@ -31,6 +33,25 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 def accepts(method: Any, name: str) -> bool:
     """Whether a bound method takes a keyword by this name."""
     return name in inspect.signature(method).parameters
+
+
+def inner_has(method: str, inner: str) -> Any:
+    """Decorate a method that exists only where the estimator inside has it.
+
+    Parameters
+    ----------
+    method : str
+    inner : str
+        The parameter that holds that estimator; once fitted, it is in the attribute of this name
+        and an underscore.
+    """
+
+    def check(self: Any) -> bool:
+        # Raises the inner AttributeError, which `hasattr` understands.
+        getattr(getattr(self, f"{inner}_", getattr(self, inner, None)), method)
+        return True
+
+    return available_if(check)
 
 
 def groups_at_predict(estimator: Any) -> str | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
 
 from fairvision.exceptions import InputError
 
-__all__ = ["check_choices", "check_numbers"]
+__all__ = ["check_choices", "check_numbers", "did_you_mean"]
 
 
 def check_choices(owner: Any, **choices: Sequence[Any]) -> None:
@@ -69,3 +70,9 @@ def check_numbers(
             raise InputError(
                 f"{name} is {value!r}; pass {'an int' if whole else 'a number'} {span}."
             )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``"Did you mean head or trunk?"``: the closest of the known names; empty if none is close."""
+    close = get_close_matches(name, list(known), n=3)
+    return f"Did you mean {' or '.join(close)}?" if close else ""

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from fairvision.base.fitting import (
@@ -16,6 +15,7 @@ from fairvision.base.fitting import (
     all_or_nothing,
     fit_keyword,
     fit_with_groups,
+    inner_has,
     rows_for,
 )
 from fairvision.base.forms import check_form
@@ -27,15 +27,6 @@ from fairvision.base.validation_split import take_groups
 from fairvision.exceptions import InputError
 
 __all__ = ["Resampled"]
-
-
-def _inner_has(method: str) -> Any:
-    def check(self: Any) -> bool:
-        # Raises the inner AttributeError, which `hasattr` understands.
-        getattr(getattr(self, "classifier_", self.classifier), method)
-        return True
-
-    return available_if(check)
 
 
 class Resampled(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
@@ -146,7 +137,7 @@ class Resampled(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         check_is_fitted(self)
         return self._pass_on(self.classifier_.predict, X, sensitive_features)
 
-    @_inner_has("predict_proba")
+    @inner_has("predict_proba", "classifier")
     def predict_proba(self, X: Any, *, sensitive_features: Any = None) -> NDArray[np.float64]:
         """The classifier's probabilities."""
         check_is_fitted(self)
@@ -156,7 +147,7 @@ class Resampled(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         takes = accepts(method, "sensitive_features")
         return method(X, sensitive_features=sensitive_features) if takes else method(X)
 
-    @_inner_has("transform")
+    @inner_has("transform", "classifier")
     def transform(self, X: Any) -> NDArray[Any]:
         """The classifier's features."""
         check_is_fitted(self)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import StratifiedKFold
 from sklearn.utils import _safe_indexing
 
 from fairvision.base.fitting import fit_with_groups, readable_by, rows_for
@@ -20,6 +21,7 @@ __all__ = [
     "fit_or_frozen",
     "stratified",
     "stratified_folds",
+    "stratified_splits",
     "take_groups",
 ]
 
@@ -184,6 +186,19 @@ def stratified_folds(
         for i in range(n_folds if len(rows) > 1 else 0):
             folds[i].append(rows[i::n_folds])
     return [np.sort(np.concatenate(fold)) for fold in folds if sum(map(len, fold))]
+
+
+def stratified_splits(
+    cells: NDArray[np.int64], n_folds: int, seed: int
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Row numbers to fit on and to predict, by scikit-learn's `StratifiedKFold`.
+
+    There are fewer folds than `n_folds` where the smallest cell has fewer rows, so that
+    every cell of two rows or more is in every part to fit on.
+    """
+    n_folds = min(n_folds, int(np.unique(cells, return_counts=True)[1].min()))
+    splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+    return list(splitter.split(cells, cells))
 
 
 def take_groups(sensitive_features: Any, rows: NDArray[Any]) -> Any:

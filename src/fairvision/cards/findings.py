@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fairvision.cards.pictures import Pictures
 from fairvision.cards.suited import FEW, cell_name
+from fairvision.comparison.summary import interval_text
 
 __all__ = ["find"]
 
@@ -60,7 +61,8 @@ def _confounded(labels: pd.DataFrame, associations: pd.DataFrame) -> Iterator[st
     rows = associations.set_index(["a", "b"])
     for name in labels.columns[1:]:
         row = rows.loc[(target, name)]
-        number = f"normalised mutual information {_interval(row)}"
+        interval = interval_text(row[["value", "lower", "upper"]])
+        number = f"normalised mutual information {interval}"
         if row["value"] <= 0 or row["lower"] <= 0:
             yield f"{target} and {name} show no association: {number}."
             continue
@@ -81,12 +83,6 @@ def _most_apart(counts: pd.DataFrame) -> tuple[object, object, float, float]:
     place = np.unravel_index((here - there).round(9).argmax(), table.shape)
     row, column = map(int, place)
     return counts.index[row], counts.columns[column], here[place], there[place]
-
-
-def _interval(row: pd.Series) -> str:
-    if row["lower"] != row["lower"]:
-        return f"{row['value']:.3f}"
-    return f"{row['value']:.3f} [{row['lower']:.3f}, {row['upper']:.3f}]"
 
 
 def _tied(labels: pd.DataFrame, associations: pd.DataFrame) -> Iterator[str]:

@@ -72,14 +72,12 @@ def _cells(result: Any, label: str) -> list[str]:
 
 
 def _cell(result: Any, label: str, metric: str, more: bool) -> str:
+    from fairvision.comparison.summary import interval_text  # late: it imports pandas
+
     if (label, metric) not in result.summary.index:
         return ""
-    value, lower, upper = result.summary.loc[(label, metric), ["value", "lower", "upper"]]
-    if np.isnan(value):
-        return "undefined"
-    if np.isnan(lower):
-        return f"{value:.2f}"
-    return f"{value:.2f} [{lower:.2f}, {upper:.2f}]{_mark(result, label, metric, more)}"
+    interval = result.summary.loc[(label, metric), ["value", "lower", "upper"]]
+    return interval_text(interval, digits=2) + _mark(result, label, metric, more)
 
 
 def _mark(result: Any, label: str, metric: str, more: bool) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ from fairvision.comparison.run_method import check_suited
 from fairvision.comparison.scheduler import dry_run, run_all
 from fairvision.comparison.serialization import dumps
 from fairvision.comparison.split import plan_split
-from fairvision.comparison.store import Store
+from fairvision.comparison.store import GROUPS, Store
 from fairvision.comparison.summary import differences, summarize
 from fairvision.exceptions import InputError, RunError
 from fairvision.reports import comparison_page
@@ -270,23 +270,18 @@ def _plan(
 
 def _suited(planned: Any, data: Bunch, methods: Methods, features: Any) -> Any:
     """The methods that can be run, and notes on those that cannot."""
-    unsuited = dict(_unsuited(planned, data)) if names_all(methods, "auto") else {}
-    planned = tuple(method for method in planned if method.label not in unsuited)
-    notes = [f"Left out: {reason}" for reason in unsuited.values()]
+    notes = []
+    for method in planned if names_all(methods, "auto") else ():
+        try:
+            check_suited(method, data)
+        except InputError as error:
+            planned = tuple(other for other in planned if other is not method)
+            notes.append(f"Left out: {error}")
     given = features is not None or has_features(data)
     planned, more = suited_to_form(planned, features=given, every=names_all(methods))
     if not given:
         check_weights(planned, data)
     return planned, notes + more
-
-
-def _unsuited(planned: Any, data: Bunch) -> Iterator[tuple[str, str]]:
-    """The methods that cannot take the classes or groups of the data, and why."""
-    for method in planned:
-        try:
-            check_suited(method, data)
-        except InputError as error:
-            yield method.label, str(error)
 
 
 def _result(
@@ -332,7 +327,7 @@ def _write(store: Store, result: Comparison) -> None:
     store.write_text("results.csv", result.results.to_csv(index=False))
     store.write_text("comparison.json", dumps(result.to_dict()))
     if any(run.validation is not None for run in result.runs):
-        store.write_groups(result.sensitive_features.to_csv(index=False))
+        store.write_text(GROUPS, result.sensitive_features.to_csv(index=False))
     if result.plan.report:
         store.write_text("report.html", comparison_page(result.report_data()))
 

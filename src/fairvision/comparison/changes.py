@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from fairvision.plugins import clean
@@ -44,12 +44,8 @@ def _short(value: Any) -> str:
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one, keys joined by dots."""
-    return dict(_items(value, prefix))
-
-
-def _items(value: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    flat: dict[str, Any] = {}
     for key, item in value.items():
-        if isinstance(item, Mapping):
-            yield from _items(item, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", item
+        name = f"{prefix}{key}"
+        flat |= _flat(item, f"{name}.") if isinstance(item, Mapping) else {name: item}
+    return flat

@@ -16,7 +16,7 @@ from fairvision.base import check_new_file
 from fairvision.comparison.plan import PLAIN_TRAINING
 from fairvision.comparison.ranking import FEW_ROWS, Ranking, rank
 from fairvision.comparison.serialization import plain
-from fairvision.comparison.summary import differences, of_runs, over_seeds
+from fairvision.comparison.summary import differences, interval_text, of_runs, over_seeds
 from fairvision.exceptions import InputError
 
 __all__ = ["ORDERS", "Choice", "choose"]
@@ -260,12 +260,6 @@ def _test(comparison: Any, label: str, metrics: list[str]) -> pd.DataFrame:
     return pd.concat([test, gaps], axis=1).rename_axis("metric")
 
 
-def _text(triple: Iterable[float], sign: str = "") -> str:
-    value, lower, upper = triple
-    bounds = "" if np.isnan([lower, upper]).any() else f" [{lower:{sign}.3f}, {upper:{sign}.3f}]"
-    return f"{value:{sign}.3f}{bounds}"
-
-
 def _sentence(choice: Choice, best: str, *, others: bool, base: str, named: str) -> str:
     """The choice in words, with its test figure."""
     table, test, method = choice.table, choice.test, choice.method
@@ -273,20 +267,20 @@ def _sentence(choice: Choice, best: str, *, others: bool, base: str, named: str)
     of = " of the methods that meet the constraints" if others else ""
     reason = f"best{of} in {choice.sureness:.0%} of the bootstrap draws"
     if best != method:
-        top = _text(table.loc[best, names])
+        top = interval_text(table.loc[best, names])
         reason = f"{best}, with {top}, is within one standard error, and {method} is simpler"
-    value = _text(table.loc[method, names])
+    value = interval_text(table.loc[method, names])
     if method == base:
         lead = f"Nothing beat {named}{of}" if len(table) > 1 else f"Only {named} was compared"
         text = f"{lead}: {name} {value} on validation rows"
     else:
         text = f"{method} is chosen: {name} {value} on validation rows"
         if base in table.index:
-            text += f", against {_text(table.loc[base, names])} of {named}"
+            text += f", against {interval_text(table.loc[base, names])} of {named}"
     text += f"; {reason}" if len(table) > 1 else ""
-    text += f". On test rows: {_text(test.loc[choice.by, ['value', 'lower', 'upper']])}"
+    text += f". On test rows: {interval_text(test.loc[choice.by, ['value', 'lower', 'upper']])}"
     if choice.distinguishable is not None:
-        gap = _text(test.loc[choice.by, _DIFFERENCE], "+")
+        gap = interval_text(test.loc[choice.by, _DIFFERENCE], "+")
         verb = "differs from" if choice.distinguishable else "cannot be told from"
         text += f", which {verb} {base} ({gap})"
     return f"{text}."

@@ -12,8 +12,10 @@ from fairvision.comparison.plan import ON_FEATURES
 __all__ = ["command"]
 
 # Parameters of loaders that `fairvision compare` has options for.
-_DATA = ("root", "labels", "split_column", "cache", "skip_bad")
-_OPTIONS = {*_DATA, "target", "sensitive", "image_size", "n_samples"}
+_OPTIONS = {
+    "root", "labels", "split_column", "cache", "skip_bad", "target", "sensitive", "image_size",
+    "n_samples",
+}  # fmt: skip
 _FEATURES = {
     "backbone": "--backbone",
     "weights": "--weights",
@@ -75,9 +77,8 @@ def _words(plan: Mapping[str, Any]) -> list[str]:
         several = ",".join(value) if isinstance(value, list) else str(value)
         words += [option] if name == "skip_bad" else [option, several]
     for name in _SPLIT:
-        words += (
-            [f"--{name.replace('_', '-')}", str(split[name])] if split.get(name) is not None else []
-        )
+        if split.get(name) is not None:
+            words += [f"--{name.replace('_', '-')}", str(split[name])]
     if split["by"] == "random":
         words += ["--test-size", str(split["test_size"])]
     methods = [method for method in methods if not method.get("balanced")]

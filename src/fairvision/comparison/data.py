@@ -46,11 +46,11 @@ def read_data(
         given = dataset
         description = {"name": "given"}
     data = _checked(given)
-    if description["name"] == "given":
-        description["pictures"] = _content(data.images)
-    elif hasattr(data.images, "fingerprint"):
+    if hasattr(data.images, "fingerprint"):
         # A folder's photographs may change between two calls of the same command.
-        description["pictures"] = data.images.fingerprint()
+        description["pictures"] = str(data.images.fingerprint())
+    elif description["name"] == "given":
+        description["pictures"] = joblib.hash(np.asarray(data.images))
     if data.get("split") is not None:
         description["parts"] = joblib.hash(np.asarray(data.split).astype(str))
     elif data.get("identity") is not None:
@@ -99,13 +99,6 @@ def _fit_params(given: Any) -> dict[str, str]:
             f"sensitive_features, to what fit is given; got {_list(given)}."
         )
     return {str(name): joblib.hash(value) for name, value in given.items()}
-
-
-def _content(images: Any) -> str:
-    """A hash of images that were given, of the files where they lie in files."""
-    if hasattr(images, "fingerprint"):
-        return str(images.fingerprint())
-    return joblib.hash(np.asarray(images))
 
 
 def class_names(data: Bunch) -> list[str]:

@@ -47,7 +47,8 @@ def plan_estimator(label: str, value: Any, params: Mapping[str, Any]) -> MethodP
     InputError
         If it is no unfitted estimator that a comparison can run.
     """
-    _check(label, value)
+    if problem := _problem(value):
+        raise InputError(f"methods[{label!r}] is {value!r:.80}{problem}")
     try:
         estimator = clone(value).set_params(**params)
     except Exception as error:  # its constructor may do anything
@@ -130,12 +131,6 @@ def _sources(cls: type) -> Iterator[bytes]:
         return
     for file in sorted(Path(inspect.getfile(cls)).parent.glob("*.py")):
         yield file.read_bytes()
-
-
-def _check(label: str, value: Any) -> None:
-    problem = _problem(value)
-    if problem:
-        raise InputError(f"methods[{label!r}] is {value!r:.80}{problem}")
 
 
 def _problem(value: Any) -> str | None:

@@ -149,7 +149,7 @@ def _plan(method: Any, parts: Mapping[str, Any], **options: Any) -> MethodPlan:
     slots = [
         (slot, estimator)
         for slot, estimator in {"model": "erm", **given}.items()
-        for estimator in _list(estimator)
+        for estimator in (estimator if isinstance(estimator, list) else [estimator])
     ]
     entries = [
         estimator if isinstance(estimator, str) else {f"{slot} {i}": estimator}
@@ -168,10 +168,6 @@ def _plan(method: Any, parts: Mapping[str, Any], **options: Any) -> MethodPlan:
         seen = plan.groups_at_fit or nested.groups_at_fit
         nested = replace(plan, label=label, model=nested, groups_at_fit=seen)
     return nested
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def _chain(plan: MethodPlan | None) -> Iterator[MethodPlan]:

@@ -32,7 +32,9 @@ def kept_model(estimator: Any, data: Bunch) -> dict[str, Any]:
         content, manifest = packed(model_of(estimator, data))
     except (SavingError, InputError) as error:
         return {"model_note": str(error)}
-    if lacking := [name for name in manifest["objects"] if not _only_trains(name)]:
+    only_train = ("callbacks", "train_transform")
+    lacking = [n for n in manifest["objects"] if n.rpartition("__")[2] not in only_train]
+    if lacking:
         return {"model_note": f"no file can hold its {', '.join(lacking)}."}
     return {"model": content}
 
@@ -40,7 +42,3 @@ def kept_model(estimator: Any, data: Bunch) -> dict[str, Any]:
 def load_model(path: Path) -> Any:
     """The model of such a file; the callbacks that showed its progress stay behind."""
     return load(path, objects=dict.fromkeys(read_manifest(path)["objects"]))
-
-
-def _only_trains(name: str) -> bool:
-    return name.rpartition("__")[2] in ("callbacks", "train_transform")

@@ -19,7 +19,7 @@ from fairvision.comparison.plan import Plan
 from fairvision.comparison.report_data import describe_methods, report_data
 from fairvision.comparison.run import Run
 from fairvision.comparison.serialization import plain
-from fairvision.comparison.summary import MIN_SEEDS, measures, of_runs, over_seeds
+from fairvision.comparison.summary import MIN_SEEDS, interval_text, measures, of_runs, over_seeds
 from fairvision.exceptions import InputError
 from fairvision.reports import comparison_page, plot_comparison, write_page
 
@@ -186,7 +186,10 @@ class Comparison:
 
     def notes(self) -> list[str]:
         """What a reader of the table must know, the most important first."""
-        notes = [*self.data_notes, *self._features_note(), *self._rows_note()]
+        notes = [*self.data_notes]
+        if self.plan.features is not None:
+            notes.append(note(self.plan.features))
+        notes += self._rows_note()
         notes += [*self._evaluation_notes(), *self._undefined_notes(), *self._idle_notes()]
         notes.append(self._interval_note())
         steps = {run.n_steps for run in self.runs if run.n_steps is not None}
@@ -207,17 +210,12 @@ class Comparison:
             notes.append(f"{method}, seed {seed} failed: {error}")
         return notes
 
-    def _features_note(self) -> list[str]:
-        return [] if self.plan.features is None else [note(self.plan.features)]
-
     def _rows_note(self) -> list[str]:
-        n_rows = [" or ".join(map(str, sorted(set(n)))) for n in zip(*self._sizes(), strict=True)]
+        sizes = zip(*((run.n_train, run.n_test) for run in self.runs), strict=True)
+        n_rows = [" or ".join(map(str, sorted(set(n)))) for n in sizes]
         held_out = "n_validation" not in self.plan.split and self.runs and self.runs[0].validation
         further = f", {len(held_out.rows)} held out to choose a method" if held_out else ""
         return [f"{n_rows[0]} rows to train on, {n_rows[1]} to test on{further}."] if n_rows else []
-
-    def _sizes(self) -> list[tuple[int, int]]:
-        return [(run.n_train, run.n_test) for run in self.runs]
 
     def _interval_note(self) -> str:
         n = len(self.plan.seeds)
@@ -378,13 +376,10 @@ class Comparison:
 
 
 def _cell(row: pd.Series, n_seeds: int, sign: str) -> str:
-    value, lower, upper = row[["value", "lower", "upper"]]
-    if np.isnan(value):
-        return "undefined"
-    text = f"{value:{sign}.3f}"
-    if not np.isnan(lower):
-        text += f" [{lower:{sign}.3f}, {upper:{sign}.3f}]"
-    return text if row["n_seeds"] == n_seeds else f"{text} ({row['n_seeds']:.0f} of {n_seeds})"
+    text = interval_text(row[["value", "lower", "upper"]], sign)
+    if text == "undefined" or row["n_seeds"] == n_seeds:
+        return text
+    return f"{text} ({row['n_seeds']:.0f} of {n_seeds})"
 
 
 def _worst_group(run: Run) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -89,9 +89,9 @@ def build(method: MethodPlan, plan: Plan, seed: int, callbacks: Sequence[Any] = 
     return compose(pre=made, model=model) if method.stage == "pre" else made
 
 
-def check_device(plan: Plan) -> None:
+def check_device(device: str) -> None:
     """Refuse a device that torch does not see."""
-    choose_device(plan.device)
+    choose_device(device)
 
 
 def check_suited(method: MethodPlan, data: Bunch) -> None:
@@ -144,12 +144,11 @@ def run_method(
     seed: int,
     *,
     callbacks: Sequence[Any] = (),
-    clock: Callable[[], float] = time.perf_counter,
 ) -> Run:
     """Fit one method on one seed's training rows and measure it on its test rows."""
     check_suited(method, data)
     with _reproducible(plan.n_threads, seed):
-        fitted = fit_run(plan, data, method, seed, callbacks=callbacks, clock=clock)
+        fitted = fit_run(plan, data, method, seed, callbacks=callbacks)
         return _measure(plan, data, method, seed, fitted)
 
 
@@ -160,7 +159,6 @@ def fit_run(
     seed: int,
     *,
     callbacks: Sequence[Any] = (),
-    clock: Callable[[], float] = time.perf_counter,
 ) -> Fitted:
     """Fit one method on one seed's training rows: the same bits wherever this is called.
 
@@ -174,18 +172,17 @@ def fit_run(
     seed : int
     callbacks : sequence
         For the nets of the method.
-    clock : callable
     """
     with _reproducible(plan.n_threads, seed):
         _warm_up(plan.device)
         train, test = split_rows(data, plan.split, seed, balanced=method.balanced)
         estimator = build(method, plan, seed, callbacks)
         images, y, groups = _take(data, train, estimator)
-        start = clock()
+        start = time.perf_counter()
         fit_groups = groups if method.groups_at_fit else None
         more = data.get("fit_params") or {}
         fit_with_groups(estimator, images, y, sensitive_features=fit_groups, **more)
-        seconds = clock() - start + restored_seconds(_inner(estimator))
+        seconds = time.perf_counter() - start + restored_seconds(_inner(estimator))
         return Fitted(estimator, train, test, seconds)
 
 

@@ -47,7 +47,7 @@ def dry_run(plan: Plan, data: Bunch) -> None:
 
     A plugin that cannot be made with its own defaults is no error here: only its runs fail.
     """
-    check_device(plan)
+    check_device(plan.device)
     for seed in plan.seeds:
         split_rows(data, plan.split, seed)
     for method in plan.methods:

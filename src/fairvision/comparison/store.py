@@ -25,7 +25,7 @@ from fairvision.comparison.serialization import dumps
 from fairvision.comparison.validation import check_run
 from fairvision.exceptions import RunError
 
-__all__ = ["Store"]
+__all__ = ["GROUPS", "Store"]
 
 _ARRAYS = ("rows", "y_true", "y_pred", "y_score")
 _VALIDATION = "validation_"  # before the names of the same arrays of validation rows
@@ -34,7 +34,7 @@ _PLAN, _RUN, _PREDICTIONS, _ERROR = "plan.json", "run.json", "predictions.npz", 
 _ARTIFACTS = "artifacts.json"
 _MODEL = "model.safetensors"
 _SUMMARY = "comparison.json"
-_GROUPS = "groups.csv"
+GROUPS = "groups.csv"
 _RESULTS = ("results.csv", _SUMMARY, "report.html")
 _CHECKPOINT = ".checkpoint"
 _LOCK = ".lock"
@@ -106,16 +106,10 @@ class Store:
         common = plan.common()
         differences = [] if stored is None else changes({k: stored.get(k) for k in common}, common)
         for method, seed in product(plan.methods, plan.seeds):
-            request = self._request(self.folder(method.label, seed))
-            if request is not None:
+            run = _read_object(self.folder(method.label, seed) / _RUN) or {}
+            if isinstance(request := run.get("request"), dict):
                 differences += changes(request, plan.request(method, seed), method.label)
         return list(dict.fromkeys(differences))
-
-    def _request(self, folder: Path) -> dict[str, Any] | None:
-        """The request of a stored run; None if there is no run, or a damaged one."""
-        fields = _read_object(folder / _RUN) or {}
-        request = fields.get("request")
-        return request if isinstance(request, dict) else None
 
     def refuse_links(self) -> None:
         """Refuse a folder with links: a file written through one would land elsewhere.
@@ -251,17 +245,13 @@ class Store:
             If there is none.
         """
         try:
-            return (self.out / _GROUPS).read_text(encoding="utf-8")
+            return (self.out / GROUPS).read_text(encoding="utf-8")
         except OSError as error:
             raise RunError(
                 f"{self.out} holds no predictions of validation rows, and test rows choose nothing "
-                f"({_GROUPS}: {error.strerror}). Compare with --validation-fraction 0.2 into "
+                f"({GROUPS}: {error.strerror}). Compare with --validation-fraction 0.2 into "
                 "another --out, or on data with a part 'valid'."
             ) from error
-
-    def write_groups(self, text: str) -> None:
-        """Keep the table of groups."""
-        self.write_text(_GROUPS, text)
 
     def write(self, run: Run) -> None:
         """Store a run: all of it or nothing."""

@@ -16,6 +16,7 @@ __all__ = [
     "differences",
     "group_rates",
     "interval",
+    "interval_text",
     "measures",
     "of_runs",
     "over_seeds",
@@ -73,6 +74,17 @@ def interval(triples: Sequence[Triple]) -> Triple:
         return mean, float(lower.mean()), float(upper.mean())
     half = stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values))
     return mean, float(mean - half), float(mean + half)
+
+
+def interval_text(triple: Iterable[float], sign: str = "", digits: int = 3) -> str:
+    """``0.812 [0.790, 0.834]``; the bounds are left out where they are undefined."""
+    value, lower, upper = triple
+    if np.isnan(value):
+        return "undefined"
+    text = f"{value:{sign}.{digits}f}"
+    if np.isnan([lower, upper]).any():
+        return text
+    return f"{text} [{lower:{sign}.{digits}f}, {upper:{sign}.{digits}f}]"
 
 
 def _frame(each: dict[str, list[dict[str, Triple]]]) -> pd.DataFrame:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.utils import Bunch
+from sklearn.utils import Bunch, gen_batches
 
 from fairvision.base import RandomState, as_generator
 from fairvision.datasets._attributes import Correlation, draw_attributes
@@ -89,17 +89,6 @@ def traits(uniforms: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.
     return {k: low + (high - low) * uniforms[k] for k, (low, high) in NUISANCES.items()}
 
 
-def _chunks(n: int, size: int) -> Iterator[slice]:
-    step = max(1, _PIXELS // size**2)
-    for start in range(0, n, step):
-        yield slice(start, min(start + step, n))
-
-
-def _canvas(p: SimpleNamespace, size: int, masks: bool) -> Canvas:
-    tags = _DRAWN if masks else ()
-    return Canvas(size, p.shift_x, p.shift_y, p.scale, p.turn, p.soft, tags)
-
-
 def draw(
     columns: Mapping[str, NDArray[Any]], size: int, noise: np.random.Generator, masks: bool = False
 ) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.bool_]]]:
@@ -107,11 +96,12 @@ def draw(
     n = len(columns["scale"])
     images = np.empty((n, 3, size, size), dtype=np.uint8)
     shown = {name: np.empty((n, size, size), dtype=bool) for name in _DRAWN if masks}
-    for rows in _chunks(n, size):
+    for rows in gen_batches(n, max(1, _PIXELS // size**2)):
         p = SimpleNamespace(
             **{k: v[rows].astype(np.float32)[:, None, None] for k, v in columns.items()}
         )
-        canvas = _canvas(p, size, masks)
+        tags = _DRAWN if masks else ()
+        canvas = Canvas(size, p.shift_x, p.shift_y, p.scale, p.turn, p.soft, tags)
         paint_portrait(canvas, p)
         grain = noise.standard_normal(canvas.x.shape, dtype=np.float32)
         pixels = canvas.image

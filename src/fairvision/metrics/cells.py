@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from fairvision.metrics.confusion import Pairs
+from fairvision.metrics.confusion import Pairs, add_by_place
 from fairvision.metrics.inputs import Predictions
 
 __all__ = ["Cells", "count_cells"]
@@ -69,36 +69,22 @@ class Cells:
         group, flat = np.divmod(self.place[index], n_classes**2)
         known = self.pairs.true * n_classes + self.pairs.predicted
         place = group * len(known) + np.searchsorted(known, flat)
-        return _added(amounts, place, self.drawn_shape)
+        return add_by_place(amounts, place, self.drawn_shape)
 
     def table(self, amounts: NDArray[np.floating], index: int = 0) -> NDArray[np.float64]:
         """Add up `amounts` of shape (..., n_cells) into tables of shape (..., *shape).
 
         `index` says by which set of predictions.
         """
-        return _added(amounts, self.place[index], self.shape)
+        return add_by_place(amounts, self.place[index], self.shape)
 
-    def weighted(self, index: int = 0) -> NDArray[np.float64]:
+    def weighted(self) -> NDArray[np.float64]:
         """Sums of weights, shape (n_groups, n_classes, n_classes)."""
-        return self.table(self.rows * self.weight, index)
+        return self.table(self.rows * self.weight)
 
-    def counted(self, index: int = 0) -> NDArray[np.float64]:
+    def counted(self) -> NDArray[np.float64]:
         """Numbers of rows, shape (n_groups, n_classes, n_classes)."""
-        return self.table(self.rows.astype(np.float64), index)
-
-
-def _added(
-    amounts: NDArray[np.floating], place: NDArray[np.int64], shape: tuple[int, int, int]
-) -> NDArray[np.float64]:
-    """Add up amounts, (..., n_cells), by their place in a flattened table."""
-    order = np.argsort(place, kind="stable")
-    sorted_place = place[order]
-    starts = np.flatnonzero(np.r_[True, sorted_place[1:] != sorted_place[:-1]])
-    tables = np.zeros((*amounts.shape[:-1], int(np.prod(shape))))
-    tables[..., sorted_place[starts]] = np.add.reduceat(
-        amounts[..., order], starts, axis=-1, dtype=np.float64
-    )
-    return tables.reshape(*amounts.shape[:-1], *shape)
+        return self.table(self.rows.astype(np.float64))
 
 
 def _distinct_weights(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Confusion", "Floats", "Pairs", "divide"]
+__all__ = ["Confusion", "Floats", "Pairs", "add_by_place", "divide", "run_starts"]
 
 Floats = NDArray[np.float64]
 
@@ -18,6 +18,28 @@ def divide(numerator: Any, denominator: Any) -> Floats:
     """Quotient; NaN where the denominator is 0."""
     out = np.full(np.broadcast_shapes(np.shape(numerator), np.shape(denominator)), np.nan)
     return np.divide(numerator, denominator, out=out, where=denominator > 0)
+
+
+def run_starts(*columns: NDArray[Any]) -> NDArray[np.intp]:
+    """Where sorted rows, whose values are in the columns, differ from the row before."""
+    new = np.ones(len(columns[0]), dtype=bool)
+    new[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
+    return np.flatnonzero(new)
+
+
+def add_by_place(
+    amounts: NDArray[np.floating], place: NDArray[np.int64], shape: tuple[int, ...]
+) -> Floats:
+    """Add up amounts, (..., n), by their place in a flattened table of this shape."""
+    tables = np.zeros((*amounts.shape[:-1], int(np.prod(shape))))
+    if len(place):
+        order = np.argsort(place, kind="stable")
+        ordered = place[order]
+        starts = run_starts(ordered)
+        tables[..., ordered[starts]] = np.add.reduceat(
+            amounts[..., order], starts, axis=-1, dtype=np.float64
+        )
+    return tables.reshape(*amounts.shape[:-1], *shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +61,7 @@ class Pairs:
 
     def by_class(self, amounts: Floats, classes: NDArray[np.int64]) -> Floats:
         """Add up amounts of the pairs, (..., n_pairs), by one of their classes."""
-        sums = np.zeros((*amounts.shape[:-1], self.n_classes))
-        if len(classes):
-            order = np.argsort(classes, kind="stable")
-            ordered = classes[order]
-            starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-            sums[..., ordered[starts]] = np.add.reduceat(amounts[..., order], starts, axis=-1)
-        return sums
+        return add_by_place(amounts, classes, (self.n_classes,))
 
 
 class Confusion:

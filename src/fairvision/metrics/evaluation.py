@@ -238,11 +238,11 @@ class Evaluation:
 
         An undefined number is None, and its note says why.
         """
-        labels = [dict(zip(self.grouping.names, _tuple(g), strict=True)) for g in self.groups]
+        labels = self.grouping.columns().to_dict("records")
         rates = self._rows_of("group")
         by_group = [
             {
-                "group": {name: _plain(label) for name, label in labels[code].items()},
+                "group": {str(name): _plain(label) for name, label in labels[code].items()},
                 **{k: _plain(self.by_group[k].iloc[code]) for k in _SUPPORT},
                 "rates": _records(rates[rates["group"] == code].set_index("metric")[_COLUMNS]),
             }
@@ -284,10 +284,6 @@ class Evaluation:
             "Over the groups": self.disparities,
         }
         return to_html(tables, self.notes)
-
-
-def _tuple(label: Any) -> tuple[Any, ...]:
-    return label if isinstance(label, tuple) else (label,)
 
 
 def _plain(value: Any) -> Any:

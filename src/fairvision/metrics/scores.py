@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fairvision.metrics.confusion import Floats, divide
+from fairvision.metrics.confusion import Floats, divide, run_starts
 
 __all__ = ["GroupScores", "Ranked", "ScoreRows", "sort_scores"]
 
@@ -81,7 +80,7 @@ class ScoreRows:
     def histogram(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Occupied bins (group x bin, flattened) and where each starts among the kinds."""
         place = self.group * KL_BINS + self.kl_bin  # ascending, as the kinds are sorted
-        starts = np.flatnonzero(np.r_[True, place[1:] != place[:-1]])
+        starts = run_starts(place)
         return place[starts], starts
 
     def everyone(self, amounts: Floats) -> Ranked:
@@ -104,7 +103,7 @@ class ScoreRows:
         bins = self._bins()
         keys = (self.target, bins, self.group)
         order = np.lexsort(keys)
-        first = _starts([key[order] for key in keys])
+        first = run_starts(*(key[order] for key in keys))
         kept = order[first]
         rows = np.add.reduceat(self.rows[order], first)
         mass = (self.rows * self.weight)[order]
@@ -150,15 +149,6 @@ class ScoreRows:
         return bins
 
 
-def _starts(columns: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
-    """Where sorted rows differ from the row before."""
-    new = np.zeros(len(columns[0]), dtype=bool)
-    new[0] = True
-    for column in columns:
-        new[1:] |= column[1:] != column[:-1]
-    return np.flatnonzero(new)
-
-
 def sort_scores(
     group: NDArray[np.int64],
     n_groups: int,
@@ -170,7 +160,7 @@ def sort_scores(
     weights = np.ones(len(score)) if weight is None else weight
     keys = (target, score, group) if weight is None else (weights, target, score, group)
     order = np.lexsort(keys)
-    first = _starts([key[order] for key in keys])
+    first = run_starts(*(key[order] for key in keys))
     kept = order[first]
     level = score[kept]
     probabilities = bool(level.min() >= 0 and level.max() <= 1)
@@ -219,7 +209,7 @@ class Ranked:
         self.prevalence = prevalence
 
     def _at_each_score(self, amounts: Floats) -> Floats:
-        starts = np.flatnonzero(np.r_[True, self.score[1:] != self.score[:-1]])
+        starts = run_starts(self.score)
         return amounts if len(starts) == len(self.score) else np.add.reduceat(amounts, starts, -1)
 
     @cached_property
@@ -278,7 +268,7 @@ def normalized_average_precision(r: Ranked) -> Floats:
 
 def ece(r: Ranked) -> Floats:
     """Expected calibration error over 15 bins of equal width."""
-    starts = np.flatnonzero(np.r_[True, r.ece_bin[1:] != r.ece_bin[:-1]])
+    starts = run_starts(r.ece_bin)
     excess = np.add.reduceat(r.amounts * (r.target - r.level), starts, axis=-1)
     return divide(np.abs(excess).sum(-1), r.amounts.sum(-1))
 

@@ -39,7 +39,7 @@ class Training:
         """
         if not self.classes:
             return None
-        joined = [np.isin(np.arange(len(self.classes)), self._codes(labels)) for labels in classes]
+        joined = [np.array([known in labels for known in self.classes]) for labels in classes]
         rest = ~np.any(joined, axis=0)
         table = self.tables[index]
         of_class = np.stack([table[:, columns].sum(1) for columns in [*joined, rest]], axis=1)
@@ -47,9 +47,6 @@ class Training:
         place = {label: i for i, label in enumerate(self.groupings[index].labels)}
         nothing = np.full(signs.shape[1], np.nan)
         return np.stack([signs[place[g]] if g in place else nothing for g in grouping.labels])
-
-    def _codes(self, labels: list[Any]) -> list[int]:
-        return [i for i, label in enumerate(self.classes) if label in labels]
 
 
 def read_training(train: Any, names: tuple[str, ...], missing: str) -> Training | None:

@@ -14,6 +14,7 @@ from fairvision.nn.export import Probabilities, as_module, input_shape_of
 from fairvision.nn.feature_extractor import FeatureExtractor
 from fairvision.nn.finite import check_loss, check_scores
 from fairvision.nn.identity import fingerprint
+from fairvision.nn.labels import encode_labels
 from fairvision.nn.last_layer import LastLayer, LastLayerClassifier
 from fairvision.nn.modules import (
     DeterministicAvgPool2d,
@@ -31,6 +32,7 @@ from fairvision.nn.probe import Standardize, check_inputs
 from fairvision.nn.process_group import ProcessGroup
 from fairvision.nn.randomness import as_seed, isolated_rng
 from fairvision.nn.rows import Batch, Batches, Rows, scale
+from fairvision.nn.trace import ModuleCall, trace_calls
 
 __all__ = [
     "Batch",
@@ -41,6 +43,7 @@ __all__ = [
     "FrozenPrefix",
     "LastLayer",
     "LastLayerClassifier",
+    "ModuleCall",
     "Objective",
     "ObjectiveClassifier",
     "PretrainedClassifier",
@@ -62,6 +65,7 @@ __all__ = [
     "computes_bfloat16",
     "cross_entropy",
     "device_or_cpu",
+    "encode_labels",
     "features_and_logits",
     "evaluation_mode",
     "find_prefix",
@@ -73,4 +77,5 @@ __all__ = [
     "process_group_of",
     "scale",
     "to_device",
+    "trace_calls",
 ]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["accelerated", "wrapped_methods"]
+from fairvision.nn.state import wrapped_methods
 
-_Forward = Callable[..., Tensor]
+__all__ = ["accelerated"]
 
 
 @contextmanager
@@ -39,49 +40,28 @@ def accelerated(
     channels_last : bool
         Hold weights and images with their channels last, as a GPU convolves fastest.
     """
-    layers = list(_without_head(module, module.head)) if compile else []
     with ExitStack() as stack:
-        for layer in layers:
-            stack.callback(setattr, layer, "_compiled_call_impl", None)
-            layer._compiled_call_impl = _compiled(layer, compile)
+        if compile:
+            for layer in _without_head(module, module.head):
+                stack.callback(setattr, layer, "_compiled_call_impl", None)
+                layer._compiled_call_impl = _compiled(layer, compile)
+            # torch's compiler reads .grad of such tensors itself.
+            stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", r"The \.grad attribute of a Tensor that is not")
         if channels_last:
             module.to(memory_format=torch.channels_last)
             stack.callback(module.to, memory_format=torch.contiguous_format)
         if precision is not None:
-            wrap = _autocast(next(module.parameters()), precision, channels_last)
+            wrap = partial(_autocast, next(module.parameters()), precision, channels_last)
             names = ["features", "forward", *getattr(module, "autocast_methods", ())]
             stack.enter_context(wrapped_methods(module, names, wrap))
-        if layers:  # torch's compiler reads .grad of such tensors itself
-            stack.enter_context(warnings.catch_warnings())
-            warnings.filterwarnings("ignore", r"The \.grad attribute of a Tensor that is not")
         yield
-
-
-@contextmanager
-def wrapped_methods(
-    module: nn.Module, names: Sequence[str], wrap: Callable[[_Forward], _Forward]
-) -> Iterator[None]:
-    """Replace methods of one module by ``wrap(method)`` inside the block."""
-    before = {name: vars(module).get(name) for name in names}
-    for name in names:
-        setattr(module, name, wrap(getattr(module, name)))
-    try:
-        yield
-    finally:
-        for name, method in before.items():
-            delattr(module, name)
-            if method is not None:
-                setattr(module, name, method)
 
 
 def _compiled(layer: nn.Module, compile: bool | str | Callable[..., Any]) -> Callable[..., Any]:
     """What `nn.Module.compile` sets; torch 2.6 to 2.8 do not compile a bare `nn.Sequential`."""
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return layer._call_impl(*args, **kwargs)
-
     backend: Any = "inductor" if compile is True else compile
-    return torch.compile(call, backend=backend)
+    return torch.compile(lambda *args, **kwargs: layer._call_impl(*args, **kwargs), backend=backend)
 
 
 def _without_head(module: nn.Module, head: Any) -> Iterator[nn.Module]:
@@ -94,15 +74,12 @@ def _without_head(module: nn.Module, head: Any) -> Iterator[nn.Module]:
 
 
 def _autocast(
-    weight: Tensor, precision: torch.dtype, channels_last: bool
-) -> Callable[[_Forward], _Forward]:
-    def wrap(method: _Forward) -> _Forward:
-        def run(x: Tensor, *args: Any) -> Tensor:
-            if channels_last and x.ndim == 4:
-                x = x.contiguous(memory_format=torch.channels_last)
-            with torch.autocast(weight.device.type, precision):
-                return method(x, *args).to(weight.dtype)
+    weight: Tensor, precision: torch.dtype, channels_last: bool, method: Callable[..., Tensor]
+) -> Callable[..., Tensor]:
+    def run(x: Tensor, *args: Any) -> Tensor:
+        if channels_last and x.ndim == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(weight.device.type, precision):
+            return method(x, *args).to(weight.dtype)
 
-        return run
-
-    return wrap
+    return run

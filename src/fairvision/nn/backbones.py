@@ -163,7 +163,8 @@ def _complete(module: nn.Module, input_shape: Shape, n_classes: int) -> nn.Modul
     """Add a head if the module has none, or one for another number of classes."""
     if isinstance(module, PretrainedClassifier):
         with torch.no_grad(), taking(input_shape):
-            n_outputs = module.eval()(_blank(module, input_shape)).shape[1]
+            blank = torch.zeros(2, *input_shape, dtype=reference_tensor(module).dtype)
+            n_outputs = module.eval()(blank).shape[1]
         if n_outputs != n_classes:
             raise InputError(
                 f"The wrapped model has {n_outputs} output(s), but y has {n_classes} "
@@ -182,10 +183,6 @@ def _complete(module: nn.Module, input_shape: Shape, n_classes: int) -> nn.Modul
     if head.out_features != n_classes:
         module.head = nn.Linear(head.in_features, n_classes)
     return module
-
-
-def _blank(module: nn.Module, input_shape: Shape) -> torch.Tensor:
-    return torch.zeros(2, *input_shape, dtype=reference_tensor(module).dtype)
 
 
 def _warn_of_head(module: nn.Module, input_shape: Shape, n_classes: int) -> None:

@@ -19,7 +19,7 @@ from fairvision.base import atomic_write
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn.identity import fingerprint, random_states
 from fairvision.nn.objective import Objective
-from fairvision.nn.process_group import SINGLE_PROCESS, ProcessGroup
+from fairvision.nn.process_group import ProcessGroup
 from fairvision.nn.rows import Rows
 from fairvision.nn.training_state import capture, check_callback, restore
 
@@ -137,7 +137,7 @@ class CheckpointFile:
         checkpoint: TrainingCheckpoint,
         net: Any,
         name: str,
-        process_group: ProcessGroup = SINGLE_PROCESS,
+        process_group: ProcessGroup,
     ) -> None:
         self.net, self.process_group = net, process_group
         self.name = process_group.broadcast(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from typing import Any
 
 import torch
@@ -12,15 +11,8 @@ from torch import Tensor
 from fairvision.exceptions import InputError
 from fairvision.nn.net import ObjectiveNet
 from fairvision.nn.process_group import SINGLE_PROCESS, ProcessGroup
-from fairvision.nn.rows import Rows
 
-__all__ = [
-    "AcceleratedNet",
-    "check_accelerator",
-    "check_same_rows",
-    "precision_of",
-    "process_group_of",
-]
+__all__ = ["AcceleratedNet", "check_accelerator", "precision_of", "process_group_of"]
 
 _PRECISIONS = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 # These split or wrap the module, so that objectives could not ask it for features.
@@ -31,7 +23,7 @@ def check_accelerator(accelerator: Any, device: str) -> None:
     """Refuse an `Accelerator` that we cannot train with. None is fine."""
     if accelerator is None:
         return
-    if not hasattr(accelerator, "num_processes") or not hasattr(accelerator, "mixed_precision"):
+    if not hasattr(accelerator, "mixed_precision"):
         raise InputError(
             f"accelerator is {accelerator!r}; pass an accelerate.Accelerator() "
             "(pip install 'fairvision[accelerate]'), or None."
@@ -78,16 +70,6 @@ def precision_of(accelerator: Any, amp: bool) -> torch.dtype | None:
     """The autocast dtype of features and logits: the accelerator's, else bfloat16 for `amp`."""
     precision = None if accelerator is None else _PRECISIONS[accelerator.mixed_precision]
     return precision or (torch.bfloat16 if amp else None)
-
-
-def check_same_rows(group: ProcessGroup, rows: Rows) -> None:
-    """Check that all processes train on the same rows, by class codes, groups and weights.
-
-    Images are not compared, because each process reads only its shard of them.
-    """
-    columns = [rows.targets, rows.groups, rows.weights]
-    digests = [None if c is None else zlib.crc32(c.numpy().tobytes()) for c in columns]
-    group.check_same("rows of X, y, sensitive_features or sample_weight", *digests)
 
 
 class AcceleratedNet(ObjectiveNet):

@@ -6,7 +6,6 @@ import copy
 import warnings
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from difflib import get_close_matches
 from functools import partial
 from os import PathLike
 from typing import Any, ClassVar, Self
@@ -24,6 +23,7 @@ from fairvision.base import (
     check_form,
     check_images,
     check_numbers,
+    did_you_mean,
     fitted_attributes,
     is_paths,
     take,
@@ -179,14 +179,11 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         # Weights that are not given are the same each time; of a net's own head nobody asks.
         with isolated_rng(0), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The backbone .* ends in", FairvisionWarning)
-            net = self._net(weights, (shape[0], *(size or shape[1:])))
+            if isinstance(self.backbone, PretrainedClassifier):  # it has any number of outputs
+                net: nn.Module = copy.deepcopy(self.backbone).cpu()
+            else:
+                net = build_classifier(self.backbone, weights, (shape[0], *(size or shape[1:])), 2)
         return Extraction(net, size, self.layer).requires_grad_(False).eval()
-
-    def _net(self, weights: str | None, shape: tuple[int, ...]) -> nn.Module:
-        """A net with ``features(x)``; a wrapped one has any number of outputs."""
-        if isinstance(self.backbone, PretrainedClassifier):
-            return copy.deepcopy(self.backbone).cpu()
-        return build_classifier(self.backbone, weights, shape, 2)
 
     def transform(self, X: Any) -> NDArray[np.float32]:
         """The features of images.
@@ -323,8 +320,7 @@ class Extraction(nn.Module):
             net = net.model
         names = [name for name, _ in net.named_modules() if name]
         if layer not in names:
-            close = get_close_matches(layer, names, n=3)
-            hint = f"Did you mean {' or '.join(close)}?" if close else f"It has {names[:10]}."
+            hint = did_you_mean(layer, names) or f"It has {names[:10]}."
             raise InputError(f"the net has no layer {self.layer!r}. {hint}")
         return net.get_submodule(layer)
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from fairvision.base import check_labels
 from fairvision.exceptions import InputError
 
-__all__ = ["in_order", "label_array"]
+__all__ = ["encode_labels", "in_order", "label_array"]
 
 
 def label_array(classes: Any) -> NDArray[Any]:
@@ -30,6 +31,27 @@ def label_array(classes: Any) -> NDArray[Any]:
     if len(set(labels.tolist())) < len(labels):
         raise InputError(f"classes is {labels.tolist()}, with a label twice. Name each once.")
     return labels
+
+
+def encode_labels(y: ArrayLike, classes: NDArray[Any]) -> NDArray[np.int64]:
+    """The number of each label among the classes of a net.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+    classes : ndarray of shape (n_classes,)
+
+    Raises
+    ------
+    InputError
+        Naming the labels that the net does not know.
+    """
+    y = check_labels(y)
+    unknown = sorted(set(y.tolist()) - set(classes.tolist()), key=str)
+    if unknown:
+        raise InputError(f"y has the label(s) {unknown}; the net knows {classes.tolist()}.")
+    order = np.argsort(classes)
+    return order[np.searchsorted(classes, y, sorter=order)]
 
 
 def in_order(

@@ -9,18 +9,19 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags, TransformerTags
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from fairvision.base import ScoreMixin, as_seed, check_labels, fit_on_all, fit_or_frozen, rows_of
+from fairvision.base import ScoreMixin, as_seed, fit_on_all, fit_or_frozen, inner_has, rows_of
 from fairvision.exceptions import InputError
 from fairvision.nn.classifier import TorchClassifier
 from fairvision.nn.export import as_module
+from fairvision.nn.labels import encode_labels
 
 __all__ = ["LastLayer", "LastLayerClassifier"]
 
@@ -92,19 +93,11 @@ class LastLayer:
         logits = features @ weight.T + bias
         if logits.shape[1] == 1:
             logits = np.hstack([np.zeros_like(logits), logits])
-        odds = np.exp(logits - logits.max(1, keepdims=True))
-        return odds / odds.sum(1, keepdims=True)
+        return softmax(logits, axis=1)
 
     def encode(self, y: ArrayLike) -> NDArray[np.int64]:
         """The number of each label among the net's classes."""
-        y = check_labels(y)
-        unknown = sorted(set(y.tolist()) - set(self.classes.tolist()), key=str)
-        if unknown:
-            raise InputError(
-                f"y has the label(s) {unknown}; the net knows {self.classes.tolist()}."
-            )
-        order = np.argsort(self.classes)
-        return order[np.searchsorted(self.classes, y, sorter=order)]
+        return encode_labels(y, self.classes)
 
     def check(self, X: Any, features: NDArray[Any]) -> None:
         """Check, on a few rows, that the layer alone turns features into probabilities.
@@ -155,11 +148,6 @@ def _with_layer(step: Any, weight: NDArray[Any], bias: NDArray[Any]) -> Any:
         name = next(name for name in _FITTED if hasattr(step, name))
         setattr(rebuilt, name, _with_layer(getattr(step, name), weight, bias))
     return rebuilt
-
-
-def _has_features(self: Any) -> bool:
-    getattr(getattr(self, "estimator_", self.estimator), "transform")  # noqa: B009
-    return True
 
 
 class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
@@ -248,7 +236,7 @@ class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         tags.transformer_tags = TransformerTags()  # `transform` exists if the estimator has it
         return tags
 
-    @available_if(_has_features)
+    @inner_has("transform", "estimator")
     def transform(self, X: Any) -> NDArray[Any]:
         """The net's features, which stay as they are."""
         check_is_fitted(self, "estimator_")

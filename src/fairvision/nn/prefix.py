@@ -6,7 +6,6 @@ import copy
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import Any
@@ -15,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fairvision.nn.acceleration import wrapped_methods
 from fairvision.nn.modules import evaluation_mode
 from fairvision.nn.net import inference_size
 from fairvision.nn.prefetch import prefetch
 from fairvision.nn.rows import Rows
+from fairvision.nn.state import wrapped_methods
+from fairvision.nn.trace import ModuleCall, trace_calls
 
 __all__ = ["FrozenPrefix", "find_prefix", "frozen_modules"]
 
@@ -29,41 +29,7 @@ _IN_MEMORY = 2**30
 _ROWS = 64
 
 
-@dataclass
-class _Call:
-    """When a module ran, and the shape of its output, None if that is no floating tensor."""
-
-    start: int
-    end: int
-    shape: torch.Size | None
-
-
-def _trace(module: nn.Module, x: Tensor) -> dict[str, list[_Call]]:
-    """Every call of every submodule in one forward pass, by name."""
-    clock = count()
-    calls: dict[str, list[_Call]] = {name: [] for name, _ in module.named_modules()}
-
-    def watch(stack: ExitStack, name: str, layer: nn.Module) -> None:
-        running: list[int] = []
-
-        def after(*args: Any) -> None:
-            output = args[2]
-            floating = isinstance(output, Tensor) and output.is_floating_point()
-            shape = output.shape[1:] if floating else None
-            calls[name].append(_Call(running.pop(), next(clock), shape))
-
-        before = layer.register_forward_pre_hook(lambda *_: running.append(next(clock)))
-        stack.enter_context(before)
-        stack.enter_context(layer.register_forward_hook(after))
-
-    with ExitStack() as stack, torch.no_grad(), evaluation_mode(module):
-        for name, layer in module.named_modules():
-            watch(stack, name, layer)
-        module(x)
-    return {name: each for name, each in calls.items() if each}
-
-
-def _first_trained(module: nn.Module, calls: dict[str, list[_Call]]) -> str:
+def _first_trained(module: nn.Module, calls: dict[str, list[ModuleCall]]) -> str:
     """The first layer to run that owns weights which are trained."""
     owners = [
         (calls[name][0].start, name)
@@ -81,7 +47,7 @@ def frozen_modules(module: nn.Module, x: Tensor) -> tuple[str, ...]:
     """
     if all(p.requires_grad for p in module.parameters()):
         return ()
-    calls = _trace(module, x)
+    calls = trace_calls(module, x)
     begin = calls[_first_trained(module, calls)][0].start
     names = []
     for name, layer in module.named_modules():
@@ -105,22 +71,23 @@ class FrozenPrefix:
     layer : str
         Name of the layer.
     calls : dict
-        From `_trace`.
+        From `trace_calls`.
     x : Tensor of shape (2, ...)
         Two images, for shapes.
     """
 
     def __init__(
-        self, module: nn.Module, layer: str, calls: dict[str, list[_Call]], x: Tensor
+        self, module: nn.Module, layer: str, calls: dict[str, list[ModuleCall]], x: Tensor
     ) -> None:
         self.module, self.layer, self.image = module, module.get_submodule(layer), x[:1]
         begin = calls[layer][0].start
-        self.skipped = {
-            name: calls[name]
-            for name in calls
-            # Of nested modules only the outermost is called.
-            if all(call.end < begin and call.shape is not None for call in calls[name])
+        before = {
+            name: own
+            for name, own in calls.items()
+            if all(call.end < begin and call.shape is not None for call in own)
         }
+        # Of nested modules only the outermost is called.
+        self.skipped = {n: own for n, own in before.items() if n.rpartition(".")[0] not in before}
         self.shape = tuple(self.compute(x).shape[1:])
         self._stored: Tensor | None = None
 
@@ -190,7 +157,7 @@ class FrozenPrefix:
 
         return run
 
-    def _blank(self, calls: list[_Call], method: Callable[..., Any]) -> Callable[..., Any]:
+    def _blank(self, calls: list[ModuleCall], method: Callable[..., Any]) -> Callable[..., Any]:
         """A forward without arithmetic, while stored values are taken."""
         numbers = count()
 
@@ -234,7 +201,7 @@ def find_prefix(module: nn.Module, x: Tensor) -> FrozenPrefix | None:
     x : Tensor of shape (2, ...)
         Two images.
     """
-    calls = _trace(module, x)
+    calls = trace_calls(module, x)
     path = _first_trained(module, calls).split(".")
     # If a skip connection goes around the layer, the module around it is tried next.
     for depth in range(len(path), 0, -1):

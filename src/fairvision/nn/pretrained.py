@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from fairvision.base import did_you_mean
 from fairvision.exceptions import InputError
 from fairvision.nn.modules import FeatureClassifier, last_linear
 from fairvision.nn.weights import load_trunk, read_state, weights_file
@@ -75,8 +75,7 @@ def torchvision_classifier(
 
     names = models.list_models(module=models)
     if name not in names:
-        close = get_close_matches(name, ["small-cnn", "mlp", *names], n=3)
-        hint = f"Did you mean {' or '.join(close)}?" if close else "See torchvision.models."
+        hint = did_you_mean(name, ["small-cnn", "mlp", *names]) or "See torchvision.models."
         raise InputError(f"No backbone is called {name!r}. {hint}")
     if len(input_shape) != 3:
         raise InputError(f"backbone {name!r} takes images; X has {input_shape[0]} plain features.")
@@ -179,8 +178,8 @@ def timm_classifier(
             f"backbone 'timm:{name}' needs timm. Run: pip install 'fairvision[timm]'"
         ) from error
     if not timm.is_model(name):  # false for "hf-hub:...", too, which would need the network
-        close = get_close_matches(name.partition(".")[0], timm.list_models(), n=3)
-        hint = f"Did you mean {' or '.join(close)}?" if close else "See timm.list_models()."
+        close = did_you_mean(name.partition(".")[0], timm.list_models())
+        hint = close or "See timm.list_models()."
         raise InputError(f"timm has no model {name!r}. {hint}")
     if len(input_shape) != 3:
         raise InputError(f"backbone {name!r} takes images; X has {input_shape[0]} plain features.")

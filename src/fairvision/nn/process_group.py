@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -12,14 +13,11 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from fairvision.exceptions import InputError
-from fairvision.nn.acceleration import wrapped_methods
-from fairvision.nn.state import get_tensors
+from fairvision.nn.state import get_tensors, wrapped_methods
 
 __all__ = ["SINGLE_PROCESS", "ProcessGroup"]
 
 T = TypeVar("T")
-
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 @dataclass(eq=False)
@@ -77,19 +75,17 @@ class ProcessGroup:
             yield
             return
         devices = [self.device] if self.device.type == "cuda" else []
+        on_devices = [torch.cuda.default_generators[device.index or 0] for device in devices]
+        generators = [torch.default_generator, *on_devices]
         with torch.random.fork_rng(devices=devices):
-            if self.rng_states:
-                torch.set_rng_state(self.rng_states[0])
-                for device, state in zip(devices, self.rng_states[1:], strict=True):
-                    torch.cuda.set_rng_state(state, device)
-            else:
-                seed = torch.initial_seed() + self.rank + 1
-                torch.default_generator.manual_seed(seed)
-                if devices:
-                    torch.cuda.manual_seed(seed)
+            seed = torch.initial_seed() + self.rank + 1
+            if not self.rng_states:
+                for generator in generators:
+                    generator.manual_seed(seed)
+            for generator, state in zip(generators, self.rng_states, strict=False):
+                generator.set_state(state)
             yield
-            cuda_states = [torch.cuda.get_rng_state(device) for device in devices]
-            self.rng_states = [torch.get_rng_state(), *cuda_states]
+            self.rng_states = [generator.get_state() for generator in generators]
 
     def all_gather(self, x: Tensor) -> Tensor:
         """Concatenate the rows of all processes, in order of rank, with gradients.
@@ -181,45 +177,40 @@ class ProcessGroup:
         with ExitStack() as stack:
             for layer in module.modules():
                 if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                    wrap = self._synchronized(layer)
+                    wrap = partial(self._synchronized, layer)
                     stack.enter_context(wrapped_methods(layer, ["forward"], wrap))
-            stack.enter_context(wrapped_methods(module, ["features", "forward"], self._gathered))
+            gather = partial(partial, self._gathered)
+            stack.enter_context(wrapped_methods(module, ["features", "forward"], gather))
             yield
 
-    def _gathered(self, method: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    def _gathered(self, method: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        if self._in_forward:  # `forward` called `features`, or the other way round
+            return method(x)
+        self._in_forward = True
+        try:
+            with self.own_rng():
+                outputs = method(x)
+        finally:
+            self._in_forward = False
+        return self.all_gather(outputs)
+
+    def _synchronized(self, norm: Any, forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """The `forward` of a batch normalisation that uses the full batch."""
+        # torch's SyncBatchNorm refuses tensors on the CPU, and would lose what a subclass
+        # adds (timm's activation). There, each process normalises all rows.
+        plain = type(norm) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+        if self.device.type == "cuda" and plain:
+            # It shares weights and running statistics with `norm`.
+            synchronized = nn.SyncBatchNorm.convert_sync_batchnorm(norm)
+            return lambda x: synchronized.train(norm.training)(x)
+
         def run(x: Tensor) -> Tensor:
-            if self._in_forward:  # `forward` called `features`, or the other way round
-                return method(x)
-            self._in_forward = True
-            try:
-                with self.own_rng():
-                    outputs = method(x)
-            finally:
-                self._in_forward = False
-            return self.all_gather(outputs)
+            if not norm.training and norm.running_mean is not None:
+                return forward(x)
+            rows, own = self._all_gather(x)
+            return forward(rows)[own]
 
         return run
-
-    def _synchronized(self, norm: Any) -> Callable[..., Callable[[Tensor], Tensor]]:
-        """Batch normalisation by the full batch, for `wrapped_methods`."""
-
-        def wrap(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-            # torch's SyncBatchNorm refuses tensors on the CPU, and would lose what a subclass
-            # adds (timm's activation). There, each process normalises all rows.
-            if self.device.type == "cuda" and type(norm) in _BATCH_NORMS:
-                # It shares weights and running statistics with `norm`.
-                synchronized = nn.SyncBatchNorm.convert_sync_batchnorm(norm)
-                return lambda x: synchronized.train(norm.training)(x)
-
-            def run(x: Tensor) -> Tensor:
-                if not norm.training and norm.running_mean is not None:
-                    return forward(x)
-                rows, own = self._all_gather(x)
-                return forward(rows)[own]
-
-            return run
-
-        return wrap
 
 
 SINGLE_PROCESS = ProcessGroup()

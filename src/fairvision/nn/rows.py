@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -149,6 +150,21 @@ class Rows(Dataset[Batch]):
         columns = (self.targets, self.groups, self.weights)
         self._kept = (images, *(None if c is None else c.to(device) for c in columns))
         return True
+
+    def share(self, process_group: ProcessGroup) -> None:
+        """Let each process of a group read its shard of every batch.
+
+        Images are not compared, because each process reads only its own.
+
+        Raises
+        ------
+        InputError
+            In every process, if they have other rows: class codes, groups or weights.
+        """
+        columns = (self.targets, self.groups, self.weights)
+        digests = [None if c is None else zlib.crc32(c.numpy().tobytes()) for c in columns]
+        process_group.check_same("rows of X, y, sensitive_features or sample_weight", *digests)
+        self.process_group = process_group
 
     def subset(self, rows: NDArray[Any]) -> Rows:
         """Some of the rows; no image is decoded or copied."""

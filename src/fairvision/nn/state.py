@@ -1,14 +1,16 @@
-"""Read and set the tensors of a module."""
+"""Read, set and replace what a module holds: tensors and methods."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["check_structure", "get_tensors", "put_tensors"]
+__all__ = ["check_structure", "get_tensors", "put_tensors", "wrapped_methods"]
 
 #: Inputs of up to so many values need no check. The meta device costs a second of imports.
 _SMALL = 2**18
@@ -58,3 +60,20 @@ def check_structure(
     except Exception:  # building it for real gives the error, or works without a meta device
         return
     put_tensors(module, tensors)
+
+
+@contextmanager
+def wrapped_methods(
+    module: nn.Module, names: Sequence[str], wrap: Callable[..., Any]
+) -> Iterator[None]:
+    """Replace methods of one module by ``wrap(method)`` inside the block."""
+    before = {name: vars(module).get(name) for name in names}
+    for name in names:
+        setattr(module, name, wrap(getattr(module, name)))
+    try:
+        yield
+    finally:
+        for name, method in before.items():
+            delattr(module, name)
+            if method is not None:
+                setattr(module, name, method)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from torch import nn
 
+from fairvision.base import did_you_mean
 from fairvision.exceptions import InputError
 from fairvision.nn.modules import FeatureClassifier, PretrainedClassifier
 
@@ -84,8 +84,7 @@ def _check_names(names: Sequence[str], trunk: nn.Module) -> None:
     known = [*dict(trunk.named_modules()), *dict(trunk.named_parameters())]
     for name in names:
         if name not in known or not name:
-            close = get_close_matches(name, known, n=3)
-            hint = f"Did you mean {' or '.join(close)}?" if close else "See named_modules()."
+            hint = did_you_mean(name, known) or "See named_modules()."
             raise InputError(f"trainable names {name!r}, which the backbone lacks. {hint}")
 
 

@@ -20,12 +20,7 @@ from fairvision.nn.acceleration import accelerated
 from fairvision.nn.backbones import Unfetched, backbone_for, build_classifier
 from fairvision.nn.checks import hold_out, training_rows
 from fairvision.nn.device import computes_bfloat16, supported_dtype
-from fairvision.nn.distributed import (
-    AcceleratedNet,
-    check_same_rows,
-    precision_of,
-    process_group_of,
-)
+from fairvision.nn.distributed import AcceleratedNet, precision_of, process_group_of
 from fairvision.nn.net import OPTIMIZERS, ObjectiveNet, inference_size
 from fairvision.nn.objective import Objective, TrainingContext
 from fairvision.nn.prefetch import prefetch
@@ -101,12 +96,10 @@ def train(
     group = process_group_of(estimator.accelerator)
     rows = training_rows(*columns, dtype=context.dtype)
     all_rows = Rows(*columns, dtype=context.dtype)
-    check_same_rows(group, rows)
-    all_rows.process_group = rows.process_group = group
     held_out = None if validation is None else Rows(*validation, dtype=context.dtype)
-    if held_out is not None:
-        check_same_rows(group, held_out)
-        held_out.process_group = group
+    for each in (rows, all_rows, held_out):
+        if each is not None:
+            each.share(group)
     seed = group.broadcast(as_seed(estimator.random_state))
     drawn, deterministic = later_seed(seed, earlier or {}), estimator.deterministic
     with isolated_rng(drawn, context.device, deterministic=deterministic):

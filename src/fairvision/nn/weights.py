@@ -19,6 +19,9 @@ from fairvision.exceptions import InputError
 __all__ = ["load_trunk", "read_state", "weights_file"]
 
 _PACKAGE = "package:"
+_ADVICE = (
+    "Pass a state dict of exactly this model, as torch.save(model.state_dict(), path) writes it."
+)
 _SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 #: Where training scripts put the state dict, and what wrappers put before each name.
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -95,15 +98,15 @@ def read_state(path: str | PathLike[str]) -> dict[str, Tensor]:
             state = torch.load(path, weights_only=True, map_location="cpu")
     except UnpicklingError as error:  # torch's own words are a page, and advise to run the file
         raise InputError(
-            f"{path} cannot be loaded: it holds more than tensors, or is damaged. {_advice()}"
+            f"{path} cannot be loaded: it holds more than tensors, or is damaged. {_ADVICE}"
         ) from error
     except Exception as error:  # a damaged file raises anything
-        raise InputError(f"{path} cannot be loaded: {error} {_advice()}") from error
+        raise InputError(f"{path} cannot be loaded: {error} {_ADVICE}") from error
     for name in _WRAPPERS:
         if isinstance(state, Mapping) and isinstance(state.get(name), Mapping):
             state = state[name]
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise InputError(f"{path} cannot be loaded: it holds no state dict. {_advice()}")
+        raise InputError(f"{path} cannot be loaded: it holds no state dict. {_ADVICE}")
     while prefix := next((p for p in _PREFIXES if _all_begin(state, p)), None):
         consume_prefix_in_state_dict_if_present(state, prefix)
     return state
@@ -111,13 +114,6 @@ def read_state(path: str | PathLike[str]) -> dict[str, Tensor]:
 
 def _all_begin(state: Mapping[str, Tensor], prefix: str) -> bool:
     return bool(state) and all(str(name).startswith(prefix) for name in state)
-
-
-def _advice() -> str:
-    return (
-        "Pass a state dict of exactly this model, as torch.save(model.state_dict(), path) "
-        "writes it."
-    )
 
 
 def load_trunk(
@@ -147,7 +143,7 @@ def load_trunk(
         result = trunk.load_state_dict(state, strict=False)
     except Exception as error:  # other shapes, or names that are no text
         raise InputError(
-            f"{source} cannot be loaded into the backbone {name}: {error} {_advice()}"
+            f"{source} cannot be loaded into the backbone {name}: {error} {_ADVICE}"
         ) from error
     # A head of somebody's own may be named otherwise, but stands in the same place.
     places = tuple(f"{head.partition('.')[0]}." for head in heads)
@@ -158,4 +154,4 @@ def load_trunk(
     ):
         if keys:
             text = what.format(n=len(keys), first=keys[0])
-            raise InputError(f"{source} {text} has other layers. {_advice()}")
+            raise InputError(f"{source} {text} has other layers. {_ADVICE}")

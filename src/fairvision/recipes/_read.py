@@ -167,15 +167,11 @@ def make_recipe(raw: dict[str, Any], name: str, distribution: str, package: str)
         name=name,
         distribution=distribution,
         package=package,
-        title=raw["title"],
-        method=raw["method"],
-        table=raw["table"],
-        claim=raw["claim"],
+        **{key: raw[key] for key in ("title", "method", "table", "claim", "data")},
         deviations=tuple(raw.get("deviations", ())),
         measures=measures,
         rows=rows,
         figures=_figures(raw, labels, package, place),
-        data=raw["data"],
         paper=paper,
     )
 

@@ -23,6 +23,7 @@ from fairvision.comparison import (
 )
 from fairvision.comparison.serialization import dumps
 from fairvision.comparison.store import Store
+from fairvision.comparison.summary import interval_text
 from fairvision.datasets import load
 from fairvision.exceptions import FairvisionError, InputError
 from fairvision.recipes._blocks import Block, plan
@@ -91,7 +92,7 @@ class Reproduction:
             median = f" (median of {line.median_of})" if line.median_of else ""
             cells = rows.setdefault((f"{line.block}{median}", line.row), {})
             title, digits = measures[line.measure].title, measures[line.measure].digits
-            cells[title] = _text(line, digits)
+            cells[title] = interval_text((line.value, line.lower, line.upper), digits=digits)
             cells[f"{title} (paper)"] = "" if pd.isna(line.paper) else f"{line.paper:.{digits}f}"
         frame = pd.DataFrame.from_dict(rows, orient="index").fillna("")
         frame.index = pd.MultiIndex.from_tuples(frame.index, names=["block", "method"])
@@ -304,15 +305,6 @@ def fill_in_out(params: Mapping[str, Any], out: Path | None) -> dict[str, Any]:
         elif out is not None:
             filled[name] = value.replace("{out}", str(out))
     return filled
-
-
-def _text(line: Any, digits: int) -> str:
-    if pd.isna(line.value):
-        return "undefined"
-    text = f"{line.value:.{digits}f}"
-    if pd.isna(line.lower):
-        return text
-    return f"{text} [{line.lower:.{digits}f}, {line.upper:.{digits}f}]"
 
 
 def _markdown(frame: pd.DataFrame) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -120,9 +119,9 @@ def _controls(data: Mapping[str, Any]) -> set[str]:
 
 def _judged(data: Mapping[str, Any], differences: Table) -> list[str]:
     """Methods that may be called best: those whose accuracy is not below the baseline's."""
-    nothing, left_out = Estimate(math.nan), _controls(data)
+    left_out = _controls(data)
     for label in _labels(data):
-        cost = differences.get((label, "accuracy"), nothing)
+        cost = differences.get((label, "accuracy"), Estimate())
         if cost.excludes_zero and cost.value < 0:
             left_out.add(label)
     return [label for label in _labels(data) if label not in left_out]
@@ -195,8 +194,7 @@ def _sentence(data: Mapping[str, Any], summary: Table, differences: Table, gap: 
             f"No method{keeps} has a smaller {name} than plain training ({base}): "
             f"{best.gap.text()}."
         )
-    nothing = Estimate(math.nan)
-    by, cost = (differences.get((best.label, key), nothing) for key in (gap, "accuracy"))
+    by, cost = (differences.get((best.label, key), Estimate()) for key in (gap, "accuracy"))
     values = f"{best.gap.value:.3f} against {summary[base, gap].value:.3f}"
     change = f"difference {by.text('+')}; its accuracy differs by {cost.text('+')}"
     if by.excludes_zero:
@@ -242,7 +240,7 @@ def _rows(data: Mapping[str, Any], summary: Table, differences: Table) -> list[d
 
 def _is_harmful(differences: Table, label: str) -> bool:
     """Whether the worst group is worse off than with plain training, beyond the interval."""
-    change = differences.get((label, "worst_group_accuracy"), Estimate(math.nan))
+    change = differences.get((label, "worst_group_accuracy"), Estimate())
     return change.excludes_zero and change.value < 0
 
 

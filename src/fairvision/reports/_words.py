@@ -29,7 +29,7 @@ def metric_name(name: str) -> str:
 class Estimate(NamedTuple):
     """A number and its interval; NaN where one is not known."""
 
-    value: float
+    value: float = math.nan
     lower: float = math.nan
     upper: float = math.nan
 

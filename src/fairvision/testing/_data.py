@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fairvision.base import worst_cell
+
 
 @dataclass(frozen=True, eq=False)
 class Samples:
@@ -21,6 +23,10 @@ class Samples:
     def take(self, indices: Any) -> Samples:
         """Some of the samples."""
         return Samples(self.X[indices], self.y[indices], self.groups[indices])
+
+    def worst(self, model: Any) -> float:
+        """A model's accuracy in the worst cell of target and group."""
+        return worst_cell(self.y, self.groups, model.predict(self.X)).accuracy
 
 
 def stripes(

@@ -2,32 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from fairvision.nn import TorchClassifier
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """Features, targets and groups."""
-
-    X: NDArray[np.float64]
-    y: NDArray[Any]
-    groups: NDArray[Any]
-
-    def worst(self, model: Any) -> float:
-        """Accuracy in the worst cell of target and group."""
-        correct = model.predict(self.X) == self.y
-        return min(
-            correct[(self.y == y) & (self.groups == g)].mean()
-            for y in np.unique(self.y)
-            for g in np.unique(self.groups)
-        )
+from fairvision.testing._data import Samples
 
 
 def draw(n_samples: int, agreement: float, seed: int) -> Samples:

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Bunch, Tags, TransformerTags, _safe_indexing
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from fairvision.base import (
@@ -22,6 +21,7 @@ from fairvision.base import (
     fit_on_all,
     fitted_attributes,
     groups_at_predict,
+    inner_has,
     leaves_worse_off,
     rows_for,
     stratified_folds,
@@ -46,11 +46,6 @@ class _Scores(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> NDArray[np.float64]:
         return np.asarray(X, dtype=np.float64)[:, 0]
-
-
-def _has_transform(self: Any) -> bool:
-    getattr(getattr(self, "estimator_", self.estimator), "transform")  # noqa: B009
-    return True
 
 
 @dataclass(eq=False, repr=False)
@@ -294,7 +289,7 @@ class ThresholdOptimizedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEsti
         tags.classifier_tags.multi_class = False
         return tags
 
-    @available_if(_has_transform)
+    @inner_has("transform", "estimator")
     def transform(self, X: Any) -> NDArray[Any]:
         """The estimator's features."""
         check_is_fitted(self)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -10,15 +9,16 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+from fairvision.base import stratified_splits
 
 __all__ = [
     "Weights",
     "change",
     "correct_probability",
-    "folds",
     "mean_over_classes",
     "retrain",
     "row_weights",
@@ -128,7 +128,7 @@ def correct_probability(
     the bias, so that rows against it stand out. A last regression, on their scores alone,
     makes these probabilities again.
     """
-    splits = list(folds(targets, seed))
+    splits = stratified_splits(targets, _N_FOLDS, seed)
     strength = 1 / (2 * _PENALTY * features.shape[1] * len(splits[0][0]))
     model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
     scores = cross_val_predict(model, features, targets, cv=splits, method="decision_function")
@@ -152,7 +152,7 @@ def change(
     """
     right = np.empty((2, len(targets)))
     zero = np.zeros((n_outputs, features.shape[1])), np.zeros(n_outputs)
-    for rest, fold in folds(targets, seed):
+    for rest, fold in stratified_splits(targets, _N_FOLDS, seed):
         known, codes, shares = features[rest], targets[rest], weights[rest]
         plain = retrain(known, codes, np.full(len(rest), 1 / len(rest)), zero, _LIGHT_PENALTY)
         new = retrain(known, codes, shares / shares.sum(), plain, regularization)
@@ -168,12 +168,3 @@ def mean_over_classes(values: NDArray[np.float64], targets: NDArray[np.int64]) -
         return 0.0
     sums, n_rows = np.bincount(targets, values), np.bincount(targets)
     return float(np.mean(sums[n_rows > 0] / n_rows[n_rows > 0]))
-
-
-def folds(
-    targets: NDArray[np.int64], seed: int
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Row numbers to fit on and to predict: every class is in every part to fit on."""
-    smallest = int(np.unique(targets, return_counts=True)[1].min())
-    splitter = StratifiedKFold(min(_N_FOLDS, smallest), shuffle=True, random_state=seed)
-    yield from splitter.split(targets, targets)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
 import sklearn
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.fixes import parse_version
 
-__all__ = ["Penalty", "balanced_rows", "folds", "retrain", "with_outputs"]
+__all__ = ["Penalty", "balanced_rows", "retrain", "with_outputs"]
 
 Penalty = Literal["l1", "l2"]
 Layer = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -85,12 +83,3 @@ def with_outputs(weight: NDArray[Any], bias: NDArray[Any], n_outputs: int) -> La
     if len(weight) == n_outputs:
         return weight, bias
     return np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-
-
-def folds(
-    cells: NDArray[Any], n_folds: int, seed: int
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Row numbers to fit on and to predict: every cell is in every part to fit on."""
-    n_folds = min(n_folds, int(np.unique(cells, return_counts=True)[1].min()))
-    splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
-    yield from splitter.split(cells, cells)

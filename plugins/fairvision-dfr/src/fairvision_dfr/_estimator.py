@@ -21,10 +21,11 @@ from fairvision.base import (
     check_numbers,
     code_labels,
     leaves_worse_off,
+    stratified_splits,
 )
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn import LastLayer, LastLayerClassifier
-from fairvision_dfr._algorithm import Penalty, folds, retrain, with_outputs
+from fairvision_dfr._algorithm import Penalty, retrain, with_outputs
 
 __all__ = ["LastLayerRetraining"]
 
@@ -223,7 +224,7 @@ class LastLayerRetraining(LastLayerClassifier):
         """The class of each row by layers that were not fitted to it."""
         predicted = np.zeros(len(cells), dtype=np.intp)
         n_draws = -(-self.n_draws // _FOLDS)
-        for rest, fold in folds(cells, _FOLDS, seed):
+        for rest, fold in stratified_splits(cells, _FOLDS, seed):
             weight, bias = self._layer(features[rest], cells[rest], C, n_draws, seed)
             logits = features[fold] @ weight.T + bias
             predicted[fold] = logits[:, 0] > 0 if len(weight) == 1 else logits.argmax(1)

@@ -236,7 +236,8 @@ class AdversarialTraining:
         """Inputs of the head, and logits, of a batch, for the images of all processes."""
         images = self.forward.inputs(rows[self.group.shard(len(rows))].numpy())
         batch = Batch(images, self._column(self.y, rows), None, None, rows, self.group)
-        features, logits = features_and_logits(self.module, batch)
+        with self.forward.resumed():
+            features, logits = features_and_logits(self.module, batch)
         return features, self.group.all_gather(logits)
 
     def critic_bias(self, h: Tensor, rows: Tensor) -> Tensor:

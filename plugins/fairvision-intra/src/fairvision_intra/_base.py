@@ -14,7 +14,6 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from fairvision.base import (
@@ -28,6 +27,7 @@ from fairvision.base import (
     fit_on_all,
     fit_or_frozen,
     fitted_attributes,
+    inner_has,
     is_images,
     leaves_worse_off,
     rows_of,
@@ -41,6 +41,7 @@ from fairvision.nn import (
     as_module,
     as_seed,
     check_inputs,
+    encode_labels,
     inference_size,
     isolated_rng,
 )
@@ -108,11 +109,6 @@ class DebiasRows:
         if layer not in self._resumed:
             self._resumed[layer] = self.forward.resuming_at(layer)
         return self._resumed[layer]
-
-
-def _has_features(self: Any) -> bool:
-    getattr(self.debiased_, "transform")  # noqa: B009  # raises what `hasattr` understands
-    return True
 
 
 # A dataclass writes each parameter once; its `__init__` stores them and does nothing else.
@@ -342,7 +338,7 @@ class IntraProcessor(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         positive = np.divide(above, total, out=np.zeros_like(score), where=total > 0)
         return np.column_stack([1 - positive, positive])
 
-    @available_if(_has_features)
+    @inner_has("transform", "debiased")
     def transform(self, X: Any) -> NDArray[Any]:
         """The debiased net's features."""
         check_is_fitted(self, "module_")
@@ -355,10 +351,7 @@ def _encode(y: NDArray[Any], classes: NDArray[Any], owner: str) -> NDArray[np.in
             f"{owner} takes binary targets; the net knows {len(classes)} classes "
             f"({classes.tolist()}). Debias one class against the rest."
         )
-    unknown = sorted(set(y.tolist()) - set(classes.tolist()), key=str)
-    if unknown:
-        raise InputError(f"y has the label(s) {unknown}; the net knows {classes.tolist()}.")
-    return (y == classes[1]).astype(np.int64)
+    return encode_labels(y, classes)
 
 
 def _warn_infeasible(

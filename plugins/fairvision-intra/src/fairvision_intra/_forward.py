@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
-from itertools import count
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -16,50 +14,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from fairvision.base import take
-from fairvision.nn import as_double, scale, to_device
+from fairvision.nn import FrozenPrefix, as_double, scale, to_device, trace_calls
 
 __all__ = ["Forward", "last_layers", "layers_of"]
 
 
-@dataclass
-class _Call:
-    """When a module ran, with its inputs and its output."""
-
-    start: int
-    end: int
-    inputs: Any
-    output: Any
-
-
-def _trace(module: nn.Module, x: Tensor) -> dict[str, list[_Call]]:
-    """Every call of every submodule in one forward pass, by name."""
-    clock = count()
-    calls: dict[str, list[_Call]] = {}
-
-    def watch(name: str, submodule: nn.Module) -> None:
-        running: list[_Call] = []
-
-        def before(_: nn.Module, inputs: Any) -> None:
-            running.append(_Call(next(clock), -1, inputs, None))
-
-        def after(_: nn.Module, inputs: Any, output: Any) -> None:
-            call = running.pop()
-            call.end, call.output = next(clock), output
-            calls.setdefault(name, []).append(call)
-
-        stack.enter_context(submodule.register_forward_pre_hook(before))
-        stack.enter_context(submodule.register_forward_hook(after))
-
-    with ExitStack() as stack, torch.no_grad():
-        for name, submodule in module.named_modules():
-            watch(name, submodule)
-        module(x)
-    return calls
-
-
 def layers_of(module: nn.Module, x: Tensor) -> list[str]:
     """Names of the layers with a weight matrix or kernel, in the order in which they run."""
-    calls = _trace(module, x)
+    calls = trace_calls(module, x)
     layers = [
         (calls[name][0].start, name)
         for name, layer in module.named_modules()
@@ -102,9 +64,9 @@ class Forward:
         self.batch_size = batch_size
         weight = next(self.module.parameters())
         self.device, self.dtype = weight.device, weight.dtype
-        #: Where computing starts late: the inputs of that module for all images.
+        #: Where computing starts late: what is left out, and what it gives for all images.
+        self.prefix: FrozenPrefix | None = None
         self._stored: Tensor | None = None
-        self._resume = _Resume()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -114,12 +76,14 @@ class Forward:
         return scale(self.images[rows], self.device, self.dtype)
 
     def inputs(self, rows: NDArray[np.intp]) -> Tensor:
-        """What the module takes for some images: NaN in their place where it starts late."""
+        """What the module takes for some images inside `resumed`."""
         if self._stored is None:
             return self.batch(rows)
-        self._resume.current = self._stored[to_device(torch.from_numpy(rows), self.device)]
-        blank = self.batch(slice(0, 1))[:1] * torch.nan
-        return blank.expand(len(rows), *blank.shape[1:])
+        return self._stored[to_device(torch.from_numpy(rows), self.device)]
+
+    def resumed(self) -> AbstractContextManager[None]:
+        """Inside the block, the module starts where `inputs` were stored."""
+        return nullcontext() if self.prefix is None else self.prefix.left_out()
 
     def batches(self, rows: NDArray[np.intp] | None = None) -> Iterator[Tensor]:
         """The inputs of some rows, or of all, a batch at a time."""
@@ -130,8 +94,8 @@ class Forward:
     def copy(self) -> Forward:
         """The same images and a net of its own, to train."""
         copied = copy.copy(self)
-        # Together, so that the copy's hook reads the copy's inputs.
-        copied.module, copied._resume = copy.deepcopy((self.module, self._resume))
+        # Together, so that the copy's prefix is that of the copy's module.
+        copied.module, copied.prefix = copy.deepcopy((self.module, self.prefix))
         return copied
 
     def weights(self) -> dict[str, Tensor]:
@@ -140,7 +104,7 @@ class Forward:
 
     def parameters_from(self, layer: str) -> list[str]:
         """Names of the parameters of this layer and of all modules that run after it."""
-        calls = _trace(self.module, self.batch(slice(0, 2)))
+        calls = trace_calls(self.module, self.batch(slice(0, 2)))
         start = calls[layer][0].start
         later = {name for name, made in calls.items() if made[0].start >= start}
         return [name for name in self.weights() if name.rpartition(".")[0] in later]
@@ -160,7 +124,7 @@ class Forward:
         -------
         ndarray of shape (n_rows,)
         """
-        with torch.inference_mode():
+        with torch.inference_mode(), self.resumed():
             weights = {f"module.{name}": value for name, value in (changed or {}).items()}
             # Weights are swapped once for all batches: swapping takes as long as a small layer.
             logits = functional_call(_AllBatches(self.module), weights, (self.batches(rows),))
@@ -170,16 +134,17 @@ class Forward:
     def resuming_at(self, layer: str) -> Forward:
         """A copy with the same scores that computes from a layer on, from the layer's stored input.
 
-        Modules that ran before the layer return NaN. If NaN reaches the scores
-        (a skip connection goes around the layer), the module around the layer is
-        tried next. If every module fails, this object itself is returned.
+        If a skip connection goes around the layer, the module around it is tried next. If every
+        module fails, this object itself is returned.
         """
-        calls = _trace(self.module, self.batch(slice(0, 2)))
-        path = layer.split(".")
+        images = self.batch(slice(0, 2))
+        calls, path = trace_calls(self.module, images), layer.split(".")
         for depth in range(len(path), 0, -1):
             cut = ".".join(path[:depth])
-            if cut in calls and _has_one_input(calls[cut]):
-                resumed = self._cut_at(cut, calls)
+            if cut in calls and len(calls[cut]) == 1 and calls[cut][0].one_input:
+                resumed = self.copy()
+                resumed.prefix = FrozenPrefix(resumed.module, cut, calls, images)
+                resumed._stored = torch.cat([resumed.prefix.compute(x) for x in self.batches()])
                 if resumed._scores_equal(self.scores()):
                     return resumed
         return self
@@ -189,62 +154,3 @@ class Forward:
             return np.array_equal(self.scores(), expected)
         except RuntimeError:  # a module works in place on an expanded tensor
             return False
-
-    def _cut_at(self, cut: str, calls: dict[str, list[_Call]]) -> Forward:
-        resumed = Forward(self.module, self.images, batch_size=self.batch_size)
-        resumed._stored = torch.cat(self._inputs_of(cut))
-        begin = calls[cut][0].start
-        for name, module in list(resumed.module.named_modules()):
-            parent = name.rpartition(".")[0]
-            around = name == "" or cut == name or cut.startswith(f"{name}.")
-            beside = parent == "" or cut.startswith(f"{parent}.")
-            if around or not beside or name not in calls:
-                continue
-            if all(call.end < begin for call in calls[name]) and _are_floating(calls[name]):
-                module.forward = _Blank(calls[name])
-        resumed.module.get_submodule(cut).register_forward_pre_hook(resumed._resume)
-        return resumed
-
-    def _inputs_of(self, cut: str) -> list[Tensor]:
-        """The input of a module for each batch."""
-        inputs: list[Tensor] = []
-        module = self.module.get_submodule(cut)
-        hook = module.register_forward_pre_hook(lambda _, args: inputs.append(args[0].clone()))
-        with hook, torch.no_grad():  # training may resume here, and takes no inference tensors
-            for x in self.batches():
-                self.module(x)
-        return inputs
-
-
-def _has_one_input(calls: list[_Call]) -> bool:
-    return len(calls) == 1 == len(calls[0].inputs) and isinstance(calls[0].inputs[0], Tensor)
-
-
-def _are_floating(calls: list[_Call]) -> bool:
-    return all(
-        isinstance(call.output, Tensor) and call.output.is_floating_point() for call in calls
-    )
-
-
-class _Resume:
-    """A hook that puts stored activations in place of a module's input."""
-
-    def __init__(self) -> None:
-        self.current = torch.empty(0)
-
-    def __call__(self, *_: Any) -> tuple[Tensor]:
-        return (self.current.clone(),)  # the module may work in place
-
-
-class _Blank:
-    """A forward that returns NaN of the right shape, without memory or arithmetic."""
-
-    def __init__(self, calls: list[_Call]) -> None:
-        outputs = [call.output for call in calls]
-        self.outputs = [(output.shape[1:], output.dtype, output.device) for output in outputs]
-        self.count = 0
-
-    def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        shape, dtype, device = self.outputs[self.count % len(self.outputs)]
-        self.count += 1
-        return torch.full((), torch.nan, dtype=dtype, device=device).expand(len(x), *shape)
