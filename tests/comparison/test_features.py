@@ -142,8 +142,11 @@ def test_it_is_left_out_where_all_are_asked_for() -> None:
 
 @pytest.mark.usefixtures("needy")
 def test_a_preset_that_takes_features(compare: Compare, passes: list[int]) -> None:
-    for preset, given in ((None, extractor()), ("on-features", None)):
-        with pytest.raises(InputError, match=r"either needs (pixels|features)"):
+    for preset, given, message in (
+        (None, extractor(), "either needs pixels.*either takes features with preset='on-features'"),
+        ("on-features", None, "either needs features.*FeatureExtractor"),
+    ):
+        with pytest.raises(InputError, match=message):
             compare(["erm", "either"], preset=preset, features=given)
     assert passes == []
     result = compare(["either"], preset="on-features", features=extractor(), n_jobs=1)

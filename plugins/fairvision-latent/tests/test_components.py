@@ -134,5 +134,34 @@ def test_what_it_does_not_take(
 def test_a_missing_feature_is_named() -> None:
     X, y, group = confounded(80)
     X[3, 2] = np.nan
-    with pytest.raises(InputError, match="finite"):
+    with pytest.raises(InputError, match="Column 2 of X"):
         pretrained().fit(X, y, sensitive_features=group)
+
+
+@pytest.mark.parametrize(
+    ("n", "params", "message"),
+    [
+        (30, {}, "Of 20 training rows, two thirds of those given, 1. have"),
+        (200, {"latent_dim": 1}, r"1 value\(s\), and partners are under 2"),
+        (200, {"C": 0}, "C"),
+    ],
+)
+def test_too_little_to_go_by(n: int, params: dict[str, Any], message: str) -> None:
+    X, y, group = confounded(n, share=0.5)
+    group = np.array(["a", "b"])[np.arange(n) // 2 % 2]
+    with pytest.raises(InputError, match=message):
+        pretrained(**params).fit(X, y, sensitive_features=group)
+
+
+def test_one_component_will_do_if_the_target_may_change() -> None:
+    X, y, group = confounded(200, share=0.5)
+    made = pretrained(latent_dim=1, variant="protected-only")
+    assert len(made.fit_resample(X, y, sensitive_features=group)[0]) == 400
+
+
+def test_half_precision_does_not_overflow() -> None:
+    X, y, group = confounded(200)
+    X = (X * 600).clip(-65000, 65000).astype(np.float16)
+    X_new, _ = pretrained().fit_resample(X, y, sensitive_features=group)
+    assert X_new.dtype == np.float32
+    assert np.isfinite(X_new).all()

@@ -231,13 +231,22 @@ def suited_to_form(
     if features:
         raise InputError(
             f"{need} pixels, and every method is to be given features. Leave out the method, or "
-            "give images without features=."
+            f"give images without features=.{_presets_on_features(planned)}"
         )
     raise InputError(
         f"{need} features, as its preset asks, and the data are images. Pass "
         "features=FeatureExtractor(...) (`--backbone NET --weights FILE --features`), or another "
         "preset."
     )
+
+
+def _presets_on_features(planned: Sequence[MethodPlan]) -> str:
+    for method in planned:
+        if method.is_registered and _needs(method) == "pixels":
+            registered = cast(RegisteredMethod, default_registry().find("method", method.name))
+            for preset in registered.needs.pixels_except:
+                return f" {method.label} takes features with preset={preset!r}."
+    return ""
 
 
 def _needs(method: MethodPlan) -> str:

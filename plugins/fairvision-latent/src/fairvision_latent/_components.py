@@ -10,14 +10,16 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from torch import Tensor
 
-from fairvision.base import are_maps, check_images, is_images, take
+from fairvision.base import are_maps, check_images, take
 from fairvision.exceptions import InputError
 
 __all__ = ["COMPONENTS", "Components", "check_features", "linear_judge"]
 
 COMPONENTS = "components"
 _N_COMPONENTS = 25
+_LARGEST = np.float32(1e30)  # latents are float32
 
 
 class Components:
@@ -83,18 +85,26 @@ def check_features(X: Any) -> Any:
     InputError
         If X is images, or a value is not finite.
     """
-    if is_images(X) and not are_maps(X):
+    if len(getattr(X, "shape", ())) == 4 and not are_maps(X):
         raise InputError(
             f"generator={COMPONENTS!r} takes features of a net, and X of shape {tuple(X.shape)} is "
             "images. Put fairvision.nn.FeatureExtractor before it (compare(features=...), "
             "`--features`), or take another generator."
         )
-    if is_images(X):
+    if are_maps(X):
         return check_images(X, maps=True)
+    if isinstance(X, Tensor):
+        X = X.detach().cpu()
     values = np.asarray(X)
-    if values.ndim != 2 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+    if values.ndim != 2 or not values.shape[1] or values.dtype.kind not in "fiu":
         raise InputError(
-            f"X is {values.dtype} of shape {values.shape}; generator={COMPONENTS!r} takes finite "
-            "numbers of shape (n_samples, n_features). Fill in or drop missing values."
+            f"X is {type(X).__name__} of {values.dtype}, shape {values.shape}; "
+            f"generator={COMPONENTS!r} takes an array of numbers of shape (n_samples, n_features)."
+        )
+    broken = np.flatnonzero(~(np.abs(values) < _LARGEST).all(0))
+    if len(broken):
+        raise InputError(
+            f"Column {broken[0]} of X has values that are missing, infinite or beyond "
+            f"{_LARGEST:g}; all must be finite. Fill in or drop them."
         )
     return values

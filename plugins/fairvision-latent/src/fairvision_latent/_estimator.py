@@ -24,22 +24,20 @@ from fairvision.base import (
     check_numbers,
     check_pixels,
     code_labels,
-    independence_weights,
     take,
 )
 from fairvision.exceptions import InputError, SavingError
 from fairvision.nn import TorchClassifier, as_seed, choose_device
-from fairvision_latent._algorithm import Hyperplane, Variant
+from fairvision_latent._algorithm import Variant
 from fairvision_latent._components import COMPONENTS, Components, check_features, linear_judge
 from fairvision_latent._gan import GAN_PRESETS, ProgressiveGAN
 from fairvision_latent._groups import as_given, count_rows
-from fairvision_latent._labels import Labellers, fit_hyperplane, split_cells
+from fairvision_latent._labels import Labellers, find_hyperplanes, split_cells
 from fairvision_latent._pairs import Pairs, agreement, make_pairs
 from fairvision_latent._source import Source
 
 __all__ = ["LatentPairSampler"]
 
-_HELD_OUT = 1 / 3  # of the latents for the hyperplanes, as in the paper (5,000 of 15,000)
 _JUDGED = 500
 _RECUT = 500
 
@@ -53,7 +51,8 @@ class LatentPairSampler(BaseEstimator):
     latent space that separate the target's values, and those of each protected
     attribute. Every latent gets a partner: the nearest one with the same score
     for the target and the opposite one for the protected attribute [1]_. In what
-    is added, the two attributes are independent.
+    is added, the two attributes are independent; with "components", in real rows and
+    partners together.
 
     Parameters
     ----------
@@ -85,7 +84,8 @@ class LatentPairSampler(BaseEstimator):
         ``encode(images)``, and their own labels: no classifier is needed to label.
         "components" needs "encoded".
     n_pairs : int or None, default=None
-        Latents that get partners. None takes as many as there are training rows.
+        Latents that get partners. None takes as many as there are training rows;
+        "encoded" latents are at most as many.
     n_hyperplane : int, default=3000
         Latents that the hyperplanes are fitted on; a third measures their accuracy.
     C : float, default=1.0
@@ -202,7 +202,7 @@ class LatentPairSampler(BaseEstimator):
         self._rng = np.random.default_rng(as_seed(self.random_state))
         self.n_features_in_ = int(X.shape[1])
         self._dtype = np.dtype(str(X.dtype).removeprefix("torch."))
-        if of_features and self._dtype.kind != "f":
+        if of_features and self._dtype not in (np.float32, np.float64):
             self._dtype = np.dtype(np.float32)
         self.source_ = self._make_source(X)
         self.generator_ = self.source_.generator
@@ -317,6 +317,7 @@ class LatentPairSampler(BaseEstimator):
                 f"{self.latents!r}: nothing draws features. Use the preset 'pretrained'."
             )
         check_numbers(self, "latent_dim", low=1, whole=True, optional=True)
+        check_numbers(self, "C", low=1e-12)
         check_numbers(self, "n_hyperplane", low=60, whole=True)
         check_numbers(self, "n_pairs", low=1, whole=True, optional=True)
         threshold, judge = self.threshold_fraction, self.judge_fraction
@@ -390,31 +391,17 @@ class LatentPairSampler(BaseEstimator):
 
     def _find_hyperplanes(self, X: Any, labels: NDArray[np.bool_]) -> None:
         z, labels = self._labelled(X, labels, self.n_hyperplane)
-        held_out = np.arange(len(z)) >= round(len(z) * (1 - _HELD_OUT))
-        groups = self.groups_
-        encoded = self.latents == "encoded"
-        weights = np.ones(len(z))
-        if encoded and self.reweigh_labels:
-            weights = independence_weights(labels[:, 0], labels[:, 1:])
-
-        def search(column: int, name: str, rows: Any = slice(None)) -> Hyperplane:
-            searched = z[rows, : self.source_.n_searched]
-            truth, weight = labels[rows, column], weights[rows]
-            # Latents of real rows are few: once the accuracy is known, all of them are used.
-            plane = fit_hyperplane(
-                searched, truth, held_out[rows], name, self.C, weight, refit=encoded
-            )
-            return plane.padded(z.shape[1])
-
-        self._protected = [search(1 + j, name) for j, name in enumerate(groups.names)]
-        if self.domain_dependent:
-            domains = labels[:, 1:] @ (1 << np.arange(len(groups.names))[::-1])
-            self._targets = []
-            for domain, cell in enumerate(product(*(c.tolist() for c in groups.categories))):
-                values = ", ".join(f"{n}={v}" for n, v in zip(groups.names, cell, strict=True))
-                self._targets.append(search(0, f"target | {values}", domains == domain))
-        else:
-            self._targets = [search(0, "target")]
+        planes = find_hyperplanes(
+            z[:, : self.source_.n_searched],
+            labels,
+            self.groups_,
+            self.C,
+            of_real_rows=self.latents == "encoded",
+            reweigh=self.reweigh_labels,
+            keeps_target=self.variant != "protected-only",
+            domain_dependent=self.domain_dependent,
+        )
+        self._targets, self._protected = ([h.padded(z.shape[1]) for h in kind] for kind in planes)
         self.hyperplanes_ = {h.name: h for h in (*self._targets, *self._protected)}
 
     def _pairs(self, z: NDArray[np.float32], labels: NDArray[np.bool_]) -> Pairs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,13 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.svm import LinearSVC
 
-from fairvision.base import accepts, independence_weights
+from fairvision.base import Groups, accepts, independence_weights
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision_latent._algorithm import Hyperplane, f1_cut
 
-__all__ = ["Labellers", "fit_hyperplane", "split_cells"]
+__all__ = ["Labellers", "find_hyperplanes", "split_cells"]
 
+_HELD_OUT = 1 / 3  # of the latents for the hyperplanes, as in the paper (5,000 of 15,000)
 _FEWEST = 20  # latents on each side of a hyperplane
 _ONE_SIDED = 0.05  # a cut is moved if the share of images on one side is smaller
 
@@ -123,7 +125,7 @@ def split_cells(
     return [np.flatnonzero(split == i) for i in range(len(shares))]
 
 
-def fit_hyperplane(
+def _fit(
     z: NDArray[Any],
     truth: NDArray[np.bool_],
     held_out: NDArray[np.bool_],
@@ -152,6 +154,12 @@ def fit_hyperplane(
     """
     train = ~held_out
     positives, n = int(truth[train].sum()), int(train.sum())
+    if min(positives, n - positives) < _FEWEST and refit:
+        raise InputError(
+            f"Of {n} training rows, two thirds of those given, {positives} have {name!r}; a "
+            f"hyperplane needs {_FEWEST} with and {_FEWEST} without. Add rows of the rarer value, "
+            "or set domain_dependent=False."
+        )
     if min(positives, n - positives) < _FEWEST:
         raise InputError(
             f"Of {n} generated images {positives} are labelled {name!r}; a hyperplane needs "
@@ -168,3 +176,53 @@ def fit_hyperplane(
         svm.fit(z, truth, sample_weight=weights)
         plane = Hyperplane.of(svm.coef_, svm.intercept_[0], name=name)
     return replace(plane, accuracy=accuracy)
+
+
+def find_hyperplanes(
+    z: NDArray[Any],
+    labels: NDArray[np.bool_],
+    groups: Groups,
+    C: float,
+    *,
+    of_real_rows: bool,
+    reweigh: bool,
+    keeps_target: bool,
+    domain_dependent: bool,
+) -> tuple[list[Hyperplane], list[Hyperplane]]:
+    """The target's hyperplanes, one or one for each domain, and each protected attribute's.
+
+    Parameters
+    ----------
+    z : ndarray of shape (n, n_searched)
+    labels : ndarray of shape (n, 1 + n_protected)
+    of_real_rows : bool
+        These are few: once the accuracy is known, a plane is fitted on all of them.
+    reweigh : bool
+        Weight real rows so that target and protected attributes are independent.
+    keeps_target : bool
+        Whether partners keep the target's score, a constraint more.
+    """
+    n_constraints = len(groups.names) + keeps_target
+    if z.shape[1] < n_constraints:
+        raise InputError(
+            f"The latents have {z.shape[1]} value(s), and partners are under {n_constraints} "
+            "constraints, one for each attribute. Raise latent_dim, or give more features."
+        )
+    held_out = np.arange(len(z)) >= round(len(z) * (1 - _HELD_OUT))
+    weights = np.ones(len(z))
+    if of_real_rows and reweigh:
+        weights = independence_weights(labels[:, 0], labels[:, 1:])
+
+    def plane(column: int, name: str, rows: Any = slice(None)) -> Hyperplane:
+        truth, weight = labels[rows, column], weights[rows]
+        return _fit(z[rows], truth, held_out[rows], name, C, weight, refit=of_real_rows)
+
+    protected = [plane(1 + j, name) for j, name in enumerate(groups.names)]
+    if not domain_dependent:
+        return [plane(0, "target")], protected
+    domains = labels[:, 1:] @ (1 << np.arange(len(groups.names))[::-1])
+    targets = []
+    for domain, cell in enumerate(product(*(c.tolist() for c in groups.categories))):
+        values = ", ".join(f"{n}={v}" for n, v in zip(groups.names, cell, strict=True))
+        targets.append(plane(0, f"target | {values}", domains == domain))
+    return targets, protected
