@@ -143,7 +143,7 @@ def test_a_missing_feature_is_named() -> None:
     [
         (30, {}, "Of 20 training rows, two thirds of those given, 1. have"),
         (200, {"latent_dim": 1}, r"1 value\(s\), and partners are under 2"),
-        (200, {"C": 0}, "C"),
+        (200, {"C": 0}, "C is 0"),
     ],
 )
 def test_too_little_to_go_by(n: int, params: dict[str, Any], message: str) -> None:

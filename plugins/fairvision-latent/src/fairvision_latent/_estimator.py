@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +15,6 @@ from sklearn.base import BaseEstimator, clone
 from torch import nn
 
 from fairvision.base import (
-    Groups,
     all_or_nothing,
     check_choices,
     check_groups,
@@ -31,7 +29,7 @@ from fairvision.nn import TorchClassifier, as_seed, choose_device
 from fairvision_latent._algorithm import Variant
 from fairvision_latent._components import COMPONENTS, Components, check_features, linear_judge
 from fairvision_latent._gan import GAN_PRESETS, ProgressiveGAN
-from fairvision_latent._groups import as_given, count_rows
+from fairvision_latent._groups import as_given, check_cells, count_rows
 from fairvision_latent._labels import Labellers, find_hyperplanes, split_cells
 from fairvision_latent._pairs import Pairs, agreement, make_pairs
 from fairvision_latent._source import Source
@@ -305,7 +303,8 @@ class LatentPairSampler(BaseEstimator):
                 )
         self.groups_ = groups
         labels = np.column_stack([codes, groups.codes]).astype(bool)
-        self._check_cells(labels, groups)
+        # One row for each split of the data, and one more.
+        check_cells(labels, groups, self.classes_, fewest=4 if self.judge_fraction else 3)
         return labels
 
     def _check_parameters(self) -> None:
@@ -326,17 +325,6 @@ class LatentPairSampler(BaseEstimator):
                 f"threshold_fraction is {threshold!r}, judge_fraction {judge!r}; pass a "
                 "threshold_fraction above 0 and a judge_fraction of 0 or more, below 1 together."
             )
-
-    def _check_cells(self, labels: NDArray[np.bool_], groups: Groups) -> None:
-        fewest = 4 if self.judge_fraction else 3  # one row for each split of the data, and one more
-        for (j, name), code, target in product(enumerate(groups.names), (0, 1), (0, 1)):
-            n = int(((labels[:, 0] == target) & (labels[:, 1 + j] == code)).sum())
-            if n < fewest:
-                group, label = groups.categories[j].tolist()[code], self.classes_.tolist()[target]
-                raise InputError(
-                    f"Target {label!r} has {n} row(s) with {name}={group!r}; LatentPairSampler "
-                    f"needs {fewest} or more in every group. Add rows, or use another attribute."
-                )
 
     def _make_source(self, X: Any) -> Source | Components:
         generator = "demo" if self.generator is None else self.generator

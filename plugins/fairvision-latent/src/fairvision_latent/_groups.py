@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fairvision.base import Groups
+from fairvision.exceptions import InputError
 
-__all__ = ["as_given", "count_rows"]
+__all__ = ["as_given", "check_cells", "count_rows"]
 
 
 def as_given(sensitive_features: Any, groups: Groups) -> Any:
@@ -35,3 +37,23 @@ def count_rows(target: NDArray[Any], groups: Groups) -> pd.Series:
     columns = {name: groups.column(j) for j, name in enumerate(groups.names)}
     frame = pd.DataFrame({"target": target, **columns})
     return frame.groupby(list(frame)).size()
+
+
+def check_cells(
+    labels: NDArray[np.bool_], groups: Groups, classes: NDArray[Any], *, fewest: int
+) -> None:
+    """Refuse data with too few rows of a target in a group.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_samples, 1 + n_protected)
+        The target, then the protected attributes.
+    """
+    for (j, name), code, target in product(enumerate(groups.names), (0, 1), (0, 1)):
+        n = int(((labels[:, 0] == target) & (labels[:, 1 + j] == code)).sum())
+        if n < fewest:
+            group, label = groups.categories[j].tolist()[code], classes.tolist()[target]
+            raise InputError(
+                f"Target {label!r} has {n} row(s) with {name}={group!r}; LatentPairSampler "
+                f"needs {fewest} or more in every group. Add rows, or use another attribute."
+            )
