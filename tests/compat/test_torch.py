@@ -54,9 +54,9 @@ def pixels(n: int, size: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 255, (n, 3, size, size), dtype=np.uint8)
 
 
-def check_backbone(name: str, size: int) -> None:
+def check_backbone(name: str, size: int, **params: Any) -> None:
     X, y = pixels(4, size), np.arange(4) % 2
-    model = TorchClassifier(name, max_epochs=1, batch_size=4, random_state=0).fit(X, y)
+    model = TorchClassifier(name, max_epochs=1, batch_size=4, random_state=0, **params).fit(X, y)
     assert np.isfinite(model.history_[0, "train_loss"])
     features = torch.from_numpy(model.transform(X))
     assert features.shape == (4, model.module_.head.in_features)
@@ -68,7 +68,8 @@ def check_backbone(name: str, size: int) -> None:
 @cell("torchvision", "every family of `torchvision.models` classifiers as backbone")
 @pytest.mark.parametrize(("name", "size"), FAMILIES)
 def test_torchvision(name: str, size: int) -> None:
-    check_backbone(name, size)
+    # A step of a hundred million weights takes ten seconds.
+    check_backbone(name, size, trainable="head" if name in ("alexnet", "vgg11") else "all")
 
 
 @cell("torchvision", "every family of `torchvision.models` classifiers as backbone")
@@ -129,7 +130,8 @@ class TestFasterTraining:
         if backend is True and not (shutil.which("gcc") or shutil.which("clang")):
             pytest.skip("torch's own backend needs a C++ compiler")
         state = torch.get_rng_state()
-        compiled, plain = self.fit(X, y, compile=backend), self.fit(X, y)
+        net = "mlp" if backend is True else "small-cnn"  # C++ of convolutions takes half a minute
+        compiled, plain = (self.fit(X, y, backbone=net, compile=c) for c in (backend, False))
         found, expected = compiled.predict_proba(X), plain.predict_proba(X)
         np.testing.assert_allclose(found, expected, atol=1e-4)
         assert torch.equal(state, torch.get_rng_state())

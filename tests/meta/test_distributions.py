@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -57,6 +58,7 @@ def environment(dist: Path, root: Path, tmp_path_factory: pytest.TempPathFactory
     bin_dir = next(path for name in ("bin", "Scripts") if (path := venv / name).is_dir())
     pins = ("--constraints", root / "constraints.txt")
     run("uv", "pip", "install", "--python", venv, *pins, *dist.glob("*.whl"), cwd=dist)
+    run(bin_dir / "python", root / "tests" / "link_bytecode.py", sys.prefix, cwd=dist)
     return bin_dir
 
 

@@ -197,6 +197,7 @@ def test_files_are_read_when_they_are_used(biased, regions, tmp_path):
     sampler.fit_resample(files, y, sensitive_features=groups)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_model(biased):
     def fitted():
         net = TorchClassifier(max_epochs=1, random_state=0)

@@ -41,6 +41,7 @@ def test_the_papers_preset_is_made_of_what_there_is() -> None:
     assert (regions.backbone, regions.grid, regions.label_smoothing) == ("cifar-resnet18", 49, 0.1)
 
 
+@pytest.mark.slow
 def test_it_runs_in_a_comparison() -> None:
     faces = load_faces(160, 24, target="smiling", sensitive="hat", random_state=0)
     result = fv.compare(

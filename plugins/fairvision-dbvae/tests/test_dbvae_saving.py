@@ -34,6 +34,7 @@ def test_training_images_stay_at_home(data, tmp_path):
     assert figure.axes  # the report does without them
 
 
+@pytest.mark.slow
 @pytest.mark.cpu
 def test_compiled_and_in_mixed_precision(data):
     fitted = []

@@ -232,6 +232,7 @@ def test_pipeline_and_resampled_and_bare_module(net: Any, rows: Any) -> None:
     assert np.array_equal(again.predict_proba(X), plain.predict_proba(X))
 
 
+@pytest.mark.slow
 def test_a_resnet_as_people_have_it(rows: Any) -> None:
     from torchvision.models.resnet import BasicBlock, ResNet
 

@@ -26,6 +26,7 @@ def test_it_comes_back_with_its_spurious_heads(biased, tmp_path):
     assert loaded.sensitive_categories_[0].tolist() == ["no", "yes"]
 
 
+@pytest.mark.slow
 def test_compiled_and_in_mixed_precision(biased):
     fitted = []
     for settings in ({}, {"amp": True}, {"compile": "eager"}):

@@ -134,6 +134,7 @@ def test_the_schedule() -> None:
 # -- training ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_it_learns(images: NDArray[np.uint8]) -> None:
     """The colours of what it was shown, which an untrained generator does not have."""
     red = np.zeros((32, 3, 8, 8), np.uint8)
@@ -214,6 +215,7 @@ def test_resumed_is_as_never_interrupted(
         gan.fit(255 - images)
 
 
+@pytest.mark.slow
 def test_a_cache_holds_what_was_trained_and_nothing_else_is_taken_from_it(
     fitted: ProgressiveGAN, images: NDArray[np.uint8], tmp_path: Path, monkeypatch: Any
 ) -> None:

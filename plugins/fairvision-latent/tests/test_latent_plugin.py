@@ -67,6 +67,7 @@ def test_the_figure(faces: Bunch, variant: Any) -> None:
         pairs_figure(made, faces.images, faces.target)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.* of the generated images are labelled")
 def test_a_run_that_was_killed_in_its_gan_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

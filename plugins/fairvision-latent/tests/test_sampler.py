@@ -311,6 +311,7 @@ def test_one_gan_for_many_targets(small: Bunch) -> None:
     assert all(torch.equal(p, q) for p, q in zip(weights, gan.generator_.parameters(), strict=True))
 
 
+@pytest.mark.slow
 def test_a_gan_in_a_cache_serves_every_target_and_goes_on(
     small: Bunch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,40 @@
+"""Give this environment the bytecode that others have of the same files.
+
+``python tests/link_bytecode.py [ENVIRONMENT ...]``; without a name, its neighbours in `.tox`.
+
+uv links every file of a package from its cache, so two environments hold one file, not two copies.
+What Python has compiled of it in one of them serves the other: it compares the time and the size of
+the source before it believes any bytecode, and replaces a file of bytecode, never writes into it.
+Where files are copied and not linked, nothing is done.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from importlib.util import source_from_cache
+from pathlib import Path
+
+
+def link_bytecode(here: Path, other: Path) -> int:
+    """Link what `other` has compiled, a folder of packages, of the files that `here` shares."""
+    linked = 0
+    for theirs in other.rglob(f"__pycache__/*.{sys.implementation.cache_tag}.pyc"):
+        ours = here / theirs.relative_to(other)
+        source, same = Path(source_from_cache(ours)), Path(source_from_cache(theirs))
+        if ours.exists() or not source.exists() or not same.exists():
+            continue
+        if source.samefile(same):
+            ours.parent.mkdir(exist_ok=True)
+            os.link(theirs, ours)
+            linked += 1
+    return linked
+
+
+if __name__ == "__main__":
+    packages, here = Path(sysconfig.get_path("purelib")), Path(sys.prefix)
+    for other in map(Path, sys.argv[1:] or here.parent.iterdir()):
+        theirs = other / packages.relative_to(here)
+        if theirs.is_dir() and not theirs.samefile(packages):
+            link_bytecode(packages, theirs)
