@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
+from contextlib import suppress
 from importlib.util import source_from_cache
 from pathlib import Path
 
@@ -20,15 +21,21 @@ from pathlib import Path
 def link_bytecode(here: Path, other: Path) -> int:
     """Link what `other` has compiled, a folder of packages, of the files that `here` shares."""
     linked = 0
-    for theirs in other.rglob(f"__pycache__/*.{sys.implementation.cache_tag}.pyc"):
-        ours = here / theirs.relative_to(other)
-        source, same = Path(source_from_cache(ours)), Path(source_from_cache(theirs))
-        if ours.exists() or not source.exists() or not same.exists():
+    for folder, _, names in os.walk(other):
+        package, last = os.path.split(folder)
+        ours = here / os.path.relpath(folder, other)
+        if last != "__pycache__" or not ours.parent.is_dir():
             continue
-        if source.samefile(same):
-            ours.parent.mkdir(exist_ok=True)
-            os.link(theirs, ours)
-            linked += 1
+        ours.mkdir(exist_ok=True)
+        for name in set(names) - set(os.listdir(ours)):
+            theirs = os.path.join(folder, name)
+            if not name.endswith(f".{sys.implementation.cache_tag}.pyc"):
+                continue
+            source = os.path.basename(source_from_cache(theirs))
+            with suppress(FileNotFoundError):  # the source may be gone, there or here
+                if os.path.samefile(ours.parent / source, os.path.join(package, source)):
+                    os.link(theirs, ours / name)
+                    linked += 1
     return linked
 
 
