@@ -37,10 +37,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from sklearn.covariance import ledoit_wolf
 from sklearn.frozen import FrozenEstimator
 
 import fairvision as fv
-from fairvision.base import accepts, groups_at_predict
+from fairvision.base import accepts, groups_at_predict, independence_weights
 from fairvision.nn import FeatureExtractor
 
 TASKS = {
@@ -229,6 +230,35 @@ def composed(
     return _predict(_fit(_make(post, seed, estimator=frozen), task, chosen), task, rows.test)
 
 
+def erased(
+    net: Net, task: Task, rows: Rows, setting: str, seed: int, *, weighted: bool
+) -> np.ndarray:
+    """A probe of features from which no linear probe can tell the group (LEACE).
+
+    Belrose, Schneider-Joseph, Ravfogel, Cotterell, Raff, Biderman, "LEACE: Perfect linear concept
+    erasure in closed form", NeurIPS 2023, arXiv:2306.03819: of all affine maps after which the
+    features do not go with the group, the one that moves them least. With more features than rows
+    their covariance is shrunk (Ledoit and Wolf), which leaves the erasure exact. `weighted` erases
+    and trains with weights under which target and group are independent.
+    """
+    chosen = _rows(rows, setting)
+    X, y, group = task.X[chosen].astype(np.float64), task.y[chosen], task.group[chosen]
+    weights = independence_weights(y, group) if weighted else np.ones(len(y))
+    mean = np.average(X, axis=0, weights=weights)
+    centred = (X - mean) * np.sqrt(weights / weights.mean())[:, None]
+    values, vectors = np.linalg.eigh(ledoit_wolf(centred, assume_centered=True)[0])
+    towards = weights * (group - np.average(group, weights=weights)) @ (X - mean)
+    whitened = (vectors / np.sqrt(values)).T @ towards
+    whitened /= np.linalg.norm(whitened)
+    out, into = (vectors * np.sqrt(values)) @ whitened, (vectors / np.sqrt(values)) @ whitened
+
+    def erase(X: np.ndarray) -> np.ndarray:
+        return (X - np.outer((X - mean) @ into, out)).astype(np.float32)
+
+    model = net(seed).fit(erase(X), y, **({"sample_weight": weights} if weighted else {}))
+    return model.predict(erase(task.X[rows.test]))
+
+
 def _make(name: str, seed: int, **params: Any) -> Any:
     method = fv.make(name, **params)
     seeds = [key for key in method.get_params(deep=False) if key == "random_state"]
@@ -257,6 +287,8 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
     "jlu, then last layer": partial(
         composed, model="jlu", post="last-layer-retraining", on_all=True
     ),
+    "linear erasure": partial(erased, weighted=False),
+    "reweighing, then linear erasure": partial(erased, weighted=True),
     "adversarial-fine-tuning": partial(composed, post="adversarial-fine-tuning"),
     "balanced-sampling, then last layer": partial(
         composed, pre="balanced-sampling", post="last-layer-retraining", on_all=True
@@ -279,6 +311,12 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
     ),
 }
 PIXELS = ("data-attribution", "latent-debiasing")
+FEATURES = (
+    "linear erasure",
+    "reweighing, then linear erasure",
+    "latent-debiasing, pretrained",
+    "latent-debiasing, pretrained, then last layer",
+)
 ONCE = ("erm", "balanced")  # the same in both settings
 WITH_VALIDATION = (
     "erm, all rows",
@@ -312,8 +350,9 @@ def runs(args: argparse.Namespace, names: list[str]) -> Iterator[tuple[str, str,
                     only = WITH_VALIDATION if setting == "training" else ()
                     if setting != args.settings[0]:
                         only = (*only, *ONCE)
-                    pixels = args.net == "features" and method in PIXELS
-                    if key not in done and method not in only and not pixels:
+                    if method in (PIXELS if args.net == "features" else FEATURES):
+                        continue
+                    if key not in done and method not in only:
                         yield task, setting, method, seed
 
 

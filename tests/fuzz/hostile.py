@@ -96,9 +96,9 @@ def _edited(value: Any, changes: list[tuple[tuple[Any, ...], Any, str]]) -> Any:
 
 
 def times(n: int) -> settings:
-    """As many cases as a test should draw: half of `n`, and `FAIRVISION_FUZZ` times as many."""
+    """As many cases as a test should draw: a quarter of `n`, and `FAIRVISION_FUZZ` times as many."""
     slow = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
-    return settings(max_examples=max(1, n * TIMES // 2), deadline=None, suppress_health_check=slow)
+    return settings(max_examples=max(1, n * TIMES // 4), deadline=None, suppress_health_check=slow)
 
 
 def pictures() -> dict[str, bytes]:

@@ -32,7 +32,7 @@ AS_PUBLISHED = {
 SMALL: dict[str, dict[str, Any]] = {
     "random-perturbation": {"n_trials": 11},
     "layerwise-optimization": {"n_layers": 2, "n_calls": 3, "n_dims": 3},
-    "adversarial-fine-tuning": {"max_epochs": 2, "actor_steps": 10},
+    "adversarial-fine-tuning": {"max_epochs": 2, "critic_steps": 20, "actor_steps": 10},
 }
 NO_GAIN = "it keeps the given net where too few held-out rows show a gain"
 
