@@ -445,6 +445,8 @@ def write(args: argparse.Namespace) -> None:
     for net in results["net"].unique():
         for setting in args.settings:
             chosen = results[results["net"] == net]
+            if setting not in set(chosen["setting"]):
+                continue
             lines += [
                 f"### {net}, {setting} rows, seeds {sorted(chosen['seed'].unique().tolist())}",
                 "",

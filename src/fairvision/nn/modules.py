@@ -97,12 +97,13 @@ class FeatureClassifier(nn.Module):
         return h if self.hidden is None else self.hidden(h)
 
     def add_hidden(self, n_hidden: int) -> None:
-        """Put a layer of `n_hidden` units and a new head behind the trunk.
+        """Put a linear layer of `n_hidden` units and a new head behind the trunk.
 
-        For methods that change features, where the trunk has nothing to train.
+        For methods that change features, where the trunk has nothing to train. With a ReLU
+        behind it, plain training of a few hundred rows fails the smallest cell more often.
         """
         n_features, n_classes = self.head.in_features, self.head.out_features
-        self.hidden = nn.Sequential(nn.Linear(n_features, n_hidden), nn.ReLU())
+        self.hidden = nn.Linear(n_features, n_hidden)
         self.head = nn.Linear(n_hidden, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
