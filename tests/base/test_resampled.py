@@ -239,7 +239,9 @@ def test_groups_and_weights_reach_a_classifier_inside_another(numbered, name, ro
 
 def test_groups_that_nobody_hands_on_are_said_to_be_lost(numbered):
     model = Resampled(RandomUnderSampler(), OneVsRestClassifier(NeedsGroups()))
-    with pytest.raises(GroupsRequiredError, match=r"were given, but OneVsRestClassifier.fit hands"):
+    with pytest.raises(
+        GroupsRequiredError, match=r"were given, but OneVsRestClassifier.fit does not pass"
+    ):
         model.fit(numbered.images, numbered.target, sensitive_features=numbered.groups)
 
 

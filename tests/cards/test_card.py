@@ -50,8 +50,8 @@ def test_findings(bunch: Bunch) -> None:
     assert says(card, "ill and skin go together", "have skin = light")
     assert says(card, "Other columns that go with ill: site (1.00)")
     assert says(card, "2 pictures are in 1 set of near copies", "1 of them with different classes")
-    assert says(card, "In several parts: 1 set of near copies")
-    assert says(card, "In several parts: 1 of 67 values of 'person'")
+    assert says(card, "In several splits: 1 set of near copies")
+    assert says(card, "In several splits: 1 of 67 values of 'person'")
     assert says(card, "Pictures with skin = dark are darker")
     assert card.identities == {
         "column": "person",

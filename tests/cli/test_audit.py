@@ -140,10 +140,10 @@ def test_chosen_metrics_and_numeric_labels(csv: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        (("--y-score", "nope"), "no column"),
-        (("--privileged", "skin=blue"), "no label"),
+        (("--y-score", "nope"), "not a column"),
+        (("--privileged", "skin=blue"), "not a label"),
         (("--privileged", "blue"), "column=label"),
-        (("--pos-label", "maybe"), "no label"),
+        (("--pos-label", "maybe"), "not a label"),
         (("--metrics", "nonsense"), "unknown metric"),
         (("--weight", "y"), "y"),
     ],
@@ -208,7 +208,7 @@ def test_scores_alone_are_enough_with_a_threshold(csv: Path, table: pd.DataFrame
         ((), "pass --y-pred, or --y-score with --threshold"),
         (("--threshold", "0.5", "--y-pred", "p"), "one of the two"),
         (("--threshold", "nan"), "--threshold is nan; pass a number"),
-        (("--threshold", "60"), "--threshold is 60, and the scores are"),
+        (("--threshold", "60"), "--threshold is 60, but the scores are"),
         (("--threshold", "0.5", "--y-score", "skin"), "not numeric"),
         (("--threshold", "0.5", "--y-true", "s"), "two labels"),
     ):

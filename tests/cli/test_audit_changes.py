@@ -152,20 +152,20 @@ def test_tables_and_page(tmp_path: Path, before: pd.DataFrame, after: pd.DataFra
     ("change", "options", "words"),
     [
         (lambda t: t.iloc[:400], ("--id-column", "path"), "share 400 of 500 and 400"),
-        (lambda t: t.assign(path="x.jpg"), ("--id-column", "path"), "value of its own"),
+        (lambda t: t.assign(path="x.jpg"), ("--id-column", "path"), "more than once"),
         (lambda t: t.drop(columns="path"), ("--id-column", "path"), "after.csv: --id-column"),
-        (lambda t: t.drop(columns="p"), (), "after.csv: --y-pred 'p' is no column"),
+        (lambda t: t.drop(columns="p"), (), "after.csv: --y-pred 'p' is not a column"),
         (lambda t: t.assign(y=t["y"].str.title()), (), "the true labels: before.csv has 'no'"),
         (lambda t: t.assign(sex=t["sex"].str.upper()), (), "sex: before.csv has 'f'"),
         (
             lambda t: t.assign(y=t["y"].where(t["path"] != "7.jpg", "no")),
             ("--id-column", "path"),
-            "1 rows have other true labels in after.csv",
+            "1 rows differ in true labels between",
         ),
         (
             lambda t: t.assign(sex=t["sex"].where(t["path"] != "7.jpg", "f")),
             ("--id-column", "path"),
-            "1 rows have other groups in after.csv",
+            "1 rows differ in groups between",
         ),
     ],
 )

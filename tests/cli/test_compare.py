@@ -157,7 +157,7 @@ def test_differences_to_plain_training(site: Any, monkeypatch: pytest.MonkeyPatc
         (["--dataset", "utkface"], "needs root"),
         (["--root", "/tmp"], "has no parameter 'root'"),
         (["--preset", "papr"], "Closest: 'paper'"),
-        (["--n-train", "100"], "n_train and n_test go with confounding"),
+        (["--n-train", "100"], "n_train and n_test need confounding"),
     ],
 )
 def test_bad_input_is_one_clear_line(arguments: list[str], message: str, tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_a_folder_with_its_own_split(photographs: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "200 images of 3x24x24; target smiling (0, 1); sensitive hat (" in result.output
     assert "130 rows to train on, 65 to test on." in result.output
-    assert "Only to choose a method and a threshold: 5 rows of part 'val'." in result.output
+    assert "Only to choose a method and a threshold: 5 rows of split 'val'." in result.output
     part = pd.read_csv(photographs / "labels.csv")["part"]
     for seed in (0, 1):
         with np.load(out / "erm" / f"seed-{seed}" / "predictions.npz") as held:
@@ -395,8 +395,8 @@ def test_a_net_that_all_methods_train() -> None:
     ("arguments", "message"),
     [
         (["--features"], "--features needs --backbone"),
-        (["--features", "--backbone", "mlp", "--trainable", "head"], "leave --features out"),
-        (["--backbone", "mlp", "--layer", "0"], "go with --features"),
+        (["--features", "--backbone", "mlp", "--trainable", "head"], "Leave --features out"),
+        (["--backbone", "mlp", "--layer", "0"], "need --features"),
         (["--features", "--backbone", "resnet18", "--weights", "no.pth"], "there is no such file"),
         (
             ["--weights", "no.pth", "--backbone", "resnet18"],

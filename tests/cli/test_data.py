@@ -41,8 +41,8 @@ def test_it_prints_findings_and_tables(folder: Path) -> None:
     assert result.exit_code == 0, result.output
     for words in (
         "ill and sex show no association",
-        "In several parts: 1 of 13 values of 'patient'",
-        "In several parts: 1 set of near copies",
+        "In several splits: 1 of 13 values of 'patient'",
+        "In several splits: 1 set of near copies",
         "95% INTERVAL",
         "balanced-sampling",
     ):

@@ -142,7 +142,7 @@ def test_audit_reads_it_as_it_is(ending: str, folder: Path, model: Path, tmp_pat
 
 def test_audit_says_what_is_missing(folder: Path, model: Path, tmp_path: Path) -> None:
     run("predict", model, folder, "--out", tmp_path / "out.csv")
-    assert "use --labels" in refusal(run("audit", tmp_path / "out.csv"))
+    assert "with --labels" in refusal(run("audit", tmp_path / "out.csv"))
     assert "--y-true, the column" in refusal(run("audit", folder / "labels.csv"))
 
 
@@ -188,9 +188,9 @@ def test_a_parquet_of_something_else_is_left_alone(
     run("predict", model, folder, "--out", out)
     good = pd.read_parquet(out)
     for words, write in (
-        ("not by the model", good.assign(model="other").to_parquet),
-        ("columns are others", good.drop(columns="class").to_parquet),
-        ("something else", lambda path: path.write_text("my notes")),
+        ("not from the model", good.assign(model="other").to_parquet),
+        ("other columns", good.drop(columns="class").to_parquet),
+        ("not a file of predictions", lambda path: path.write_text("my notes")),
     ):
         write(out)
         before = out.read_bytes()
@@ -250,13 +250,13 @@ def test_a_file_of_something_else_is_left_alone(folder: Path, model: Path, tmp_p
     net = TorchClassifier("mlp", max_epochs=0, random_state=1)
     fv.save(net.fit(np.zeros((2, 3, 12, 12), dtype=np.uint8), ["cat", "dog"]), other)
     for content, words, extra in (
-        (out.read_text(), "not by the model", [other]),
-        (out.read_text(), "columns are others", [model, "--labels", "labels.csv"]),
-        ("my notes", "something else", [model]),
-        ('my "notes\n', "something else|columns", [model]),
-        ("a,b\n1,2\n", "columns are others", [model]),
-        ("my notes\n", "something else", [model, "--format", "json"]),
-        ("[1]\n", "something else", [model, "--format", "json"]),
+        (out.read_text(), "not from the model", [other]),
+        (out.read_text(), "other columns", [model, "--labels", "labels.csv"]),
+        ("my notes", "not a file of predictions", [model]),
+        ('my "notes\n', "not a file of predictions|columns", [model]),
+        ("a,b\n1,2\n", "other columns", [model]),
+        ("my notes\n", "not a file of predictions", [model, "--format", "json"]),
+        ("[1]\n", "not a file of predictions", [model, "--format", "json"]),
     ):
         out.write_text(content)
         assert any(
@@ -291,7 +291,7 @@ def test_bad_pictures(folder: Path, model: Path, tmp_path: Path) -> None:
 def test_wrong_models(folder: Path, model: Path, tmp_path: Path) -> None:
     whole = model.read_bytes()
     for name, content, words in (
-        ("text", b"some text", "no file of fairvision.save"),
+        ("text", b"some text", "not a file of fairvision.save"),
         ("cut", whole[: len(whole) // 2], "damaged or cut short"),
     ):
         (tmp_path / name).write_bytes(content)
@@ -377,7 +377,7 @@ def test_ctrl_c_keeps_rows(
     words = ["predict", model, folder, "--out", out, "--batch-size", "8"]
     result = run(*words)
     assert result.exit_code == 1
-    assert "goes on" in result.stderr
+    assert "same command resumes" in result.stderr
     assert len(table(out)) == 16
     monkeypatch.undo()
     assert "24 picture(s) predicted, 16 were already there" in run(*words).stderr

@@ -91,7 +91,7 @@ def test_the_command_on_the_page_does_it_again(finished: Path, tmp_path: Path) -
     [
         (None, "comparison.json cannot be read: there is none; pass the --out"),
         ("{", "cannot be read: "),
-        ('{"plan": 1}', "lacks what a report needs"),
+        ('{"plan": 1}', "lacks data that a report needs"),
         ("[]", "cannot be read: "),
     ],
 )

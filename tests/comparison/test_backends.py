@@ -83,7 +83,7 @@ def test_what_a_worker_cannot_read_is_no_death() -> None:
         ({"address": "host:1"}, "address is 'host:1', but 'loky' works on this machine only"),
         ({"executor": map}, "executor is a type. Pass a concurrent.futures.Executor"),
         ({"executor": ThreadPoolExecutor(1)}, "share their random generators"),
-        ({"executor": ProcessPoolExecutor(1), "n_jobs": 2}, "Leave out n_jobs"),
+        ({"executor": ProcessPoolExecutor(1), "n_jobs": 2}, "replaces n_jobs"),
     ],
 )
 def test_backends_that_cannot_be_used(params: Any, words: str) -> None:

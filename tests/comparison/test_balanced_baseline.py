@@ -96,7 +96,7 @@ def test_too_few_balanced_rows(compare: Compare, faces: Bunch, tmp_path: Path) -
 
 
 def test_it_needs_a_bias_and_plain_training(compare: Compare) -> None:
-    with pytest.raises(InputError, match="pass confounding, and erm among the methods"):
+    with pytest.raises(InputError, match="it needs confounding and erm"):
         compare("erm", balanced_baseline=True, confounding=None, n_train=None, n_test=None)
     with pytest.raises(InputError, match="label of the balanced baseline"):
         compare({"erm": "erm", "erm-balanced": "erm"}, balanced_baseline=True)

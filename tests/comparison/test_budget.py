@@ -66,7 +66,7 @@ def test_rounds_go_by_seed_and_give_up_what_cannot_be_best(
             runs[method.label, seed] = make_run(method.label, seed, (share, 0.0), groups)
     assert seen == [["erm", "good", "poor"], ["erm", "good"], ["erm", "good"]]
     (note,) = counted.notes(plan, list(runs.values()), {})
-    assert "cannot be best: poor" in note
+    assert "worse on the validation rows: poor" in note
     test_rows = Budget(100, clock=lambda: 0.0)  # they give nothing up
     for run in runs.values():
         object.__setattr__(run, "validation", None)
@@ -87,7 +87,7 @@ def test_a_run_that_would_last_too_long_does_not_begin(
     assert [method.label for method, _ in next(rounds)] == ["erm"]
     now[0] = 40.0
     assert next(rounds) == []
-    assert "40 s was spent before all seeds of erm, slow" in counted.notes(plan, [], {})[0]
+    assert "40 s ended before all seeds of erm, slow" in counted.notes(plan, [], {})[0]
 
 
 def test_auto_names_what_is_installed_the_cheapest_first() -> None:
@@ -105,7 +105,7 @@ def test_a_spent_budget_keeps_what_is_finished_and_more_time_goes_on(
     first = compare(methods, budget=0.001, **options)
     assert [(run.method, run.seed) for run in first.runs] == [("erm", 0)]
     assert "not run" in str(first)
-    assert "spent before all seeds of erm, slow" in str(first)
+    assert "ended before all seeds of erm, slow" in str(first)
     monkeypatch.setattr(Budget, "_give_up", lambda *_: None)  # as it may by chance
     rest = compare(methods, budget="1h", **options)
     assert (rest.reused, len(rest.runs)) == (1, 4)

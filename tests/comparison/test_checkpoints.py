@@ -117,7 +117,11 @@ def test_methods_of_plugins_end_the_same(
     pytest.importorskip(f"fairvision_{modules[method]}")
     # Fine-tuning works on the net of plain training, and says so where it does not reach its aim.
     fine_tuning = method == "adversarial-fine-tuning"
-    own = {"epsilon": 0.9, "max_epochs": 2, "actor_steps": 10} if fine_tuning else {"callbacks": [Budget()]}
+    own = (
+        {"epsilon": 0.9, "max_epochs": 2, "actor_steps": 10}
+        if fine_tuning
+        else {"callbacks": [Budget()]}
+    )
     asked = {method: (method, own)} | watched()
     params = {"seeds": 1, "max_epochs": 4, "checkpoint_every": 1}
     epochs(None)

@@ -80,7 +80,7 @@ def test_three_stages_nest_as_in_compose(faces: Bunch) -> None:
         {"model": "reweighing"},
         {"method": "erm", "pre": "reweighing"},
     ):
-        with pytest.raises(InputError, match=r"stage|pass one or the other"):
+        with pytest.raises(InputError, match=r"stage|are both given"):
             fv.fit(faces, **wrong, **QUICK)
 
 

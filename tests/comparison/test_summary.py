@@ -121,14 +121,14 @@ def test_without_draws_there_are_no_intervals(compare: Compare, methods: Any) ->
 
 
 def test_notes_say_what_the_interval_covers(compare: Compare, faces: Any) -> None:
-    assert "the noise of training is not in it" in str(compare(seeds=2))
-    assert "the noise of training and of sampling rows" in str(compare(seeds=3))
+    assert "it does not cover training noise" in str(compare(seeds=2))
+    assert "training noise and sampling noise" in str(compare(seeds=3))
     split = np.where(np.arange(500) % 3, "Train", "TEST").astype(object)
     split[:7] = "val"
     given = type(faces)(**{**faces, "split": split})
     fixed = compare(dataset=given, seeds=3, confounding=None, n_train=None, n_test=None)
     assert "the test rows are the same for every seed" in str(fixed)
-    assert "Only to choose a method and a threshold: 7 rows of part 'val'." in str(fixed)
+    assert "Only to choose a method and a threshold: 7 rows of split 'val'." in str(fixed)
     assert {(run.n_train, run.n_test) for run in fixed.runs} == {(329, 164)}
 
 
@@ -139,7 +139,7 @@ def test_the_calibrated_threshold_is_of_validation_rows(
     given = type(faces)(**{**faces, "split": split})
     how = {"confounding": None, "n_train": None, "n_test": None}
     found = compare(methods, dataset=given, seeds=1, **how)
-    assert "Not used: 125 rows of part 'other'." in str(found)
+    assert "Not used: 125 rows of split 'other'." in str(found)
     plan, deo = found.plan, {}
     for run in found.runs:
         (method,) = [method for method in plan.methods if method.label == run.method]

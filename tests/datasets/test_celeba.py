@@ -187,7 +187,7 @@ HTML = "<!DOCTYPE html><html><head><title>Quota exceeded</title></head></html>"
         (
             PARTS,
             lambda text: text.replace(".jpg", ".png"),
-            "none of the 24 rows.*24 row.* in no part",
+            "none of the 24 rows.*24 row.* without a split",
         ),
         (LIST, lambda text: text.replace(".jpg", ".png"), "none of the 24 rows"),
         (LIST, lambda text: text.replace("-1", " 0"), r"24 row\(s\) with missing, unknown"),

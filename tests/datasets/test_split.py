@@ -148,7 +148,7 @@ def test_a_part_with_too_few_rows_is_named_with_its_counts():
     with pytest.raises(DatasetError) as caught:
         biased_split(None, **asked, n_train=120, n_test=24)
     said = str(caught.value)
-    assert "Too few rows in the parts 'train' and 'test': " in said
+    assert "Too few rows in the splits 'train' and 'test': " in said
     assert "0 / 0 has 45 in 'train' and needs 48; 0 / 0 has 5 in 'test' and needs 6" in said
     assert "1 / 0 has 5 in 'test' and needs 6" in said
     assert "n_train can be 112 at most" in said
@@ -156,7 +156,9 @@ def test_a_part_with_too_few_rows_is_named_with_its_counts():
         DatasetError, match=r"needs the values 'train' and 'test'.*\['train', 'val'"
     ):
         biased_split(None, **{**asked, "split": np.repeat(["train", "val"], 100)})
-    with pytest.raises(DatasetError, match=r"split has shape \(3,\); pass one part for 200 rows"):
+    with pytest.raises(
+        DatasetError, match=r"split has shape \(3,\); pass one value for each of 200 rows"
+    ):
         biased_split(None, **{**asked, "split": part[:3]})
 
 

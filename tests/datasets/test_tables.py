@@ -82,7 +82,7 @@ def test_a_decimal_comma_needs_another_separator(tmp_path: Path) -> None:
 
 def test_two_columns_of_one_name_and_a_strange_separator_are_refused(tmp_path: Path) -> None:
     for header in ("a,a ,b", "b,a,a"):
-        with pytest.raises(DatasetError, match="two columns 'a'"):
+        with pytest.raises(DatasetError, match="two columns named 'a'"):
             table(tmp_path, f"{header}\n1,2,3\n")
     with pytest.raises(DatasetError, match="'semicolon'"):
         table(tmp_path, "a,b\n1,2\n", sep="colons")

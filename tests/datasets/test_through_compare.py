@@ -9,7 +9,7 @@ from fairvision.exceptions import DatasetError
 
 RUN = {"seeds": 1, "max_epochs": 1, "n_boot": 20, "progress": False, "report": False}
 EXPECTED = {
-    "celeba": (11, 6, "Only to choose a method and a threshold: 6 rows of part 'valid'."),
+    "celeba": (11, 6, "Only to choose a method and a threshold: 6 rows of split 'valid'."),
     "fairface": (17, 18, "Read as the bins they were: 9 ages"),
     "lfw": (7, 8, None),
     "ppb": (16, 7, None),
@@ -27,11 +27,11 @@ def test_a_confounded_run_keeps_to_the_parts(official):
         assert set(data.split[run.rows]) == {"test"}
         assert (run.n_train, run.n_test) == (8, 4)
     notes = "\n".join(found.notes())
-    assert "Training rows are drawn from part 'train', test rows from part 'test'." in notes
-    assert "Only to choose a method and a threshold: 10 rows of part 'valid'." in notes
+    assert "Training rows are drawn from split 'train', test rows from split 'test'." in notes
+    assert "Only to choose a method and a threshold: 10 rows of split 'valid'." in notes
     # A folder's runs from before drew from all parts: they are done again.
     assert found.plan.split["parts"] == "column"
-    with pytest.raises(DatasetError, match=r"in the parts .* in 'test' and needs 3"):
+    with pytest.raises(DatasetError, match=r"in the splits .* in 'test' and needs 3"):
         fv.compare("celeba", ["erm"], dataset_params=given, **{**asked, "n_test": 12})
 
 
@@ -51,6 +51,6 @@ def test_a_run(official, name):
     (run,) = found.runs
     assert (run.n_train, run.n_test) == (n_train, n_test)
     notes = "\n".join(found.notes())
-    assert "Left out: 1 row(s) whose image is not there, the first" in notes
+    assert "Left out: 1 row(s) whose image is missing, the first" in notes
     assert photo.name in notes
     assert note is None or note in notes

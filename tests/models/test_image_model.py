@@ -147,7 +147,10 @@ def test_one_module_computes_it(model: fv.ImageModel, data: Bunch) -> None:
 
 def test_bad_pictures_are_named(model: fv.ImageModel, tmp_path: Path, data: Bunch) -> None:
     (tmp_path / "text.jpg").write_text("no picture")
-    for path, words in ((tmp_path / "text.jpg", "no image"), (tmp_path / "none.jpg", "not exist")):
+    for path, words in (
+        (tmp_path / "text.jpg", "not an image"),
+        (tmp_path / "none.jpg", "not exist"),
+    ):
         with pytest.raises(BadImageError, match=words):
             model.predict([path])
     (tmp_path / "empty").mkdir()

@@ -64,17 +64,19 @@ CASES = {
     "None in y": Case(r"y has 1 missing label\(s\), the first in row 0", y=[None, *"ab" * 23, "a"]),
     "NA in y": Case(r"y has 24 missing", y=pd.Series(Y, dtype="Int64").where(Y == 0)),
     "regression": Case(
-        "Unknown label type: continuous.*Cut numbers into classes", y=np.linspace(0, 1, 48)
+        "Unknown label type: continuous.*Bin continuous values into classes",
+        y=np.linspace(0, 1, 48),
     ),
     "mixed labels": Case(
-        r"make mixed labels of one type: y.astype\(str\)", y=np.array([1, "a"] * 24, dtype=object)
+        r"convert mixed labels to one type: y.astype\(str\)",
+        y=np.array([1, "a"] * 24, dtype=object),
     ),
     "two columns of labels": Case("y should be a 1d.*one-hot, y.argmax", y=np.stack([Y, Y], 1)),
     "lists of labels": Case("Pass one label per row", y=[[1, 2] if i % 2 else [1] for i in Y]),
     "bytes": Case("Pass one label per row|y.astype", y=np.array([b"a", b"b"])[Y]),
     "masked labels": Case(r"y has 24 missing label\(s\)", y=np.ma.array(Y, mask=Y == 1)),
     "infinity beside text": Case(
-        r"make mixed labels of one type", y=np.array(["a", np.inf] * 24, dtype=object)
+        r"convert mixed labels to one type", y=np.array(["a", np.inf] * 24, dtype=object)
     ),
     "a gradient": Case(
         r"requires a gradient. Pass X.detach", torch.rand(48, 1, 8, 8).requires_grad_()

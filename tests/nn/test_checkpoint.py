@@ -410,10 +410,10 @@ def test_an_objective_says_what_it_keeps(pictures: Any, tmp_path: Path) -> None:
     with pytest.raises(ConformanceError, match="after an interrupt the weight"):
         check_resumes(pulled(Forgetful), pictures.images, pictures.target)
     model = pulled(Momentum, callbacks=[TrainingCheckpoint(tmp_path)])
-    with pytest.raises(InputError, match="Momentum has no state_dict, and TrainingCheckpoint"):
+    with pytest.raises(InputError, match="Momentum has no state_dict, so TrainingCheckpoint"):
         model.fit(pictures.images, pictures.target)
     model = pulled(Stubborn, callbacks=[TrainingCheckpoint(tmp_path)])
-    with pytest.raises(InputError, match="its Stubborn, does not come back from a file without"):
+    with pytest.raises(InputError, match="its Stubborn, cannot be restored from a file without"):
         model.fit(pictures.images, pictures.target)
 
 

@@ -100,7 +100,7 @@ def test_maps_are_no_table():
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(2))
     module(torch.zeros(1, 3, *pixels(1).shape[2:]))
     extractor = FeatureExtractor(module, layer="0").set_output(transform="pandas")
-    with pytest.raises(InputError, match=r"asks for pandas, and layer '0' gives maps.*'default'"):
+    with pytest.raises(InputError, match=r"asks for pandas, but layer '0' gives maps.*'default'"):
         extractor.fit_transform(pixels(4))
     assert extractor.set_output(transform="default").transform(pixels(4)).ndim == 4
 

@@ -231,7 +231,7 @@ def test_an_order_that_scikit_learn_misreads_is_said():
     ("module", "classes", "message"),
     [
         (lambda x: x, [0, 1], "module is a function; pass a torch.nn.Module"),
-        (Readout(2).state_dict(), [0, 1], "is a OrderedDict; .*Load it into the net"),
+        (Readout(2).state_dict(), [0, 1], "is a OrderedDict; .*Load it into its net"),
         (Readout(2), [0, np.nan], "with a missing label"),
         (Readout(2), ["a", None], "with a missing label"),
     ],

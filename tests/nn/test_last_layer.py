@@ -84,7 +84,7 @@ class Doubled(nn.Module):
 def test_what_comes_after_the_layer_is_noticed() -> None:
     layer = LastLayer(TorchClassifier.from_module(Doubled(), classes=[0, 1]), "a method")
     images = np.random.default_rng(0).random((5, 1, 2, 2))
-    with pytest.raises(InputError, match="not those of its net's last layer"):
+    with pytest.raises(InputError, match="differ from those of its net's last layer"):
         layer.check(images, layer.features(images))
 
 

@@ -124,9 +124,9 @@ REFUSED = {
     "labels": (lambda z: z.argmax(1), "gives torch.int64 of shape"),
     "maps": (lambda z: z[:, :, None].expand(-1, -1, 5), r"shape \(2, 2, 5\)"),
     "no row an image": (lambda z: z.mean(), r"of shape \(\) for two images"),
-    "text": (lambda z: "yes", "gives a str with no tensor of scores"),
-    "an array": (lambda z: z.detach().numpy(), "gives a ndarray with no tensor"),
-    "tensors further in": (lambda z: {"a": {"b": z}}, "gives a dict with no tensor"),
+    "text": (lambda z: "yes", "returns a str without a tensor of scores"),
+    "an array": (lambda z: z.detach().numpy(), "returns a ndarray without a tensor"),
+    "tensors further in": (lambda z: {"a": {"b": z}}, "returns a dict without a tensor"),
 }
 
 

@@ -124,7 +124,11 @@ class TestWarmStart:
             ({}, lambda X, y: (X, np.arange(48) % 3), r"but y has \[0, 1, 2\]"),
             ({}, lambda X, y: (X[:, :, :8], y), r"shape \(3, 8, 16\).*fitted on \(3, 16, 16\)"),
             ({}, lambda X, y: (X[:, 0, 0], y), r"trained on rows of shape \(3, 16, 16\)"),
-            ({"backbone": "small-cnn"}, lambda X, y: (X, y), "parameters now make another one"),
+            (
+                {"backbone": "small-cnn"},
+                lambda X, y: (X, y),
+                "another parameter of the net has changed",
+            ),
             ({"warm_start": "yes"}, lambda X, y: (X, y), "warm_start is 'yes'; pass True or False"),
         ],
     )

@@ -113,11 +113,11 @@ def run(recipe: Recipe, out: Path | None, **how: Any) -> Any:
 @pytest.mark.parametrize(
     ("old", "new", "match"),
     [
-        ('name = "rates"', 'name = "../rates"', "a name is of a-z"),
-        ('name = "of-hats"', 'name = "rates"', "of one figure only"),
+        ('name = "rates"', 'name = "../rates"', "a name consists of a-z"),
+        ('name = "of-hats"', 'name = "rates"', "to one figure only"),
         ('title = "Rates"', "title = 1", "figure has title = 1; expected a text"),
         ('draw = "drawing_of_test.figures:rates"', "", "figure has draw = None"),
-        ("drawing_of_test.figures:rates", "os:getcwd", "only functions of drawing_of_test are"),
+        ("drawing_of_test.figures:rates", "os:getcwd", "only functions of drawing_of_test may"),
         ("drawing_of_test.figures:rates", "drawing_of_test", "expected a text, 'module:function'"),
         ('blocks = ["hat"]', 'blocks = ["hut"]', r"names the blocks \['hut'\]; there are"),
         ('blocks = ["hat"]', 'blocks = "hat"', "has blocks = 'hat'; expected a list"),

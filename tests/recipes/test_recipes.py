@@ -90,7 +90,7 @@ def read(text: str = GOOD) -> Recipe:
         ('claim = "the', 'clam = "the', "has clam"),
         ("scale = 100.0", "factor = 100.0", "measure has factor"),
         ('method = "erm"', "", "row has method = None"),
-        ('label = "weighted"', 'label = "plain"', "two rows of one label"),
+        ('label = "weighted"', 'label = "plain"', "two rows with the same label"),
         ("max_epochs = 1,", "epochs = 1,", r"data.faces.small.compare has epochs"),
         ('rows = ["plain"]', 'rows = ["plane"]', r"names the rows \['plane'\]"),
         ("params = { plain = { lr = 1e-4 } }", "params = { plane = {} }", "small.params has plane"),
@@ -101,7 +101,7 @@ def read(text: str = GOOD) -> Recipe:
         ('name = "hat"', 'name = "hat"\nrows = ["plane"]', "block 'hat' names the rows"),
         ("accuracy = 97.5", 'accuracy = "97.5"', "expected a number"),
         ("accuracy = 97.5", "accurate = 97.5", "has accurate"),
-        ('title = "Two rows"', "title = ", "is no TOML"),
+        ('title = "Two rows"', "title = ", "is not valid TOML"),
     ],
 )
 def test_a_recipe_that_is_wrong_says_where(old: str, new: str, match: str) -> None:
@@ -211,7 +211,7 @@ def test_a_group_is_the_median_over_its_blocks() -> None:
     assert lines["paper"].dropna().to_dict() == {("weighted", "accuracy", "both"): 97.5}
     text = found.to_markdown()
     assert "| both (median of 2) | weighted |" in text
-    assert "ends of its interval, as far apart as for one block" in text
+    assert "ends of its interval, which is as wide as for one block" in text
 
 
 def test_medians_are_formed_in_each_seed() -> None:
@@ -298,7 +298,7 @@ def test_a_link_in_the_folder_is_not_written_through(tmp_path: Path) -> None:
 
 def test_only_the_own_package_prepares_data() -> None:
     text = GOOD.replace("[data.faces]", '[data.faces]\nprepare = "os:getcwd"')
-    with pytest.raises(InputError, match="only functions of fairvision are called"):
+    with pytest.raises(InputError, match="only functions of fairvision may be called"):
         reproduce(read(text), progress=False)
 
 
@@ -366,10 +366,10 @@ def test_a_broken_recipe_costs_the_others_nothing(two_plugins: tuple[Path, Path]
     first, second = two_plugins
     (first / "good.toml").write_text(GOOD)
     (second / "broken.toml").write_text("title = ")
-    with pytest.warns(FairvisionWarning, match="'broken' of fairvision-second is no TOML"):
+    with pytest.warns(FairvisionWarning, match="'broken' of fairvision-second is not valid TOML"):
         assert [recipe.name for recipe in find_recipes()] == ["good"]
     assert find_recipe("good").title == "Two rows"
-    with pytest.raises(InputError, match="no TOML"):
+    with pytest.raises(InputError, match="not valid TOML"):
         find_recipe("broken")
 
 

@@ -125,7 +125,9 @@ def of_torch() -> bytes:
 def test_files_of_other_kinds(content, tmp_path):
     path = tmp_path / "other"
     path.write_bytes(content)
-    with pytest.raises(SavingError, match=r"other cannot be loaded: it is no file of fairvision.s"):
+    with pytest.raises(
+        SavingError, match=r"other cannot be loaded: it is not a file of fairvision.s"
+    ):
         fv.load(path)
 
 

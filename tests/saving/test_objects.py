@@ -32,7 +32,7 @@ def test_the_error_names_them_with_what_they_were(path):
         assert f"{name} (" in str(error.value)
     assert "RandomHorizontalFlip" in str(error.value)
     assert "objects={" in str(error.value)
-    assert "None for those that prediction does not need" in str(error.value)
+    assert "with None for objects that prediction does not need" in str(error.value)
 
 
 def test_the_manifest_lists_them(path):

@@ -256,7 +256,7 @@ class TestTheFile:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(SavingError, match=r"No space left on device. What was there is"):
+        with pytest.raises(SavingError, match=r"No space left on device. An existing file is"):
             fv.save(model, path, overwrite=True)
         assert path.read_bytes() == before
         assert [p.name for p in tmp_path.iterdir()] == ["m"]
@@ -284,7 +284,7 @@ class TestWhatCannotBeSaved:
             raise KeyError("lost")
 
         monkeypatch.setattr(TorchClassifier, "__fairvision_setstate__", refuse)
-        with pytest.raises(SavingError, match=r"could not be read again .*lost.*Nothing was"):
+        with pytest.raises(SavingError, match=r"could not be loaded again .*lost.*Nothing was"):
             fv.save(model, tmp_path / "model")
         assert not list(tmp_path.iterdir())
 

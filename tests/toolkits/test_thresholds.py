@@ -177,7 +177,7 @@ def test_orders_that_make_no_sense_are_refused_with_the_reason(
 ) -> None:
     thresholds = fv.make("threshold-optimizer")
     for model in (thresholds, fv.compose(pre=fv.make("reweighing"), model=thresholds)):
-        with pytest.raises(InputError, match="cannot pass them on"):
+        with pytest.raises(InputError, match="cannot pass groups on"):
             fv.compose(model=model, post=thresholds)
     twice = ThresholdOptimizedClassifier(ThresholdOptimizedClassifier(erm))
     with pytest.raises(InputError, match="the same for every group"):

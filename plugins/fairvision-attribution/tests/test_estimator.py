@@ -259,7 +259,7 @@ def test_data_that_cannot_be(biased, regions):
         sampler.fit(biased.images, [0, 1, 0], sensitive_features=biased.groups)
     with pytest.raises(InputError, match="fitted on"):
         sampler.fit(biased.images[:, :, :12], biased.target, sensitive_features=biased.groups)
-    with pytest.raises(InputError, match="every class of y shows one level"):
+    with pytest.raises(InputError, match="every class of y shows only one level"):
         AttributionNoise().fit(biased.images, biased.target, sensitive_features=biased.target)
     with pytest.raises(NotFittedError):
         AttributionNoise().transform(biased.images)

@@ -93,12 +93,11 @@ def leaves_worse_off(
 ) -> bool:
     """Whether the worst cell after a change is below the worst cell before it, beyond chance.
 
-    It is if the worst cell after the change is below *every* cell before it, each by an
-    exact one-sided test: a sign test over the rows whose correctness changed for the same
-    cell, Fisher's test for two different cells. Few rows therefore never show a loss.
+    This is so if the worst cell after the change is below *every* cell before it, each by an
+    exact one-sided test: a sign test over the rows whose correctness changed for the same cell,
+    Fisher's test for two different cells. Few rows therefore never show a loss.
 
-    Judge by rows on which the change was not made: a net is right about the rows that it
-    was trained on.
+    Pass rows that the change was not fitted on: a net predicts its training rows too well.
 
     Parameters
     ----------

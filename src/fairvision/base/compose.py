@@ -56,12 +56,12 @@ def compose(*, model: Any, pre: Any = None, post: Any = None) -> Any:
 
 
 def _check_groups_pass(outer: Any, inner: Any) -> None:
-    """Refuse to hide a method that reads groups at predict in one that passes none on."""
+    """Raise if a method that reads groups at predict is inside one that cannot pass groups on."""
     name = groups_at_predict(inner)
     if name is not None:
         raise InputError(
             f"{name} reads the group of each row that it predicts, and {type(outer).__name__} "
-            "around it cannot pass them on. Put it last in `post`."
+            f"around it cannot pass groups on. Put {name} last in `post`."
         )
 
 

@@ -1,4 +1,4 @@
-"""Fitting: pass on what a method takes, and lose nothing when it fails."""
+"""Fit an estimator with the metadata it accepts; keep its state if fitting fails."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def inner_has(method: str, inner: str) -> Any:
 
 
 def groups_at_predict(estimator: Any) -> str | None:
-    """The name of what reads the group of each row at predict, in `estimator`; None if nothing."""
+    """The name of the step in `estimator` that reads groups at predict; None if no step does."""
     while hasattr(estimator, "sampler") and hasattr(estimator, "classifier"):
         estimator = estimator.classifier  # `Resampled` takes groups only to pass them on
     predict = getattr(estimator, "predict", None)
@@ -64,10 +64,10 @@ def groups_at_predict(estimator: Any) -> str | None:
 
 
 def fit_keyword(estimator: Any, name: str) -> str | None:
-    """The keyword under which `fit` passes metadata to whom it is for; None if to nobody.
+    """The keyword under which `fit` passes metadata to an inner estimator; None if it does not.
 
-    With scikit-learn's metadata routing that is what someone inside asked for by this name.
-    Without, a `Pipeline` passes ``step__name`` to a step, and a search all that it is given.
+    With scikit-learn's metadata routing, an inner estimator must have requested this name.
+    Without routing, a `Pipeline` passes ``step__name`` to a step, and a search passes everything.
     """
     if accepts(estimator.fit, name):
         return name
@@ -83,12 +83,12 @@ def fit_keyword(estimator: Any, name: str) -> str | None:
 
 
 def rows_for(estimator: Any, X: Any, rows: Any) -> Any:
-    """Some rows of X as `rows_of` gives them, or copied for an estimator of somebody else.
+    """Some rows of X, as from `rows_of`; copied if the estimator is not fairvision's.
 
     Parameters
     ----------
     estimator : estimator
-        Who reads them.
+        The estimator that will read the rows.
     X : array-like
     rows : ndarray of int or bool, or slice
     """
@@ -96,7 +96,7 @@ def rows_for(estimator: Any, X: Any, rows: Any) -> Any:
 
 
 def readable_by(estimator: Any, X: Any) -> Any:
-    """X itself, or an array of it where the estimator or one inside may need numpy's own."""
+    """X itself; a numpy array of it if the estimator, or an inner one, may need numpy's type."""
     taken = isinstance(X, (TakenRows, SortedReads))
     return np.asarray(X) if taken and not _is_ours(estimator) else X
 
@@ -118,7 +118,7 @@ def fit_with_groups(estimator: Any, X: Any, y: Any, **metadata: Any) -> Any:
     Raises
     ------
     GroupsRequiredError
-        If someone inside needs groups, and `fit` hands on none that it was given.
+        If an inner estimator needs groups, and `fit` does not pass them on.
     """
     given = {name: value for name, value in metadata.items() if value is not None}
     keywords = {name: fit_keyword(estimator, name) for name in given}
@@ -129,16 +129,16 @@ def fit_with_groups(estimator: Any, X: Any, y: Any, **metadata: Any) -> Any:
         if "sensitive_features" not in given or keywords["sensitive_features"]:
             raise
         raise GroupsRequiredError(
-            f"{error} They were given, but {type(estimator).__name__}.fit hands on none. Call "
-            "sklearn.set_config(enable_metadata_routing=True) before, so that it does."
+            f"{error} sensitive_features were given, but {type(estimator).__name__}.fit does not "
+            "pass them on. Call sklearn.set_config(enable_metadata_routing=True) before fit."
         ) from error
 
 
 def all_or_nothing(fit: Method) -> Method:
-    """Decorate `fit`: where it raises, the estimator's attributes are as they were before.
+    """Decorate `fit`: if it raises, restore the attributes that the estimator had before.
 
-    So an estimator that was fitted stays usable when a second fit is refused or
-    interrupted, and one that was not does not look half fitted.
+    So a fitted estimator stays usable when a second fit is refused or interrupted, and an
+    unfitted one never looks half fitted.
     """
 
     @functools.wraps(fit)

@@ -1,4 +1,4 @@
-"""Forms of data that are natural to pass for X: each is read, or refused with what to pass."""
+"""Forms of data that users may pass as X: each is read, or refused with advice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def check_form(X: Any, *, shape: tuple[int, ...] | None = None, passes_on: bool 
     ----------
     X : array-like, or list or column of paths
     shape : tuple (n_channels, height, width) or None
-        Of the images that are taken: files are read alike, the middle cropped.
+        Shape of the images; files are scaled to it and the middle is cropped.
     passes_on : bool, default=False
         Whether X goes to an estimator that may know the shape.
 
@@ -66,7 +66,7 @@ def check_form(X: Any, *, shape: tuple[int, ...] | None = None, passes_on: bool 
         return X
     if hasattr(X, "dataset") and hasattr(X, "batch_size"):
         raise InputError(
-            f"X is a {kind}, which cuts batches itself. Pass its data set through "
+            f"X is a {kind}, which makes batches itself. Pass its data set through "
             "fairvision.datasets.from_torch(loader.dataset), and batch_size= to the estimator."
         )
     if isinstance(X, Mapping):
@@ -76,7 +76,7 @@ def check_form(X: Any, *, shape: tuple[int, ...] | None = None, passes_on: bool 
         )
     if hasattr(X, "__getitem__") and hasattr(X, "__len__"):
         raise InputError(
-            f"X is a {kind}, whose items are no plain images. Read it through "
+            f"X is a {kind}, whose items are not plain images. Read it through "
             "fairvision.datasets.from_torch(dataset): then X is its .images, y its .target."
         )
     raise InputError(f"X is a {kind}. Pass images as one array, of shape (n_samples, ...).")

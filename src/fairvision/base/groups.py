@@ -133,7 +133,7 @@ def _columns(sensitive_features: Any) -> tuple[list[str], list[Any]]:
         return [str(k) for k in sensitive_features], list(sensitive_features.values())
     name = getattr(sensitive_features, "name", None)
     if isinstance(sensitive_features, (list, tuple)):
-        # numpy would make text of what stands beside text: 1 becomes "1" and NaN "nan".
+        # numpy turns values beside text into text: 1 becomes "1" and NaN "nan".
         sensitive_features = np.array(sensitive_features, dtype=object)
     values = np.asarray(sensitive_features)
     if values.ndim == 1:
@@ -177,7 +177,7 @@ Series, DataFrame, dict of columns, or None
     n_samples : int
         Rows of X.
     required_by : str or None
-        Name of the estimator that cannot do without; None lets None pass.
+        Name of the estimator that requires groups; if None, `sensitive_features` may be None.
     min_groups : int
         Distinct labels that each column must have at least.
     names : sequence of str or None
@@ -191,7 +191,7 @@ Series, DataFrame, dict of columns, or None
     Raises
     ------
     GroupsRequiredError
-        If they are None and `required_by` says who needs them.
+        If they are None and `required_by` names an estimator.
     InputError
         If the length differs from X, a label is missing, or there are too few groups.
     """

@@ -88,8 +88,8 @@ class Decoder:
             raise BadImageError(f"{path!r}: {error}") from None
         except UnidentifiedImageError as error:
             raise BadImageError(
-                f"{path!r} is no image of a kind that is read: {', '.join(_FORMATS)}. Convert it "
-                f"(AVIF, HEIC and others to PNG), or {_LEAVE_OUT}"
+                f"{path!r} is not an image in a supported format: {', '.join(_FORMATS)}. Convert "
+                f"it (AVIF, HEIC and others to PNG), or {_LEAVE_OUT}"
             ) from error
         # On broken bytes Pillow's readers raise OSError, SyntaxError, struct.error, and more.
         except Exception as error:

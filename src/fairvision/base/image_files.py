@@ -25,7 +25,7 @@ _BATCH = 256  # images decoded at a time where all of them are read
 
 
 def _content_hash(path: str) -> bytes:
-    """A hash of a file; of one that cannot be read, of nothing: decoding it says why."""
+    """A hash of a file. An unreadable file gets the hash of no bytes; decoding it raises."""
     digest = hashlib.sha256()
     if not os.path.isfile(path):  # a pipe could take forever
         return digest.digest()
@@ -64,7 +64,7 @@ class _Reader:
         """The images of `rows`, black where one is bad, and the errors by row."""
         images = np.zeros((len(rows), *self.decoder.shape), dtype=np.uint8)
         if self.n_threads > 1 and len(rows) > 4:
-            # A few parts a thread: a job for each file would cost as much as a tenth of it.
+            # A few jobs per thread: one job per file would add about a tenth to its cost.
             parts = (np.array_split(whole, 4 * self.n_threads) for whole in (images, rows))
             with ThreadPoolExecutor(self.n_threads) as pool:
                 failed = list(pool.map(self._decode_into, *parts))
@@ -187,10 +187,10 @@ class ImageFiles(LazyImages):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """`image_size`, `mode`, `resize` and `pixel_max`, with which others are read alike."""
+        """`image_size`, `mode`, `resize` and `pixel_max`, to read other files in the same way."""
         decoder = self._reader.decoder
-        named = {name: getattr(decoder, name) for name in ("mode", "resize", "pixel_max")}
-        return {"image_size": (decoder.height, decoder.width), **named}
+        settings = {name: getattr(decoder, name) for name in ("mode", "resize", "pixel_max")}
+        return {"image_size": (decoder.height, decoder.width), **settings}
 
     @property
     def is_stored(self) -> bool:  # type: ignore[override]

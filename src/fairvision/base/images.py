@@ -188,9 +188,9 @@ def check_values(X: Any, *, maps: bool = False) -> None:
     low, high = np.array([(array.min(), array.max()) for array in arrays], dtype=float).T
     low, high = float(low.min()), float(high.max())
     if not np.isfinite([low, high]).all():
-        what = "NaN" if np.isnan(low) or np.isnan(high) else "infinite values"
+        fault = "NaN" if np.isnan(low) or np.isnan(high) else "infinite values"
         raise InputError(
-            f"X contains {what}. Find the broken images with ~np.isfinite(X).all((1, 2, 3))."
+            f"X contains {fault}. Find the broken images with ~np.isfinite(X).all((1, 2, 3))."
         )
     if not maps and (low < -1e-6 or high > 1 + 1e-6):
         raise InputError(

@@ -63,11 +63,11 @@ def check_labels(
 
     listed = isinstance(values, (list, tuple))
     try:
-        # numpy would make text of what stands beside text: NaN becomes "nan".
+        # numpy turns values beside text into text: NaN becomes "nan".
         labels = np.asarray(values, dtype=object if listed else None)
     except ValueError as error:
         raise InputError(
-            f"{name} is no array of labels: {error}. Pass one label per row."
+            f"{name} is not an array of labels: {error}. Pass one label per row."
         ) from error
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
@@ -100,7 +100,7 @@ def check_labels(
 
 
 def code_labels(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Code checked labels by their place among the sorted distinct ones.
+    """Encode checked labels as their index in the sorted distinct labels.
 
     Returns
     -------
@@ -145,22 +145,24 @@ def check_meet(
     Raises
     ------
     InputError
-        If no label is in both (a single wrong one on each side may be), if two labels differ by
-        case, spaces or a decimal point alone, or if each side has two and they share one.
+        If the sets share no label (unless each has one label only), if two labels differ only by
+        case, spaces or a decimal point, or if each set has two labels and they share one.
     """
-    own, foreign = set(true) - set(other), set(other) - set(true)
-    if not own or not foreign:
+    only_true, only_other = set(true) - set(other), set(other) - set(true)
+    if not only_true or not only_other:
         return
-    spelt = {plain_label(label): label for label in foreign}
-    alike = [(label, spelt[plain_label(label)]) for label in own if plain_label(label) in spelt]
+    spelt = {plain_label(label): label for label in only_other}
+    alike = [
+        (label, spelt[plain_label(label)]) for label in only_true if plain_label(label) in spelt
+    ]
     union = len({*true, *other})
     two = len(set(true)) == len(set(other)) == 2
-    if alike or two or union == len(own) + len(foreign) > 2:
+    if alike or two or union == len(only_true) + len(only_other) > 2:
         example = f": {alike[0][0]!r} and {alike[0][1]!r} are not the same" if alike else ""
         known = sort_labels({*true, *other})
         raise InputError(
-            f"{names[0]} has the labels {few(true)}, {names[1]} {few(other)}{example}. Write "
-            f"them alike{advice.format(known if union <= 10 else '[...]')}."
+            f"{names[0]} has the labels {few(true)}, {names[1]} {few(other)}{example}. Write them "
+            f"alike{advice.format(known if union <= 10 else '[...]')}."
         )
 
 

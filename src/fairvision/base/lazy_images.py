@@ -68,7 +68,7 @@ class LazyImages(ABC):
     def identities(self) -> list[str] | None:
         """A name for each image that changes when its pixels do, found without reading it.
 
-        None, unless a subclass knows better: only the pixels tell.
+        None here: without reading pixels, the base class cannot tell. Subclasses may override it.
         """
         return None
 
@@ -124,7 +124,8 @@ class LazyImages(ABC):
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
             raise ValueError(
-                f"{type(self).__name__} must read to become an array; copy=False cannot hold."
+                f"{type(self).__name__} is decoded when it becomes an array, so copy=False is "
+                "impossible. Leave it out."
             )
         images = self.read(self.rows)
         return images if dtype is None else images.astype(dtype, copy=False)

@@ -32,18 +32,17 @@ __all__ = ["Resampled"]
 class Resampled(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
     """Fit a classifier on the rows that a sampler hands it.
 
-    A scikit-learn `Pipeline` cannot change rows, and imbalanced-learn's carries
-    no groups. This step does both, and stands in either.
+    A scikit-learn `Pipeline` cannot change rows, and imbalanced-learn's does not pass groups.
+    This estimator does both, and can be a step of either.
 
     Parameters
     ----------
     sampler : sampler
-        With ``fit_resample(X, y, *, sensitive_features=None)`` and
-        ``sensitive_features_`` after it; ``sample_weight_``, if it leaves any, is
-        passed on to the classifier. One whose ``fit_resample`` takes `sample_weight` puts
-        it into them. A sampler of imbalanced-learn, which
-        knows no groups and no images, is shown `y` alone and must choose among
-        the rows by it (as its random over- and under-samplers do).
+        Has ``fit_resample(X, y, *, sensitive_features=None)``, which sets
+        ``sensitive_features_``. If it also sets ``sample_weight_``, these weights are passed to
+        the classifier; a ``fit_resample`` that takes `sample_weight` includes them. A sampler of
+        imbalanced-learn takes neither groups nor images: it gets `y` alone and must choose rows
+        by it, as its random over- and under-samplers do.
     classifier : classifier
 
     Attributes
@@ -104,8 +103,10 @@ class Resampled(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         if accepts(sampler.fit_resample, "sensitive_features"):
             X = rows_for(sampler, X, np.arange(len(X)))
             weighs = sample_weight is not None and accepts(sampler.fit_resample, "sample_weight")
-            own = {"sample_weight": sample_weight} if weighs else {}
-            X, y = sampler.fit_resample(X, y, sensitive_features=sensitive_features, **own)
+            weight_argument = {"sample_weight": sample_weight} if weighs else {}
+            X, y = sampler.fit_resample(
+                X, y, sensitive_features=sensitive_features, **weight_argument
+            )
             groups = _groups_after(sampler, sensitive_features)
         else:
             weighs = False
@@ -118,8 +119,8 @@ class Resampled(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         if weights is not None and fit_keyword(classifier, "sample_weight") is None:
             owner = "sample_weight" if sample_weight is not None else type(sampler).__name__
             raise InputError(
-                f"{owner} weights the rows, and {type(classifier).__name__}.fit "
-                "takes no sample_weight. Put it next to a classifier that does."
+                f"{owner} weights the rows, but {type(classifier).__name__}.fit takes no "
+                "sample_weight. Combine it with a classifier that does."
             )
         self.classifier_ = fit_with_groups(
             classifier, X, y, sensitive_features=groups, sample_weight=weights
@@ -144,8 +145,8 @@ class Resampled(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         return self._pass_on(self.classifier_.predict_proba, X, sensitive_features)
 
     def _pass_on(self, method: Any, X: Any, sensitive_features: Any) -> NDArray[Any]:
-        takes = accepts(method, "sensitive_features")
-        return method(X, sensitive_features=sensitive_features) if takes else method(X)
+        takes_groups = accepts(method, "sensitive_features")
+        return method(X, sensitive_features=sensitive_features) if takes_groups else method(X)
 
     @inner_has("transform", "classifier")
     def transform(self, X: Any) -> NDArray[Any]:
@@ -162,8 +163,8 @@ def _groups_after(sampler: Any, before: Any) -> Any:
     groups = getattr(sampler, "sensitive_features_", None)
     if groups is None and before is not None:
         raise InputError(
-            f"{type(sampler).__name__} was given sensitive_features and left none for the new "
-            "rows. Its fit_resample must set `sensitive_features_`."
+            f"{type(sampler).__name__} got sensitive_features, but set none for the new rows. Its "
+            "fit_resample must set `sensitive_features_`."
         )
     return groups
 
@@ -202,8 +203,8 @@ def _choose(sampler: Any, X: Any, y: ArrayLike, groups: Any) -> tuple[Any, Any, 
 def _chosen_rows(sampler: Any, y: NDArray[Any]) -> NDArray[np.int64]:
     """Row numbers picked by `y` alone.
 
-    The sampler sees a word in place of each image, so that one which computes
-    with pixels (SMOTE, NearMiss) fails instead of computing with nonsense.
+    The sampler gets a string in place of each image, so that samplers which compute with pixels
+    (SMOTE, NearMiss) fail instead of giving meaningless rows.
     """
     name, error = type(sampler).__name__, None
     try:

@@ -1,4 +1,4 @@
-"""What post-processing starts from: a fitted estimator, and rows that it has not seen."""
+"""The input of post-processing: a fitted estimator, and rows that it was not fitted on."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def fit_or_frozen(
     X, y, sensitive_features
         All rows.
     cells : ndarray of shape (n_samples,)
-        Both parts get their share of each.
+        Both splits get their share of each cell.
     validation_fraction : float
         Share of the rows held out.
     rng : Generator
@@ -74,7 +74,10 @@ def fit_or_frozen(
     else:
         rest = np.setdiff1d(np.arange(len(y)), held)
         if not len(rest):
-            raise InputError("held_out holds out every row, and the estimator is not fitted.")
+            raise InputError(
+                "held_out holds out every row, but the estimator must be fitted. Leave "
+                "some rows for it, or pass a FrozenEstimator."
+            )
     return _fit_rows(estimator, X, y, sensitive_features, rest), held
 
 
@@ -101,9 +104,9 @@ def cross_fitted(
 ) -> Iterator[tuple[Any, NDArray[np.intp]]]:
     """Clones fitted on the rows outside each fold, with the row numbers of the fold.
 
-    Together they show every row to a net that has not seen it, which matters where a cell
-    has a few rows. A frozen estimator comes once, with all rows. For the parameters see
-    `fit_or_frozen`; the folds are those of `stratified_folds`.
+    Every row is in one fold, so a net that was not fitted on it predicts it; this matters for
+    cells with few rows. A frozen estimator is returned once, with all rows. For the parameters
+    see `fit_or_frozen`; the folds are those of `stratified_folds`.
     """
     if isinstance(estimator, FrozenEstimator):
         yield estimator, np.arange(len(y))
@@ -124,7 +127,7 @@ def fit_on_all(
     *,
     held_out: Any = None,
 ) -> Any:
-    """A clone fitted on all rows, for when held-out rows have done their work.
+    """A clone fitted on all rows, after the held-out rows have been used.
 
     Otherwise a method that changes nothing would still cost the estimator these rows.
 

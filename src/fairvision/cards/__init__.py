@@ -1,4 +1,4 @@
-"""What data are like before anything is trained: counts, confounders, copies, pictures."""
+"""Data cards, before any training: counts, confounders, copies, pictures."""
 
 from lazy_loader import attach_stub
 

@@ -1,4 +1,4 @@
-"""How far two columns go together: normalised mutual information, with intervals."""
+"""The association of two columns: normalised mutual information, with intervals."""
 
 from __future__ import annotations
 

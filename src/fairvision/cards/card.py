@@ -32,7 +32,7 @@ from fairvision.exceptions import BadImageError, InputError
 
 __all__ = ["DataCard", "data_card"]
 
-#: With more columns, those that are neither target nor sensitive are not compared with each other.
+#: With more columns than this, only pairs with the target or a sensitive column are compared.
 _MOST_COLUMNS = 60
 
 
@@ -45,7 +45,7 @@ class DataCard:
     name : str
         Of the data set.
     findings : list of str
-        What to know before training, a sentence each.
+        Findings to know before training, one sentence each.
     counts : DataFrame
         Rows by class and group (index) and part (columns; "all" is the last).
     associations : DataFrame
@@ -120,9 +120,9 @@ def data_card(
 ) -> DataCard:
     """Look at a data set before any training.
 
-    It counts rows by class and group, measures what goes together with what, finds copies and
-    people that are in several parts, reads every picture once, and says which of the installed
-    methods can work.
+    It counts rows by class and group, measures associations between columns, finds copies and
+    people that are in several splits, reads every picture once, and lists the installed methods
+    that can be trained on these data.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def data_card(
     dataset_params : mapping or None
         Parameters of the loader.
     identity : str or None
-        Attribute that says who or what a picture shows, such as a person or a patient.
+        Attribute that identifies who or what a picture shows, such as a person or a patient.
     n_boot : int, default=1000
         Bootstrap draws of the intervals; 0 for none.
     level : float, default=0.95
@@ -199,21 +199,21 @@ def data_card(
 
 
 def _covered(data: Bunch, labels: pd.DataFrame) -> float:
-    """How much of the target's place a sensitive attribute covers, where the data say so."""
+    """The share of the target's image region that a sensitive attribute covers, if known."""
     known = data.get("covered") or {}
     names = (str(name).partition("=")[0] for name in labels.columns[1:])
     return max((known.get(name, 0.0) for name in names), default=0.0)
 
 
 def _pairs(codes: pd.DataFrame, labels: pd.DataFrame) -> list[tuple[str, str]]:
-    few = len(codes.columns) <= _MOST_COLUMNS
-    return [(a, b) for a, b in combinations(codes, 2) if few or a in labels or b in labels]
+    compare_all = len(codes.columns) <= _MOST_COLUMNS
+    return [(a, b) for a, b in combinations(codes, 2) if compare_all or a in labels or b in labels]
 
 
 def _notes(data: Bunch, parts: NDArray[Any] | None, left_out: list[str]) -> list[str]:
     notes = data_notes(data, {"by": "random"})
     if parts is None:
-        notes.append("There are not several parts: counts are of all rows.")
+        notes.append("The data have no splits: counts are of all rows.")
     if left_out:
         notes.append(f"Not compared, with more than {MOST_LEVELS} values: {', '.join(left_out)}.")
     return notes

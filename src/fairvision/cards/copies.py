@@ -79,8 +79,8 @@ def _normalised(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
 def _to_first(values: NDArray[np.generic]) -> tuple[Rows, Rows]:
     """Each row that repeats a value, and the first row that has it."""
     _, first, codes = np.unique(values, return_index=True, return_inverse=True)
-    again = np.flatnonzero(first[codes] != np.arange(len(values)))
-    return first[codes[again]], again
+    repeats = np.flatnonzero(first[codes] != np.arange(len(values)))
+    return first[codes[repeats]], repeats
 
 
 def _neighbours(hashes: NDArray[np.uint64]) -> Iterator[tuple[Rows, Rows]]:

@@ -1,4 +1,4 @@
-"""What a reader should know before training, a sentence each."""
+"""The findings of a data card, one sentence each."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from fairvision.comparison.summary import interval_text
 
 __all__ = ["find"]
 
-#: Other columns that are tied less than that to target or group are left to the table.
+#: Columns with a weaker association to target or group are shown in the table only.
 _TIED = 0.1
-#: Mean brightness that differs by that many standard deviations is worth a sentence.
+#: A difference of mean brightness by this many standard deviations is a finding.
 _APART = 0.5
 
 
@@ -66,10 +66,10 @@ def _confounded(labels: pd.DataFrame, associations: pd.DataFrame) -> Iterator[st
         if row["value"] <= 0 or row["lower"] <= 0:
             yield f"{target} and {name} show no association: {number}."
             continue
-        label, group, here, there = _most_apart(pd.crosstab(labels[target], labels[name]))
+        label, group, in_class, in_rest = _most_apart(pd.crosstab(labels[target], labels[name]))
         yield (
-            f"{target} and {name} go together: {number}. {_percent(here)} of the rows with "
-            f"{target} = {label} have {name} = {group}, and {_percent(there)} of the others."
+            f"{target} and {name} go together: {number}. {_percent(in_class)} of the rows with "
+            f"{target} = {label} have {name} = {group}, and {_percent(in_rest)} of the others."
         )
 
 
@@ -79,14 +79,14 @@ def _most_apart(counts: pd.DataFrame) -> tuple[object, object, float, float]:
     counts = counts.loc[counts.sum(axis=1).sort_values(kind="stable").index]
     table = counts.to_numpy()
     rest = table.sum(0) - table
-    here, there = (one / one.sum(1, keepdims=True) for one in (table, rest))
-    place = np.unravel_index((here - there).round(9).argmax(), table.shape)
+    in_class, in_rest = (one / one.sum(1, keepdims=True) for one in (table, rest))
+    place = np.unravel_index((in_class - in_rest).round(9).argmax(), table.shape)
     row, column = map(int, place)
-    return counts.index[row], counts.columns[column], here[place], there[place]
+    return counts.index[row], counts.columns[column], in_class[place], in_rest[place]
 
 
 def _tied(labels: pd.DataFrame, associations: pd.DataFrame) -> Iterator[str]:
-    """Other columns that a net could learn in place of the target, or that give the group away."""
+    """Other columns that a net could learn instead of the target, or that reveal the group."""
     strong = associations[(associations["value"] >= _TIED) & ~(associations["lower"] <= 0)]
     for name in labels.columns:
         ends = strong[(strong["a"] == name) | (strong["b"] == name)]
@@ -105,21 +105,21 @@ def _small_cells(counts: pd.DataFrame) -> Iterator[str]:
     for split, rows in counts.items():
         if split == "all" and len(counts.columns) > 1:
             continue
-        where = "" if split == "all" else f" of part {split!r}"
+        of_split = "" if split == "all" else f" of split {split!r}"
         cell, n = cell_name(rows.index, int(np.argmin(rows))), int(rows.min())
         empty = int((rows == 0).sum())
         if empty > 1:
-            yield f"{empty} of {len(rows)} cells of class and group{where} have no rows."
+            yield f"{empty} of {len(rows)} cells of class and group{of_split} have no rows."
         elif empty:
-            yield f"There is no row of {cell}{where}: nothing can be measured or learnt there."
+            yield f"{cell} has no rows{of_split}, so nothing can be measured or learnt there."
         else:
-            # Of a proportion, at one half, where it is widest.
+            # The half-width of the interval of a proportion of one half, the widest case.
             margin = 98 / n**0.5
             yield (
-                f"The smallest cell{where} is {cell}, with {_count(n, 'row')}: a rate in so "
+                f"The smallest cell{of_split} is {cell}, with {_count(n, 'row')}: a rate in so "
                 f"many rows is known to about ±{margin:.0f} percentage points at best."
                 if margin >= 1
-                else f"Every cell{where} has {n} rows or more."
+                else f"Every cell{of_split} has {n} rows or more."
             )
 
 
@@ -137,11 +137,11 @@ def _copied(
     across = int((sets["part"].nunique() > 1).sum())
     if across:
         yield (
-            f"In several parts: {_count(across, 'set')} of near copies, so that test rows are seen "
-            "in training. Remove them from one part."
+            f"In several splits: {_count(across, 'set')} of near copies, so test pictures are "
+            "seen in training. Remove them from one split."
         )
     elif parts is None:
-        yield "A random split would put some of them on both sides. Remove them before."
+        yield "A random split would put some of them on both sides. Remove them before splitting."
 
 
 def _people(identities: dict[str, Any], parts: NDArray[Any] | None) -> Iterator[str]:
@@ -150,19 +150,19 @@ def _people(identities: dict[str, Any], parts: NDArray[Any] | None) -> Iterator[
     name, n = identities["column"], identities["n"]
     shared, repeated = identities["n_in_several_parts"], identities["n_repeated"]
     if not repeated:
-        yield f"Every row has a value of {name!r} of its own."
+        yield f"Every row has its own value of {name!r}."
     elif parts is None:
         yield (
             f"More than one row: {repeated} of {n} values of {name!r}. A random split would put "
-            "some on both sides; make parts by it."
+            f"some of them on both sides; split by {name!r}."
         )
     elif shared:
         yield (
-            f"In several parts: {shared} of {n} values of {name!r}. Test rows show "
-            "whom or what was seen in training."
+            f"In several splits: {shared} of {n} values of {name!r}, so test rows show people or "
+            "things seen in training."
         )
     else:
-        yield f"No value of {name!r} is in several parts."
+        yield f"No value of {name!r} is in several splits."
 
 
 def _bad(unreadable: pd.DataFrame, n: int) -> Iterator[str]:

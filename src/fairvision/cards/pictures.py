@@ -1,4 +1,4 @@
-"""What the pictures of a data set are like: size, mode, brightness, copies, unreadable files."""
+"""Measurements of a data set's pictures: size, mode, brightness, copies, unreadable files."""
 
 from __future__ import annotations
 

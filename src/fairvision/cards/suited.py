@@ -8,11 +8,12 @@ from fairvision.plugins import RegisteredMethod, default_registry
 
 __all__ = ["FEW", "cell_name", "suited_methods"]
 
-#: A method that reads groups has too little to learn from in a cell with fewer training rows.
+#: Fewest training rows of a cell from which a method that reads groups can learn.
 FEW = 20
 
 
-#: A group that shows in more than half of the target's own place cannot be hidden without it.
+#: A group that covers more than this share of the target's image region cannot be hidden without
+#: hiding the target.
 COVERED = 0.5
 
 

@@ -90,15 +90,15 @@ def _matched(paths: tuple[Path, Path], tables: list[pd.DataFrame], name: str) ->
         if values.isna().any() or values.duplicated().any():
             repeated = values[values.isna() | values.duplicated()].iloc[0]
             raise InputError(
-                f"{path.name}: --id-column {name!r} holds {repeated!r} where each row needs a "
-                "value of its own."
+                f"{path.name}: --id-column {name!r} has {repeated!r} more than once. Name a "
+                "column with a different value in each row."
             )
     first, second = (table.set_index(name, drop=False) for table in tables)
     shared = first.index.intersection(second.index)
     if not len(shared) == len(first) == len(second):
         raise InputError(
             f"{paths[0].name} and {paths[1].name} share {len(shared)} of {len(first)} and "
-            f"{len(second)} values of {name!r}. Keep the rows that both have, or leave out "
+            f"{len(second)} values of {name!r}. Keep the rows that are in both, or leave out "
             "--id-column to compare different rows."
         )
     return [table.reset_index(drop=True) for table in (first, second.loc[first.index])]
@@ -120,7 +120,7 @@ def _check_meet(paths: tuple[Path, Path], name: str, values: list[set[Any]]) -> 
         labels = [sorted(map(repr, one))[:5] for one in values]
         raise InputError(
             f"{name}: {paths[0].name} has {', '.join(labels[0])} and {paths[1].name} has "
-            f"{', '.join(labels[1])}. Write them alike in both files."
+            f"{', '.join(labels[1])}. Spell the labels alike in both files."
         )
 
 
@@ -132,8 +132,9 @@ def _check_equal(paths: tuple[Path, Path], name: str, first: Any, second: Any, i
     rows &= ~missing
     if rows.any():
         raise InputError(
-            f"{int(rows.sum())} rows have other {name} in {paths[1].name} than in "
-            f"{paths[0].name}, the first {ids[rows].iloc[0]!r}. The files must be of the same rows."
+            f"{int(rows.sum())} rows differ in {name} between {paths[0].name} and "
+            f"{paths[1].name}, the first {ids[rows].iloc[0]!r}. Both files must hold the same "
+            "rows."
         )
 
 

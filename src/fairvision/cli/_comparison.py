@@ -45,8 +45,8 @@ def print_comparison(result: Any, *, notes: bool = True) -> None:
 
 
 def marks_note(baseline: str) -> str:
-    """What the marks behind the numbers say."""
-    return f"+ and -: better and worse than {baseline}; the interval leaves out 0."
+    """A note that explains the marks + and -."""
+    return f"+ and -: better and worse than {baseline}; the interval of the difference excludes 0."
 
 
 def _in_order(result: Any) -> tuple[list[str], list[str]]:
@@ -63,12 +63,12 @@ def _value(result: Any, label: str) -> float:
 
 
 def _cells(result: Any, label: str) -> list[str]:
-    own = [run for run in result.runs if run.method == label]
-    if not own:
+    runs = [run for run in result.runs if run.method == label]
+    if not runs:
         failed = any(label == method for method, _ in result.failures)
         return [label, *["failed" if failed else "not run"] * len(_MEASURES), ""]
     cells = [_cell(result, label, metric, more) for metric, _, more in _MEASURES]
-    return [label, *cells, f"{np.mean([run.train_seconds for run in own]):.0f}"]
+    return [label, *cells, f"{np.mean([run.train_seconds for run in runs]):.0f}"]
 
 
 def _cell(result: Any, label: str, metric: str, more: bool) -> str:

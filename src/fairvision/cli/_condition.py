@@ -46,7 +46,7 @@ class Condition:
             assert bound == bound  # no number is above or below NaN: it would never fail
         except (AssertionError, ValueError):
             raise click.BadParameter(
-                f"{text!r} is no condition; expected metric, sign and number, such as "
+                f"{text!r} is not a condition; expected metric, sign and number, such as "
                 "'accuracy_gap>0.1', 'worst_group_accuracy.lower<0.7' or, of two files, "
                 "'worst_group_accuracy.change.upper<-0.02'."
             ) from None

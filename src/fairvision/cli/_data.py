@@ -12,18 +12,19 @@ from fairvision.cli._method import all_of
 data_options = all_of(
     click.option("--dataset", default="faces", help="A registered data set."),
     click.option("--root", type=click.Path(path_type=Path), help="Folder of the images."),
-    click.option("--download", is_flag=True, help="Fetch what is not in --root: celeba only."),
+    click.option("--download", is_flag=True, help="Download what --root lacks: celeba only."),
     click.option(
-        "--labels", help="Table of `folder`, or labels beside celeba's; absolute or inside --root."
+        "--labels",
+        help="Label table of `folder`, or additional labels for celeba; absolute or inside --root.",
     ),
     click.option("--target", help="Attribute to predict."),
     click.option("--sensitive", help="Sensitive attribute; several with commas."),
     click.option("--split-column", help="Column of the CSV that says train or test."),
     click.option(
-        "--path-column", help="Column of the files in the table of `folder`: path if not given."
+        "--path-column", help="Column of file paths in the table of `folder`: path if not given."
     ),
     click.option(
-        "--sep", help="What parts the table's fields: ',', ';', tab; sniffed if not given."
+        "--sep", help="Field separator of the table: ',', ';' or tab; detected if not given."
     ),
     click.option("--image-size", type=click.IntRange(8), help="Height and width in pixels."),
     click.option("--mode", type=click.Choice(["RGB", "L"]), help="Colour, or grey."),
@@ -37,14 +38,16 @@ data_options = all_of(
         type=click.FloatRange(0, min_open=True),
         help="White in grey files of more than 8 bits, such as 4095: `folder` only.",
     ),
-    click.option("--n-samples", type=click.IntRange(1), help="Images to make, for drawn data."),
+    click.option(
+        "--n-samples", type=click.IntRange(1), help="Number of images to draw, for drawn data."
+    ),
     click.option("--skip-bad", is_flag=True, help="Leave out unreadable images, and count them."),
     click.option("--cache", type=click.Path(path_type=Path), help="Folder for decoded images."),
 )
 
 
 def dataset_params(options: dict[str, Any]) -> dict[str, Any]:
-    """What was given for the loader; what was not is left to its defaults."""
+    """The loader's parameters that were given; all others keep their defaults."""
     plain = (
         "root", "labels", "path_column", "sep", "split_column", "image_size", "mode", "resize",
         "pixel_max", "n_samples", "cache",

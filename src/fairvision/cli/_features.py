@@ -10,9 +10,12 @@ import click
 from fairvision.cli._method import all_of
 
 features_options = all_of(
-    click.option("--backbone", help="The net of every method that has one: mobilenet_v2."),
     click.option(
-        "--weights", help="Its weights: a file, package:NAME, or a published name as DEFAULT."
+        "--backbone", help="Backbone of every method that trains a net, such as mobilenet_v2."
+    ),
+    click.option(
+        "--weights",
+        help="Weights of the backbone: a file, package:NAME, or a published name such as DEFAULT.",
     ),
     click.option(
         "--trainable",
@@ -24,36 +27,42 @@ features_options = all_of(
     click.option(
         "--features",
         is_flag=True,
-        help="Compute its features once, and train the methods on them and not on images.",
+        help="Compute the backbone's features once, and train the methods on them instead of on "
+        "images.",
     ),
-    click.option("--layer", help="With --features: a layer of the net, in place of its last."),
+    click.option(
+        "--layer",
+        help="With --features: the layer whose output is used, instead of what enters the head.",
+    ),
     click.option(
         "--features-size",
         type=click.IntRange(1),
-        help="With --features: pixels; those of the weights' training if not given.",
+        help="With --features: image size in pixels; the size that the weights were trained at "
+        "if not given.",
     ),
     click.option(
         "--features-cache",
         type=click.Path(path_type=Path),
-        help="With --features: a folder that keeps them, for this and other commands.",
+        help="With --features: a cache folder for the features, which other commands can share.",
     ),
 )
 
 
 def features_params(options: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of `fairvision.comparison.compare` that they stand for."""
+    """The arguments of `fairvision.comparison.compare` that the options stand for."""
     net = {name: options[name] for name in ("backbone", "weights") if options[name] is not None}
     tuning = _tuning(options["trainable"], options["trunk_lr"])
-    own = ("layer", "features_size", "features_cache")
-    layer, size, cache = (options[name] for name in own)
+    needs_features = ("layer", "features_size", "features_cache")
+    layer, size, cache = (options[name] for name in needs_features)
     if not options["features"]:
-        if any(options[name] is not None for name in own):
-            raise click.UsageError(
-                "--layer, --features-size and --features-cache go with --features."
-            )
+        if any(options[name] is not None for name in needs_features):
+            raise click.UsageError("--layer, --features-size and --features-cache need --features.")
         return {"shared_params": {**net, **tuning}}
     if tuning:
-        raise click.UsageError("--trainable and --trunk-lr tune a net; leave --features out.")
+        raise click.UsageError(
+            "--trainable and --trunk-lr train the net, but --features keeps it "
+            "frozen. Leave --features out."
+        )
     if "backbone" not in net:
         raise click.UsageError("--features needs --backbone, the net that computes them.")
     from fairvision.nn import FeatureExtractor

@@ -22,13 +22,15 @@ def all_of(*options: Decorator) -> Decorator:
 
 
 method_options = all_of(
-    click.option("--preset", default="quick", help="For methods that have it; '' for none."),
+    click.option(
+        "--preset", default="quick", help="Preset of each method that has it; '' for none."
+    ),
     click.option(
         "--set",
         "settings",
         multiple=True,
         metavar="METHOD.PARAMETER=VALUE",
-        help="A parameter of a method; may be given again.",
+        help="A parameter of a method; may be repeated.",
     ),
 )
 

@@ -25,22 +25,24 @@ def _named_columns(table: pd.DataFrame, options: dict[str, Any]) -> dict[str, An
     from fairvision.models import PredictionColumns
 
     known = PredictionColumns.of(table.columns)
-    named = dict(options)
+    columns = dict(options)
     if known is not None:
-        named["y_true"] = named["y_true"] or ("true_class" if known.has_true_class else None)
-        named["sensitive"] = named["sensitive"] or ",".join(known.sensitive)
-        if named["y_pred"] is None and named["threshold"] is None:
-            named["y_pred"] = "class"
-        if named["y_score"] is None and named["y_true"] == "true_class":
-            named["y_score"] = _score(table, known, named["pos_label"])
-    for name, what in (("y_true", "true labels"), ("sensitive", "group labels")):
-        if not named[name]:
-            why = "" if known is None else ", and the predictions were made without: use --labels"
-            raise InputError(
-                f"--{name.replace('_', '-')}, the column of {what}, is not given{why}. There are "
-                f"{list(map(str, table.columns))}."
+        columns["y_true"] = columns["y_true"] or ("true_class" if known.has_true_class else None)
+        columns["sensitive"] = columns["sensitive"] or ",".join(known.sensitive)
+        if columns["y_pred"] is None and columns["threshold"] is None:
+            columns["y_pred"] = "class"
+        if columns["y_score"] is None and columns["y_true"] == "true_class":
+            columns["y_score"] = _score(table, known, columns["pos_label"])
+    for name, content in (("y_true", "true labels"), ("sensitive", "group labels")):
+        if not columns[name]:
+            reason = (
+                "" if known is None else ", and `fairvision predict` writes it with --labels only"
             )
-    return named
+            raise InputError(
+                f"--{name.replace('_', '-')}, the column of {content}, is not given{reason}. Name "
+                f"one of {list(map(str, table.columns))}."
+            )
+    return columns
 
 
 def _score(table: pd.DataFrame, known: Any, positive: str | None) -> str | None:
@@ -94,7 +96,7 @@ def _read_binary(path: Path) -> pd.DataFrame:
 def take_column(table: pd.DataFrame, name: str, option: str) -> Any:
     """The column that an option names."""
     if name not in table.columns:
-        raise InputError(f"{option} {name!r} is no column; there are {list(table.columns)}.")
+        raise InputError(f"{option} {name!r} is not a column; there are {list(table.columns)}.")
     return table[name]
 
 
@@ -106,7 +108,7 @@ def _label(text: str, known: Any, option: str) -> Any:
     for label in labels:
         if str(label) == text:
             return label.item() if hasattr(label, "item") else label
-    raise InputError(f"{option} {text!r} is no label; there are {sorted(map(str, labels))}.")
+    raise InputError(f"{option} {text!r} is not a label; there are {sorted(map(str, labels))}.")
 
 
 def _privileged(table: pd.DataFrame, pairs: tuple[str, ...], sensitive: list[str]) -> Any:
@@ -130,7 +132,7 @@ def _predict_at(threshold: float, score: Any, true: Any, positive: Any) -> Any:
     if not np.isfinite(threshold):
         raise InputError(f"--threshold is {threshold}; pass a number.")
     if score is None:
-        raise InputError("--threshold needs --y-score, the column that it is applied to.")
+        raise InputError("--threshold needs --y-score, the column of scores that it is applied to.")
     labels = code_labels(check_labels(true, "--y-true"))[1]
     if len(labels) != 2:
         raise InputError(
@@ -143,8 +145,8 @@ def _predict_at(threshold: float, score: Any, true: Any, positive: Any) -> Any:
     low, high = scores.min(), scores.max()
     if 0 <= low <= high <= 1 and not 0 <= threshold <= 1:  # 50 for 50 %
         raise InputError(
-            f"--threshold is {threshold:g}, and the scores are {low:g} to {high:g}. Pass a number "
-            "on their scale."
+            f"--threshold is {threshold:g}, but the scores are {low:g} to {high:g}. Pass a number "
+            "from 0 to 1."
         )
     second = positive is None or labels[1] == positive
     return labels[((scores >= threshold) == second).astype(int)]
@@ -154,14 +156,14 @@ def evaluation_arguments(
     table: pd.DataFrame, condition_metrics: list[str], options: dict[str, Any]
 ) -> dict[str, Any]:
     """The arguments of `evaluate_predictions`, from the columns and labels that options name."""
-    named = _named_columns(table, options)
+    columns = _named_columns(table, options)
     y_pred, y_score, threshold, weight, pos_label = (
-        named.pop(name) for name in ("y_pred", "y_score", "threshold", "weight", "pos_label")
+        columns.pop(name) for name in ("y_pred", "y_score", "threshold", "weight", "pos_label")
     )
-    names = [name.strip() for name in named.pop("sensitive").split(",") if name.strip()]
+    names = [name.strip() for name in columns.pop("sensitive").split(",") if name.strip()]
     for name in names:
         take_column(table, name, "--sensitive")
-    true = take_column(table, named.pop("y_true"), "--y-true")
+    true = take_column(table, columns.pop("y_true"), "--y-true")
     score = None if y_score is None else take_column(table, y_score, "--y-score")
     positive = None if pos_label is None else _label(pos_label, true, "--pos-label")
     if (y_pred is None) == (threshold is None):
@@ -171,13 +173,13 @@ def evaluation_arguments(
     else:
         predicted = _predict_at(threshold, score, true, positive)
     return {
-        **named,
+        **columns,
         "y_true": true,
         "y_pred": predicted,
         "sensitive_features": table[names],
         "y_score": score,
         "sample_weight": None if weight is None else take_column(table, weight, "--weight"),
-        "metrics": [*named["metrics"].split(","), *condition_metrics],
+        "metrics": [*columns["metrics"].split(","), *condition_metrics],
         "pos_label": positive,
-        "privileged": _privileged(table, named["privileged"], names),
+        "privileged": _privileged(table, columns["privileged"], names),
     }

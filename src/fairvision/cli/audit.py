@@ -46,7 +46,7 @@ Examples:
 @click.option(
     "--id-column",
     metavar="COLUMN",
-    help="Of two files: the column that says which rows are the same, such as the path.",
+    help="With two files: the column that identifies each row, such as the path.",
 )
 @click.option("--y-true", metavar="COLUMN", help="True labels.")
 @click.option("--y-pred", metavar="COLUMN", help="Predicted labels; or pass --threshold.")
@@ -54,13 +54,13 @@ Examples:
 @click.option(
     "--threshold",
     type=float,
-    help="In place of --y-pred: scores from here on are predicted positive.",
+    help="In place of --y-pred: a score of this or more is predicted positive.",
 )
 @click.option("--weight", metavar="COLUMN", help="Weights of the rows.")
 @click.option(
     "--sensitive",
     metavar="COLUMN[,COLUMN]",
-    help="Group labels; several are evaluated each, and crossed.",
+    help="Columns of group labels; several are evaluated one by one, and crossed.",
 )
 @click.option(
     "--privileged",
@@ -73,9 +73,9 @@ Examples:
 @click.option("--n-boot", default=1000, help="Bootstrap draws.")
 @click.option("--level", default=0.95, help="Coverage of the intervals.")
 @click.option("--interval", type=click.Choice(["percentile", "bca"]), default="percentile")
-@click.option("--min-support", default=1, help="Rows that a group needs.")
+@click.option("--min-support", default=1, help="Fewest rows of a group that is compared.")
 @click.option(
-    "--sep", help="What parts the fields of a text table: ',', ';', tab; sniffed if not given."
+    "--sep", help="Field separator of a text table: ',', ';' or tab; detected if not given."
 )
 @click.option("--missing", type=click.Choice(["raise", "group"]), default="raise")
 @click.option("--seed", "random_state", type=int, help="Makes the intervals repeatable.")
@@ -88,8 +88,8 @@ Examples:
     "--fail-if",
     multiple=True,
     metavar="CONDITION",
-    help="Exit with 1 if it holds, or is undefined: 'accuracy_gap>0.1', 'accuracy_gap.lower>0.1', "
-    "or of two files 'accuracy.change<-0.02'. May be repeated.",
+    help="Exit with code 1 if this condition holds, or is undefined: 'accuracy_gap>0.1', "
+    "'accuracy_gap.lower>0.1', or with two files 'accuracy.change<-0.02'. May be repeated.",
 )
 @click.pass_context
 def command(
@@ -106,12 +106,12 @@ def command(
 ) -> None:
     """Evaluate the predictions in a text table, Parquet, NPZ or JSON Lines file, by group.
 
-    Of a file by `fairvision predict --labels` it knows the columns; name those of any other.
-    With a second file, it says what changed from the first to the second: on the same rows, if
-    --id-column matches them, or on different rows.
+    A file that `fairvision predict --labels` wrote needs no column options; name the columns of
+    any other file. With a second file, it reports the changes from the first to the second: on
+    the same rows, if --id-column matches them, else on different rows.
 
-    Exit code 0: evaluated. 1: a --fail-if condition holds in any grouping; of two files, of the
-    second. 2: the input cannot be used.
+    Exit code 0: evaluated. 1: a --fail-if condition holds in any grouping (with two files: of the
+    second). 2: the input cannot be used.
     """
     conditions = [Condition.parse(text) for text in fail_if]
     metrics = [condition.metric for condition in conditions]
@@ -121,7 +121,10 @@ def command(
         changes = measure_changes((predictions, second), tables, id_column, metrics, options)
         evaluation = changes.second
     elif id_column is not None:
-        raise InputError("--id-column matches the rows of two files; there is one.")
+        raise InputError(
+            "--id-column matches the rows of two files, but one file is given. Leave "
+            "it out, or add a second file."
+        )
     else:
         evaluation = _evaluate(read_table_file(predictions, sep), metrics, options)
     evaluations = list({id(e): e for e in (evaluation, *evaluation.by_attribute.values())}.values())

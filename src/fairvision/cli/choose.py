@@ -24,32 +24,37 @@ Examples:
 )
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
-    "--by", default="worst_group_accuracy", help="The metric that decides, its mean over the seeds."
+    "--by",
+    default="worst_group_accuracy",
+    help="The metric to choose by, as a mean over the seeds.",
 )
 @click.option(
     "--at-least",
     multiple=True,
     metavar="METRIC>=BOUND",
-    help="What the method must also meet, such as accuracy>=0.9 or accuracy_gap<=0.05; may be "
-    "given again.",
+    help="A constraint that the method must meet, such as accuracy>=0.9 or accuracy_gap<=0.05; "
+    "may be repeated.",
 )
 @click.option(
-    "--n-boot", type=click.IntRange(1), default=1000, help="Draws that say how sure the choice is."
+    "--n-boot",
+    type=click.IntRange(1),
+    default=1000,
+    help="Bootstrap draws that say how sure the choice is.",
 )
 @click.option(
-    "--seed", type=int, help="Of the model; that of the best validation rows if not given."
+    "--seed", type=int, help="Seed of the model; the best one on validation rows if not given."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="File for the model.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(folder: Path, out: Path | None, as_json: bool, **options: Any) -> None:
-    """Choose a method of what `fairvision compare --out FOLDER` compared.
+    """Choose a method of the comparison that `fairvision compare --out FOLDER` wrote.
 
-    Validation rows decide, never test rows, which are reported of the chosen method only. Of
-    methods within one standard error of the best, it takes the first of the comparison's list,
-    plain training before all.
+    Only validation rows decide; test rows are reported for the chosen method. Among the methods
+    within one standard error of the best, the choice is the first in the comparison's list; plain
+    training (erm) comes before all others.
 
-    With --out, the model is the one that `compare --keep-models` kept; without, it is trained
-    again to the same numbers.
+    --out writes the model that `compare --keep-models` stored; if none is stored, the model is
+    trained again to the same numbers.
 
     Exit code 0: chosen. 2: no method meets the bounds, or the folder has no validation rows.
     """

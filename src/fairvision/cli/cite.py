@@ -39,8 +39,8 @@ def short(reference: Reference | None) -> str:
     if reference is None or not reference.authors:
         return "-"
     families = [author.split()[-1] for author in reference.authors if author.split()]
-    who = f"{families[0]} et al." if len(families) > 2 else " and ".join(families)
-    return f"{who} {reference.year}"
+    authors = f"{families[0]} et al." if len(families) > 2 else " and ".join(families)
+    return f"{authors} {reference.year}"
 
 
 def bibtex(reference: Reference) -> str:

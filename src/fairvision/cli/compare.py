@@ -59,26 +59,26 @@ Examples:
     "--method",
     multiple=True,
     metavar="NAME=PACKAGE.MODULE:FACTORY",
-    help="An estimator of your own: its class, or a function that returns it unfitted. Beside "
-    "--methods; may be given again.",
+    help="An estimator of your own: its class, or a function that returns it unfitted. Added to "
+    "--methods; may be repeated.",
 )
 @click.option("--seeds", type=click.IntRange(1), default=3, help="How many.")
 @click.option("--epochs", "max_epochs", type=click.IntRange(0), default=10)
 @click.option(
     "--confounding",
     type=click.FloatRange(0, 1),
-    help="Bias the training rows: the share of the last class, by name, that has the last group; "
-    "below 0.5 most have the first. Test on balanced rows.",
+    help="Bias the training rows: the share of the last class (in sorted order) that is in the "
+    "last group; below 0.5, most of it is in the first group. Test rows are balanced.",
 )
 @click.option(
     "--counterexamples",
     type=click.FloatRange(0, 1),
-    help="With --confounding: that share in the other classes; 1 - confounding if not given.",
+    help="With --confounding: the same share in the other classes; 1 - confounding if not given.",
 )
 @click.option(
     "--balanced-baseline/--no-balanced-baseline",
     default=None,
-    help="With --confounding: erm on as many balanced rows, too. By default with --methods all.",
+    help="With --confounding: also train erm on as many balanced rows. Default with --methods all.",
 )
 @click.option("--n-train", type=click.IntRange(2), help="Training rows, with --confounding.")
 @click.option("--n-test", type=click.IntRange(4), help="Test rows, with --confounding.")
@@ -86,12 +86,12 @@ Examples:
     "--test-size",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.3,
-    help="Share of test rows, where neither --confounding nor --split-column decides.",
+    help="Share of test rows, without --confounding and --split-column.",
 )
 @click.option(
     "--validation-fraction",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Share of the training rows that no method is trained on: they choose one.",
+    help="Share of the training rows held out to choose a method.",
 )
 @method_options
 @features_options
@@ -102,7 +102,7 @@ Examples:
 @click.option(
     "--rerun",
     is_flag=True,
-    help="Do the runs in --out again that were made with other data, parameters, code or versions.",
+    help="Repeat the runs in --out that were made with other data, parameters, code or versions.",
 )
 @click.option(
     "--report/--no-report",
@@ -112,16 +112,19 @@ Examples:
 @click.option(
     "--budget",
     metavar="TIME",
-    help="Begin no run after this: 90s, 20m, 1.5h. Methods that cannot be best are given up.",
+    help="Begin no run after this time: 90s, 20m, 1.5h. Methods that are worse on validation "
+    "rows are dropped.",
 )
 @click.option(
-    "--keep-models", is_flag=True, help="Store each run's model: `fairvision choose` trains none."
+    "--keep-models",
+    is_flag=True,
+    help="Store each run's model, so that `fairvision choose` need not train it again.",
 )
 @click.option(
     "--choose",
     type=click.Path(path_type=Path),
     metavar="MODEL",
-    help="Write the model that `fairvision choose` would: needs validation rows.",
+    help="Write the model that `fairvision choose` would write; needs validation rows.",
 )
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--full", is_flag=True, help="Print every measure and note, in wide tables.")
@@ -129,12 +132,12 @@ Examples:
 def command(**options: Any) -> None:
     """Train methods on a data set with several seeds, and report them side by side.
 
-    All methods of a seed see the same training and test rows. With --out, a run
-    that is already done is not done again: the same command resumes or extends.
-    A run whose worker process dies is tried three times.
+    All methods of a seed see the same training and test rows. With --out, finished runs are not
+    repeated: the same command resumes or extends the comparison. A run whose worker process dies
+    is tried three times.
 
-    Exit code 0: done, runs that failed are named. 1: every run failed, or it was
-    interrupted. 2: the input cannot be used.
+    Exit code 0: done; failed runs are named. 1: every run failed, or it was interrupted. 2: the
+    input cannot be used.
     """
     from fairvision.comparison import compare
 

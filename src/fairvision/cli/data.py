@@ -32,7 +32,7 @@ Examples:
 @click.option(
     "--identity-column",
     "identity",
-    help="Column that says who or what a picture shows, such as a patient.",
+    help="Column that identifies who or what a picture shows, such as a patient.",
 )
 @click.option("--n-boot", type=click.IntRange(0), default=1000)
 @click.option("--seed", "random_state", type=int, help="Makes the intervals repeatable.")
@@ -49,10 +49,10 @@ Examples:
 )
 @click.pass_context
 def command(context: click.Context, **options: Any) -> None:
-    """Say what is in a data set, before any training.
+    """Describe a data set before any training.
 
-    Counts by class and group, what is confounded with what, copies and people in several parts,
-    unreadable pictures, and which of the installed methods can work.
+    Shows counts by class and group, confounders, copies and people in several splits, unreadable
+    pictures, and the installed methods that can be trained on these data.
 
     Exit code 0: done. 2: the input cannot be used.
     """

@@ -47,10 +47,10 @@ Examples:
 @click.option("--jobs", type=int, default=2, help="Runs at a time.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def command(out: Path, weights: Path | None, jobs: int, quiet: bool) -> None:
-    """Train and choose models on two tasks with drawn faces; nobody is shown.
+    """Train and choose models on two tasks with drawn faces; no real person is shown.
 
-    In 95 of 100 training faces the target goes with the group. Methods are left out where the
-    data, or what they promise, say that they cannot help. The same command resumes.
+    In 95 of 100 training faces the target agrees with the group. Methods that cannot help on
+    these data are left out, with the reason. The same command resumes.
     """
     extractor = _extractor(weights, out)
     results, left_out = [], {}

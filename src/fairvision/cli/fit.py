@@ -44,15 +44,18 @@ Examples:
 )
 @click.argument("method", required=False)
 @data_options
-@click.option("--pre", multiple=True, help="A method before training; may be given again.")
+@click.option("--pre", multiple=True, help="A pre-processing method; may be repeated.")
 @click.option("--model", help="The classifier between --pre and --post; erm if not given.")
-@click.option("--post", multiple=True, help="A method after training; may be given again.")
+@click.option("--post", multiple=True, help="A post-processing method; may be repeated.")
 @click.option(
     "--validation-fraction",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Share of the rows held out to evaluate; the data's own, or 0.2, if not given.",
+    help="Share of the rows held out for evaluation; the data's own validation rows, or 0.2, if "
+    "not given.",
 )
-@click.option("--validation-column", help="Column that holds out rows: true values, or valid.")
+@click.option(
+    "--validation-column", help="Column that marks the held-out rows: true values, or valid."
+)
 @click.option("--seed", "random_state", type=click.IntRange(0), default=0)
 @click.option("--epochs", "max_epochs", type=click.IntRange(0), default=10)
 @method_options
@@ -75,11 +78,11 @@ Examples:
 @click.option("--quiet", is_flag=True, help="Print nothing, and show no progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(method: str | None, **options: Any) -> None:
-    """Train METHOD on all rows but the validation rows, and save a model of pictures.
+    """Train METHOD on all rows but the validation rows, and save a model that predicts pictures.
 
     METHOD is a name of `fairvision methods`, or NAME=PACKAGE.MODULE:FACTORY for an estimator of
-    your own; erm if not given. Rows of a part ``test`` are not used. It prints what the validation
-    rows show, with intervals.
+    your own; erm if not given. Rows of the split ``test`` are not used. The metrics on the
+    validation rows are printed with intervals.
 
     Exit code 0: saved. 1: Ctrl-C; nothing was written. 2: the input cannot be used.
     """
@@ -125,7 +128,9 @@ def _check_places(options: dict[str, Any]) -> None:
         if path.exists() and not options["overwrite"]:
             raise InputError(f"--{option} {path} exists. Choose another name, or add --overwrite.")
         if not path.absolute().parent.is_dir():
-            raise InputError(f"--{option} {path}: there is no folder {path.parent}. Make it first.")
+            raise InputError(
+                f"--{option} {path}: there is no folder {path.parent}. Create it first."
+            )
     if options["onnx"] is not None:
         import importlib.util
 

@@ -64,11 +64,11 @@ def _offers(plugin: Plugin) -> dict[str, list[str]]:
 
 
 def _json(plugins: Registry) -> dict[str, Any]:
-    strays = [note for note in plugins.notes if note.origin is None]
+    unmatched = [note for note in plugins.notes if note.origin is None]
     return {
         "api_version": API_VERSION,
         "plugins": [_plugin_json(plugin) for plugin in plugins.plugins],
-        "notes": [_words(note) for note in strays],
+        "notes": [_words(note) for note in unmatched],
     }
 
 

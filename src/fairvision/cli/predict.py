@@ -31,25 +31,27 @@ Examples:
 @click.option(
     "--labels",
     type=click.Path(path_type=Path),
-    help="Table of the pictures; PICTURES is then their folder. Its target and groups go along.",
+    help="Label table of the pictures; PICTURES is then their folder. Its target and groups are "
+    "copied to the output.",
 )
-@click.option("--path-column", default="path", help="Its column of files.")
-@click.option("--sep", help="What parts its fields: ',', ';', tab; sniffed if not given.")
+@click.option("--path-column", default="path", help="Column of file paths in --labels.")
+@click.option("--sep", help="Field separator of --labels: ',', ';' or tab; detected if not given.")
 @click.option(
     "--groups",
     metavar="COLUMN[,COLUMN]",
-    help="Its columns of groups, if they are not called as in training.",
+    help="Columns of groups in --labels, if their names differ from training.",
 )
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write; the same command again goes on where it was cut. Printed if not given.",
+    help="File to write; the same command resumes an interrupted one. Printed if not given.",
 )
 @click.option(
     "--format",
     "form",
     type=click.Choice(["csv", "parquet", "json"]),
-    help="Of the output; by the ending of --out if not given. json has a line a picture.",
+    help="Format of the output; by the ending of --out if not given. json has one line per "
+    "picture.",
 )
 @click.option(
     "--pixel-max",
@@ -57,17 +59,17 @@ Examples:
     help="White in grey files of more than 8 bits; as in training if not given.",
 )
 @click.option("--batch-size", type=click.IntRange(1), default=256)
-@click.option("--device", help="A torch device; that of the training if not given.")
+@click.option("--device", help="A torch device; as in training if not given.")
 @click.option("--skip-bad", is_flag=True, help="Leave out unreadable pictures, and count them.")
 @click.option("--quiet", is_flag=True, help="Print no counts.")
 def command(model: Path, pictures: tuple[Path, ...], **options: Any) -> None:
     """Predict PICTURES, files or folders, with a MODEL that `fairvision fit` saved.
 
-    Any number of pictures takes the same memory. A row has the path, the class, the
-    probability of each class, the true class and the groups if --labels has them, and a mark of
-    the model. `fairvision audit` reads it as it is.
+    Memory use does not grow with the number of pictures. A row has the path, the class, the
+    probability of each class, the true class and the groups if --labels has them, and an
+    identifier of the model. `fairvision audit` reads the output as it is.
 
-    A classifier that `fairvision.save` wrote does too, if it was trained on pixels.
+    MODEL can also be a classifier that `fairvision.save` wrote, if it was trained on pixels.
 
     Exit code 0: done; pictures that --skip-bad left out are counted. 1: Ctrl-C; rows are kept.
     2: the input cannot be used.
@@ -101,7 +103,7 @@ def command(model: Path, pictures: tuple[Path, ...], **options: Any) -> None:
             n = sum(file.write(columns.rows(*batch)) for batch in predictions)
         except KeyboardInterrupt:
             if out is not None:
-                click.echo(f"Rows are kept in {out}; the same command again goes on.", err=True)
+                click.echo(f"Rows are kept in {out}; the same command resumes.", err=True)
             raise
         file.finish()
     if not options["quiet"]:
@@ -131,9 +133,9 @@ def _pictures(model: Any, pictures: tuple[Path, ...], options: dict[str, Any]) -
         if not pictures:
             raise InputError("name PICTURES: files, folders, or a folder with --labels.")
         if model.reads_groups or groups:
-            named = ", ".join(model.sensitive_names)
+            group_names = ", ".join(model.sensitive_names)
             raise InputError(
-                f"the groups of the pictures ({named}) come from a table: pass --labels."
+                f"the groups of the pictures ({group_names}) come from a table: pass --labels."
             )
         return unlabelled_pictures(pictures), PredictionColumns(classes)
     if len(pictures) > 1:

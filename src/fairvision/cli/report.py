@@ -26,15 +26,14 @@ Examples:
 @click.option(
     "--pictures/--no-pictures",
     default=True,
-    help="Test pictures and figures of plugins: without them it shows nobody.",
+    help="Include test pictures and figures of plugins; without them, the report shows no person.",
 )
 @click.option("--quiet", is_flag=True, help="Print nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: the file and its size.")
 def command(folder: Path, out: Path | None, pictures: bool, quiet: bool, as_json: bool) -> None:
     """Draw what `fairvision compare --out FOLDER` found.
 
-    Nothing is trained: pictures of the models are there if they were kept when
-    the models were trained.
+    Nothing is trained. The report shows artifacts of the models if they were stored at training.
 
     Exit code 0: written. 2: the folder holds no finished comparison.
     """

@@ -85,73 +85,73 @@ def compare(
         or mappings from the table's labels to names, to pairs (name, parameters), or to
         unfitted estimators of your own. See Notes.
     seeds : int or iterable of int, default=3
-        How many, or which. A seed decides the split and the method's randomness.
+        Number of seeds, or the seeds themselves. A seed decides the split and the method's
+        randomness.
     n_jobs : int, default=1
-        Runs at a time, each in a process of its own; -1 for one a core.
+        Number of runs at a time, each in its own process; -1 means one per core.
     n_threads : int, default=1
-        CPU threads of each run. Sums are cut by threads, so the bits depend on
-        it; they do not depend on `n_jobs`. For small nets more jobs are the
-        faster use of cores, for large ones more threads.
+        CPU threads of each run. They change the order of sums, and so the last bits of the
+        results; `n_jobs` does not. Small nets run faster with more jobs, large nets with more
+        threads.
     backend : {"loky", "dask", "ray"}, default="loky"
-        Where runs are done: in processes of this machine, or by workers of Dask or Ray
-        (``pip install 'fairvision[dask]'`` or ``'fairvision[ray]'``). The bits are the
-        same. A run whose worker dies is tried three times.
+        Where runs are executed: in processes on this machine, or on workers of Dask or Ray, which
+        ``pip install 'fairvision[dask]'`` or ``'fairvision[ray]'`` installs. The results are the
+        same bits. A run whose worker dies is tried three times.
     address : str or None
-        Of a running Dask scheduler (``"tcp://host:8786"``) or Ray cluster (``"auto"``,
-        ``"ray://host:10001"``); None starts `n_jobs` workers here. `n_jobs` still says how
-        many runs at a time; -1 for as many as the cluster takes.
+        Address of a running Dask scheduler (``"tcp://host:8786"``) or Ray cluster (``"auto"``,
+        ``"ray://host:10001"``); None starts `n_jobs` workers on this machine. `n_jobs` still
+        limits the number of runs at a time; -1 means as many as the cluster takes.
     executor : concurrent.futures.Executor or None
-        Does the runs instead, as many at a time as it likes: one of mpi4py, submitit, ...
-        Each run is submitted with the data. You shut it down. Threads are refused, since
-        runs share the random generators of their process.
+        Executes the runs in place of `backend`, and decides how many run at a time: mpi4py's,
+        submitit's, ... Each run is submitted with the data. You must shut it down. Thread pools
+        are refused, because runs share the random generators of their process.
     out : str, Path or None
-        Folder for the results. Runs that it already holds are not done again. While one
-        comparison writes there, a second refuses to start.
+        Folder for the results. Runs already in the folder are not repeated. While one comparison
+        writes to it, a second one refuses to start.
     rerun : bool, default=False
-        Do the runs in `out` again whose request differs from this one: other data,
-        parameters, code or versions. Without it they are an error that names each difference.
+        Repeat the runs in `out` that were made with other data, parameters, code or versions. If
+        False, such runs raise an error that names each difference.
     checkpoint_every : int or None, default=None
-        Also keep each training in `out` every so many epochs (`TrainingCheckpoint`), so that a
-        process that is killed in the middle of a run goes on there, and ends with
-        the same numbers. Removed when the run is stored.
+        Write a checkpoint of each training to `out` every so many epochs (`TrainingCheckpoint`).
+        A killed run resumes from it and ends with the same numbers. The checkpoint is removed
+        when the run is stored.
     dataset_params : mapping or None
-        For the loader, if `dataset` is a name.
+        Parameters of the loader, if `dataset` is a name.
     confounding : float or None
-        Train on rows balanced in the target where the second group fills this
-        share of the last class (and its counterpart of the first), test on rows
-        balanced over target x group: `fairvision.datasets.biased_split`; from the
-        data's own parts train and test, where they have them. None splits by that
-        column, or at random. Rows of a part ``valid`` choose methods and set the calibrated
-        threshold, and nothing else.
+        Train on biased rows: all classes are equally large, and this share of the last class is
+        in the second group. Test on rows balanced over target x group
+        (`fairvision.datasets.biased_split`). Where the data have splits ``train`` and ``test``,
+        rows are drawn from them. None uses the data's own split, or a random one. Rows of a split
+        ``valid`` only choose methods and set the calibrated threshold.
     counterexamples : float or None, default=None
         With `confounding`: the second group's share in the other classes; None takes
         ``1 - confounding``.
     balanced_baseline : bool or None, default=None
-        Train ``erm`` on as many rows without the bias, too, and test it on the same
-        rows: ``erm-balanced`` in the table. None does so if `methods` holds "all" and
-        `confounding` is given, where the data have the rows.
+        Also train ``erm`` on as many rows without the bias, and test it on the same rows:
+        ``erm-balanced`` in the table. None does so if `methods` contains "all", `confounding` is
+        given, and the data have enough rows.
     n_train, n_test : int or None
         Rows, with `confounding`.
     test_size : float, default=0.3
-        Share of test rows in a random split.
+        Share of test rows, for a random split.
     validation_fraction : float or None, default=None
         Share of each seed's training rows, stratified by target x group, that no method is
         trained on. Their predictions are kept, for `Comparison.choose` and the calibrated
-        threshold. Data that name a part ``valid`` are used so without it.
+        threshold. Data with a split ``valid`` need no fraction: its rows are used.
     max_epochs : int, default=10
     preset : str or None, default="quick"
-        For each named method that has it, as in `fairvision.make`; None takes the defaults
+        Preset of each named method that has it, as in `fairvision.make`; None takes the defaults
         of the classes.
     params : mapping of label to mapping, or None
-        Parameters on top of the preset, or of the estimator.
+        Parameters that override those of the preset or the estimator.
     shared_params : mapping or None
         Parameters of every named method that has them, and of the ERM classifier inside the
-        others: ``{"backbone": "mobilenet_v2", "weights": FILE}``. `params` goes before.
+        others: ``{"backbone": "mobilenet_v2", "weights": FILE}``. `params` takes precedence.
     features : FeatureExtractor or None, default=None
-        Give every method the features of this net in place of the images. They are computed
-        once for all runs, seeds and workers; the table has their time. Nets that are named
-        nowhere are linear. Methods that need pixels are refused, or left out if `methods`
-        holds "all".
+        Train every method on the features of this net instead of on images. The features are
+        computed once for all runs, seeds and workers; the table shows how long that took. Methods
+        without a given backbone then use a linear one. Methods that need pixels are refused, or
+        left out if `methods` contains "all".
     baseline : str, default="erm"
         Label that `differences` compares to.
     device : str, default="auto"
@@ -159,17 +159,17 @@ def compare(
     n_boot : int, default=1000
         Bootstrap draws of each interval.
     progress : bool, default=True
-        A bar on a terminal, a line a run elsewhere, on stderr.
+        Show progress on stderr: a bar on a terminal, one line per run elsewhere.
     report : bool, default=True
-        Keep what a report shows of the first seed's estimators (a few seconds a
-        method; some of the test pictures are among it), and write `out`/report.html.
+        Store the report's artifacts of the first seed's estimators, among them some test pictures
+        (a few seconds per method), and write `out`/report.html.
     keep_models : bool, default=False
-        Store each run's fitted model, too: `Choice.model` then trains nothing. A note names
-        methods that cannot be saved.
+        Also store each run's fitted model, so that `Choice.model` need not train it again. A note
+        names methods that cannot be saved.
     budget : float, str or None, default=None
-        Seconds, or a text such as "20m", after which no run begins (the first one always does).
-        Runs go seed by seed, and methods that validation rows show to be worse than another are
-        given up. The same command with more time goes on, with `out`.
+        Seconds, or a text such as "20m", after which no run begins; the first run always begins.
+        Runs go seed by seed, and methods that are worse than another on validation rows are
+        dropped. With `out`, the same command with a larger budget resumes.
 
     Returns
     -------
@@ -178,9 +178,9 @@ def compare(
     Raises
     ------
     FairvisionError
-        For an unknown name, an unusable estimator or parameter, data that cannot be split, or
-        stored runs of another request: before anything runs. For an image that cannot be
-        read or a folder that cannot be written: finished runs are kept.
+        Before anything runs: for an unknown name, an unusable estimator or parameter, data that
+        cannot be split, or stored runs of another request. During the runs, which are kept once
+        finished: for an image that cannot be read or a folder that cannot be written.
 
     Notes
     -----
@@ -277,9 +277,9 @@ def _suited(planned: Any, data: Bunch, methods: Methods, features: Any) -> Any:
         except InputError as error:
             planned = tuple(other for other in planned if other is not method)
             notes.append(f"Left out: {error}")
-    given = features is not None or has_features(data)
-    planned, more = suited_to_form(planned, features=given, every=names_all(methods))
-    if not given:
+    on_features = features is not None or has_features(data)
+    planned, more = suited_to_form(planned, features=on_features, every=names_all(methods))
+    if not on_features:
         check_weights(planned, data)
     return planned, notes + more
 

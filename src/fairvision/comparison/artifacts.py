@@ -64,14 +64,14 @@ def collect(
         method has no such thing, and an ``error`` where it could not be made.
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(y))[:ROWS])
-    few = (take if is_images(images) else rows_of)(images, rows), y[rows], groups.iloc[rows]
+    sample = (take if is_images(images) else rows_of)(images, rows), y[rows], groups.iloc[rows]
     words = dict(zip(map(str, evaluation.classes), classes, strict=True))
     return {
         "seed": seed,
         "reliability": _reliability(evaluation),
-        "embedding": _embedding(estimator, *few, words, seed),
+        "embedding": _embedding(estimator, *sample, words, seed),
         "worst": _worst(pictures, y, groups, y_pred, evaluation, words, seed),
-        "sections": [_section(section, estimator, *few) for section in _sections(name)],
+        "sections": [_section(section, estimator, *sample) for section in _sections(name)],
     }
 
 
@@ -144,16 +144,16 @@ def _worst(
     group, code = cell
     parts = group_words(evaluation.groups[group])
     mine = (groups.astype(str).to_numpy() == parts).all(1) & (y == evaluation.classes[code])
-    rows, wrong = np.flatnonzero(mine), np.flatnonzero(mine & (y_pred != y))
+    rows, errors = np.flatnonzero(mine), np.flatnonzero(mine & (y_pred != y))
     sample = np.sort(np.random.default_rng(seed).permutation(rows)[:SAMPLE])
-    mistakes = wrong[:PICTURES]
+    mistakes = errors[:PICTURES]
     if pictures is None:
-        mistakes = sample = wrong[:0]
+        mistakes = sample = errors[:0]
     return {
         "class": words[str(evaluation.classes[code])],
         "group": _words(parts),
         "n": len(rows),
-        "n_wrong": len(wrong),
+        "n_wrong": len(errors),
         "pictures": [
             {"src": src, "predicted": words.get(str(label), str(label))}
             for src, label in zip(_small(pictures, mistakes), y_pred[mistakes], strict=True)

@@ -1,6 +1,6 @@
 """Tasks in worker processes: loky's, Dask's, Ray's, or any `concurrent.futures.Executor`.
 
-What is lost with its worker is done again.
+A task that is lost with its worker is repeated.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Work = Callable[[Any, Any], Any]
 
 @dataclass(frozen=True)
 class Backend:
-    """Where the runs of a comparison are done.
+    """Where the runs of a comparison are executed.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Backend:
     gpus : bool
         Whether a run may use a GPU.
     executor : concurrent.futures.Executor or None
-        Takes the runs instead. Only its `submit` is called, so submitit's will do.
+        Executes the runs instead. Only its `submit` is called, so an executor of submitit works.
 
     Raises
     ------
@@ -79,7 +79,7 @@ class Backend:
     def __post_init__(self) -> None:
         name, module = self.name, _MODULES.get(self.name)
         if self.n_jobs == 0:
-            raise InputError("n_jobs is 0; pass 1 or more, or -1 for one a core.")
+            raise InputError("n_jobs is 0; pass 1 or more, or -1 for one per core.")
         if module is None:
             raise InputError(f"backend is {name!r}; pass one of {', '.join(_MODULES)}.")
         if importlib.util.find_spec(module) is None:
@@ -94,8 +94,8 @@ class Backend:
             return
         if (self.n_jobs, name) != (1, "loky"):
             raise InputError(
-                "executor decides where runs go and how many at a time. Leave out n_jobs, "
-                "backend and address."
+                "executor replaces n_jobs, backend and address. Leave these out, or leave out "
+                "executor."
             )
         if isinstance(self.executor, ThreadPoolExecutor) or not hasattr(self.executor, "submit"):
             raise InputError(
@@ -110,11 +110,11 @@ class Backend:
 
     @property
     def remote(self) -> bool:
-        """Whether the workers are started by somebody else."""
+        """Whether the workers belong to a cluster or to a given executor."""
         return self.address is not None or self.executor is not None
 
     def in_process(self, n_tasks: int) -> bool:
-        """Whether this process does the runs itself."""
+        """Whether this process executes the runs itself."""
         return not self.remote and self.name == "loky" and min(self.local_jobs, n_tasks) < 2
 
     def open(self, data: Any, n_tasks: int) -> AbstractContextManager[Pool]:
@@ -130,7 +130,7 @@ class Backend:
 
 @dataclass(frozen=True)
 class Pool:
-    """How to submit ``work(data, item)``, how many at a time, and the errors of a dead worker."""
+    """A function that submits a task, the number of tasks at a time, a dead worker's errors."""
 
     submit: Callable[[Work, Any, Any], Any]
     data: Any
@@ -232,8 +232,8 @@ def _ray(backend: Backend, data: Any, n_tasks: int) -> Iterator[Pool]:
             # It reports dead workers on stdout, which is for results.
             stack.enter_context(redirect_stdout(sys.stderr))
             os.environ.update({"RAY_USAGE_STATS_ENABLED": "0", **backend.environment()})
-            own = {"num_cpus": n_jobs * n_threads, "include_dashboard": False}
-            options: dict[str, Any] = {} if backend.address else own
+            cluster_options = {"num_cpus": n_jobs * n_threads, "include_dashboard": False}
+            options: dict[str, Any] = {} if backend.address else cluster_options
             address = backend.address or "local"
             with _reaching(backend):
                 ray.init(address, **options, log_to_driver=False, configure_logging=False)
@@ -273,7 +273,7 @@ def _reaching(backend: Backend) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Lost:
-    """In place of a task's result: its workers died. `error` is the last one's."""
+    """Replaces the result of a task whose workers died; `error` is from the last worker."""
 
     error: BaseException
 
@@ -283,8 +283,8 @@ def map_unordered(
 ) -> Iterator[tuple[int, Any]]:
     """Call ``work(data, item)`` for each item in worker processes.
 
-    A worker that dies may take tasks with it that only ran beside the one at fault. So what
-    was lost is done again after all others, one task at a time.
+    A worker that dies may also lose tasks that did not cause its death. So lost tasks are
+    repeated after all others, one at a time.
 
     Parameters
     ----------
@@ -307,13 +307,13 @@ def map_unordered(
     RunError
         If a cluster cannot be reached, or a task cannot be sent.
     """
-    waiting, lost, losses = deque(range(len(items))), deque[int](), Counter[int]()
+    waiting, lost_items, losses = deque(range(len(items))), deque[int](), Counter[int]()
     with _restored(), backend.open(data, len(items)) as pool:
         running = dict[Any, int]()
         try:
-            while waiting or lost or running:
-                while (waiting and len(running) < pool.n_jobs) or (lost and not running):
-                    i = (waiting or lost).popleft()
+            while waiting or lost_items or running:
+                while (waiting and len(running) < pool.n_jobs) or (lost_items and not running):
+                    i = (waiting or lost_items).popleft()
                     running[_submit(pool, work, items[i])] = i
                 for future in _wait(running):
                     i, error = running.pop(future), _error(future, pool.deaths)
@@ -323,7 +323,7 @@ def map_unordered(
                     elif losses[i] == pool.max_tries:
                         yield i, Lost(error)
                     else:
-                        lost.append(i)
+                        lost_items.append(i)
         finally:
             for future in running:
                 future.cancel()
@@ -361,9 +361,9 @@ def _error(future: Any, deaths: tuple[type[BaseException], ...]) -> BaseExceptio
         raise error
     reason = str(error.__cause__ or error).strip('"\n ').rpartition("\n")[2]
     raise RunError(
-        f"a run cannot be sent to a worker process, or its result not sent back: {reason}. Classes "
-        "of yours must be in a module that can be imported there; or leave n_jobs=1. Finished runs "
-        "are kept."
+        f"a run cannot be sent to a worker process, or its result cannot be sent back: {reason}. "
+        "Define your classes in a module that the worker can import, or pass n_jobs=1. Finished "
+        "runs are kept."
     ) from error
 
 

@@ -32,9 +32,9 @@ def with_balanced_baseline(
     Parameters
     ----------
     methods : tuple of MethodPlan
-    data, split, seeds : the data, how they are split, the seeds of the splits
+    data, split, seeds : the data, the settings of the split, the seeds of the splits
     wanted : bool or None
-        None adds it where that is possible; else a note says why not.
+        None adds it if possible; otherwise a note gives the reason.
 
     Returns
     -------
@@ -44,9 +44,9 @@ def with_balanced_baseline(
     Raises
     ------
     InputError
-        If it is wanted without `confounding`, or without ``erm`` among the methods.
+        If `wanted` is True without `confounding`, or without ``erm`` among the methods.
     DatasetError
-        If it is wanted and a target x group cell has too few rows.
+        If `wanted` is True and a target x group cell has too few rows.
     """
     if wanted is False:
         return methods, []
@@ -54,13 +54,14 @@ def with_balanced_baseline(
     if base is None or split["by"] != "confounding":
         if wanted:
             raise InputError(
-                "balanced_baseline trains erm on rows without the bias: pass confounding, and erm "
-                "among the methods."
+                "balanced_baseline trains erm on rows without the bias, so it needs confounding "
+                "and erm. Pass confounding, and add erm to methods."
             )
         return methods, []
     if any(method.label == BALANCED_BASELINE for method in methods):
         raise InputError(
-            f"a method is labelled {BALANCED_BASELINE!r}, the label of the balanced baseline."
+            f"a method is labelled {BALANCED_BASELINE!r}, which is the label of the balanced "
+            "baseline. Choose another label."
         )
     try:
         for seed in seeds:

@@ -30,7 +30,7 @@ AUTO = (
     "adversarial-fine-tuning",
 )
 _UNITS = {"s": 1, "m": 60, "h": 3600}
-#: The metric by which a method is given up, and the bootstrap draws of its interval.
+#: The metric by which a method is dropped, and the bootstrap draws of its interval.
 _BY, _N_BOOT = "worst_group_accuracy", 500
 
 Task = tuple[MethodPlan, int]
@@ -92,12 +92,12 @@ class Budget:
             yield [task for task in todo if task[1] == seed and self._begins(task[0], runs)]
 
     def _begins(self, method: MethodPlan, runs: Mapping[Any, Run]) -> bool:
-        own = [run.train_seconds for run in runs.values() if run.method == method.label]
-        in_time = not own or self.clock() + float(np.mean(own)) < self.deadline
+        seconds = [run.train_seconds for run in runs.values() if run.method == method.label]
+        in_time = not seconds or self.clock() + float(np.mean(seconds)) < self.deadline
         return method.label not in self.given_up and in_time
 
     def _give_up(self, plan: Plan, runs: Sequence[Run], groups: pd.DataFrame) -> None:
-        """Give up methods whose interval lies below that of the best; never the first."""
+        """Drop methods whose interval is below that of the best method; never the first method."""
         labels = [method.label for method in plan.methods if not method.balanced]
         with suppress(InputError):  # without validation rows all go on
             ranking = rank(runs, labels, groups, [_BY], n_boot=_N_BOOT)
@@ -126,11 +126,11 @@ class Budget:
         notes = []
         if late:
             notes.append(
-                f"The budget of {self.seconds:g} s was spent before all seeds of {', '.join(late)}."
+                f"The budget of {self.seconds:g} s ended before all seeds of {', '.join(late)}."
             )
-        if lost := [label for label in lacking if label in self.given_up]:
+        if dropped := [label for label in lacking if label in self.given_up]:
             notes.append(
-                f"Given up after the first seeds, since validation rows say that they cannot be "
-                f"best: {', '.join(lost)}."
+                "Dropped after the first seeds, because they are worse on the validation rows: "
+                f"{', '.join(dropped)}."
             )
         return notes

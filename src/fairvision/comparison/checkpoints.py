@@ -14,8 +14,8 @@ __all__ = ["add_callbacks", "checkpoints", "restored_seconds", "trains_nets"]
 def checkpoints(folder: Path | None, every: int | None, tag: str) -> list[TrainingCheckpoint]:
     """The callback that keeps the trainings of a run in a folder; none without a folder.
 
-    Finished trainings are kept until the run is stored: one of several may be over when
-    the process is killed.
+    Checkpoints of finished trainings are kept until the run is stored, because a run may train
+    several nets and be killed between them.
     """
     if every is None or folder is None:
         return []

@@ -38,7 +38,7 @@ _DIFFERENCE = ["difference", "difference_lower", "difference_upper"]
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """The method that the validation rows choose, and how sure that is.
+    """The method chosen by the validation rows, and how sure the choice is.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Choice:
     by : str
         The metric that decides.
     seed : int
-        Of its models, the one with the best `by` on validation rows.
+        Seed of the method's model with the best `by` on validation rows.
     sureness : float
         Share of bootstrap draws, of rows and seeds, in which it is the best.
     table : DataFrame
@@ -61,7 +61,7 @@ class Choice:
         Whether `by` on test rows differs from plain training by more than the interval; None
         where that is not known.
     sentence : str
-        All this in one sentence or two.
+        The choice and its evidence in one or two sentences.
     """
 
     method: str
@@ -88,14 +88,14 @@ class Choice:
         return plain({**{name: getattr(self, name) for name in names}, **tables})
 
     def model(self, seed: int | None = None, *, dataset: Any = None) -> Any:
-        """The chosen method's model: as it was kept, else trained anew to the same numbers.
+        """The chosen method's model: the stored one, or else one trained again to the same numbers.
 
         Parameters
         ----------
         seed : int or None, default=None
             Of the comparison; None takes `seed`.
         dataset : Bunch or None, default=None
-            The data, where the comparison was given them and not their name.
+            The data, if the comparison was given a Bunch and not a name.
 
         Returns
         -------
@@ -122,8 +122,8 @@ class Choice:
         Raises
         ------
         SavingError
-            If there is such a file already or no such folder, which is said before anything is
-            trained, or the method cannot be saved.
+            If the file exists, its folder does not exist (both checked before training), or the
+            method cannot be saved.
         """
         from fairvision.saving import save
 
@@ -143,7 +143,7 @@ class Constraint:
         return f"{self.metric}{self.order}{self.bound:g}"
 
     def holds(self, values: Any) -> Any:
-        """For each value; what is undefined does not."""
+        """Whether each value meets the bound; an undefined value does not."""
         return ORDERS[self.order](values, self.bound)
 
     def shortfall(self, values: Any) -> Any:
@@ -200,8 +200,12 @@ def choose(
         comparison=comparison,
     )
     plans = {method.label: method.name for method in comparison.plan.methods}
-    named = f"plain training ({base})" if plans.get(base) == PLAIN_TRAINING else base
-    words: dict[str, Any] = {"others": bool((~meets).any()), "base": base, "named": named}
+    base_name = f"plain training ({base})" if plans.get(base) == PLAIN_TRAINING else base
+    words: dict[str, Any] = {
+        "has_others": bool((~meets).any()),
+        "base": base,
+        "base_name": base_name,
+    }
     sentence = _sentence(choice, ranking.methods[best], **words)
     return replace(choice, sentence=sentence + _cautions(ranking))
 
@@ -220,7 +224,9 @@ def _nearest(ranking: Ranking, constraints: Sequence[Constraint]) -> str:
     by = ranking.metrics[0]
     defined = ~np.isnan(ranking.values[:, 0])
     if not defined.any():
-        return f"{by} is undefined on the validation rows of every method: choose by another."
+        return (
+            f"{by} is undefined on the validation rows of every method: choose by another metric."
+        )
     short = sum(
         (c.shortfall(ranking.values[:, ranking.metrics.index(c.metric)]) for c in constraints),
         np.where(defined, 0.0, np.inf),
@@ -229,8 +235,8 @@ def _nearest(ranking: Ranking, constraints: Sequence[Constraint]) -> str:
     values = dict(zip(ranking.metrics, ranking.values[nearest], strict=True))
     has = ", ".join(f"{c.metric} {values[c.metric]:.3f}" for c in constraints)
     return (
-        f"no method meets {' and '.join(map(str, constraints))} on the validation rows. "
-        f"The nearest is {ranking.methods[nearest]}: {has}. Ask for less."
+        f"no method meets {' and '.join(map(str, constraints))} on the validation rows. The "
+        f"nearest is {ranking.methods[nearest]}: {has}. Relax the constraints."
     )
 
 
@@ -248,11 +254,11 @@ def _test(comparison: Any, label: str, metrics: list[str]) -> pd.DataFrame:
         comparison.sensitive_features,
         comparison.plan.n_boot,
     )
-    own = [run for run in comparison.runs if run.method == label]
-    values = over_seeds(of_runs(own, groups, metrics, n_boot)).loc[label]
+    runs = [run for run in comparison.runs if run.method == label]
+    values = over_seeds(of_runs(runs, groups, metrics, n_boot)).loc[label]
     names = ["value", "lower", "upper"]
     test = values[names].reindex(metrics)
-    pair = [run for run in comparison.runs if run.method == base] + own
+    pair = [run for run in comparison.runs if run.method == base] + runs
     known = differences(pair, groups, base, n_boot, metrics)
     gaps = known.loc[label] if label in known.index else pd.DataFrame(columns=names)
     gaps = gaps[names].reindex(metrics).astype(float)
@@ -260,23 +266,25 @@ def _test(comparison: Any, label: str, metrics: list[str]) -> pd.DataFrame:
     return pd.concat([test, gaps], axis=1).rename_axis("metric")
 
 
-def _sentence(choice: Choice, best: str, *, others: bool, base: str, named: str) -> str:
+def _sentence(choice: Choice, best: str, *, has_others: bool, base: str, base_name: str) -> str:
     """The choice in words, with its test figure."""
     table, test, method = choice.table, choice.test, choice.method
     names, name = [choice.by, "lower", "upper"], choice.by.replace("_", " ")
-    of = " of the methods that meet the constraints" if others else ""
+    of = " of the methods that meet the constraints" if has_others else ""
     reason = f"best{of} in {choice.sureness:.0%} of the bootstrap draws"
     if best != method:
         top = interval_text(table.loc[best, names])
         reason = f"{best}, with {top}, is within one standard error, and {method} is simpler"
     value = interval_text(table.loc[method, names])
     if method == base:
-        lead = f"Nothing beat {named}{of}" if len(table) > 1 else f"Only {named} was compared"
+        lead = (
+            f"Nothing beat {base_name}{of}" if len(table) > 1 else f"Only {base_name} was compared"
+        )
         text = f"{lead}: {name} {value} on validation rows"
     else:
         text = f"{method} is chosen: {name} {value} on validation rows"
         if base in table.index:
-            text += f", against {interval_text(table.loc[base, names])} of {named}"
+            text += f", against {interval_text(table.loc[base, names])} of {base_name}"
     text += f"; {reason}" if len(table) > 1 else ""
     text += f". On test rows: {interval_text(test.loc[choice.by, ['value', 'lower', 'upper']])}"
     if choice.distinguishable is not None:

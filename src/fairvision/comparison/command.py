@@ -115,11 +115,11 @@ def _settings(methods: list[Mapping[str, Any]], shared: Mapping[str, Any]) -> It
 
 def _call(plan: Mapping[str, Any]) -> str:
     dataset, split = plan["dataset"], plan["split"]
-    given = dataset["name"] == "given"
+    is_bunch = dataset["name"] == "given"
     methods = [m for m in plan["methods"] if not m.get("balanced")]
     options = {
         "seeds": list(plan["seeds"]),
-        **({} if given else {"dataset_params": dataset["params"]}),
+        **({} if is_bunch else {"dataset_params": dataset["params"]}),
         **{name: split[name] for name in _SPLIT if split.get(name) is not None},
         **({"test_size": split["test_size"]} if split["by"] == "random" else {}),
         **({"balanced_baseline": True} if len(methods) < len(plan["methods"]) else {}),
@@ -138,7 +138,7 @@ def _call(plan: Mapping[str, Any]) -> str:
             f"FeatureExtractor({', '.join(f'{k}={v!r}' for k, v in given_to_net.items())})"
         )
     entries = ", ".join(f"{m['label']!r}: {_method(m)}" for m in methods)
-    lines = ["dataset" if given else repr(dataset["name"]), f"{{{entries}}}"]
+    lines = ["dataset" if is_bunch else repr(dataset["name"]), f"{{{entries}}}"]
     lines += [f"{name}={value!r}" for name, value in options.items()]
     return "fairvision.compare(\n" + "".join(f"    {line},\n" for line in lines) + ")"
 

@@ -92,11 +92,11 @@ def _checked_inputs(X: Any) -> Any:
 
 
 def _fit_params(given: Any) -> dict[str, str]:
-    """A hash of each thing that `fit` is to be given."""
+    """A hash of each further argument of `fit`."""
     if not isinstance(given, Mapping) or {"X", "y", "sensitive_features"} & set(given):
         raise InputError(
-            "fit_params of the data is a mapping from names, other than X, y and "
-            f"sensitive_features, to what fit is given; got {_list(given)}."
+            "fit_params of the data must map keywords of fit, other than X, y and "
+            f"sensitive_features, to their values; got {_list(given)}."
         )
     return {str(name): joblib.hash(value) for name, value in given.items()}
 
@@ -129,27 +129,27 @@ def data_notes(data: Bunch, split: Mapping[str, Any]) -> list[str]:
         notes.append(f"fit is also given {_list(set(data.fit_params))}, where a method takes it.")
     if "parts" in split:
         drawn = {
-            "column": "Training rows are drawn from part 'train', test rows from part 'test'.",
-            "people": "Nobody is on both training and test pictures.",
+            "column": "Training rows are drawn from split 'train', test rows from split 'test'.",
+            "people": "No person is in both training and test pictures.",
         }
         notes.append(drawn[split["parts"]])
     if data.get("split") is not None and (split["by"] == "column" or "parts" in split):
         parts = Counter(str(split_name).lower() for split_name in data.split)
         for split_name in sorted(parts.keys() - {"train", "test"}):
-            kept = "n_validation" in split and split_name in VALIDATION
-            use = "Only to choose a method and a threshold" if kept else "Not used"
-            notes.append(f"{use}: {parts[split_name]} rows of part {split_name!r}.")
+            is_held_out = "n_validation" in split and split_name in VALIDATION
+            use = "Only to choose a method and a threshold" if is_held_out else "Not used"
+            notes.append(f"{use}: {parts[split_name]} rows of split {split_name!r}.")
     return notes
 
 
 def _bias(data: Bunch, split: Mapping[str, Any]) -> str:
     """Which group goes with the last class, and how often."""
-    share, others = split["confounding"], split.get("counterexamples")
-    others = 1 - share if others is None else others
+    share, rest_share = split["confounding"], split.get("counterexamples")
+    rest_share = 1 - share if rest_share is None else rest_share
     name = data.sensitive_features.columns[0]
     group = f"{name} = {sort_labels(data.sensitive_features[name].unique())[-1]}"
     return (
-        f"; {100 * share:.4g} % of its training rows have {group}, {100 * others:.4g} % of the "
+        f"; {100 * share:.4g} % of its training rows have {group}, {100 * rest_share:.4g} % of the "
         "others"
     )
 

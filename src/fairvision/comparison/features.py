@@ -33,7 +33,7 @@ class Features:
     Parameters
     ----------
     extractor : FeatureExtractor
-        Cloned. Its net is built here, so that what is wrong with it is said first.
+        Cloned. Its net is built here, so that a wrong one raises before any run.
     data : Bunch
         With images.
 
@@ -65,7 +65,7 @@ class Features:
         self.seconds: float | None = None
 
     def describe(self) -> dict[str, Any]:
-        """What was asked for, and what decides the features, as plain data."""
+        """The extractor's parameters, and all else that decides the features, as plain data."""
         extractor = self.extractor
         net = extractor.backbone if isinstance(extractor.backbone, str) else "a module"
         names = ("weights", "layer", "image_size", "cache")
@@ -135,8 +135,8 @@ def extractor_of(described: Mapping[str, Any], shape: Sequence[int], extractor: 
 
     if extractor is None and described["backbone"] == "a module":
         raise RunError(
-            "the features came from a module of your own, which the folder does not hold. Choose "
-            "in the Python that compared."
+            "the features came from your own module, which the folder does not hold. Call choose "
+            "on the Comparison in the Python process that ran it."
         )
     if extractor is None:
         size = described["image_size"]
@@ -150,14 +150,14 @@ def extractor_of(described: Mapping[str, Any], shape: Sequence[int], extractor: 
     made.fit(np.zeros((1, *shape), dtype=np.uint8))
     if made.identity_ != described["identity"]:
         raise RunError(
-            f"the weights of {described['backbone']} ({described['weights']}) are not those of the "
-            "comparison. Put the same file there."
+            f"the weights of {described['backbone']} ({described['weights']}) are not those of "
+            "the comparison. Restore the file that the comparison used."
         )
     return made
 
 
 def note(features: Mapping[str, Any]) -> str:
-    """What the methods were given, in words; from `Features.describe`."""
+    """A sentence on the features that the methods were given; from `Features.describe`."""
     of = f", layer {features['layer']}" if features["layer"] else ""
     shape, size = ("x".join(map(str, features[name])) for name in ("shape", "size"))
     return (
@@ -167,7 +167,7 @@ def note(features: Mapping[str, Any]) -> str:
 
 
 def check_weights(planned: Sequence[MethodPlan], data: Bunch) -> None:
-    """Build each pretrained net that the methods train, so that a wrong one is said first.
+    """Build each pretrained net that the methods train, so that a wrong one raises before any run.
 
     Raises
     ------
@@ -181,9 +181,11 @@ def check_weights(planned: Sequence[MethodPlan], data: Bunch) -> None:
     for plan in (p for method in planned for p in (method, method.model) if p is not None):
         params = plan.params
         if plan.estimator is not None:
-            # Of a Pipeline's net nobody knows the images yet.
-            given = plan.estimator
-            params = given.get_params(deep=False) if isinstance(given, TorchClassifier) else {}
+            # The input shape of a net in a Pipeline is not known yet.
+            estimator = plan.estimator
+            params = (
+                estimator.get_params(deep=False) if isinstance(estimator, TorchClassifier) else {}
+            )
         net = params.get("backbone", "small-cnn"), params.get("weights")
         if isinstance(net[0], str) and net[1] is not None and net not in checked:
             FeatureExtractor(*net, image_size=(height, width), device="cpu").fit(data.images)
@@ -250,7 +252,7 @@ def _presets_on_features(planned: Sequence[MethodPlan]) -> str:
 
 
 def _needs(method: MethodPlan) -> str:
-    """What only will do for a method: pixels, features, or nothing special."""
+    """The input form that a method requires: pixels, features, or either."""
     if not method.is_registered:
         return ""
     registered = cast(RegisteredMethod, default_registry().find("method", method.name))

@@ -51,22 +51,23 @@ def fit(
 ) -> ImageModel:
     """Train one method, and return a model that predicts picture files.
 
-    This is one run of `compare`. It trains on all rows but the validation rows, and evaluates
-    the model on those. Rows that the data call ``test`` are not used at all.
+    This is one run of `compare`. It trains on all rows but the validation rows, and evaluates the
+    model on the validation rows. Rows of the split ``test`` are not used.
 
     Parameters
     ----------
     dataset : str or Bunch
         As in `compare`, with images.
     method : str, pair, mapping or estimator, default=None
-        As one of `compare`; None is ``erm``.
+        One method, as in `compare`; None is ``erm``.
     pre, model, post : str or estimator, or list of them, or None
-        In place of `method`: nested as in `compose`; `model` is one, and None is ``erm``.
+        In place of `method`: nested as in `compose`. `model` is a single classifier; None is
+        ``erm``.
     validation_fraction : float or None, default=None
-        Share of the rows held out, stratified by target x group. None takes the rows that the
-        data call ``valid``, and 0.2 where there are none.
+        Share of the rows held out, stratified by target x group. None takes the split ``valid``
+        of the data, or 0.2 if there is none.
     validation_column : str or None, default=None
-        Attribute of the data that holds out rows in its place: true values, or ``valid``.
+        Attribute that marks the held-out rows instead, by true values or ``valid``.
     dataset_params, max_epochs, preset, params, shared_params, features, device, n_threads, n_boot
         As in `compare`.
     random_state : int, default=0
@@ -82,8 +83,8 @@ def fit(
     Raises
     ------
     FairvisionError
-        For an unknown name, unusable parameters or data: before anything runs. For an image
-        that cannot be read.
+        Before anything runs: for an unknown name, or unusable parameters or data. During
+        training: for an image that cannot be read.
 
     Examples
     --------
@@ -142,10 +143,14 @@ def _plan(method: Any, parts: Mapping[str, Any], **options: Any) -> MethodPlan:
     if not given:
         plans = plan_methods("erm" if method is None else method, **options)
         if len(plans) > 1:
-            raise InputError(f"method names {len(plans)}; fit trains one, and compare several.")
+            raise InputError(
+                f"method names {len(plans)} methods; fit trains one. Pass one, or use compare."
+            )
         return plans[0]
     if method is not None:
-        raise InputError(f"method and {', '.join(given)} are given; pass one or the other.")
+        raise InputError(
+            f"method and {', '.join(given)} are both given. Pass method, or pre, model and post."
+        )
     slots = [
         (slot, estimator)
         for slot, estimator in {"model": "erm", **given}.items()
@@ -212,8 +217,8 @@ def _held_out(data: Bunch, column: str | None) -> tuple[Any, Any]:
 
 def _features(planned: MethodPlan, data: Bunch, features: Any) -> Features | None:
     """The extractor of the features that the method is trained on; None for images."""
-    given = features is not None or has_features(data)
-    suited_to_form(tuple(_chain(planned)), features=given, every=False)
+    on_features = features is not None or has_features(data)
+    suited_to_form(tuple(_chain(planned)), features=on_features, every=False)
     if features is None:
         check_weights((planned,), data)
         return None

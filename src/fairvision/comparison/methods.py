@@ -52,11 +52,14 @@ def plan_methods(
         not run, or a preset that no method has.
     """
     _check_preset(preset)
-    named, params = _by_label(methods), dict(params or {})
-    plans = [_plan(label, value, preset, params.pop(label, {})) for label, value in named.items()]
+    by_label, params = _by_label(methods), dict(params or {})
+    plans = [
+        _plan(label, value, preset, params.pop(label, {})) for label, value in by_label.items()
+    ]
     if params:
         raise InputError(
-            f"parameters are given for {sorted(params)}, but the methods are {list(named)}."
+            f"parameters are given for {sorted(params)}, but the methods are {list(by_label)}. Use "
+            "their labels."
         )
     # The model inside a sampler or a meta-estimator is the baseline beside it in the table.
     plain_training = next((p for p in plans if p.name == PLAIN_TRAINING), None)
@@ -67,7 +70,9 @@ def plan_methods(
     plans = [_with_shared(p, shared) for p in plans]
     unused = set(shared_params or {}) - {name for p in (*plans, model) for name in p.params}
     if unused:
-        raise InputError(f"shared_params names {sorted(unused)}, which none of the methods has.")
+        raise InputError(
+            f"shared_params names {sorted(unused)}, which none of the methods has. Leave these out."
+        )
     return tuple(replace(p, model=model) if _needs_model(p) else p for p in plans)
 
 
@@ -79,8 +84,8 @@ def _with_shared(plan: MethodPlan, shared: Mapping[str, Any]) -> MethodPlan:
         known = inspect.signature(_target(plan.name)).parameters
     except (PluginError, TypeError, ValueError):  # its own runs fail later, and say why
         return plan
-    own = {name: value for name, value in shared.items() if name in known}
-    return replace(plan, params={**own, **plan.params})
+    accepted = {name: value for name, value in shared.items() if name in known}
+    return replace(plan, params={**accepted, **plan.params})
 
 
 def names_all(methods: Methods, name: str = "all") -> bool:
@@ -126,7 +131,9 @@ def _by_label(methods: Methods) -> dict[str, Any]:
     if not labels:
         raise InputError("methods is empty; name one or more (`fairvision methods` lists them).")
     if len(set(labels)) < len(labels):
-        raise InputError(f"methods names one twice: {labels}.")
+        raise InputError(
+            f"methods has a label twice: {labels}. Give each method a label of its own."
+        )
     return dict(pairs)
 
 
@@ -157,8 +164,8 @@ def _shortest(method: RegisteredMethod) -> str:
 def _plan(label: str, value: Any, preset: str | None, more: Mapping[str, Any]) -> MethodPlan:
     match value:
         case str(name) | (str(name), _):
-            own = {} if isinstance(value, str) else value[1]
-            return _plan_name(label, name, preset, {**own, **more})
+            method_params = {} if isinstance(value, str) else value[1]
+            return _plan_name(label, name, preset, {**method_params, **more})
         case _:
             return plan_estimator(label, value, more)
 

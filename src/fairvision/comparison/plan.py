@@ -37,7 +37,7 @@ class MethodPlan:
     code : str
         A hash of the source beside the class; empty if there is none to read.
     groups_seen : str
-        When it sees group labels, in words.
+        When the method reads group labels, in words.
     groups_at_fit : bool
         False for a method that declares to read no group of training or validation
         rows: `fit` is then not given any.
@@ -77,7 +77,7 @@ class MethodPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that decides the numbers of a comparison.
+    """Everything that decides the results of a comparison.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class Plan:
     report : bool
         Whether the artifacts that a report shows are kept of the first seed's estimators.
     features : mapping or None
-        The net whose features take the place of the images: `Features.describe`.
+        The net whose features replace the images: `Features.describe`.
     shared_params : mapping
         What was asked for every method that has it; each method's `params` hold it too.
     keep_models : bool
@@ -128,7 +128,7 @@ class Plan:
         return self.report and seed == self.seeds[0]
 
     def common(self) -> dict[str, Any]:
-        """What must agree before runs of two plans may stand in one table."""
+        """The settings that two plans must share before their runs may be in one table."""
         names = ("dataset", "split", "max_epochs", "n_boot")
         return {name: plain(getattr(self, name)) for name in names}
 

@@ -20,7 +20,7 @@ __all__ = ["FEW_ROWS", "Ranking", "rank"]
 FEW_ROWS = 10
 
 Floats = NDArray[np.float64]
-# Draws are made so many at a time that they hold about this many numbers: 16 MB.
+# Draws are made in batches of about this many numbers: 16 MB.
 _CHUNK = 1 << 21
 
 
@@ -36,7 +36,7 @@ class Ranking:
     values : ndarray of shape (n_methods, n_metrics)
         Mean over the seeds; NaN where one is undefined.
     drawn : ndarray of shape (n_methods, n_draws)
-        The first metric in each draw that defines it for all that have a value.
+        The first metric, for each draw in which it is defined for all methods that have a value.
     by_seed : list of dict
         Of each method, the first metric by seed.
     smallest_cell : int
@@ -65,7 +65,7 @@ class Ranking:
         return int(np.argmax(np.where(among, self._merit(self.values[:, 0]), -np.inf)))
 
     def simplest(self, among: NDArray[np.bool_]) -> int:
-        """The first of some methods that is within one standard error of the best.
+        """The first of some methods whose metric is within one standard error of the best.
 
         The error is that of their difference over the draws, in which both have the same rows
         and seeds (the rule of Breiman et al. 1984, paired).
@@ -151,8 +151,8 @@ def rank(
     usable = ~np.isnan(numbers[~np.isnan(table[:, 0])]).any(axis=0)
     if not usable.any():
         raise InputError(
-            f"every draw of the validation rows leaves {metrics[0]} undefined: a class of some "
-            "group has too few of them. Keep more validation rows, or choose by another metric."
+            f"{metrics[0]} is undefined in every draw of the validation rows: a class of some "
+            "group has too few rows. Hold out more validation rows, or choose by another metric."
         )
     smallest = min(
         _smallest_cell(r, sensitive_features) for own in by_method.values() for r in own.values()
@@ -163,7 +163,7 @@ def rank(
 def _block(runs: dict[str, dict[int, Run]]) -> tuple[dict[str, dict[int, Run]], list[str]]:
     """The largest block of methods that all have the same seeds, and the other methods.
 
-    A mean over other seeds is over other rows, so it cannot be compared.
+    Means over different seeds are over different rows, so they cannot be compared.
     """
     finished = [set(own) for own in runs.values()]
 
@@ -182,8 +182,8 @@ def _block(runs: dict[str, dict[int, Run]]) -> tuple[dict[str, dict[int, Run]], 
 def _smallest_cell(run: Run, groups: pd.DataFrame) -> int:
     """Validation rows of the smallest cell of class and group."""
     assert run.validation is not None
-    own = groups.iloc[run.validation.rows].assign(**{"": run.validation.y_true})
-    return int(own.value_counts().min())
+    cells = groups.iloc[run.validation.rows].assign(**{"": run.validation.y_true})
+    return int(cells.value_counts().min())
 
 
 def _rows(runs: Iterable[Run]) -> NDArray[np.int64]:
@@ -192,9 +192,9 @@ def _rows(runs: Iterable[Run]) -> NDArray[np.int64]:
     rows = [predictions.rows for predictions in held_out if predictions is not None]
     if not rows or len(rows) < len(held_out):
         raise InputError(
-            "there are no predictions of validation rows, and test rows choose nothing. Compare "
-            "with --validation-fraction 0.2 (validation_fraction=0.2), or on data with a part "
-            "'valid'; where a folder holds the runs, into another --out."
+            "there are no predictions for validation rows, and test rows must not choose a "
+            "method. Compare with --validation-fraction 0.2 (validation_fraction=0.2), or on "
+            "data with a split 'valid'; use another --out if the folder already holds runs."
         )
     return np.unique(np.concatenate(rows))
 
@@ -232,7 +232,7 @@ def _mean(numbers: Floats, weights: Any) -> Floats:
     Over all of them, where the draw holds none.
     """
     defined = ~np.isnan(numbers)
-    own = weights * defined
-    own = np.where(own.sum(axis=1, keepdims=True) > 0, own, defined)
+    used = weights * defined
+    used = np.where(used.sum(axis=1, keepdims=True) > 0, used, defined)
     with np.errstate(invalid="ignore"):
-        return np.asarray((np.nan_to_num(numbers) * own).sum(axis=1) / own.sum(axis=1))
+        return np.asarray((np.nan_to_num(numbers) * used).sum(axis=1) / used.sum(axis=1))

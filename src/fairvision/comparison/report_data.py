@@ -69,10 +69,14 @@ def report_data(summary: Mapping[str, Any], runs: Iterable[Run]) -> dict[str, An
 def _before_after(summary: Mapping[str, Any], runs: list[Run]) -> dict[str, Any] | None:
     """The worst cell of the baseline: rows and pictures right under it and the chosen method."""
     choice, base = summary.get("choice"), summary["baseline"]
-    kept = {run.method: run for run in runs if run.artifacts}
-    if not choice or choice["method"] == base or not {choice["method"], base} <= kept.keys():
+    with_artifacts = {run.method: run for run in runs if run.artifacts}
+    if (
+        not choice
+        or choice["method"] == base
+        or not {choice["method"], base} <= with_artifacts.keys()
+    ):
         return None
-    pair = [kept[base], kept[choice["method"]]]
+    pair = [with_artifacts[base], with_artifacts[choice["method"]]]
     worst = (pair[0].artifacts or {})["worst"]
     # A comparison that is older has no such pictures.
     if not worst or not worst.get("sample") or not np.array_equal(pair[0].rows, pair[1].rows):

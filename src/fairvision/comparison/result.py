@@ -92,7 +92,7 @@ class Comparison:
         return pd.DataFrame(rows, columns=None if rows else [*names, "worst_group"])
 
     def measure(self, metrics: Sequence[str], *, by_seed: bool = False) -> pd.DataFrame:
-        """Measure more than the summary has, from the test rows' predictions.
+        """Compute further metrics from the predictions of the test rows.
 
         Parameters
         ----------
@@ -122,10 +122,10 @@ class Comparison:
         *,
         n_boot: int = 1000,
     ) -> Choice:
-        """Choose a method by the validation rows; test rows are only reported of the chosen one.
+        """Choose a method by validation rows; test rows are reported for the chosen method only.
 
-        The first method, in the order of the plan with the baseline before all, whose `by` is
-        within one standard error of the best: name the simpler methods first.
+        The choice is the first method whose `by` is within one standard error of the best, in the
+        order of the plan with the baseline first. So list simpler methods first.
 
         Parameters
         ----------
@@ -133,7 +133,7 @@ class Comparison:
             The metric that decides, its mean over the seeds, of
             `fairvision.metrics.available_metrics`.
         at_least : str or sequence of str
-            What a method must also meet on validation rows: ``"accuracy>=0.9"``,
+            Constraints that a method must also meet on validation rows: ``"accuracy>=0.9"``,
             ``"accuracy_gap<=0.05"``.
         n_boot : int, default=1000
             Bootstrap draws of rows and seeds that say how sure the choice is.
@@ -156,13 +156,13 @@ class Comparison:
         seconds = self.features_seconds
         once = {} if seconds is None else {"features s (once)": f"{seconds:.1f}"}
         for method in self.plan.methods:
-            own = [run for run in self.runs if run.method == method.label]
+            runs = [run for run in self.runs if run.method == method.label]
             row = {"groups seen": method.groups_seen}
-            if own:
+            if runs:
                 row |= self._cells(self.summary, method.label, "")
                 row |= once
-                row["training s"] = f"{np.mean([run.train_seconds for run in own]):.1f}"
-                row["steps"] = _steps(own)
+                row["training s"] = f"{np.mean([run.train_seconds for run in runs]):.1f}"
+                row["steps"] = _steps(runs)
             else:
                 failed = any(label == method.label for label, _ in self.failures)
                 row |= dict.fromkeys(COLUMNS.values(), "failed" if failed else "not run")
@@ -204,8 +204,8 @@ class Comparison:
                 "features of test images, within classes of the target."
             )
         notes += [f"Worst group of {m}: {text}." for m, text in self._worst_groups().items()]
-        lost = {run.method: run.model_note for run in self.runs if run.model_note}
-        notes += [f"No model of {method} is kept: {text}" for method, text in lost.items()]
+        not_saved = {run.method: run.model_note for run in self.runs if run.model_note}
+        notes += [f"No model of {method} is kept: {text}" for method, text in not_saved.items()]
         for (method, seed), error in self.failures.items():
             notes.append(f"{method}, seed {seed} failed: {error}")
         return notes
@@ -221,16 +221,16 @@ class Comparison:
         n = len(self.plan.seeds)
         if n < MIN_SEEDS:
             interval = (
-                f"bootstrap of the test rows, averaged over {n} seed(s): the noise of training is "
-                f"not in it; {MIN_SEEDS} seeds or more give it"
+                f"bootstrap of the test rows, averaged over {n} seed(s): it does not cover "
+                f"training noise; {MIN_SEEDS} seeds or more do"
             )
         elif self.plan.split["by"] == "column":
             interval = (
-                f"Student's t over {n} seeds: the noise of training; the test rows are the same "
-                "for every seed, so the noise of sampling them is not in it"
+                f"Student's t over {n} seeds: it covers training noise, but not sampling noise, "
+                "since the test rows are the same for every seed"
             )
         else:
-            interval = f"Student's t over {n} seeds: the noise of training and of sampling rows"
+            interval = f"Student's t over {n} seeds: it covers training noise and sampling noise"
         return f"Mean over seeds [95 % interval: {interval}]."
 
     def _worst_groups(self) -> dict[str, str]:

@@ -82,8 +82,8 @@ def build(method: MethodPlan, plan: Plan, seed: int, callbacks: Sequence[Any] = 
         if inner:  # it has the epochs and callbacks already
             common.pop("max_epochs")
             callbacks = ()
-        given = {name: value for name, value in common.items() if name in known.parameters}
-        params = {**given, **inner, **method.params}
+        accepted = {name: value for name, value in common.items() if name in known.parameters}
+        params = {**accepted, **inner, **method.params}
         made = default_registry().make(method.name, method.preset, **params)
         add_callbacks(made, callbacks)
     return compose(pre=made, model=model) if method.stage == "pre" else made
@@ -95,7 +95,7 @@ def check_device(device: str) -> None:
 
 
 def check_suited(method: MethodPlan, data: Bunch) -> None:
-    """Compare the data with what the method says it takes, before hours of training.
+    """Check before training that the method takes the data's classes and groups.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def check_suited(method: MethodPlan, data: Bunch) -> None:
 def _warm_up(device: str) -> None:
     """Train a net on eight images: torch imports a good deal at the first step of a process.
 
-    The first method's seconds would otherwise hold those imports.
+    Otherwise the first method's training time would include those imports.
     """
     params = {"max_epochs": 1, "device": device, "random_state": 0}
     plain = default_registry().make(PLAIN_TRAINING, None, **params)
@@ -257,7 +257,7 @@ def _biased_rows(plan: Plan, data: Bunch, method: MethodPlan, seed: int, fitted:
 def predict_validation(
     plan: Plan, data: Bunch, method: MethodPlan, seed: int, estimator: Any
 ) -> Predictions | None:
-    """What it predicts for the validation rows, if there are any."""
+    """The predictions for the validation rows, if there are any."""
     rows = validation_rows(data, plan.split, seed, balanced=method.balanced)
     if not len(rows):
         return None
@@ -267,7 +267,7 @@ def predict_validation(
 
 
 def _threshold(data: Bunch, validation: Predictions | None) -> float | None:
-    """Where as many validation rows are predicted positive as are (Ramaswamy et al. 2021)."""
+    """Threshold that predicts as many validation rows positive as are (Ramaswamy et al. 2021)."""
     classes = np.unique(data.target)
     if validation is None or validation.y_score is None or len(classes) != 2:
         return None

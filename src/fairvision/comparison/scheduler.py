@@ -1,4 +1,4 @@
-"""All runs of a plan: read from disk, done here or by workers, stored as they finish."""
+"""All runs of a plan: read from disk, or executed here or by workers, and stored as they finish."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["dry_run", "run_all"]
 Task = tuple[MethodPlan, int]
 #: A task, when it no longer begins, and the callbacks that keep its training.
 Item = tuple[Task, float, list[Any]]
-#: A run, or the message and the traceback of what stopped it; None if the budget was spent.
+#: A run, or the message and traceback of the error that ended it; None if the budget was spent.
 Outcome = Run | tuple[str, str] | None
 
 _UNLIMITED = Budget(None)
@@ -45,7 +45,8 @@ _ALONE = Lock()
 def dry_run(plan: Plan, data: Bunch) -> None:
     """Raise the errors of bad input before the first run.
 
-    A plugin that cannot be made with its own defaults is no error here: only its runs fail.
+    A plugin method that cannot be built with its own defaults raises nothing here; only its runs
+    fail.
     """
     check_device(plan.device)
     for seed in plan.seeds:
@@ -121,10 +122,9 @@ def run_all(
 
 
 def _in_order(plan: Plan, backend: Backend) -> Iterator[Task]:
-    """Yield the runs so that those that go on at the same time differ in their seeds.
+    """Yield the runs so that concurrent runs have different seeds.
 
-    Methods may share a net of the same seed: the first one trains it and puts it into a cache
-    for the others.
+    Methods may share a cached net of the same seed: the first method trains it for the others.
     """
     width = len(plan.seeds) if backend.remote else backend.local_jobs
     for start in range(0, len(plan.seeds), width):
@@ -163,7 +163,7 @@ def _work(plan: Plan, data: Bunch, item: Item) -> Outcome | FairvisionError:
         if installed != plan.versions[name]:
             return RunError(
                 f"a worker has {name} {installed}, this process {plan.versions[name]}. Install "
-                "the same versions for both."
+                "the same version in both."
             )
     plan = replace(plan, device=device_of_worker(plan.device))
     try:
@@ -176,7 +176,7 @@ def _work(plan: Plan, data: Bunch, item: Item) -> Outcome | FairvisionError:
 def _attempt(
     plan: Plan, data: Bunch, task: Task, deadline: float, callbacks: Sequence[Any]
 ) -> Outcome:
-    """Do a run. Return it, or what stopped it, so that the others go on."""
+    """Execute a run. Return it, or the error that ended it, so that the other runs continue."""
     if time.time() > deadline:
         return None
     try:

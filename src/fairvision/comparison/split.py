@@ -16,7 +16,7 @@ from fairvision.exceptions import DatasetError, InputError
 
 __all__ = ["plan_split", "split_rows", "validation_rows"]
 
-#: What data sets call the rows that are neither trained on nor tested.
+#: Names that data sets give to the split of validation rows.
 VALIDATION = ("valid", "val", "validation")
 
 Rows = NDArray[np.intp]
@@ -40,11 +40,13 @@ def plan_split(
         If a number has no effect or makes no sense.
     """
     if confounding is None and (n_train, n_test) != (None, None):
-        raise InputError("n_train and n_test go with confounding; pass test_size, or both.")
+        raise InputError(
+            "n_train and n_test need confounding. Pass confounding too, or pass test_size instead."
+        )
     if not 0 < test_size < 1:
         raise InputError(f"test_size is {test_size!r}; pass a share between 0 and 1.")
     if counterexamples is not None and confounding is None:
-        raise InputError("counterexamples goes with confounding; pass both, or neither.")
+        raise InputError("counterexamples needs confounding. Pass both, or neither.")
     has_parts = data.get("split") is not None
     by = "column" if has_parts else "random"
     by = by if confounding is None else "confounding"
@@ -53,11 +55,12 @@ def plan_split(
     return {
         "by": by,
         "confounding": confounding,
-        # Not there unless given: it is then no part of what a folder's runs must agree in.
+        # Absent unless given, so that it does not count as a difference from a folder's older
+        # runs.
         **({} if counterexamples is None else {"counterexamples": counterexamples}),
         **({"n_validation": n_valid} if n_valid else {}),
         **({"validation_fraction": validation_fraction} if validation_fraction else {}),
-        # Runs that drew from all parts are done again: people were in both sets.
+        # Runs that drew from all splits are repeated: people were in both sets.
         **({"parts": "column"} if has_parts and confounding is not None else {}),
         **({"parts": "people"} if not has_parts and data.get("identity") is not None else {}),
         "n_train": n_train,
@@ -100,7 +103,7 @@ def split_rows(
 def validation_rows(
     data: Bunch, split: Mapping[str, Any], seed: int = 0, *, balanced: bool = False
 ) -> Rows:
-    """Rows that are neither trained on nor tested: they choose thresholds and methods.
+    """The validation rows, which choose thresholds and methods.
 
     Those that the data's own column sets aside, or ``validation_fraction`` of the training rows.
     """
@@ -135,7 +138,7 @@ def _parted(
 
 
 def _of_people(identity: Any, share: float, seed: int) -> NDArray[np.str_]:
-    """The part of each row, `share` of the people "test": nobody is in both."""
+    """The split of each row: `share` of the people are "test", and no person is in both splits."""
     people, codes = np.unique(np.asarray(identity), return_inverse=True)
     tested = as_generator(seed).permutation(len(people)) < round(share * len(people))
     return np.where(tested[codes.reshape(-1)], "test", "train")
@@ -148,7 +151,10 @@ def _parts(data: Bunch) -> NDArray[np.str_]:
 def _biased(data: Bunch, split: Mapping[str, Any], seed: int, balanced: bool) -> tuple[Rows, Rows]:
     names = list(data.sensitive_features.columns)
     if len(names) != 1:
-        raise DatasetError(f"confounding needs one sensitive attribute, got {len(names)}: {names}.")
+        raise DatasetError(
+            f"confounding needs one sensitive attribute, got {len(names)}: {names}. "
+            "Name one of them."
+        )
     # The groups as the loader names them, so that any of its forms will do.
     confounder = data.sensitive_features[names[0]].to_numpy()
     levels = sorted(map(str, set(confounder.tolist())))

@@ -1,4 +1,4 @@
-"""The folder of a comparison: one folder a run, each complete or not there at all."""
+"""The folder of a comparison: one subfolder per run, which is complete or absent."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ GROUPS = "groups.csv"
 _RESULTS = ("results.csv", _SUMMARY, "report.html")
 _CHECKPOINT = ".checkpoint"
 _LOCK = ".lock"
-# What a comparison leaves that is killed before its plan is written.
+# Files that a comparison leaves if it is killed before its plan is written.
 _BEGUN = {_LOCK, f".{_PLAN}.partial"}
-# No dots and no capitals: a label can name neither our own files nor a second one's folder.
+# No dots and no capitals: no label can collide with our own files or with another label's folder.
 _SAFE = re.compile(r"[a-z0-9][a-z0-9_=-]{0,63}")
 
 
@@ -92,7 +92,7 @@ class Store:
             if changed and not rerun:
                 raise RunError(
                     f"{self.out} holds runs of another request: {'; '.join(changed)}. Pass "
-                    "--rerun (rerun=True) to do these runs again, or another --out."
+                    "--rerun (rerun=True) to repeat these runs, or another --out."
                 )
             with self._guard(self.out):
                 for name in _RESULTS if changed else ():
@@ -101,7 +101,7 @@ class Store:
             yield
 
     def _changes(self, plan: Plan) -> list[str]:
-        """The differences between the stored plan and runs and those of this plan, in words."""
+        """The differences between the stored plan and runs and this plan, in words."""
         stored = self._stored()
         common = plan.common()
         differences = [] if stored is None else changes({k: stored.get(k) for k in common}, common)
@@ -137,7 +137,7 @@ class Store:
             except Timeout:
                 raise RunError(
                     f"another comparison is writing to {self.out}. Wait until it ends and run the "
-                    "same command again, which then takes its runs over, or pass another --out."
+                    "same command again, which then reuses its runs; or pass another --out."
                 ) from None
         try:
             yield
@@ -154,7 +154,7 @@ class Store:
             stored = None
         except (OSError, ValueError, RecursionError) as error:
             raise RunError(
-                f"{self.out / _PLAN} cannot be read: {error}. Mend or move it."
+                f"{self.out / _PLAN} cannot be read: {error}. Repair or move the file."
             ) from error
         if isinstance(stored, dict) and {"dataset", "split", "methods"} <= stored.keys():
             return stored
@@ -229,7 +229,7 @@ class Store:
             summary = json.loads(path.read_text(encoding="utf-8"))
             if {"plan", "results", "summary", "methods"} <= summary.keys():
                 return dict(summary)
-            reason = "it lacks what a report needs; run the same `fairvision compare` once more"
+            reason = "it lacks data that a report needs; run the same `fairvision compare` again"
         except FileNotFoundError:
             reason = "there is none; pass the --out of a finished `fairvision compare`"
         except (OSError, ValueError, AttributeError, RecursionError) as error:
@@ -237,7 +237,7 @@ class Store:
         raise RunError(f"{path} cannot be read: {reason}.")
 
     def groups(self) -> str:
-        """The text of the table of groups, which is there if a method can be chosen.
+        """The group table as CSV text; it exists if the runs have validation rows.
 
         Raises
         ------
@@ -248,9 +248,9 @@ class Store:
             return (self.out / GROUPS).read_text(encoding="utf-8")
         except OSError as error:
             raise RunError(
-                f"{self.out} holds no predictions of validation rows, and test rows choose nothing "
-                f"({GROUPS}: {error.strerror}). Compare with --validation-fraction 0.2 into "
-                "another --out, or on data with a part 'valid'."
+                f"{self.out} holds no predictions for validation rows, and test rows must not "
+                f"choose a method ({GROUPS}: {error.strerror}). Compare with "
+                "--validation-fraction 0.2 into another --out, or on data with a split 'valid'."
             ) from error
 
     def write(self, run: Run) -> None:
@@ -302,7 +302,7 @@ class Store:
         except OSError as error:
             raise RunError(
                 f"cannot write {path}: {error.strerror or error}. Finished runs are kept: free "
-                "some space or mend the folder, and run the same command again."
+                "some space or repair the folder, and run the same command again."
             ) from error
 
 

@@ -145,9 +145,9 @@ def differences(
     """
     runs = list(runs)
     base = {run.seed: run for run in runs if run.method == baseline}
-    others = [run for run in runs if run.method != baseline and run.seed in base]
+    compared = [run for run in runs if run.method != baseline and run.seed in base]
     options = {"n_boot": n_boot, "metrics": metrics}
-    return _frame(_by_method(others, lambda run: _paired(run, base[run.seed], groups, options)))
+    return _frame(_by_method(compared, lambda run: _paired(run, base[run.seed], groups, options)))
 
 
 def of_runs(runs: Iterable[Run], groups: Any, metrics: Sequence[str], n_boot: int) -> pd.DataFrame:

@@ -60,9 +60,9 @@ def _check_rows(run: Run | Predictions, known: list[Any]) -> None:
     """Rows, what was predicted for them, and nothing of another kind."""
     _need(run.rows.ndim == 1 and run.rows.shape == run.y_true.shape == run.y_pred.shape)
     _need(np.issubdtype(run.rows.dtype, np.integer) and run.rows.min(initial=0) >= 0)
-    named = {str(label) for label in known}  # labels of rare types are stored as text
+    label_names = {str(label) for label in known}  # labels of rare types are stored as text
     for label in {*run.y_true.tolist(), *run.y_pred.tolist()}:
-        _need(label in known or str(label) in named)
+        _need(label in known or str(label) in label_names)
     if run.y_score is not None:
         _need(run.y_score.ndim in (1, 2) and len(run.y_score) == len(run.rows))
         _need(bool(np.isfinite(run.y_score).all()))

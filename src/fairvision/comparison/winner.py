@@ -84,7 +84,8 @@ def _trained(comparison: Any, run: Run, dataset: Any) -> Any:
     if method.estimator is True:  # read from a folder, which names its class only
         raise RunError(
             f"{run.method} is an estimator of your own, which the folder does not hold. Compare "
-            "again with --keep-models (keep_models=True), or choose in the Python that compared."
+            "again with --keep-models (keep_models=True), or call choose on the Comparison in "
+            "the Python process that ran it."
         )
     data = _data(plan, dataset, comparison.extractor)
     estimator = fit_run(plan, data, method, run.seed).estimator
@@ -114,15 +115,15 @@ def _data(plan: Plan, dataset: Any, extractor: Any) -> Any:
 
 
 def _check_same(plan: Plan, data: Any, method: MethodPlan, run: Run, estimator: Any) -> None:
-    """Raise `RunError` if the model predicts otherwise than the run."""
-    again = predict_validation(plan, data, method, run.seed, estimator)
-    if run.validation is None or again is None:
+    """Raise `RunError` if the model's predictions differ from those of the run."""
+    retrained = predict_validation(plan, data, method, run.seed, estimator)
+    if run.validation is None or retrained is None:
         return
-    n_others = int(np.sum(again.y_pred != run.validation.y_pred))
+    n_others = int(np.sum(retrained.y_pred != run.validation.y_pred))
     if n_others:
         raise RunError(
-            f"{run.method} was trained again, and its predictions differ from the run in "
-            f"{n_others} of {len(again.rows)} validation rows. Versions, code or "
-            "the device have changed, or it was trained on CUDA without deterministic=True. "
-            "Compare again with --keep-models (keep_models=True)."
+            f"{run.method} was trained again, but its predictions differ from the stored run in "
+            f"{n_others} of {len(retrained.rows)} validation rows. Versions, code or the device "
+            "have changed, or it was trained on CUDA without deterministic=True. Compare again "
+            "with --keep-models (keep_models=True)."
         )

@@ -40,9 +40,11 @@ def _marginal(levels: Sequence[Any], given: Any, name: str) -> NDArray[np.float6
     return _normalised(weights, f"probabilities[{name!r}]")
 
 
-def _normalised(weights: NDArray[np.float64], what: str) -> NDArray[np.float64]:
+def _normalised(weights: NDArray[np.float64], argument: str) -> NDArray[np.float64]:
     if not np.isfinite(weights).all() or (weights < 0).any() or weights.sum() <= 0:
-        raise DatasetError(f"{what} must hold probabilities, not all zero; got {weights.tolist()}.")
+        raise DatasetError(
+            f"{argument} must hold probabilities, not all zero; got {weights.tolist()}."
+        )
     return weights / weights.sum()
 
 
@@ -84,7 +86,7 @@ def _draw_given(
     """Draw the attributes among `names` that are not drawn yet, given those that are."""
     if all(name in codes for name in names):
         raise DatasetError(
-            f"correlation[{names}] comes after others that fix all of these attributes. "
+            f"correlation[{names}] has only attributes that earlier entries have fixed already. "
             "Pass one table of joint probabilities for all of them."
         )
     for name in names:
@@ -98,8 +100,8 @@ def _draw_given(
         p = conditional[tuple(codes[other] for other in known)]
         if (p.sum(axis=-1) <= 0).any():
             raise DatasetError(
-                f"correlation[{names}] gives every {name!r} probability 0 in rows that the "
-                "other entries allow. Make the tables agree."
+                f"correlation[{names}] gives every level of {name!r} probability 0 in rows that "
+                "the other entries allow. Make the tables agree."
             )
         codes[name] = _draw(p, uniforms[name])
 

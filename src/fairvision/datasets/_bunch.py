@@ -24,7 +24,7 @@ def text(values: pd.Series) -> NDArray[Any]:
 
 
 def column(attributes: pd.DataFrame, name: str, *, role: str = "attribute") -> pd.Series:
-    """The column of that name; for ``"name=value"``, whether the column has the value.
+    """The column of this name; for ``"name=value"``, whether each row has the value.
 
     Raises
     ------
@@ -63,7 +63,8 @@ def encode(values: pd.Series, labels: Labels | None = None) -> tuple[NDArray[Any
     missing = int(values.isna().sum())
     if missing:
         raise DatasetError(
-            f"{values.name!r} is missing in {missing} of {len(values)} rows. Leave those rows out."
+            f"{values.name!r} is missing in {missing} of {len(values)} rows. Leave these rows "
+            "out, or fill in the values."
         )
     if pd.api.types.is_bool_dtype(values):
         return values.to_numpy(dtype=np.int64), list(readable(str(values.name), labels or {}))
@@ -105,7 +106,7 @@ def make_bunch(
     attributes : DataFrame of n_samples rows
         The attributes of each row.
     target, sensitive : str, str or list of str
-        Columns of `attributes`, or ``"name=value"`` for a binary one made of it.
+        Columns of `attributes`, or ``"name=value"`` for a binary column made from one.
     labels : mapping of str to (str, str)
         The names of false and true, by column of truth values.
     descr : str

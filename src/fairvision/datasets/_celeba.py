@@ -104,7 +104,7 @@ def _truth_values(table: pd.DataFrame, bad: Any, *, no: int) -> tuple[pd.DataFra
 
 
 def _read_parts(path: str) -> pd.Series:
-    """The part of each image, by its name."""
+    """The split of each image, by its name."""
     if path.endswith(".csv"):
         table = _read_csv(path, "partition")
     else:
@@ -126,12 +126,12 @@ def _read_lists(root: str) -> tuple[str, str, pd.DataFrame, dict[str, Any]]:
 
 
 def _missing(table: pd.DataFrame, name: str) -> Any:
-    """The rows that lack what others have."""
+    """The rows in which a value is missing that other rows have."""
     return table[name].isna().to_numpy() if name in table else np.zeros(len(table), dtype=bool)
 
 
 def _read_one_table(root: str) -> tuple[str, str, pd.DataFrame, dict[str, Any]]:
-    """The same of one table with all labels; parts only if people are trained and tested on."""
+    """The same from one table with all labels; splits only if it has training and test rows."""
     source, photos = locate(root, ("",), (_TABLE,), _WHERE), locate(root, ("",), _PLAIN, _WHERE)
     table = read_list(source)
     name = find_column(table, NAMES)
@@ -208,14 +208,13 @@ def load_celeba(
     sensitive : str or list of str, default="Male"
         Attributes; ``"Male"`` is perceived gender, ``"Young"`` perceived age.
     labels : path, DataFrame or None, default=None
-        A CSV file in the root (or elsewhere) with labels that others made: a column
-        of image names (``image_id``, ``filename``, ...) and columns that `target` and
-        `sensitive` may then name, too, as text. Of a column ``fitzpatrick`` (or
-        ``skin_type``; 1 to 6, or I to VI) come ``skin_tone``, I to VI, and
-        ``skin_group``, lighter for I to III and darker for IV to VI. Images without a
-        label that is asked for, or with two, are left out and counted.
+        A CSV file in the root (or elsewhere) with additional labels: a column of image names
+        (``image_id``, ``filename``, ...) and text columns that `target` and `sensitive` may name.
+        From a column ``fitzpatrick`` (or ``skin_type``; 1 to 6, or I to VI) come ``skin_tone``, I
+        to VI, and ``skin_group``, lighter for I to III and darker for IV to VI. Images that lack
+        a requested label, or have two, are left out and counted.
     sep : str or None, default=None
-        What parts the fields of `labels`, as in :func:`load_folder`.
+        Field separator of `labels`, as in :func:`load_folder`.
     image_size : int or (height, width), default=64
         The photographs are 218 x 178.
     mode : {"RGB", "L"}, default="RGB"
@@ -227,8 +226,8 @@ def load_celeba(
     cache : path or None, default=None
         Folder for decoded images, as in :class:`ImageFiles`.
     download : bool, default=False
-        Whether to fetch what is missing, through torchvision, into
-        ``root/celeba``: 1.4 GB, for which it needs the package gdown.
+        Whether to download missing files with torchvision into ``root/celeba``: 1.4 GB; needs the
+        package gdown.
 
     Returns
     -------

@@ -95,7 +95,7 @@ def draw(
     """Images and, with `masks`, the pixels where each attribute shows."""
     n = len(columns["scale"])
     images = np.empty((n, 3, size, size), dtype=np.uint8)
-    shown = {name: np.empty((n, size, size), dtype=bool) for name in _DRAWN if masks}
+    masks_by_attribute = {name: np.empty((n, size, size), dtype=bool) for name in _DRAWN if masks}
     for rows in gen_batches(n, max(1, _PIXELS // size**2)):
         p = SimpleNamespace(
             **{k: v[rows].astype(np.float32)[:, None, None] for k, v in columns.items()}
@@ -109,9 +109,9 @@ def draw(
         pixels *= 255
         np.rint(np.clip(pixels, 0, 255, out=pixels), out=pixels)
         images[rows] = pixels
-        for name, mask in shown.items():
+        for name, mask in masks_by_attribute.items():
             mask[rows] = canvas.visible[name] > 0
-    return images, shown
+    return images, masks_by_attribute
 
 
 def load_faces(

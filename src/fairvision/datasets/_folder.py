@@ -55,14 +55,14 @@ def load_folder(
     sensitive : str or list of str
         Columns of the sensitive features.
     path_column : str, default="path"
-        Column of the files, relative to `root` or absolute and below it. One that differs from a
-        file's name by letter case, kind of slash or form of Unicode alone stands for that file.
+        Column of file paths, relative to `root` or absolute and below it. A path may differ from
+        the file's name in letter case, kind of slash or form of Unicode.
     sep : str or None, default=None
-        What parts the fields of the table: a character, "comma", "semicolon", "tab" or "pipe";
-        None takes of these the one that parts the header most often. Unless it is a comma,
-        numbers may have a decimal comma.
+        Field separator of the table: a character, "comma", "semicolon", "tab" or "pipe". None
+        takes the one of these that is most frequent in the header. Unless the separator is a
+        comma, numbers may have a decimal comma.
     split_column : str or None, default=None
-        Column of the part of each row, such as ``"train"``.
+        Column with the split of each row, such as ``"train"``.
     image_size, mode, resize, cache, max_pixels, pixel_max
         As in :class:`ImageFiles`.
     skip_bad : bool, default=False
@@ -75,7 +75,7 @@ def load_folder(
         ``images`` (:class:`ImageFiles`), ``target``, ``target_names``,
         ``sensitive_features``, ``attributes`` (all columns), ``n_skipped``,
         ``skipped`` (their paths), ``DESCR``; with `split_column`, ``split``
-        (n_samples,) and ``splits``, the rows of each part.
+        (n_samples,) and ``splits``, the rows of each split.
 
     Raises
     ------

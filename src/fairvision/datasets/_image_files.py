@@ -1,4 +1,4 @@
-"""`ImageFiles` is a data set's images, and any estimator's; its home is the room that all share."""
+"""`ImageFiles`, which is defined in `fairvision.base`."""
 
 from fairvision.base import ImageFiles
 

@@ -1,4 +1,4 @@
-"""Labels that somebody else made for the images of a published set, in a file of their own."""
+"""A file of additional labels for the images of a published data set."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def join_labels(
         CSV file, looked for in `root` first.
     root : str
     used : sequence of str
-        Columns that the user named (``"name=value"`` too): a row without one of them
-        is a bad one.
+        Columns that the user named (or ``"name=value"``): a row that lacks one of them is left
+        out.
     sep : str or None
         As in :func:`read_table`.
 
@@ -60,7 +60,7 @@ def join_labels(
     bad : dict of str to bool arrays of shape (n_rows,)
         Rows whose labels are missing or contradict each other, by reason.
     remarks : list of str
-        What of the file was not used.
+        Rows of the file that were not used.
 
     Raises
     ------
@@ -68,33 +68,39 @@ def join_labels(
         Naming the file and the column that is missing, is in the list already or
         holds nothing usable.
     """
-    own, source = _read(labels, root, sep)
-    own["path"] = respelt(own["path"], table["path"].dropna().tolist())
-    n_given = len(own)
+    labels_table, source = _read(labels, root, sep)
+    labels_table["path"] = respelt(labels_table["path"], table["path"].dropna().tolist())
+    n_given = len(labels_table)
     # Equal rows count once; rows that contradict each other give no label.
-    own = own.drop_duplicates()
-    remarks = [f"{source}: {n_given - len(own)} repeated row(s)."] if len(own) < n_given else []
-    contradicted = own["path"].duplicated(keep=False)
-    twice, own = set(own.loc[contradicted, "path"]), own[~contradicted]
+    labels_table = labels_table.drop_duplicates()
+    remarks = (
+        [f"{source}: {n_given - len(labels_table)} repeated row(s)."]
+        if len(labels_table) < n_given
+        else []
+    )
+    contradicted = labels_table["path"].duplicated(keep=False)
+    twice, labels_table = set(labels_table.loc[contradicted, "path"]), labels_table[~contradicted]
     known = table["path"].dropna()
-    if clash := sorted(set(own.columns) & ({*table.columns, "split"} - {"path"})):
+    if clash := sorted(set(labels_table.columns) & ({*table.columns, "split"} - {"path"})):
         raise DatasetError(
             f"{source!r} has the column {clash[0]!r}, which the data have already. Rename it."
         )
-    unknown = own.loc[~own["path"].isin(known), "path"].tolist()
-    if len(unknown) == len(own) and not twice:
+    unknown = labels_table.loc[~labels_table["path"].isin(known), "path"].tolist()
+    if len(unknown) == len(labels_table) and not twice:
         raise DatasetError(
-            f"{source!r} names no image of the data: the first is {unknown[0]!r}, the data's first "
-            f"{known.iloc[0]!r}. Write the names as the data have them."
+            f"{source!r} names no image of the data: the first is {unknown[0]!r}, the data's "
+            f"first {known.iloc[0]!r}. Spell the names as in the data."
         )
     if unknown:
         remarks.append(
             f"{source}: {len(unknown)} row(s) of images that the data do not list, the first "
             f"{unknown[0]!r}."
         )
-    joined = table.merge(own, on="path", how="left")
-    named = {str(name).partition("=")[0] for name in used} - {"path"}
-    unlabelled = joined[[name for name in own.columns if name in named]].isna().any(axis=1)
+    joined = table.merge(labels_table, on="path", how="left")
+    columns_used = {str(name).partition("=")[0] for name in used} - {"path"}
+    unlabelled = (
+        joined[[name for name in labels_table.columns if name in columns_used]].isna().any(axis=1)
+    )
     two = table["path"].isin(twice).to_numpy()
     return joined, {"two_labels": two, "no_label": unlabelled.to_numpy()}, remarks
 

@@ -86,14 +86,14 @@ class LabelTable:
         return ["" if pd.isna(v) else str(v) for v in self.values(name, name)]
 
     def values(self, name: str, known_as: str) -> list[Any]:
-        """A column as data sets have sensitive features: truth values are words.
+        """A column as sensitive features; truth values become words.
 
         Parameters
         ----------
         name : str
             The column, or ``"column=value"``.
         known_as : str
-            The attribute that it is, of which the words speak.
+            The attribute that the column holds, used in the words for truth values.
 
         Raises
         ------
@@ -145,7 +145,7 @@ def _check_files(root: str, names: Sequence[str], paths: Sequence[str]) -> None:
 
 
 def _similar(path: str) -> str:
-    """Which file there has the name with another ending, if one has."""
+    """The file in the folder that has this name with another ending, if there is one."""
     folder, name = os.path.split(path)
     stem = os.path.splitext(name)[0].casefold()
     if os.path.isdir(path):

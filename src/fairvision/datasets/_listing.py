@@ -25,16 +25,16 @@ _REASONS = {
     "unreadable": "file(s) with another name",
     "outside": "image(s) outside the age bins",
     "bad_values": "row(s) with missing, unknown or contradictory values",
-    "no_split": "row(s) in no part of the partition list",
+    "no_split": "row(s) without a split in the partition list",
     "two_labels": "image(s) that the label file labels twice, differently",
     "no_label": "image(s) without a usable label in the label file",
-    "missing_image": "row(s) whose image is not there",
+    "missing_image": "row(s) whose image is missing",
     "no_entry": "image(s) that the list does not name",
 }
 
 
 def left_out(data: Mapping[str, Any]) -> list[str]:
-    """What a loader left out of a data set: how many, why, and the first by name.
+    """The rows that a loader left out: their number, the reason and the first name.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def image_bunch(
     skip_bad : bool
         Whether to decode every image once and leave out those that cannot be read.
     split : array-like of shape (n_samples,) or None
-        The part of each row.
+        The split of each row.
     identity : array-like of shape (n_samples,) or None
         Who is on each image.
     left_out : mapping of str to list of str
@@ -196,7 +196,7 @@ class Listing:
 
 
 def _check_varies(data: Bunch) -> None:
-    """Refuse a constant: it has no groups to compare and nothing to learn."""
+    """Raise for a constant target or sensitive feature."""
     columns = {data.target_name: data.target, **data.sensitive_features}
     for name, values in columns.items():
         if len(data.target) > 1 and pd.Series(values).nunique(dropna=False) < 2:

@@ -84,8 +84,8 @@ def read_list(path: str, *, needed: Iterable[str] = (), **settings: Any) -> pd.D
         raise DatasetError(f"{path!r} is not UTF-8 text: {error}. Save it as UTF-8.") from error
     except (ValueError, pd.errors.ParserWarning) as error:  # a ParserError is a ValueError
         raise DatasetError(
-            f"{path!r} is not a table: {str(error).strip().rstrip('.')}. It needs a header "
-            "that names every column, and one row per image with no more fields than the header."
+            f"{path!r} is not a table: {str(error).strip().rstrip('.')}. It needs a header with a "
+            "name for every column, and one row per image with no more fields than the header."
         ) from error
     if table.empty:
         raise DatasetError(f"{path!r} has no rows; it needs one per image.")

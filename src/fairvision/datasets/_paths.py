@@ -17,8 +17,8 @@ def check_root(root: str | os.PathLike[str]) -> str:
     """The real path of an existing folder."""
     path = os.fspath(root)
     if not os.path.isdir(path):
-        what = "is a file" if os.path.exists(path) else "does not exist"
-        raise DatasetError(f"root {path!r} {what}; pass the folder that holds the images.")
+        problem = "is a file" if os.path.exists(path) else "does not exist"
+        raise DatasetError(f"root {path!r} {problem}; pass the folder that holds the images.")
     return os.path.realpath(path)
 
 
@@ -41,7 +41,7 @@ def _possible(name: str) -> bool:
 
 
 def below(root: str, name: str) -> str:
-    """Which file of the root a path that leads elsewhere may mean, as a clause; or nothing."""
+    """A clause that names the file in the root which an outside path may mean; else empty."""
     parts = name.replace("\\", "/").split("/")
     ends = ("/".join(parts[i:]) for i in range(1, len(parts)))
     same = next((end for end in ends if end and os.path.isfile(os.path.join(root, end))), None)
@@ -80,13 +80,13 @@ def inside(root: str, names: Iterable[str]) -> list[str]:
 
 
 def _key(name: str) -> str:
-    """What is the same for all spellings of a name: Unicode's forms, slashes, letter case."""
+    """A key that is equal for all spellings of a name: Unicode form, slashes, letter case."""
     plain = unicodedata.normalize("NFC", name).replace("\\", "/").casefold()
     return unicodedata.normalize("NFC", os.path.normpath(plain))
 
 
 def respelt(names: Iterable[str], known: Collection[str]) -> list[str]:
-    """Names as `known` spells them; those that it has, or has not exactly once, stay.
+    """Names in the spelling of `known`; a name that it has, or that has no unique match, stays.
 
     Parameters
     ----------
@@ -107,16 +107,16 @@ def respelt(names: Iterable[str], known: Collection[str]) -> list[str]:
 
 
 def spelt_in_root(root: str, names: list[str]) -> list[str]:
-    """Names as the files of a root are spelt, where no file has the name itself.
+    """Names in the spelling of the root's files, if no file has the exact name.
 
     The root is listed only if one is missing.
     """
-    lost = [
+    missing = [
         i
         for i, name in enumerate(names)
         if _possible(name) and not os.path.exists(os.path.join(root, name))
     ]
-    if not lost:
+    if not missing:
         return names
     files = [
         os.path.normpath(os.path.join(os.path.relpath(folder, root), file))
@@ -124,6 +124,6 @@ def spelt_in_root(root: str, names: list[str]) -> list[str]:
         for file in below
     ]
     spelt = list(names)
-    for i, name in zip(lost, respelt([names[i] for i in lost], files), strict=True):
+    for i, name in zip(missing, respelt([names[i] for i in missing], files), strict=True):
         spelt[i] = name
     return spelt

@@ -64,14 +64,16 @@ def _read_metadata(path: str) -> tuple[pd.DataFrame, np.ndarray]:
         present = ", ".join(map(str, table.columns[:50]))
         expected = "; ".join(f"{name}: {', '.join(_COLUMNS[name])}" for name in missing)
         raise DatasetError(f"{path!r} lacks a column ({expected}); it has {present}.")
-    named = {new: table[column].str.strip() for new, column in columns.items()}
-    named |= skin_types(named["skin_tone"])
-    named["gender"] = named["gender"].str.lower()
-    bad = named["skin_tone"].isna() | named["gender"].isna()
+    columns_by_name = {new: table[column].str.strip() for new, column in columns.items()}
+    columns_by_name |= skin_types(columns_by_name["skin_tone"])
+    columns_by_name["gender"] = columns_by_name["gender"].str.lower()
+    bad = columns_by_name["skin_tone"].isna() | columns_by_name["gender"].isna()
     if column := find_column(table, _GROUP):
-        bad |= table[column].str.strip().str.lower() != named["skin_group"]
-    rest = table.drop(columns=[name for name in table if name in {*columns.values(), *named}])
-    return pd.DataFrame(named).join(rest), bad.to_numpy(dtype=bool)
+        bad |= table[column].str.strip().str.lower() != columns_by_name["skin_group"]
+    rest = table.drop(
+        columns=[name for name in table if name in {*columns.values(), *columns_by_name}]
+    )
+    return pd.DataFrame(columns_by_name).join(rest), bad.to_numpy(dtype=bool)
 
 
 def load_ppb(

@@ -18,7 +18,7 @@ __all__ = ["biased_split"]
 
 
 def _encoded(data: Any, values: Any, role: str) -> tuple[str, NDArray[np.int64], list[str]]:
-    """Of the target or the confounder: its name, codes 0..K-1, and the name of each code."""
+    """The name of the target or the confounder, its codes 0..K-1, and the name of each code."""
     if values is None and not isinstance(data, Bunch):
         raise DatasetError("target is None and data is not a Bunch; name the target.")
     if isinstance(values, str):
@@ -39,8 +39,8 @@ def _encoded(data: Any, values: Any, role: str) -> tuple[str, NDArray[np.int64],
         name, names = data.get("target_name", role), list(data.get("target_names", ()))
         values = data["target"]
     codes, levels = code_labels(check_labels(values, role))
-    named = names if len(names) == len(levels) else levels.tolist()
-    return name, codes, [str(level) for level in named]
+    level_names = names if len(names) == len(levels) else levels.tolist()
+    return name, codes, [str(level) for level in level_names]
 
 
 def _cell_shares(
@@ -118,13 +118,13 @@ def _pool(data: Any, split: Any, cell: NDArray[np.int64], shape: tuple[int, int]
         parts = np.char.lower(np.asarray(split).astype(str))
         if parts.shape != cell.shape:
             raise DatasetError(
-                f"split has shape {parts.shape}; pass one part for {len(cell)} rows."
+                f"split has shape {parts.shape}; pass one value for each of {len(cell)} rows."
             )
         masks = (parts == "train", parts == "test")
         if not masks[0].any() or not masks[1].any():
             raise DatasetError(
-                "the split column needs the values 'train' and 'test', to draw the rows of each "
-                f"from; it has {sorted(set(parts.tolist()))[:20]}."
+                "the split column needs the values 'train' and 'test'; it has "
+                f"{sorted(set(parts.tolist()))[:20]}."
             )
     n_cells = shape[0] * shape[1]
     train, test = (np.bincount(cell[mask], minlength=n_cells).reshape(shape) for mask in masks)
@@ -171,12 +171,12 @@ def biased_split(
 ) -> Bunch:
     """Choose a biased training set and an unbiased test set.
 
-    The training set has equally many rows of each class; the confounder is present in
-    `confounding` of the rows of one class (or several: `present_in`) and in
-    `counterexamples` of the rows of the others. The test set has equally many rows
-    of every class x confounder cell. With the same `random_state` and `n_test` the test
-    rows are the same whatever the bias, so a model trained on the biased set and one
-    trained on a balanced set (``balanced=True``) are compared on the same photographs.
+    The training set has equally many rows of each class. The confounder is present in a share
+    `confounding` of one class (or several: `present_in`), and in a share `counterexamples` of the
+    other classes. The test set has equally many rows of every class x confounder cell. With the
+    same `random_state` and `n_test` the test rows are the same whatever the bias, so a model
+    trained on the biased set and one trained on a balanced set (``balanced=True``) are compared
+    on the same photographs.
 
     Parameters
     ----------
@@ -184,8 +184,8 @@ def biased_split(
         From a loader, or the attributes alone; anything if `target` and
         `confounder` are arrays.
     confounder : str or array-like of shape (n_samples,)
-        Attribute, or ``"name=value"`` for whether it has that value. "Present" is
-        true, or the second of two sorted labels.
+        Attribute, or ``"name=value"`` for a binary confounder. It is "present" where it is true,
+        or has the second of two sorted labels.
     target : str, array-like of shape (n_samples,) or None, default=None
         Attribute to predict; None takes ``data.target``.
     confounding : float, default=0.95
@@ -200,16 +200,16 @@ def biased_split(
         Share of each confounder level in each class, in place of `confounding`,
         `counterexamples` and `present_in`; for confounders of several levels.
     balanced : bool, default=False
-        The balanced baseline: equal shares, in a training set of the same size.
+        Whether to draw a training set of the same size without the bias: the balanced baseline.
     split : array-like of shape (n_samples,) or None, default=None
-        The part of each row: training rows are drawn from ``"train"`` alone and test rows
-        from ``"test"``, so that no person is in both sets if none is in both parts. None
-        takes ``data.split`` if there is one, else all rows; pass ``data.attributes``
-        as `data` to draw from all rows.
+        The split of each row: training rows are drawn from ``"train"`` only and test rows from
+        ``"test"`` only, so no person is in both sets if no person is in both splits. None takes
+        ``data.split``, or all rows if there is none. To draw from all rows, pass
+        ``data.attributes`` as `data`.
     n_train, n_test : int or None, default=None
-        Number of rows, rounded down to whole classes and cells. If None, the test set
-        takes from every cell a quarter of the smallest cell (all of it where `split`
-        gives the test rows), and the training set as many of the others as it can.
+        Number of rows, rounded down to equal classes and cells. If None, the test set takes as
+        many rows of every cell as a quarter of the smallest cell has (all of the smallest cell,
+        if `split` gives the test rows), and the training set is as large as the other rows allow.
     random_state : int, Generator, RandomState or None, default=None
 
     Returns
@@ -224,8 +224,8 @@ def biased_split(
     Raises
     ------
     DatasetError
-        If a cell has too few rows, with the counts and the parts; if `split` does not
-        name the parts ``"train"`` and ``"test"``.
+        If a cell has too few rows, with the counts and the splits; if `split` lacks the values
+        ``"train"`` and ``"test"``.
 
     References
     ----------
@@ -244,7 +244,9 @@ def biased_split(
     target_name, y, classes = _encoded(data, target, "target")
     confounder_name, a, levels = _encoded(data, confounder, "confounder")
     if len(y) != len(a):
-        raise DatasetError(f"target has {len(y)} rows, confounder has {len(a)}; pass equal ones.")
+        raise DatasetError(
+            f"target has {len(y)} rows, confounder has {len(a)}; pass arrays of the same length."
+        )
     if len(classes) < 2 or len(levels) < 2:
         raise DatasetError(
             f"target {target_name!r} has the classes {classes}, confounder {confounder_name!r} the "
@@ -305,9 +307,11 @@ def _too_few(counts: pd.DataFrame, largest: int, balanced: bool) -> str:
         name = " / ".join(map(str, cell))
         if not has_parts and row["train"] + row["test"] > row["available"]:
             short.append(f"{name} has {row['available']} and needs {row['train']} + {row['test']}")
-        for part, source in (("train", "available"), ("test", "available_test")):
-            if has_parts and row[part] > row[source]:
-                short.append(f"{name} has {row[source]} in {part!r} and needs {row[part]}")
-    place = "in the parts 'train' and 'test'" if has_parts else "for training + test"
+        for split_name, source in (("train", "available"), ("test", "available_test")):
+            if has_parts and row[split_name] > row[source]:
+                short.append(
+                    f"{name} has {row[source]} in {split_name!r} and needs {row[split_name]}"
+                )
+    place = "in the splits 'train' and 'test'" if has_parts else "for training + test"
     hint = "" if balanced else f" With this n_test, n_train can be {max(largest, 0)} at most."
     return f"Too few rows {place}: {'; '.join(short)}.{hint} Lower n_train, n_test or confounding."

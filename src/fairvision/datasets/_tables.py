@@ -1,4 +1,4 @@
-"""One reader of people's own tables: text first, then what each column clearly is."""
+"""Reader of users' tables: every column as text, then numbers or truth values where all fit."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def read_table(
     ----------
     path : path
     sep : str or None, default=None
-        What parts the fields, or "comma", "semicolon", "tab" or "pipe"; None takes of these the
-        one that parts the header most often. Unless it is a comma, numbers may have a decimal
-        comma.
+        Field separator: a character, "comma", "semicolon", "tab" or "pipe". None takes the one of
+        these that is most frequent in the header. Unless the separator is a comma, numbers may
+        have a decimal comma.
     text : collection of str or None
         Columns that stay text; None for all.
 
@@ -78,7 +78,7 @@ def clean_table(table: pd.DataFrame, source: str) -> pd.DataFrame:
     ----------
     table : DataFrame
     source : str
-        What the error calls it.
+        Name of the table, for errors.
     """
     names = [str(name).strip() for name in table.columns]
     _check_names(names, source)
@@ -92,7 +92,7 @@ def clean_table(table: pd.DataFrame, source: str) -> pd.DataFrame:
 
 def _check_names(names: list[str], source: str) -> None:
     if twice := sorted({name for name in names if name and names.count(name) > 1}):
-        raise DatasetError(f"{source!r} has two columns {twice[0]!r}. Rename one of them.")
+        raise DatasetError(f"{source!r} has two columns named {twice[0]!r}. Rename one of them.")
 
 
 def _sniff(header: str) -> str:
@@ -136,7 +136,8 @@ def _composed(values: list[Any]) -> list[Any]:
 def _typed(values: pd.Series, *, decimal_comma: bool) -> pd.Series:
     """Integers, numbers or truth values where all fields are such, else the text.
 
-    Of a text an accent and its letter become one character: labels look the same either way.
+    In text, a letter and its combining accent become one character (Unicode NFC), so that
+    equal-looking labels are equal.
     """
     read = _reader(values.dropna().unique().tolist(), decimal_comma)
     if read is None:

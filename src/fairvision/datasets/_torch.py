@@ -1,4 +1,4 @@
-"""A torch `Dataset` as a data set of fairvision, its images read when they are used."""
+"""A torch `Dataset` as a fairvision data set that reads images when they are used."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def from_torch(dataset: Any, *, sensitive_features: Any = None) -> Bunch:
     ----------
     dataset : torch.utils.data.Dataset or DataLoader
         With a length. Images are tensors or arrays of shape (n_channels, height,
-        width), uint8 or floating in 0..1, or PIL pictures, all of one size. Of a
-        `DataLoader` the data set is taken, and of its sampler the rows; batches and shuffling
-        are the estimator's.
+        width), uint8 or floating in 0..1, or PIL pictures, all of one size. From a `DataLoader`,
+        its data set and the rows of its sampler are used; the estimator does batching and
+        shuffling.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_sensitive), \
 default=None
         Used in place of the third element of the items; a DataFrame or dict gives the
@@ -74,15 +74,15 @@ default=None
     -------
     Bunch
         ``images``, a lazy array; ``target`` of shape (n_samples,), and
-        ``sensitive_features``, a DataFrame or None. Targets are those of the items. The data
-        set's ``targets`` (with its ``target_transform``), as torchvision's have them, save
-        reading every image once, if some items, of every label, agree with them.
+        ``sensitive_features``, a DataFrame or None. Targets are those of the items. If the data
+        set has ``targets`` (and a ``target_transform``), as torchvision's have, and sampled items
+        of every label agree with them, images are not read to find the targets.
 
     Raises
     ------
     DatasetError
-        If the data set has no length, its items are of another form, or a `DataLoader` draws
-        rows or changes batches in a way of its own.
+        If the data set has no length, its items have another form, or a `DataLoader` has a custom
+        sampler or collate function.
 
     Examples
     --------
@@ -107,10 +107,10 @@ default=None
             f"An item of {type(dataset).__name__} is a {type(dataset[0]).__name__}; expected "
             "(image, target) or (image, target, group)."
         )
-    wanted = n_parts - 1 if sensitive_features is None else 1
-    known = _known_targets(dataset) if wanted == 1 else None
-    columns = [known] if known is not None else _columns(dataset, range(len(dataset)), wanted)
-    groups = columns[1] if wanted == 2 else sensitive_features
+    n_columns = n_parts - 1 if sensitive_features is None else 1
+    known = _known_targets(dataset) if n_columns == 1 else None
+    columns = [known] if known is not None else _columns(dataset, range(len(dataset)), n_columns)
+    groups = columns[1] if n_columns == 2 else sensitive_features
     frame = None if groups is None else _frame(groups)
     if frame is not None and len(frame) != len(dataset):
         raise DatasetError(
@@ -155,7 +155,7 @@ def _of_loader(dataset: Any) -> Any:
 
 
 def _columns(dataset: Any, rows: Iterable[int], n: int) -> list[NDArray[Any]]:
-    """What the items hold after their image: a column for each of the first `n` parts."""
+    """The values that follow the image in each item, as one column for each of the first `n`."""
     items = [dataset[row][1 : n + 1] for row in rows]
     return [np.asarray([_label(value) for value in column]) for column in zip(*items)]  # noqa: B905
 
@@ -175,7 +175,7 @@ def _known_targets(dataset: Any) -> NDArray[Any] | None:
 
 
 def _listed_targets(dataset: Any) -> NDArray[Any] | None:
-    """What `targets` says of each row, as `target_transform` changes it."""
+    """The target of each row from `targets`, after `target_transform`."""
     from torch.utils.data import Subset
 
     if isinstance(dataset, Subset):

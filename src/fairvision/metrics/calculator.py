@@ -174,11 +174,11 @@ class Calculator:
     def binned(self, value: Floats) -> Calculator:
         """The same metrics of binned scores, to draw from; `value` are those of the sample."""
         rows = self.source.rows
-        few = rows.binned()
-        if few is rows:
+        bins = rows.binned()
+        if bins is rows:
             return self
-        binned = Calculator(replace(self.source, rows=few), self.specs)
-        shift = np.nan_to_num(value - binned(few.rows * few.weight))
+        binned = Calculator(replace(self.source, rows=bins), self.specs)
+        shift = np.nan_to_num(value - binned(bins.rows * bins.weight))
         return replace(binned, shift=shift)
 
     def notes(self, data: Floats, value: Floats) -> list[str]:

@@ -27,7 +27,7 @@ def calibrated_threshold(
     pos_label: Any = 1,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Threshold at which as many rows are predicted positive as are.
+    """Threshold at which as many rows are predicted positive as are truly positive.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ def calibrated_threshold(
     Returns
     -------
     float
-        Predict positive where ``score >= threshold``. Where ties leave a
-        choice, the count nearest to the true one; infinity without positives.
+        Predict positive where ``score >= threshold``. With ties, the number of predicted
+        positives is as near as possible to the true one. Infinity without positives.
 
     References
     ----------

@@ -59,8 +59,8 @@ def drawn_metrics(
     columns: dict[str, Floats] = {}
     for reads, of_draws in (("counts", _counts), ("calibrated", _counts), ("scores", _scores)):
         if job.selection.reading(reads):
-            own = job.calibrated() if reads == "calibrated" else job
-            columns |= of_draws(own, draws, reads)
+            source_job = job.calibrated() if reads == "calibrated" else job
+            columns |= of_draws(source_job, draws, reads)
     return np.stack([columns[resolve_name(name)] for name in metrics], axis=-1)
 
 

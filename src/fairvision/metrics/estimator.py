@@ -32,8 +32,8 @@ def evaluate(
     """Predict with a fitted estimator, and evaluate.
 
     Scores come from `predict_proba`, or else `decision_function`, where a
-    metric reads them; lazy images are decoded once for both. Group labels are handed to a
-    `predict` that asks for them.
+    metric reads them; lazy images are decoded once for both. Group labels are passed to `predict`
+    if it takes them.
 
     Parameters
     ----------
@@ -94,8 +94,8 @@ def _seen_at_fit(
     seen = getattr(estimator, "groups_", None)
     if not isinstance(seen, Groups):
         return None
-    here = read_groups(sensitive_features, n_samples, missing)
-    return seen if seen.names == here.names else None
+    evaluated = read_groups(sensitive_features, n_samples, missing)
+    return seen if seen.names == evaluated.names else None
 
 
 def _scores(estimator: Any, X: Any, sensitive_features: Any, rng: np.random.Generator) -> Any:

@@ -49,9 +49,9 @@ class Evaluation:
     by_attribute : dict of str to Evaluation
         One for each sensitive column; the same object where there is only one.
     notes : list of str
-        What a reader should know: groups left out, groups unseen at fit, and so on.
+        Remarks for the reader: groups left out, groups unseen at fit, and so on.
     settings : dict
-        How it was made: draws, level, kind of interval.
+        Settings of the intervals: draws, level, kind.
     """
 
     grouping: Grouping

@@ -107,12 +107,12 @@ def privileged_of(grouping: Grouping, privileged: Any) -> NDArray[np.bool_] | No
     chosen = np.ones(len(grouping), dtype=bool)
     named = [name for name in grouping.names if name in privileged]
     for name in named:
-        wanted, known = _as_list(privileged[name]), table[name].tolist()
-        unknown = [label for label in wanted if label not in known]
+        privileged_labels, known = _as_list(privileged[name]), table[name].tolist()
+        unknown = [label for label in privileged_labels if label not in known]
         if unknown:
             groups = list(dict.fromkeys(known))
             raise InputError(f"privileged names {unknown}; the groups of {name!r} are {groups}.")
-        chosen &= np.array([label in wanted for label in known])
+        chosen &= np.array([label in privileged_labels for label in known])
     if not named:
         return None
     if chosen.all() and len(chosen) > 1:

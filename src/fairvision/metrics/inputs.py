@@ -17,7 +17,7 @@ __all__ = ["Options", "Predictions", "Target", "read_predictions", "read_scores"
 
 MISSING = "missing"
 
-# What each score is for, shape (n_samples,), and the score.
+# Whether each row is positive (or predicted correctly), shape (n_samples,), and its score.
 Target = tuple[NDArray[np.bool_], NDArray[np.float64]]
 
 
@@ -102,18 +102,20 @@ def _check_kinds(names: Sequence[str], distinct: Sequence[list[Any]]) -> None:
     if any(text) and not all(text):
         i, j = text.index(True), text.index(False)
         raise InputError(
-            f"{names[i]} holds text ({distinct[i][:3]}) and {names[j]} does not "
+            f"{names[i]} holds text ({distinct[i][:3]}) but {names[j]} does not "
             f"({distinct[j][:3]}), so no label can match. Convert one of them."
         )
 
 
 def _label_notes(names: Sequence[str], distinct: Sequence[list[Any]]) -> list[str]:
-    """Labels of only one side, where each side has some."""
+    """Labels that only `y_true` or only a `y_pred` has, if both have such labels."""
     notes = []
     for name, labels in zip(names[1:], distinct[1:], strict=True):
-        own, foreign = set(distinct[0]) - set(labels), set(labels) - set(distinct[0])
-        if own and foreign:
-            notes.append(f"labels only in y_true: {few(own)}; only in {name}: {few(foreign)}")
+        only_true, only_predicted = set(distinct[0]) - set(labels), set(labels) - set(distinct[0])
+        if only_true and only_predicted:
+            notes.append(
+                f"labels only in y_true: {few(only_true)}; only in {name}: {few(only_predicted)}"
+            )
     return notes
 
 
@@ -229,7 +231,7 @@ def read_predictions(
 def read_scores(
     y_score: ArrayLike | None, score_labels: Any, data: Predictions, predicted: NDArray[np.int64]
 ) -> Target | None:
-    """Check scores, and say what each is for.
+    """Check scores, and find the event that each one predicts.
 
     With a positive class: whether a row is positive, and the score of that
     class. Without: whether the prediction is right, and its confidence.

@@ -174,13 +174,13 @@ def score_table(job: Job, index: int) -> pd.DataFrame:
     rows = calculator.source.rows
     value = calculator(rows.rows * rows.weight)
     binned = calculator.binned(value)
-    few = binned.source.rows
-    if few is rows or job.data.weight is None:
-        numbers = estimate(binned, few.rows, few.weight, job.bootstrap, job.rng)
+    bins = binned.source.rows
+    if bins is rows or job.data.weight is None:
+        numbers = estimate(binned, bins.rows, bins.weight, job.bootstrap, job.rng)
     else:  # rows of one bin have different weights: each row is drawn, in the order of the bins
-        ones, weight = np.ones(len(job.data), dtype=np.int64), job.row_weights[few.order_of_rows]
+        ones, weight = np.ones(len(job.data), dtype=np.int64), job.row_weights[bins.order_of_rows]
         numbers = estimate(
-            binned, ones, weight, job.bootstrap, job.rng, width=len(few), gather=few.join
+            binned, ones, weight, job.bootstrap, job.rng, width=len(bins), gather=bins.join
         )
     numbers = numbers._replace(value=value)
     notes = calculator.notes(rows.rows * rows.weight, value)

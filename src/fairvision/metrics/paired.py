@@ -37,19 +37,18 @@ def paired_difference(
 ) -> pd.DataFrame:
     """Metrics of method A minus those of method B on the same rows.
 
-    Both methods are drawn on the same bootstrap rows, so what makes a row
-    hard for both cancels out, and the interval is narrower than that of two
-    separate evaluations.
+    Both methods are evaluated on the same bootstrap draws, so the difficulty that a row has for
+    both cancels out. The interval is narrower than that of two separate evaluations.
 
     Parameters
     ----------
     y_true, y_pred_a, y_pred_b : array-like of shape (n_samples,)
     y_score_a, y_score_b : array-like of shape (n_samples,) or (n_samples, n_classes) or None
-        Both, for metrics that read scores; those at the calibrated threshold
-        take each method at its own.
+        Pass both for metrics that read scores. Metrics at the calibrated threshold use each
+        method's own threshold.
     thresholds : (float or None, float or None)
-        The calibrated ones, from :func:`calibrated_threshold` on validation data; else
-        from this data.
+        Calibrated thresholds from :func:`calibrated_threshold` on validation data; None
+        calibrates on this data.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_sensitive)
         Several columns are crossed.
     by_group : bool, default=False
@@ -88,7 +87,9 @@ def paired_difference(
     named = metric_names(settings.metrics)
     refused = [name for name in job.selection.plugins if name in named]
     if refused:
-        raise InputError(f"plugin metrics have no paired difference: {refused}. Leave them out.")
+        raise InputError(
+            f"metrics of plugins have no paired difference: {refused}. Leave them out."
+        )
     tables = [_by_counts(job, by_group)]
     if job.selection.reading("scores"):
         tables.append(_by_scores(job, by_group))

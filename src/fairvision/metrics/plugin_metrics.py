@@ -1,4 +1,4 @@
-"""Metrics of plugins, called with plain arrays. One that fails costs its own number only."""
+"""Metrics of plugins, called with plain arrays. If one fails, only its own value is missing."""
 
 from __future__ import annotations
 

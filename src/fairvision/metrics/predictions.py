@@ -51,16 +51,15 @@ def evaluate_predictions(
     y_true, y_pred : array-like of shape (n_samples,)
         Class labels of any type.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_sensitive)
-        Group labels. Several columns are evaluated each, and crossed.
+        Group labels. Several columns are evaluated one by one, and crossed.
     y_score : array-like of shape (n_samples,) or (n_samples, n_classes) or None
-        Scores of the positive class or of every class. Without a positive
-        class only the calibration of the largest is evaluated.
+        Scores of the positive class or of every class. Without a positive class, only the
+        calibration of the largest score is evaluated.
     sample_weight : array-like of shape (n_samples,) or None
         Finite weights of 0 or more.
     metrics : str or iterable of str
-        Names of :func:`available_metrics` or of plugins' metrics. "default"
-        and "all" leave out what the data cannot define; any other name is
-        refused then.
+        Names of :func:`available_metrics` or of plugins' metrics. "default" and "all" leave out
+        metrics that are not defined on the data; naming such a metric raises an error.
     n_boot : int
         Bootstrap draws; 0 for no intervals.
     random_state : int, Generator, RandomState or None
@@ -68,8 +67,8 @@ def evaluate_predictions(
         Coverage of the intervals.
     interval : {"percentile", "bca"}
     pos_label : object
-        The positive class; with two classes the second in sorted order unless
-        given, with more none unless given (then it is compared with the rest).
+        The positive class. Default: the second of two classes in sorted order, none of more
+        classes. If given, it is compared with the rest.
     labels : array-like or None
         All classes, where some may be absent from the data.
     score_labels : array-like or None
@@ -81,12 +80,11 @@ def evaluate_predictions(
     missing : {"raise", "group"}
         What to do with missing group labels: refuse, or name a group for them.
     train : tuple (y, sensitive_features), Groups, or None
-        Training labels: the direction of bias amplification is taken from
-        them, and groups that they lack are reported.
+        Training labels. They give the direction of bias amplification, and groups unseen in them
+        are reported.
     threshold : float or None
-        Of the metrics at the calibrated threshold, from
-        :func:`calibrated_threshold` on validation data; else from this data.
-        Either way it is held fixed in the draws.
+        Threshold of the metrics at the calibrated threshold, from :func:`calibrated_threshold` on
+        validation data; None calibrates on this data. It is fixed in the bootstrap draws.
 
     Returns
     -------
@@ -146,17 +144,17 @@ def _evaluate(job: Job, y_score: ArrayLike | None) -> Evaluation:
 
 
 def _flags(job: Job, index: int, unseen: Any) -> list[str]:
-    """What to know of each group: small cells, too few rows, unseen at fit."""
+    """Remarks on each group: small cells, too few rows, unseen at fit."""
     rows, keep = job.rows(index), job.keep(index)
     present = rows.sum((0, 2)) > 0
     flags = []
     for group, counts in enumerate(rows.sum(-1)):
-        few = [
+        small_cells = [
             f"{int(n)} rows of class {label}"
             for n, label, occurs in zip(counts, job.data.classes, present, strict=True)
             if occurs and n < SMALL_CELL
         ]
-        reasons = ["only " + ", ".join(few)] if few else []
+        reasons = ["only " + ", ".join(small_cells)] if small_cells else []
         reasons += [] if keep[group] else ["left out of the numbers over groups"]
         reasons += ["unseen at fit"] if unseen[group] else []
         flags.append("; ".join(reasons))
@@ -166,7 +164,7 @@ def _flags(job: Job, index: int, unseen: Any) -> list[str]:
 def unseen_classes(present: Iterable[Any], known: Iterable[Any]) -> list[str]:
     """A note of the classes that the training rows lacked; none where those are not known."""
     unseen = [label for label in present if label not in set(known)] if known else []
-    gap = "no row of them can be predicted correctly, so their gaps are 0 and say nothing"
+    gap = "no row of these classes can be predicted correctly, so their gaps are 0 and mean nothing"
     return [f"classes unseen at fit: {unseen}; {gap}"] if unseen else []
 
 
@@ -178,7 +176,7 @@ def _score_notes(job: Job, table: pd.DataFrame) -> list[str]:
     label = job.data.classes.tolist()[job.data.positive]
     return [
         f"roc_auc is {rows['value'].iloc[0]:.2f}, far below 0.5: y_score ranks the positive class "
-        f"{label!r} low. If it is the score of another class, pass that one as pos_label."
+        f"{label!r} low. If these are scores of another class, pass that class as pos_label."
     ]
 
 
@@ -188,8 +186,10 @@ def _evaluation(job: Job, index: int, table: pd.DataFrame) -> Evaluation:
     labels[:] = grouping.labels
     notes = [] if index else [*data.notes, *_score_notes(job, table)]
     if not keep.all():
-        few = f"groups with fewer than {job.min_support} rows"
-        notes.append(f"{few}, left out of the numbers over groups: {labels[~keep].tolist()}")
+        small_groups = f"groups with fewer than {job.min_support} rows"
+        notes.append(
+            f"{small_groups}, left out of the numbers over groups: {labels[~keep].tolist()}"
+        )
     unseen = np.zeros(len(grouping), dtype=bool)
     if job.train is not None:
         unseen = job.train.unseen(index, grouping)

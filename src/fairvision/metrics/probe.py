@@ -148,8 +148,8 @@ def _probe(
     counted = weight > 0
     if not counted.any():
         raise InputError(
-            "every class of y has a single group, so the target tells the group. Pass rows in "
-            "which groups vary within a class, or y=None."
+            "every class of y has a single group, so the target determines the group. Pass rows "
+            "in which groups vary within a class, or y=None."
         )
     right = _out_of_fold(X, codes, weight, folds) == codes
     # One kind of row per cell and outcome: two columns, wrong and right.

@@ -104,7 +104,7 @@ class ScoreRows:
         keys = (self.target, bins, self.group)
         order = np.lexsort(keys)
         first = run_starts(*(key[order] for key in keys))
-        kept = order[first]
+        starts = order[first]
         rows = np.add.reduceat(self.rows[order], first)
         mass = (self.rows * self.weight)[order]
         total = np.add.reduceat(mass, first)
@@ -116,14 +116,14 @@ class ScoreRows:
         moved = np.argsort(np.repeat(rank, self.rows), kind="stable")
         return replace(
             self,
-            group=self.group[kept],
-            score=bins[kept].astype(np.float64),
-            target=self.target[kept],
+            group=self.group[starts],
+            score=bins[starts].astype(np.float64),
+            target=self.target[starts],
             rows=rows,
             weight=total / rows,
             level=np.clip(np.where(np.isnan(mean), low, mean), low, high),
-            ece_bin=self.ece_bin[kept],
-            kl_bin=self.kl_bin[kept],
+            ece_bin=self.ece_bin[starts],
+            kl_bin=self.kl_bin[starts],
             order_of_rows=self.order_of_rows[moved],
             first=np.cumsum(np.r_[0, rows[:-1]]),
         )
@@ -133,13 +133,13 @@ class ScoreRows:
         n_quantiles = max(64, _BINS // (4 * self.n_groups))
         edges = []
         for place in np.unique(self.group * 2 + self.target):
-            own = np.flatnonzero(self.group * 2 + self.target == place)
-            at = np.cumsum(self.rows[own])
+            members = np.flatnonzero(self.group * 2 + self.target == place)
+            at = np.cumsum(self.rows[members])
             even = np.linspace(0, at[-1], n_quantiles, endpoint=False)
             # The first hits of a ranking decide its precision: finer towards the highest scores.
             top = at[-1] - np.geomspace(1, at[-1], n_quantiles)
-            wanted = np.concatenate([even, top])
-            edges.append(self.score[own[np.searchsorted(at, wanted, side="right")]])
+            levels = np.concatenate([even, top])
+            edges.append(self.score[members[np.searchsorted(at, levels, side="right")]])
         cut = np.searchsorted(np.unique(np.concatenate(edges)), self.score, side="right")
         order = self.order
         new = np.ones(len(order), dtype=bool)
@@ -161,18 +161,18 @@ def sort_scores(
     keys = (target, score, group) if weight is None else (weights, target, score, group)
     order = np.lexsort(keys)
     first = run_starts(*(key[order] for key in keys))
-    kept = order[first]
-    level = score[kept]
+    starts = order[first]
+    level = score[starts]
     probabilities = bool(level.min() >= 0 and level.max() <= 1)
     low, high = (0.0, 1.0) if probabilities else (level.min(), level.max())
     scale = KL_BINS / (high - low) if high > low else 0.0
-    ece_bin = (level * ECE_BINS).astype(np.int64) if probabilities else np.zeros_like(kept)
+    ece_bin = (level * ECE_BINS).astype(np.int64) if probabilities else np.zeros_like(starts)
     return ScoreRows(
-        group=group[kept],
+        group=group[starts],
         score=level,
-        target=target[kept],
+        target=target[starts],
         rows=np.diff(np.r_[first, len(order)]),
-        weight=weights[kept],
+        weight=weights[starts],
         level=level,
         ece_bin=np.minimum(ece_bin, ECE_BINS - 1),
         kl_bin=np.minimum(((level - low) * scale).astype(np.int64), KL_BINS - 1),

@@ -42,7 +42,7 @@ def metric_direction(name: str) -> str:
 
 
 def resolve_name(name: str) -> str:
-    """The name as results show it; refuses one that nobody offers."""
+    """The name as results show it; raises for an unknown metric."""
     specs, plugins = _look_up([name])
     return specs[0].name if specs else next(iter(plugins))
 
@@ -97,14 +97,14 @@ def select_metrics(
             raise InputError(f"metric {name!r} is not defined here: {_NO_SCORES}.")
     if "all" in names:
         plugins = {**_plugin_metrics(scores), **plugins}
-    wanted = {
+    selected = {
         spec.name: spec
         for spec in METRICS.values()
         if "all" in names or ("default" in names and spec.default)
     }
-    wanted |= {spec.name: spec for spec in named}
+    selected |= {spec.name: spec for spec in named}
     specs = []
-    for spec in wanted.values():
+    for spec in selected.values():
         reason = _unavailable(spec, positive, privileged, scores)
         if not reason:
             specs.append(spec)

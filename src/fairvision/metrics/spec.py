@@ -29,7 +29,7 @@ class MetricSpec:
     uses : tuple of MetricSpec
         The rates that it is made of. Where one is undefined, so is the metric.
     undefined : str
-        Why it can be undefined although every rate in `uses` is defined.
+        The reason why it can be undefined although every rate in `uses` is defined.
     needs_positive, needs_privileged, needs_probabilities : bool
         Whether it needs a positive class, a privileged group, scores between 0 and 1.
     min_groups : int
@@ -65,12 +65,12 @@ class MetricSpec:
     @property
     def needs(self) -> str:
         """The arguments of an evaluation without which it is not defined."""
-        named = {
+        arguments = {
             "y_score": self.needs_scores,
             "pos_label": self.needs_positive,
             "privileged": self.needs_privileged,
         }
-        return ", ".join(argument for argument, needed in named.items() if needed)
+        return ", ".join(argument for argument, needed in arguments.items() if needed)
 
 
 def span(values: Floats) -> Floats:

@@ -79,5 +79,7 @@ def _labels_and_groups(train: Any, missing: str) -> tuple[ArrayLike | None, Grou
     if isinstance(train, Groups):
         return None, train
     if not isinstance(train, tuple) or len(train) != 2:
-        raise InputError(f"train is a {type(train).__name__}; expected (y, sensitive_features).")
+        raise InputError(
+            f"train is a {type(train).__name__}; pass a tuple (y, sensitive_features)."
+        )
     return train[0], read_groups(train[1], len(train[0]), missing)

@@ -1,4 +1,4 @@
-"""A fitted estimator with everything that turns picture files into its predictions."""
+"""Fitted estimators that predict picture files, with the settings to read them."""
 
 from lazy_loader import attach_stub
 

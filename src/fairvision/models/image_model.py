@@ -29,15 +29,16 @@ _TEXTS = ("target_name", "class_names", "sensitive_names", "evaluation", "facts"
 
 @dataclass(eq=False, repr=False)
 class ImageModel(ScoreMixin, BaseEstimator):
-    """A fitted estimator with all that turns picture files into its predictions.
+    """A fitted estimator that predicts picture files, with the settings to read them.
 
-    `fairvision.fit` makes one, `fairvision.save` and `fairvision.load` keep it in one file. It
-    holds no training rows and no pictures, and is not trained further: a clone is the model itself.
+    `fairvision.fit` returns one; `fairvision.save` and `fairvision.load` write and read it as one
+    file. It holds no training rows and no pictures. It cannot be trained further: `clone` returns
+    the model itself.
 
     Parameters
     ----------
     estimator : fitted estimator
-        Takes images, or what `extractor` gives.
+        Takes images, or the features from `extractor`.
     image_size : int or (height, width)
         Pixels to which picture files are read.
     mode : {"RGB", "L"}, default="RGB"
@@ -45,17 +46,17 @@ class ImageModel(ScoreMixin, BaseEstimator):
     pixel_max : float or None, default=None
         These three as in `fairvision.datasets.ImageFiles`.
     extractor : fitted FeatureExtractor or None, default=None
-        Its features of the images are what the estimator takes.
+        Computes the features that the estimator takes. None passes images to the estimator.
     target_name : str, default="target"
         The attribute that is predicted.
     class_names : sequence of str or None, default=None
-        What each of `classes_` is called; None takes the labels themselves.
+        Name of each class in `classes_`; None takes the labels themselves.
     sensitive_names : sequence of str, default=()
         The sensitive attributes of the training rows.
     evaluation : dict or None, default=None
         `Evaluation.to_dict` on rows that the estimator was not trained on.
     facts : mapping or None, default=None
-        What else is worth printing: the method, the data, numbers of rows. Plain data.
+        Further facts to print: the method, the data, numbers of rows. Plain data.
 
     Attributes
     ----------
@@ -130,15 +131,16 @@ class ImageModel(ScoreMixin, BaseEstimator):
             return estimator
         if not hasattr(estimator, "predict") or not hasattr(estimator, "classes_"):
             raise InputError(
-                f"{type(estimator).__name__} is no classifier, or is not fitted. Pass one that is."
+                f"{type(estimator).__name__} is not a classifier, or is not fitted. Pass a fitted "
+                "classifier."
             )
         shape = input_shape_of(estimator)
         if shape is None or len(shape) != 3 or shape[0] not in (1, 3):
             raise InputError(
                 f"{type(estimator).__name__} was fitted on "
                 f"{'images of unknown shape' if shape is None else f'rows of shape {shape}'}, so "
-                "picture files cannot be read for it. Wrap it: "
-                "fairvision.ImageModel(estimator, image_size=..., extractor=...)."
+                "the size of picture files is unknown. Wrap it: fairvision.ImageModel(estimator, "
+                "image_size=..., extractor=...)."
             )
         return cls(estimator, image_size=shape[1:], mode="L" if shape[0] == 1 else "RGB")
 
@@ -163,7 +165,7 @@ class ImageModel(ScoreMixin, BaseEstimator):
         return {name: getattr(self, name) for name in ("image_size", "mode", "resize", "pixel_max")}
 
     def names_of(self, labels: NDArray[Any]) -> list[str]:
-        """What labels that `predict` returned are called."""
+        """The names of labels that `predict` returned."""
         classes = self.classes_.tolist()
         names = dict(zip(classes, self.class_names or map(str, classes), strict=True))
         return [names[label] for label in np.asarray(labels).tolist()]
@@ -220,7 +222,7 @@ class ImageModel(ScoreMixin, BaseEstimator):
     def decide(
         self, inputs: Any, *, sensitive_features: Any = None
     ) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
-        """The same of what the estimator takes: features, if there is an `extractor`."""
+        """As `predict_both`, from the estimator's own input: features, with an `extractor`."""
         if not hasattr(self.estimator, "predict_proba"):
             return np.asarray(self._call("predict", inputs, sensitive_features)), None
         scores = np.asarray(self._call("predict_proba", inputs, sensitive_features))
@@ -229,7 +231,7 @@ class ImageModel(ScoreMixin, BaseEstimator):
         return np.asarray(self._call("predict", inputs, sensitive_features)), scores
 
     def _takes_likeliest(self) -> bool:
-        """Whether `predict` is the likeliest class, as it is wherever one module computes it."""
+        """Whether `predict` returns the likeliest class, as it does if one module computes both."""
         try:
             return as_module(self.estimator) is not None
         except InputError:
@@ -245,10 +247,10 @@ class ImageModel(ScoreMixin, BaseEstimator):
         if not (self.reads_groups and accepts(method, "sensitive_features")):
             return method(inputs)
         if sensitive_features is None:
-            named = ", ".join(self.sensitive_names) or "as in training"
+            group_names = ", ".join(self.sensitive_names) or "as in training"
             raise GroupsRequiredError(
-                f"The model reads the group of each picture that it predicts ({named}). Pass "
-                "sensitive_features, one row for each."
+                f"The model needs the group of each picture that it predicts ({group_names}). Pass "
+                "sensitive_features with one row per picture."
             )
         return method(inputs, sensitive_features=sensitive_features)
 

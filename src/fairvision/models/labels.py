@@ -1,4 +1,4 @@
-"""Pictures to predict, with what a table says of them."""
+"""Pictures to predict, with their labels from a table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Picture(NamedTuple):
     Attributes
     ----------
     name : str
-        What the table of predictions calls it.
+        Its name in the table of predictions.
     path : str
         Where the file is.
     true_class : str or None
@@ -68,24 +68,24 @@ def labelled_pictures(
     FairvisionError
         If a column is missing, or its values are none of the model's classes.
     """
-    own = list(model.sensitive_names)
+    model_groups = list(model.sensitive_names)
     if groups is None:
-        named = {name: name for name in own if table.has(name)}
-    elif own and len(groups) != len(own):
+        columns_by_group = {name: name for name in model_groups if table.has(name)}
+    elif model_groups and len(groups) != len(model_groups):
         raise InputError(
             f"{len(groups)} column(s) of groups are given, {', '.join(groups)}; the model has "
-            f"{len(own)}: {', '.join(own)}."
+            f"{len(model_groups)}: {', '.join(model_groups)}."
         )
     else:
-        named = dict(zip(own or groups, groups, strict=True))
-    columns = [table.values(column, name) for name, column in named.items()]
+        columns_by_group = dict(zip(model_groups or groups, groups, strict=True))
+    columns = [table.values(column, name) for name, column in columns_by_group.items()]
     true = _true_classes(model, table) if table.has(model.target_name) else None
     rows = zip(*columns, strict=True) if columns else ((),) * len(table.names)
     pictures = [
         Picture(name, path, None if true is None else true[i], tuple(row))
         for i, (name, path, row) in enumerate(zip(table.names, table.paths, rows, strict=True))
     ]
-    return pictures, list(named), true is not None
+    return pictures, list(columns_by_group), true is not None
 
 
 def _true_classes(model: ImageModel, table: LabelTable) -> list[str]:
@@ -94,7 +94,8 @@ def _true_classes(model: ImageModel, table: LabelTable) -> list[str]:
     if unknown := sorted({*words} - {*classes, ""}):
         raise InputError(
             f"column {model.target_name!r} has {', '.join(map(repr, unknown[:5]))}; the model's "
-            f"classes are {', '.join(map(repr, classes))}. Write them alike, or rename the column."
+            f"classes are {', '.join(map(repr, classes))}. Spell the classes as the model does, "
+            "or rename the column."
         )
     return words
 

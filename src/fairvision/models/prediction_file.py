@@ -1,4 +1,4 @@
-"""A file of predictions that grows row by row, and goes on after it was cut."""
+"""A file of predictions that is written row by row, and can be resumed."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ Format = Literal["csv", "parquet", "json"]
 class PredictionFile:
     """Rows of predictions on disk: CSV, JSON Lines, or Parquet.
 
-    Each row is written as soon as it is known. A file that is there already is kept: what was cut
-    in the middle of its last line goes, and `done` says which pictures it has. Parquet cannot grow,
-    so that its rows are in a CSV beside it, which becomes the file in `finish`.
+    Each row is written as soon as it is predicted. An existing file is continued: an incomplete
+    last line is removed, and `done` lists the pictures in the file. Parquet cannot be extended,
+    so its rows are written to a CSV beside it, which `finish` converts.
 
     Parameters
     ----------
     path : Path or None
-        None writes to stdout, where nothing can be there before.
+        None writes to stdout.
     columns : PredictionColumns
     model : str
-        What identifies the model; its rows end with it.
+        Identifier of the model, in the last column of each row.
     form : {"csv", "parquet", "json"}
     pictures : iterable of Picture, default=()
-        Those to predict, read where the file is there already.
+        The pictures to predict; used only if the file exists.
 
     Attributes
     ----------
     done : set of str
-        Names of the pictures that the file has.
+        Names of the pictures that the file contains.
 
     Raises
     ------
     InputError
-        If the file that is there has other columns, is by another model, or is no such file, or if
-        a picture that it has was changed since its last row was written.
+        If the existing file has other columns, is from another model, or is not a file of
+        predictions, or if a picture in it has changed since its last row was written.
     RunError
         If it cannot be read or written.
     """
@@ -108,7 +108,7 @@ class PredictionFile:
         return len(whole)
 
     def finish(self) -> None:
-        """Make the file of its rows, where they are beside it."""
+        """Convert the CSV beside the file to Parquet."""
         if self.parquet is not None and self.place is not None:
             with self._guard():
                 _to_parquet(self.place, self.parquet)
@@ -133,16 +133,16 @@ class PredictionFile:
                     if length or self.form == "json":
                         self._note(row)
                     elif row != self.names:
-                        self._refuse("its columns are others")
+                        self._refuse("it has other columns")
                     length = lines.length
             except InputError:
                 raise
             except (csv.Error, ValueError):
                 if not lines.ended:  # else its last row was cut
-                    self._refuse("it is something else")
+                    self._refuse("it is not a file of predictions")
         first = b'{"path": ' if self.form == "json" else _csv_lines([self.names])
         if not length and (lines.length or not first.startswith(lines.rest[: len(first)])):
-            self._refuse("it is something else")
+            self._refuse("it is not a file of predictions")
         return length
 
     def _from_parquet(self, path: Path, place: Path) -> None:
@@ -152,34 +152,34 @@ class PredictionFile:
         try:
             table = parquet.ParquetFile(path)
         except ArrowInvalid:
-            self._refuse("it is something else", path)
+            self._refuse("it is not a file of predictions", path)
         with table, atomic_write(place) as file:
             if table.schema_arrow.names != self.names:
-                self._refuse("its columns are others", path)
+                self._refuse("it has other columns", path)
             file.write(_csv_lines([self.names]))
             for block in table.iter_batches():
                 columns = block.to_pydict().values()
                 if {*block[-1].to_pylist()} - {self.model}:
-                    self._refuse(f"it is not by the model {self.model}", path)
+                    self._refuse(f"it is not from the model {self.model}", path)
                 file.write(_csv_lines(zip(*columns, strict=True)))
 
     def _note(self, row: Any) -> None:
         if len(row) != len(self.names) or row[-1] != self.model:
-            self._refuse(f"its row {len(self.done) + 1} is not by the model {self.model}")
+            self._refuse(f"its row {len(self.done) + 1} is not from the model {self.model}")
         self.done.add(row[0])
 
     def _check_unchanged(self, written: int) -> None:
-        """Refuse to go on where a picture is newer than the file that has its row."""
+        """Refuse to continue if a picture is newer than the file that holds its row."""
         for picture in self.pictures if self.done else ():
             if picture.name in self.done:
                 with suppress(OSError):  # reading it says what is wrong
                     if os.stat(picture.path).st_mtime_ns > written:
                         self._refuse(f"{picture.name!r} was changed since it was predicted")
 
-    def _refuse(self, why: str, path: Path | None = None) -> NoReturn:
+    def _refuse(self, reason: str, path: Path | None = None) -> NoReturn:
         raise InputError(
-            f"{path or self.place} is there, and cannot go on: {why}. Choose another name, or "
-            "remove it."
+            f"{path or self.place} exists, but cannot be continued: {reason}. Choose another name, "
+            "or remove the file."
         )
 
     @contextmanager
@@ -190,8 +190,8 @@ class PredictionFile:
             if self.place is None:  # who reads stdout went away
                 raise
             raise RunError(
-                f"cannot write {self.place}: {error.strerror or error}. Rows that are written are "
-                "kept: free some space or mend the folder, and run the same command again."
+                f"cannot write {self.place}: {error.strerror or error}. Written rows are kept: "
+                "free some space or repair the folder, and run the same command again."
             ) from error
 
 

@@ -39,13 +39,13 @@ def predict_pictures(
     sensitive : sequence of str
         Names of the pictures' groups.
     batch_size : int, default=256
-        Pictures that are in memory at a time, twice.
+        Pictures per batch; two batches are in memory at a time.
     done : collection of str, default=()
-        Names of pictures that are left out because they are predicted already. The others stay in
-        their batches, on whose size the last digits of probabilities depend. A class that is
-        drawn depends on the picture's place in `pictures`.
+        Names of pictures to skip because they are predicted already. The other pictures keep
+        their batches, because the last digits of probabilities depend on the batch size, and
+        their place in `pictures`, on which randomized predictions depend.
     on_bad : callable or None, default=None
-        Called with the error of each picture that cannot be read, which is left out; None raises.
+        Called with the error of each unreadable picture, which is then skipped; None raises.
 
     Yields
     ------

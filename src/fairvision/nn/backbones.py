@@ -66,7 +66,7 @@ def mlp(input_shape: Shape) -> nn.Module:
 
 
 def backbone_for(backbone: Backbone, input_shape: Shape) -> Backbone:
-    """The backbone itself, or what features get in place of ``"small-cnn"``, which is for images.
+    """The backbone itself, or its replacement for features if it is ``"small-cnn"``.
 
     Tables get ``"mlp"``; maps of a net's inner layer ``"linear"``.
     """
@@ -173,8 +173,8 @@ def _complete(module: nn.Module, input_shape: Shape, n_classes: int) -> nn.Modul
         return module
     head = getattr(module, "head", None)
     # Its `.features` may not be the input of the head.
-    own = callable(getattr(module, "features", None)) and isinstance(head, nn.Linear)
-    if not own or features_of(module, input_shape).shape[1:] != (head.in_features,):  # type: ignore[union-attr]
+    is_complete = callable(getattr(module, "features", None)) and isinstance(head, nn.Linear)
+    if not is_complete or features_of(module, input_shape).shape[1:] != (head.in_features,):  # type: ignore[union-attr]
         return _with_head(module, input_shape, n_classes)
     assert isinstance(head, nn.Linear)
     if head.out_features == 1 and n_classes == 2:  # it is trained on these classes
@@ -186,7 +186,7 @@ def _complete(module: nn.Module, input_shape: Shape, n_classes: int) -> nn.Modul
 
 
 def _warn_of_head(module: nn.Module, input_shape: Shape, n_classes: int) -> None:
-    """Say that what a trained net knows of the classes is not used."""
+    """Warn that the trained head of a net is not used."""
     with taking(input_shape):
         seen = trace(module, input_shape)
     n_outputs = getattr(seen.layer, "out_features", getattr(seen.layer, "out_channels", 0))

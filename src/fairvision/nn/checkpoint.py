@@ -1,4 +1,4 @@
-"""A long training that goes on where it was stopped, to the same end bit for bit."""
+"""A training that resumes where it was interrupted, with bit-identical results."""
 
 from __future__ import annotations
 
@@ -26,57 +26,57 @@ from fairvision.nn.training_state import capture, check_callback, restore
 __all__ = ["CheckpointFile", "TrainingCheckpoint"]
 
 _DIGEST = sha256().digest_size
-# Parameters that say nothing about the weights, or what the random states and rows say better.
+# Parameters that do not affect the weights, or whose effect is in the random states and rows.
 _ASIDE = ("callbacks", "device", "random_state", "validation_data", "verbose", "warm_start")
 
 
 @dataclass(eq=False, repr=False)
 class TrainingCheckpoint(Callback):
-    """Write down a training every few epochs, and go on from there after a crash.
+    """Checkpoint a training every few epochs, and resume from the checkpoint after a crash.
 
-    Put it among the ``callbacks`` of a `TorchClassifier` or of a method that is one. The
-    same ``fit`` after an interrupt, a crash or a kill trains the remaining epochs
-    only, and ends with the weights, the history and the optimiser of an undisturbed
-    training, bit for bit on the same machine with as many threads.
+    Put it among the ``callbacks`` of a `TorchClassifier` or of a method that is one. After an
+    interrupt, a crash or a kill, the same ``fit`` trains only the remaining epochs. The weights,
+    the history and the optimiser are then those of an uninterrupted training, bit for bit on the
+    same machine with the same number of threads.
 
     Parameters
     ----------
     folder : str or Path
-        Made if absent. Each training has a file of its own there, named by a hash of all
-        that decides its end: initial weights, random states, parameters, data
-        (of images that are read on access their paths, and 64), version of torch.
-        So several may share it, and a file of another training is never read.
+        Created if absent. Each training has its own file, named by a hash of everything that
+        decides its result: initial weights, random states, parameters, data (for images that are
+        read on access, their paths and 64 images), version of torch. So trainings can share the
+        folder, and none reads the file of another.
     every : int, default=5
         Epochs between two checkpoints.
     keep : bool, default=False
-        Keep the file of a training that ended; the same `fit` again then trains no epoch.
-        Otherwise it is removed.
+        Keep the file of a finished training, so that the same `fit` trains no epoch. Otherwise
+        the file is removed.
     strict : bool, default=True
-        Raise where a training cannot be kept; False warns, and trains without.
+        Raise if a training cannot be checkpointed; False warns and trains without checkpoints.
     tag : str, default=""
-        A part of the hash, for what only the caller knows.
+        Text to include in the hash, for settings that only the caller knows.
 
     Raises
     ------
     InputError
-        At the start of the training: if `random_state` is None (its checkpoint could never
-        be found again), a callback or an objective has a state that nobody can
-        read, or the folder cannot be made.
+        At the start of the training: if `random_state` is None (the checkpoint is identified by
+        its seed), the state of a callback or an objective cannot be read, or the folder cannot be
+        created.
 
     Notes
     -----
-    Kept are the module, the optimiser, the objective (`Objective.state_dict`), the random
-    states of torch, CUDA, numpy and Python, the history, and of each callback what
-    ends in an underscore, as skorch's convention has it, learning-rate schedules and early
-    stopping among them. A callback may have ``state_dict()`` and
-    ``load_state_dict(state)`` instead. A `train_transform` with a state of its own
-    (a generator, a counter) starts anew; torchvision's have none.
+    A checkpoint holds the module, the optimiser, the objective (`Objective.state_dict`), the
+    random states of torch, CUDA, numpy and Python, the history, and the attributes of each
+    callback that end in an underscore (skorch's convention), such as those of learning-rate
+    schedulers and early stopping. A callback may have ``state_dict()`` and
+    ``load_state_dict(state)`` instead. A `train_transform` with a state of its own (a generator,
+    a counter) starts anew; torchvision's have none.
 
-    Of several processes that train one model, only the first reads and writes: nobody else has
-    to see the folder. A checkpoint belongs to their number.
+    If several processes train one model, only rank 0 reads and writes, so only rank 0 needs the
+    folder. A checkpoint is valid for the same number of processes only.
 
-    The file is read with ``weights_only=True``, which runs nothing. It is written aside and
-    renamed; one that is damaged counts as none.
+    The file is read with ``weights_only=True``, which runs no code. It is written to a temporary
+    file and renamed; a damaged file is ignored.
 
     Examples
     --------
@@ -86,7 +86,7 @@ class TrainingCheckpoint(Callback):
     ... )
     """
 
-    #: A callback that says so has no influence on the weights, and no part in the hash.
+    #: A callback with this attribute does not influence the weights, so the hash omits it.
     only_watches: ClassVar[bool] = True
 
     folder: str | Path
@@ -99,7 +99,7 @@ class TrainingCheckpoint(Callback):
     def open(
         self, net: Any, rows: Rows, held_out: Rows | None, params: Mapping[str, Any]
     ) -> CheckpointFile | None:
-        """Where the training that is about to begin is kept; None if it cannot be."""
+        """The checkpoint file of a training before its start; None if it cannot have one."""
         try:
             if not isinstance(self.every, (int, np.integer)) or self.every < 1:
                 raise InputError(f"every is {self.every!r}; pass epochs, an int of 1 or more.")
@@ -124,7 +124,7 @@ class CheckpointFile:
     name : str
         Of the training.
     process_group : ProcessGroup
-        The processes that do it.
+        The processes that do the training.
 
     Attributes
     ----------
@@ -169,7 +169,7 @@ class CheckpointFile:
             )
 
     def save(self, *, finished: bool = False) -> None:
-        """Replace the file; a disk that is full costs the checkpoint, not the training."""
+        """Replace the file; if the disk is full, only the checkpoint is lost."""
         state = self._state(finished=finished)
         if self.process_group.rank:
             return
@@ -180,7 +180,7 @@ class CheckpointFile:
         except OSError as error:
             warnings.warn(
                 f"The checkpoint {self.path} cannot be written: {error.strerror or error}. "
-                "Training goes on; if it is stopped it starts from an older one.",
+                "Training continues; if it is interrupted, it resumes from an older checkpoint.",
                 FairvisionWarning,
                 stacklevel=4,
             )
@@ -194,15 +194,19 @@ class CheckpointFile:
 
     def _state(self, *, finished: bool) -> dict[str, Any]:
         state = capture(self.net)
-        # What is drawn for a share of a batch is drawn by each process for itself.
-        own = _packed({"random": state.pop("random"), "stream": self.process_group.rng_states})
-        each = [self._decode(content) for content in self.process_group.all_gather_object(own)]
+        # Each process draws its own random numbers for its shard of a batch.
+        rank_state = _packed(
+            {"random": state.pop("random"), "stream": self.process_group.rng_states}
+        )
+        each = [
+            self._decode(content) for content in self.process_group.all_gather_object(rank_state)
+        ]
         return {"name": self.name, "finished": finished, **state, "processes": each}
 
     def _restore(self, state: dict[str, Any]) -> None:
-        own = state["processes"][self.process_group.rank]
-        restore(self.net, {**state, "random": own["random"]})
-        self.process_group.rng_states = own["stream"]
+        rank_state = state["processes"][self.process_group.rank]
+        restore(self.net, {**state, "random": rank_state["random"]})
+        self.process_group.rng_states = rank_state["stream"]
 
     def _decode(self, content: bytes) -> dict[str, Any]:
         try:
@@ -210,8 +214,8 @@ class CheckpointFile:
         except Exception as error:
             name = type(self.net.objective).__name__
             raise InputError(
-                f"the state of this training, or of its {name}, does not come back from "
-                f"a file without pickle: {error} Give state_dict plain values and tensors."
+                f"the state of this training, or of its {name}, cannot be restored from a file "
+                f"without pickle: {error} Give state_dict plain values and tensors."
             ) from error
 
     def _read(self) -> dict[str, Any] | None:
@@ -222,7 +226,7 @@ class CheckpointFile:
         content = self.process_group.broadcast(content)
         try:
             if sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
-                return None  # torch would take a changed byte of a weight for the weight
+                return None  # torch would not notice a changed byte in a weight
             state = self._decode(content[_DIGEST:])
             return state if state["name"] == self.name else None
         except Exception:  # none, damaged, or something else altogether
@@ -268,9 +272,9 @@ def _check_keepable(net: Any, params: Mapping[str, Any]) -> None:
     kind = type(net.objective)
     if kind is not Objective and kind.state_dict is Objective.state_dict:
         raise InputError(
-            f"{kind.__name__} has no state_dict, and TrainingCheckpoint cannot know what of it "
-            "lives from one epoch to the next. Give it state_dict() and load_state_dict(state); if "
-            "nothing does, a state_dict() that returns {}."
+            f"{kind.__name__} has no state_dict, so TrainingCheckpoint cannot save its state "
+            "between epochs. Give it state_dict() and load_state_dict(state); without such state, "
+            "let state_dict() return {}."
         )
     for name, callback in net.callbacks_:
         check_callback(name, callback)

@@ -40,7 +40,8 @@ __all__ = [
 ]
 
 
-#: Others become the first. Features are float32, mapped from disk: a copy could fill the memory.
+#: Other dtypes become the first. Features are float32, mapped from disk: a copy could fill the
+#: memory.
 TABLE_DTYPES = (np.float64, np.float32)
 _NUMBER = (int, float, np.number)
 
@@ -78,7 +79,7 @@ def check_parameters(estimator: Any) -> None:
 
 
 def _check_callbacks(callbacks: Sequence[Any] | None, validation: bool) -> None:
-    """A list, and none that waits for a validation loss which nobody computes."""
+    """Check that callbacks are a list, and that the losses they monitor are computed."""
     if callbacks is not None and not isinstance(callbacks, (list, tuple)):
         raise InputError(f"callbacks is {callbacks!r}; pass a list of skorch callbacks.")
     for callback in () if validation else callbacks or ():
@@ -125,7 +126,8 @@ def encode(y: Any, order: Any = None) -> tuple[NDArray[Any], NDArray[np.int64]]:
         sorted(set(y.tolist()))
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"{error} Cut numbers into classes; make mixed labels of one type: y.astype(str)."
+            f"{error} Bin continuous values into classes; convert mixed labels to one type: "
+            "y.astype(str)."
         ) from error
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
@@ -166,8 +168,8 @@ def _check_rows(
     X = check_form(X, shape=shape)
     if shape is not None and is_images(X) != (len(shape) == 3):
         raise InputError(
-            f"X has shape {tuple(np.shape(X))}, but {type(estimator).__name__} is "
-            f"trained on rows of shape {shape}. Pass rows alike."
+            f"X has shape {tuple(np.shape(X))}, but {type(estimator).__name__} is trained on rows "
+            f"of shape {shape}. Pass rows of this shape."
         )
     if not is_images(X):
         if np.asarray(y).ndim == 1:
@@ -204,8 +206,8 @@ def check_validation_data(
         return None
     if estimator.validation_fraction:
         raise InputError(
-            f"validation_data and validation_fraction={estimator.validation_fraction!r} exclude "
-            "each other. Pass rows of your own, or the share of the training rows to hold out."
+            f"validation_data and validation_fraction={estimator.validation_fraction!r} are both "
+            "given. Pass your own rows, or the share of the training rows to hold out."
         )
     if not isinstance(data, (tuple, list)) or len(data) != 2:
         raise InputError(
@@ -237,7 +239,7 @@ def training_rows(
     *,
     dtype: torch.dtype,
 ) -> Rows:
-    """The rows to train on: those of weight 0 must not even reach batch normalisation.
+    """The rows to train on. Rows of weight 0 would still change batch normalisation.
 
     Weights are divided by their mean, so that a constant weight changes nothing.
     """
@@ -245,11 +247,11 @@ def training_rows(
         return Rows(X, codes, groups, dtype=dtype)
     if not weights.any():
         raise InputError("sample_weight is 0 for every row. Give some rows a positive weight.")
-    kept = np.flatnonzero(weights)
-    weights = weights[kept] / weights[kept].mean()
-    if len(kept) < len(codes):
-        X, codes = rows_of(X, kept), codes[kept]
-        groups = None if groups is None else groups[kept]
+    rows = np.flatnonzero(weights)
+    weights = weights[rows] / weights[rows].mean()
+    if len(rows) < len(codes):
+        X, codes = rows_of(X, rows), codes[rows]
+        groups = None if groups is None else groups[rows]
     return Rows(X, codes, groups, weights, dtype=dtype)
 
 

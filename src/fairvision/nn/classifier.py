@@ -51,24 +51,23 @@ class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
     Parameters
     ----------
     backbone : str, nn.Module or callable, default="small-cnn"
-        ``"small-cnn"``, ``"mlp"``, ``"linear"`` (a probe: the head alone, on
-        standardised features), the name of any `torchvision.models` classifier
-        (its head is replaced), ``"timm:NAME"`` of any model of timm (``pip install
-        fairvision[timm]``), ``"package.module:factory"``, a module (copied, never
-        changed), or a factory, called with (n_channels, height, width) if it
-        requires an argument. In place of
-        ``"small-cnn"``, two-dimensional X gets ``"mlp"``, maps ``"linear"``.
+        ``"small-cnn"``, ``"mlp"``, ``"linear"`` (a linear probe: only a head, on standardised
+        features), the name of any `torchvision.models` classifier (its head is replaced),
+        ``"timm:NAME"`` of any model of timm (``pip install fairvision[timm]``),
+        ``"package.module:factory"``, a module (copied, never changed), or a factory, called with
+        (n_channels, height, width) if it requires an argument. ``"small-cnn"`` becomes ``"mlp"``
+        for two-dimensional X, and ``"linear"`` for maps.
     objective : Objective or None, default=None
-        What a step minimises. None is empirical risk minimisation: cross-entropy.
+        The loss that training minimises. None is empirical risk minimisation: cross-entropy.
     weights : str or None, default=None
         For backbones of torchvision and timm: the path of a state dict, which must fit in
         all but the head; ``"package:NAME"``, one in an installed package; or ``"DEFAULT"``
         or another published name, downloaded by them.
     trainable : str or list of str, default="all"
-        The weights to train: ``"all"``; ``"head"`` alone; with ``"last:N"`` layers of
-        the trunk, such as residual blocks; or with those named. The others stay, with
-        the statistics of their batch normalisation; those that run first are then
-        computed once, unless `train_transform` changes the images.
+        The weights to train: ``"all"``; only the ``"head"``; the head and the ``"last:N"`` layers
+        of the trunk, such as residual blocks; or the head and a list of named layers. All other
+        weights are frozen, as are their batch-normalisation statistics. The output of the frozen
+        first layers is computed once, unless `train_transform` changes the images.
     trunk_lr : float or None, default=None
         Learning rate of the trunk; None is `lr`.
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
@@ -81,45 +80,46 @@ class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
         Share of the training rows held out, stratified by class, to compute
         ``valid_loss`` and ``valid_acc`` each epoch, for early stopping.
     validation_data : tuple (X, y) or None, default=None
-        Images and labels of your own for the same, such as other people's photographs;
-        no step is taken on them. Neither copied nor saved. With it, `validation_fraction`
-        is 0.
+        Your own images and labels for the same purpose, such as photographs of other people. They
+        are not trained on, copied or saved. `validation_fraction` must then be 0.
     device : str, default="auto"
         A torch device, such as ``"cuda:1"`` or ``"mps"``; ``"auto"`` takes CUDA if
         there is one, else the CPU.
     deterministic : bool, default=False
-        Train to the same bits each time on CUDA, too, a little slower; torch warns, by name, of
-        an operation of your net that cannot. On the CPU this is always so.
+        Make training on CUDA reproducible bit for bit, a little slower; torch warns of operations
+        of your net that have no deterministic version. On the CPU training is always
+        reproducible.
     train_transform : callable or None, default=None
-        Maps a batch of images in 0..1 on the training device to another such
-        batch; any of torchvision's v2 transforms. Training batches only.
+        Maps a batch of images in 0..1 on the training device to another such batch, such as a v2
+        transform of torchvision. Applied to training batches only.
     callbacks : list of skorch callbacks, or None
         Learning-rate schedules, early stopping, checkpoints. Cloned in `fit`.
     compile : bool, str or callable, default=False
-        Train a module that `torch.compile` has compiled, all but its head: True, or the
-        backend to do it with. Pays where epochs are many; the first steps take long.
+        Compile the module, except its head, with `torch.compile`: True, or a backend. The first
+        steps are slow, so it pays for long trainings.
     amp : bool or "auto", default="auto"
-        Train in mixed precision: features and logits in bfloat16 autocast, what
-        methods do with them in float32. ``"auto"`` does so for images on a CUDA device that
-        computes in bfloat16 (Ampere or later), with channels last; results differ slightly.
-        Neither has a part in prediction.
+        Train in mixed precision: features and logits in bfloat16 autocast, what methods compute
+        from them in float32. ``"auto"`` does so for images on a CUDA device that computes in
+        bfloat16 (Ampere or later), with channels last; results differ slightly. Prediction uses
+        neither `compile` nor `amp`.
     accelerator : accelerate.Accelerator or None, default=None
         Train in several processes, started by ``torchrun`` or ``accelerate launch``, on
-        its device and in its precision (``pip install fairvision[accelerate]``). Every
-        process calls `fit` with all rows and ends with the same model, that of one
-        process: `batch_size` counts the rows of all. Neither copied nor saved.
+        its device and in its precision (``pip install fairvision[accelerate]``). Every process
+        calls `fit` with all rows and ends with the same model as a single process would:
+        `batch_size` counts the rows of all processes. The accelerator is neither copied nor
+        saved.
     classes : array-like of shape (n_classes,) or None, default=None
         The labels, in the order of the scores; `fit` refuses any other. None takes the
         labels of `y`, sorted, as scikit-learn's scorers of probabilities expect them.
     warm_start : bool, default=False
-        Let a further `fit` go on from the fitted net, for `max_epochs` more, on rows of
-        the same shape and classes. ``history_``, ``n_steps_`` and, unless the model
-        was loaded from a file, the optimizer go on as well; callbacks, such as
-        schedules, and what an objective changes over its epochs begin anew.
+        Whether another `fit` continues from the fitted net, for `max_epochs` more, on rows of the
+        same shape and classes. ``history_``, ``n_steps_`` and, unless the model was loaded from a
+        file, the optimizer state continue too. Callbacks, such as schedulers, and what an
+        objective changes over its epochs start again.
     random_state : int, RandomState, Generator or None, default=None
-        The only source of randomness. The same int gives the same bits on one
-        machine, on CUDA with `deterministic`, else nearly the same model; the global
-        generators are left as they were.
+        The only source of randomness. The same int gives the same bits on one machine (on CUDA
+        with `deterministic`; otherwise nearly the same model). The global generators are left as
+        they were.
     verbose : int, default=0
         1 prints a line an epoch.
 
@@ -138,12 +138,12 @@ class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
     n_steps_ : int
         Optimisation steps taken.
     accelerations_ : tuple of str
-        What made training faster without being asked for: ``"bfloat16"``,
-        ``"channels last"``, ``"fused optimizer"``, ``"images on device"``. All on CUDA only;
-        the last one where the images fill at most a quarter of its free memory.
+        Accelerations that were applied automatically: ``"bfloat16"``, ``"channels last"``,
+        ``"fused optimizer"``, ``"images on device"``. All on CUDA only; the last one where the
+        images fill at most a quarter of its free memory.
     groups_ : Groups or None
-        The groups of the training rows, if they were given: an evaluation names
-        those that were not among them.
+        The groups of the training rows, if they were given. An evaluation uses them to name
+        groups unseen in training.
 
     Examples
     --------
@@ -216,7 +216,7 @@ class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
             Class labels of any type.
         sensitive_features : array-like of shape (n_samples,) or \
 (n_samples, n_sensitive), default=None
-            Checked for length; plain training makes no use of them.
+            Checked for length only; plain training does not use them.
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns
@@ -226,7 +226,7 @@ class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
         Raises
         ------
         InputError
-            Before anything runs. An estimator that was fitted before is left as it was.
+            Before training. A previously fitted estimator is left as it was.
         """
         return self.fit_objective(
             self.make_objective(),
@@ -309,8 +309,8 @@ class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
     ) -> Self:
         """Train one epoch more, on some of the rows.
 
-        The first call begins anew, unless the estimator is fitted; a later one goes on
-        as with `warm_start`.
+        The first call starts a training, unless the estimator is fitted; later calls continue as
+        with `warm_start`.
 
         Parameters
         ----------
@@ -327,7 +327,7 @@ class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
         Raises
         ------
         InputError
-            As in `fit`, and if a label or the shape of a row is another than before.
+            As in `fit`, and if a label is new or the shape of a row has changed.
         """
         epoch = copy.copy(self)
         epoch.warm_start, epoch.max_epochs = True, 1

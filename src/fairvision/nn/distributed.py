@@ -15,12 +15,12 @@ from fairvision.nn.process_group import SINGLE_PROCESS, ProcessGroup
 __all__ = ["AcceleratedNet", "check_accelerator", "precision_of", "process_group_of"]
 
 _PRECISIONS = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-# These split or wrap the module, so that objectives could not ask it for features.
+# These split or wrap the module, so that objectives could not call its `features`.
 _REFUSED = ("DEEPSPEED", "FSDP", "MEGATRON_LM", "XLA")
 
 
 def check_accelerator(accelerator: Any, device: str) -> None:
-    """Refuse an `Accelerator` that we cannot train with. None is fine."""
+    """Refuse an `Accelerator` that `TorchClassifier` cannot use. None is valid."""
     if accelerator is None:
         return
     if not hasattr(accelerator, "mixed_precision"):

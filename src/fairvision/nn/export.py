@@ -85,13 +85,13 @@ def as_module(estimator: Any) -> nn.Module:
         estimator = estimator.estimator if frozen else estimator.classifier_
     if isinstance(estimator, Pipeline):
         return Chain(*(as_module(step) for _, step in estimator.steps)).eval()
-    own = getattr(type(estimator), "__fairvision_module__", None)
-    if own is None:
+    method = getattr(type(estimator), "__fairvision_module__", None)
+    if method is None:
         raise InputError(
-            f"{type(estimator).__name__} has no __fairvision_module__. Pass the TorchClassifier, "
-            "or the method built on it, that is inside."
+            f"{type(estimator).__name__} has no __fairvision_module__. Pass the inner "
+            "TorchClassifier, or the method built on it."
         )
-    return own(estimator).eval()
+    return method(estimator).eval()
 
 
 def input_shape_of(estimator: Any) -> tuple[int, ...] | None:

@@ -1,4 +1,4 @@
-"""Features on disk, found again by the weights and by each picture."""
+"""Features on disk, identified by the weights and by each picture."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["FeatureCache"]
 
 Features = NDArray[np.float32]
 
-_BLOCK = 256  # pictures between two writes: so many a killed pass may lose
+_BLOCK = 256  # pictures between two writes: a killed pass loses at most this many
 _ROW = struct.Struct("<16sI")  # a picture's hash, and the checksum of its features
 
 
@@ -32,8 +32,9 @@ class FeatureCache:
     """The features that one net gives, a row a picture, in two files of a folder.
 
     ``features.f32`` holds the features; ``rows`` a hash of each picture and a checksum of its
-    features. Both only grow. A row counts once it is complete in both, and its checksum is
-    right: what a killed process left is written over, and what is damaged is computed again.
+    features. Both files only grow. A row is valid if it is complete in both files and its
+    checksum is right. Rows that a killed process left incomplete are overwritten; damaged rows
+    are computed again.
 
     Parameters
     ----------
@@ -120,7 +121,7 @@ class FeatureCache:
     def _append(self, names: Sequence[bytes], features: Features) -> None:
         rows = [_ROW.pack(n, zlib.crc32(f)) for n, f in zip(names, features, strict=True)]
         n_rows = len(self._checksums)
-        # The features first: a row that is named is complete.
+        # Write the features first, so that every listed row is complete.
         _write(self.folder / "features.f32", n_rows * self._n_bytes, features.data)
         _write(self.folder / "rows", n_rows * _ROW.size, b"".join(rows))
 
@@ -161,7 +162,7 @@ class FeatureCache:
 def _write(path: Path, place: int, content: Any) -> None:
     """Write at a place, over whatever stands there.
 
-    Nothing waits for the disk: what a lost one tore apart, its checksum tells.
+    The write is not flushed to the disk; the checksum detects a torn row.
     """
     with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
         file.seek(place)
@@ -171,7 +172,7 @@ def _write(path: Path, place: int, content: Any) -> None:
 def _named(images: Any) -> tuple[Any, list[bytes]]:
     """The images, and a hash of each: of its file where it has one, else of its pixels.
 
-    Images that had to be read for it are returned as they were read.
+    Images that had to be decoded for the hash are returned decoded.
     """
     names = images.identities() if hasattr(images, "identities") else None
     if names is not None:

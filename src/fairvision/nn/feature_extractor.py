@@ -1,4 +1,4 @@
-"""`FeatureExtractor`: a pretrained net that stays as it is, as a scikit-learn transformer."""
+"""`FeatureExtractor`: a frozen pretrained net as a scikit-learn transformer."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ _VERSION = 2  # of how features are computed: a new one makes new names in a cac
 class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Compute the features of a pretrained net, which is not trained.
 
-    Images are resized on the device, normalised as the weights' card says, and go through
-    the net once. It learns nothing from the data, so it may see test rows.
+    Images are resized on the device, normalised as the weights require, and passed through the
+    net once. The extractor learns nothing from the data, so test rows do not leak through it.
 
     Parameters
     ----------
@@ -67,20 +67,20 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         name, downloaded. It must fit in all but the head. None leaves a module of yours as
         it is, and gives a named net random weights, with a warning.
     layer : str or None, default=None
-        A layer of the net, by its name in ``named_modules()``: ``"features.14"``. None takes
-        what enters the net's head.
+        Name of the layer that gives the features, as in ``named_modules()``: ``"features.14"``.
+        None takes the input of the net's head.
     image_size : int, (height, width) or None, default=None
-        Images are resized to this, without regard to their shape; None takes what
-        the weights were trained at, and where that is unknown leaves them.
+        Size to which images are resized, ignoring their aspect ratio. None takes the size that
+        the weights were trained at; if that is unknown, images are not resized.
     batch_size : int, default=64
         Images at a time: on a CPU at most 16 of 96 x 96 pixels or more, which is faster;
         four times as many on a GPU.
     cache : path-like or None, default=None
-        Folder for the features. They are found again by a hash of the net, its weights,
-        `layer` and the size, and by each picture: the path, size and modification time of
-        an image file, the pixels of any other. So a replaced picture is computed again,
-        a pass that was killed goes on, and processes can share the folder. Of a module of
-        yours the code of `forward` is not in the hash.
+        Folder for the features. They are identified by a hash of the net, its weights, `layer`
+        and the size, and by each picture: the path, size and modification time of an image file,
+        or else the pixels. So features of a replaced picture are computed again, a killed pass
+        resumes, and processes can share the folder. For your own module, the hash does not cover
+        the code of `forward`.
     device : str, default="auto"
         A torch device; ``"auto"`` takes CUDA if there is one.
 
@@ -91,11 +91,11 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     n_features_in_ : int
         Channels of an image.
     input_shape_ : tuple (n_channels, height, width)
-        Of the images given to `fit`. Others may differ in size where they are resized.
+        Shape of the images given to `fit`. If images are resized, later ones may differ in size.
     feature_shape_ : tuple
         Of the features of one image: (n_features,) or (channels, height, width).
     identity_ : str
-        A hash of all that decides the features of an image: the net, its weights, the size.
+        A hash of everything that decides an image's features: the net, its weights, the size.
 
     Examples
     --------
@@ -204,9 +204,9 @@ float32
         container = _get_output_config("transform", self)["dense"]
         if len(self.feature_shape_) > 1 and container != "default":
             raise InputError(
-                f"set_output asks for {container}, and layer {self.layer!r} gives maps of shape "
-                f"{self.feature_shape_}, which are no table. Pass set_output(transform='default'), "
-                "or leave layer=None for a table."
+                f"set_output asks for {container}, but layer {self.layer!r} gives maps of shape "
+                f"{self.feature_shape_}, which are no table. Pass "
+                "set_output(transform='default'), or leave layer=None for a table."
             )
         X = self._check_input(X)
         if self.cache is None:

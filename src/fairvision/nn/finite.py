@@ -1,4 +1,4 @@
-"""Numbers that are not finite: a training that diverged stops, and its scores go nowhere."""
+"""Values that are not finite: stop a training that diverged, and refuse its scores."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ADVICE = (
 
 
 def check_loss(loss: Tensor, epoch: int, name: str = "the loss") -> None:
-    """Stop a training whose loss is not finite: no later step can mend it.
+    """Stop a training whose loss is not finite: later steps cannot recover.
 
     Parameters
     ----------
@@ -46,7 +46,8 @@ def check_loss(loss: Tensor, epoch: int, name: str = "the loss") -> None:
 def fetch_numbers(batches: Sequence[dict[str, Any]]) -> None:
     """Replace the tensors in the history of an epoch's batches by floats.
 
-    A name costs one transfer: asking for each number in its step would wait for the GPU each time.
+    Each name needs one transfer; reading each number in its step would wait for the GPU each
+    time.
     """
     names = {name for row in batches for name, value in row.items() if isinstance(value, Tensor)}
     for name in names:
@@ -58,7 +59,7 @@ def fetch_numbers(batches: Sequence[dict[str, Any]]) -> None:
 
 @contextmanager
 def numeric_errors(epoch: int) -> Iterator[None]:
-    """Say that a training diverged where a matrix cannot be solved, or a step has no float."""
+    """Raise `DivergedError` if a matrix cannot be solved, or a step exceeds the range of floats."""
     try:
         yield
     except RuntimeError as error:
@@ -93,11 +94,11 @@ def check_scores(scores: Scores, owner: str, name: str = "scores") -> Scores:
     -------
     scores : the same array
     """
-    wrong = np.flatnonzero(~np.isfinite(scores).reshape(len(scores), -1).all(1))
-    if len(wrong):
+    bad_rows = np.flatnonzero(~np.isfinite(scores).reshape(len(scores), -1).all(1))
+    if len(bad_rows):
         raise DivergedError(
-            f"{owner} gives {name} that are not finite for {len(wrong)} of {len(scores)} images, "
-            f"row {wrong[0]} first. Its training may have diverged: fit it again with a lower lr. "
-            "A net in half precision may overflow: pass module.float()."
+            f"{owner} gives {name} that are not finite for {len(bad_rows)} of {len(scores)} "
+            f"images, row {bad_rows[0]} first. Its training may have diverged: fit it again with "
+            "a lower lr. A net in half precision may overflow: pass module.float()."
         )
     return scores

@@ -77,10 +77,10 @@ def in_order(
         return present, codes.astype(np.int64)
     labels = label_array(classes)
     places = {label: place for place, label in enumerate(labels.tolist())}
-    others = [label for label in present.tolist() if label not in places]
-    if others:
+    unknown = [label for label in present.tolist() if label not in places]
+    if unknown:
         raise InputError(
-            f"y has {others[:5]}, which are not among the classes of the net, {labels.tolist()}. "
+            f"y has {unknown[:5]}, which are not among the classes of the net, {labels.tolist()}. "
             "Leave those rows out, spell the labels alike, or give the net another last layer."
         )
     return labels, np.array([places[label] for label in present.tolist()], np.int64)[codes]

@@ -32,15 +32,15 @@ _FITTED = ("best_estimator_", "classifier_", "final_estimator_", "estimator_")
 class LastLayer:
     """The last layer of the net in a fitted estimator.
 
-    The net is looked for in the estimator itself, on the last step of a `Pipeline`, in
-    `FrozenEstimator`, `Resampled` and searches. Nothing of it is ever changed.
+    The net is searched for in the estimator itself, in the last step of a `Pipeline`, and in
+    `FrozenEstimator`, `Resampled` and searches. The estimator is never changed.
 
     Parameters
     ----------
     estimator : estimator
         Fitted, with ``transform`` for the features.
     owner : str
-        The method that asks, for errors.
+        Name of the calling method, for errors.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class LastLayer:
     bias : ndarray of shape (n_outputs,)
         Zeros where the layer has none.
     alone_is_trained : bool
-        Whether no other layer was trained, so that the features have not seen any row.
+        Whether no other layer was trained, so that the features do not depend on any row.
 
     Raises
     ------
@@ -76,9 +76,9 @@ class LastLayer:
         self.has_bias = head.bias is not None
         bias = torch.zeros(len(self.weight)) if head.bias is None else head.bias
         self.bias = bias.detach().cpu().double().numpy()
-        own = set(head.parameters())
-        others = (p for p in holder.module_.parameters() if p not in own)
-        self.alone_is_trained = not any(p.requires_grad for p in others)
+        head_parameters = set(head.parameters())
+        trunk_parameters = (p for p in holder.module_.parameters() if p not in head_parameters)
+        self.alone_is_trained = not any(p.requires_grad for p in trunk_parameters)
 
     def features(self, X: Any) -> NDArray[np.float64]:
         """What enters the layer, shape (n_samples, n_features)."""
@@ -105,14 +105,15 @@ class LastLayer:
         Raises
         ------
         InputError
-            If the estimator's probabilities are others: a threshold, say, comes after.
+            If the estimator's probabilities differ, for example because a threshold follows the
+            layer.
         """
-        given = np.asarray(self.estimator.predict_proba(X), dtype=np.float64)
-        if not np.allclose(given, self.probabilities(features), atol=1e-3):
+        probabilities = np.asarray(self.estimator.predict_proba(X), dtype=np.float64)
+        if not np.allclose(probabilities, self.probabilities(features), atol=1e-3):
             raise InputError(
-                f"{self.owner}: the probabilities of {type(self.estimator).__name__} are not those "
-                "of its net's last layer. Pass the classifier itself, and put what changes its "
-                "probabilities, such as a threshold, around this method."
+                f"{self.owner}: the probabilities of {type(self.estimator).__name__} differ from "
+                "those of its net's last layer. Pass the classifier itself, and apply "
+                "post-processing, such as a threshold, around this method."
             )
 
     def replace(self, weight: ArrayLike, bias: ArrayLike) -> Any:
@@ -188,15 +189,17 @@ class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         retrain : callable
             ``retrain(layer, X, rows, judged, seed)`` returns the weight and the bias of the new
             layer, or None to keep the given one. `layer` is the `LastLayer`, `X` the samples to
-            fit it on, `rows` their index in all rows, `judged` the places among them of rows that
-            the net was not trained on. To keep the given layer, the estimator is fitted on all
-            rows: nothing is gained by holding some out.
+            fit it on, `rows` their index in all rows, `judged` the positions in `X` of rows that
+            the net was not trained on. If the given layer is kept, the estimator is fitted on all
+            rows, because no rows need to be held out.
         """
         seed, owner = as_seed(self.random_state), type(self).__name__
-        given = TorchClassifier(random_state=seed) if self.estimator is None else self.estimator
+        base_estimator = (
+            TorchClassifier(random_state=seed) if self.estimator is None else self.estimator
+        )
         data = X, y, sensitive_features
         fitted, held = fit_or_frozen(
-            given,
+            base_estimator,
             *data,
             cells=cells,
             validation_fraction=self.debias_fraction,
@@ -204,15 +207,15 @@ class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
             held_out=held_out,
         )
         layer = LastLayer(fitted, owner)
-        few = rows_of(X, held[:32])
-        layer.check(few, layer.features(few))
+        sample = rows_of(X, held[:32])
+        layer.check(sample, layer.features(sample))
         if self.rows == "all":
             new = retrain(layer, X, slice(None), held, seed)
         else:
             new = retrain(layer, rows_of(X, held), held, np.arange(len(held)), seed)
         self.retrained_ = new is not None
         if new is None:
-            layer = LastLayer(fit_on_all(given, fitted, *data, held_out=held_out), owner)
+            layer = LastLayer(fit_on_all(base_estimator, fitted, *data, held_out=held_out), owner)
             new = layer.weight, layer.bias
         self.estimator_, self.classes_ = layer.replace(*new), layer.classes
         return self

@@ -156,9 +156,9 @@ class PretrainedClassifier(nn.Module):
     def _last_layer(self) -> nn.Module:
         if self.head_name is None:
             raise InputError(
-                f"{type(self.model).__name__} has no linear layer that gives its outputs, so no "
-                "features to read. Wrap it in a module with .features(x) and a linear .head. "
-                "Predictions, audits and thresholds work without one."
+                f"{type(self.model).__name__} has no linear layer that gives its outputs, and "
+                "therefore no features. Wrap it in a module with .features(x) and a linear "
+                ".head. Predictions, audits and thresholds work without one."
             )
         return self.model.get_submodule(self.head_name)
 
@@ -197,8 +197,8 @@ def pick_output(outputs: Any, name: str | int | None) -> Tensor:
     tensors = {key: value for key, value in choices.items() if isinstance(value, Tensor)}
     if not tensors:
         raise InputError(
-            f"The net gives a {type(outputs).__name__} with no tensor of scores. Wrap it in a "
-            "module that gives a row of logits for each image."
+            f"The net returns a {type(outputs).__name__} without a tensor of scores. Wrap it in a "
+            "module that returns a row of logits for each image."
         )
     if name not in tensors:
         raise InputError(

@@ -27,7 +27,7 @@ from fairvision.nn.warm_start import load_optimizer
 
 __all__ = ["OPTIMIZERS", "ObjectiveNet", "inference_size"]
 
-#: Pixels of an image from which on a CPU runs few at a time, and how many.
+#: From this many pixels per image, a CPU runs few images at a time; and their number.
 _LARGE, _LARGE_BATCH = 96 * 96, 16
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -59,7 +59,7 @@ def inference_size(batch_size: int, device: torch.device | str, size: Sequence[i
 
 @contextmanager
 def _rows_for_batch_norm(n_rows: int) -> Iterator[None]:
-    """Say what to change where batch normalisation meets a batch of one row."""
+    """Explain the error that batch normalisation raises for a batch of one row."""
     try:
         yield
     except ValueError as error:
@@ -99,8 +99,8 @@ class ObjectiveNet(NeuralNetClassifier):
         self.frozen: tuple[str, ...] = ()
         #: What made training faster: `TorchClassifier.accelerations_`.
         self.accelerations: tuple[str, ...] = ()
-        # Behind a function: skorch takes any module it holds, as torchvision's transforms are,
-        # for a part of the net to be trained.
+        # Wrapped in a function, because skorch trains every module that it holds, and
+        # torchvision's transforms are modules.
         self.train_transform = None if train_transform is None else partial(train_transform)
 
     @property
@@ -110,7 +110,7 @@ class ObjectiveNet(NeuralNetClassifier):
         return [*logged, *super()._default_callbacks]
 
     def check_data(self, X: Any, y: Any = None) -> None:
-        """Nothing: the estimator checked its input already."""
+        """Do nothing: the estimator has checked its input already."""
 
     def get_split_datasets(
         self, X: tuple[Rows, Rows | None], y: Any = None, **fit_params: Any
@@ -161,7 +161,7 @@ class ObjectiveNet(NeuralNetClassifier):
     def run_single_epoch(
         self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
     ) -> None:
-        """As skorch's, but no step waits for a GPU: its numbers are fetched after the last one."""
+        """As skorch's, but no step waits for a GPU: values are fetched after the last step."""
         n_batches = 0
         for batch in iterator or ():
             self.notify("on_batch_begin", batch=batch, training=training)
@@ -207,8 +207,8 @@ class ObjectiveNet(NeuralNetClassifier):
     ) -> None:
         """Train from the start, or go on from a checkpoint.
 
-        Unlike skorch's `fit`, an interrupt is raised: a half-trained net that looks
-        like a finished one would be worse than none.
+        Unlike skorch's `fit`, an interrupt is raised, so that a half-trained net cannot be
+        mistaken for a finished one.
 
         Parameters
         ----------

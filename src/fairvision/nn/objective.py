@@ -1,4 +1,4 @@
-"""What a training step minimises: the extension point of `TorchClassifier`."""
+"""The loss of a training step: the extension point of `TorchClassifier`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class TrainingContext:
-    """What an objective may know about the training that it is part of.
+    """Information on a training for its objective.
 
     Attributes
     ----------
@@ -114,7 +114,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None = None
 
 
 class Objective(BaseEstimator):
-    """What a `TorchClassifier` minimises; this one is plain training.
+    """The loss that a `TorchClassifier` minimises; this base class is plain training (ERM).
 
     Subclass it and override what your method changes. Parameters are those of
     ``__init__``, which only stores them, as in any scikit-learn estimator: so
@@ -123,7 +123,7 @@ class Objective(BaseEstimator):
     each epoch `order` and for each batch `step`, at the end `fitted_attributes`.
 
     All calls happen inside the estimator's seeded block, so torch's ordinary random
-    functions are reproducible. Names of what training changes end in an underscore.
+    functions are reproducible. Attributes that training changes end in an underscore.
 
     Examples
     --------
@@ -206,7 +206,7 @@ class Objective(BaseEstimator):
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """What must survive from one epoch to the next, for `TrainingCheckpoint`.
+        """The state that must persist between epochs, for `TrainingCheckpoint`.
 
         Numbers, text, tensors, and dicts and lists of these; {} if there is nothing.
         A subclass must override this to support checkpoints.

@@ -50,9 +50,11 @@ class ObjectiveClassifier(TorchClassifier):
     objective_class: ClassVar[type[Objective]] = Objective
 
     def __init__(self, backbone: Backbone = "small-cnn", **params: Any) -> None:
-        own = {name: params.pop(name, p.default) for name, p in self._objective_params().items()}
+        objective_params = {
+            name: params.pop(name, p.default) for name, p in self._objective_params().items()
+        }
         super().__init__(backbone, **params)
-        for name, value in own.items():
+        for name, value in objective_params.items():
             setattr(self, name, value)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -79,8 +81,8 @@ class ObjectiveClassifier(TorchClassifier):
 def _parameters(init: Any) -> dict[str, inspect.Parameter]:
     """The named parameters of a constructor."""
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    named = list(inspect.signature(init).parameters.values())[1:]
-    return {p.name: p for p in named if p.kind not in variadic}
+    parameters = list(inspect.signature(init).parameters.values())[1:]
+    return {p.name: p for p in parameters if p.kind not in variadic}
 
 
 def _full_signature(cls: type[ObjectiveClassifier], init: Any) -> inspect.Signature:
@@ -93,8 +95,8 @@ def _full_signature(cls: type[ObjectiveClassifier], init: Any) -> inspect.Signat
             f"{cls.objective_class.__name__} and TorchClassifier both have the parameter(s) "
             f"{', '.join(shared)}. Rename those of {cls.objective_class.__name__}."
         )
-    own = _parameters(init)
-    merged = {**own, **objective, **training, **own}
+    class_parameters = _parameters(init)
+    merged = {**class_parameters, **objective, **training, **class_parameters}
     backbone = merged.pop("backbone")
     rest = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in merged.values()]
     first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -1,4 +1,4 @@
-"""What an estimator around a torch module does once it has one: predict, and be wrapped."""
+"""Prediction with a fitted torch module, and wrapping of trained modules."""
 
 from __future__ import annotations
 
@@ -49,31 +49,31 @@ class FittedModule(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Parameters
         ----------
         module : nn.Module
-            Takes floating images in 0..1 (put its normalisation in front with
-            ``nn.Sequential``) and gives logits or probabilities: one per class, or a
-            single one for the second of two classes. Copied, never changed. Its features
-            are what enters its last linear layer, unless it has a method
-            ``features(x)`` and a linear ``head`` of its own.
+            Takes floating images in 0..1 (put its normalisation in front with ``nn.Sequential``)
+            and returns logits or probabilities: one per class, or a single one for the second of
+            two classes. The module is copied, never changed. Its features are the input of its
+            last linear layer, unless it has a method ``features(x)`` and a linear ``head``.
         classes : array-like of shape (n_classes,)
             The label of each output, in the order of the outputs.
         input_shape : tuple (n_channels, height, width) or None
-            Checked at predict if given. None tries the module with images of usual sizes.
+            Shape of an image, checked at predict. None tries the module with images of usual
+            sizes.
         output : str, int or None, default=None
-            Which of its outputs are the logits, if it gives a dict, a dataclass or a tuple.
+            Key or index of the logits, if the module returns a dict, a dataclass or a tuple.
         **params
             Parameters of the estimator.
 
         Returns
         -------
         TorchClassifier
-            Fitted; ``module_`` computes what `module` computes. A clone of it
-            trains on from the weights of `module`, with the labels in the same order.
+            Fitted; ``module_`` computes the same outputs as `module`. A clone of the estimator
+            continues training from the weights of `module`, with the labels in the same order.
 
         Raises
         ------
         InputError
-            If a forward pass fails, or gives no row of scores for each image; or if
-            `classes` are not one label per output.
+            If a forward pass fails or does not return one row of scores per image, or if
+            `classes` does not hold one label per output.
         """
         module, n_outputs = with_features(module, input_shape, output)
         labels = output_labels(classes, n_outputs)

@@ -28,8 +28,8 @@ def prefetch(
 
     Yields
     ------
-    The results, in order. An error of `read` is raised in the place of its result. Who stops
-    early does not wait for what is being read.
+    The results, in order. An error of `read` is raised in place of its result. A consumer that
+    stops early does not wait for a read in progress.
     """
     if not getattr(images, "reads_in_threads", False):
         yield from map(read, arguments)

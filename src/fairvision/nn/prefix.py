@@ -51,9 +51,9 @@ def frozen_modules(module: nn.Module, x: Tensor) -> tuple[str, ...]:
     begin = calls[_first_trained(module, calls)][0].start
     names = []
     for name, layer in module.named_modules():
-        own = list(layer.parameters())
+        parameters = list(layer.parameters())
         before = name in calls and all(call.end < begin for call in calls[name])
-        if not any(p.requires_grad for p in own) and (own or before):
+        if not any(p.requires_grad for p in parameters) and (parameters or before):
             names.append(name)
     return tuple(names)
 
@@ -61,8 +61,8 @@ def frozen_modules(module: nn.Module, x: Tensor) -> tuple[str, ...]:
 class FrozenPrefix:
     """What a module computes before one of its layers, stored for all rows.
 
-    Inside `left_out` the module takes a row's stored values in place of its image, and computes
-    from that layer on; images it takes as before.
+    Inside `left_out`, the module accepts a row's stored values in place of its image and computes
+    from that layer on. It still accepts images.
 
     Parameters
     ----------

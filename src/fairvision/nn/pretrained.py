@@ -104,8 +104,8 @@ def _published(name: str, weights: str, file: Path | None) -> Any:
     from torchvision import models
 
     known = models.get_model_weights(name)
-    own = Path(weights if file is None else file).name
-    entry = next((entry for entry in known if entry.url.endswith(f"/{own}")), None)
+    file_name = Path(weights if file is None else file).name
+    entry = next((entry for entry in known if entry.url.endswith(f"/{file_name}")), None)
     if entry is not None or file is not None:
         return entry
     try:
@@ -114,8 +114,9 @@ def _published(name: str, weights: str, file: Path | None) -> Any:
         if isinstance(weights, Unfetched):  # they were a file
             return None
         raise InputError(
-            f"weights is {weights!r}: there is no such file, and {name} is published as "
-            f"{[entry.name for entry in known]}. Pass one of these, or the path of a state dict."
+            f"weights is {weights!r}: there is no such file, and the published weights of {name} "
+            f"are {[entry.name for entry in known]}. Pass one of these, or the path of a state "
+            "dict."
         ) from None
 
 

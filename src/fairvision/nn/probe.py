@@ -130,8 +130,8 @@ def start_at_shares(module: nn.Module, rows: Rows) -> None:
         The training rows, drawn as often as they stand there.
     """
     head = module.head
-    ours = any(isinstance(m, FeatureClassifier) and m.head is head for m in module.modules())
-    if not ours or not isinstance(head, nn.Linear) or head.bias is None:
+    is_new_head = any(isinstance(m, FeatureClassifier) and m.head is head for m in module.modules())
+    if not is_new_head or not isinstance(head, nn.Linear) or head.bias is None:
         return
     shares = np.bincount(rows.targets, rows.weights)
     if len(shares) > head.out_features:

@@ -146,7 +146,7 @@ class ProcessGroup:
         Raises
         ------
         InputError
-            In every process. Without it, they would wait for one another forever.
+            In every process. Without this check, the processes would deadlock.
         """
         gathered = self.all_gather_object(values)
         if any(other != gathered[0] for other in gathered):

@@ -29,8 +29,8 @@ def isolated_rng(
 ) -> Iterator[None]:
     """Seed torch, numpy and random inside the block; restore all three afterwards.
 
-    Only one thread at a time can be inside such a block; it may enter another one.
-    Do not wait in the block for a thread that needs one, too.
+    Only one thread at a time can be inside such a block; the same thread may nest blocks. Inside
+    the block, do not wait for a thread that also enters one: that would deadlock.
 
     Parameters
     ----------

@@ -177,12 +177,12 @@ class Rows(Dataset[Batch]):
 
     def batch(self, rows: Tensor, device: torch.device | str) -> Batch:
         """The batch of some rows; of its images, only the shard of this process."""
-        own = rows[self.process_group.shard(len(rows))]
+        shard = rows[self.process_group.shard(len(rows))]
         columns: Sequence[Tensor | None] = (self.targets, self.groups, self.weights)
         place = rows
         if self._kept is None:
-            images = scale(take(self.images, own.numpy()), device, self.dtype)
-        else:  # one process, so that its own rows are all
+            images = scale(take(self.images, shard.numpy()), device, self.dtype)
+        else:  # one process, whose shard is the whole batch
             place = rows.to(device, non_blocking=True)
             kept, *columns = self._kept
             assert kept is not None

@@ -1,4 +1,4 @@
-"""Which weights of a net are trained, and how fast those of its trunk."""
+"""The weights of a net that are trained, and the learning rate of its trunk."""
 
 from __future__ import annotations
 

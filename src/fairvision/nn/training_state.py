@@ -1,4 +1,4 @@
-"""All that a training consists of between two epochs, as tensors, numbers and text."""
+"""The complete state of a training between two epochs, as tensors, numbers and text."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from fairvision.nn.warm_start import load_moments
 
 __all__ = ["capture", "check_callback", "restore"]
 
-# What a callback looks up once: a schedule's class, say.
+# Attributes that a callback sets once, such as the scheduler's class.
 _STATIC = (type, partial, FunctionType, BuiltinFunctionType, MethodType)
-# Of skorch's log: what it shows, and whether this process printed a header.
+# Attributes of skorch's log: its columns, and whether this process printed a header.
 _OF_PRINTING = ("keys_ignored_", "first_iteration_")
 
 
@@ -66,8 +66,8 @@ def check_callback(name: str, callback: Any) -> None:
         if not (isinstance(value, _STATIC) or _has_state_dict(value) or _is_plain(value)):
             raise InputError(
                 f"the callback {name} holds {attribute}, a {type(value).__name__}, which "
-                "TrainingCheckpoint cannot keep. Give it state_dict() and load_state_dict(state), "
-                "or leave one of the two out."
+                "TrainingCheckpoint cannot save. Give the callback state_dict() and "
+                "load_state_dict(state), or leave out the callback or the checkpoint."
             )
 
 

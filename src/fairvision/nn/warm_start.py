@@ -1,4 +1,4 @@
-"""Training that goes on from the net of an earlier fit."""
+"""Training that continues from the net of an earlier fit."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def earlier_fit(estimator: Any) -> dict[str, Any]:
 
 
 def check_goes_on(estimator: Any, objective: Objective, earlier: Mapping[str, Any]) -> None:
-    """Check that classes and groups are those of the earlier fit.
+    """Check that the classes and groups are the same as in the earlier fit.
 
     Groups take the codes of the earlier fit, if the objective needs them.
 
@@ -50,7 +50,7 @@ def check_goes_on(estimator: Any, objective: Objective, earlier: Mapping[str, An
     classes, before = estimator.classes_.tolist(), np.asarray(earlier["classes_"]).tolist()
     if classes != before:
         raise InputError(
-            f"warm_start goes on from a net of the classes {before}, but y has {classes}. Pass "
+            f"warm_start continues with a net of the classes {before}, but y has {classes}. Pass "
             f"rows of these classes, {_ANEW}"
         )
     known = earlier.get("groups_")
@@ -67,8 +67,8 @@ def load_weights(module: nn.Module, earlier: Mapping[str, Any]) -> None:
         module.load_state_dict(earlier["module_"].state_dict())
     except RuntimeError as error:
         raise InputError(
-            f"warm_start cannot go on from the fitted net, because the parameters now make another "
-            f"one: {error} Set backbone and its like as they were, {_ANEW}"
+            "warm_start cannot continue with the fitted net, because backbone or another "
+            f"parameter of the net has changed: {error} Restore these parameters, {_ANEW}"
         ) from error
 
 
@@ -89,8 +89,8 @@ def load_optimizer(optimizer: Any, earlier: Mapping[str, Any]) -> None:
 def load_moments(optimizer: Any, state: Mapping[str, Any]) -> None:
     """Load the state of an optimizer that may have been on another device.
 
-    Whether this one is fused stays, and its moments lie in memory as their weights do, which a
-    fused one needs.
+    The optimizer stays fused or not as it is. Its moments get the memory layout of their weights,
+    which a fused optimizer needs.
     """
     groups = [
         {**before, **{name: now[name] for name in ("fused", "foreach") if name in now}}
@@ -111,7 +111,7 @@ def _inner(optimizer: Any) -> Any:
 
 
 def later_seed(seed: int, earlier: Mapping[str, Any]) -> int:
-    """The seed of a fit, which shuffles otherwise than the epochs before it."""
+    """The seed of a continued fit, so that rows are shuffled differently from earlier epochs."""
     n_epochs = len(earlier.get("history_", ()))
     return int(np.random.SeedSequence([seed, n_epochs]).generate_state(1)[0]) if n_epochs else seed
 

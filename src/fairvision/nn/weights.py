@@ -148,10 +148,10 @@ def load_trunk(
     # A head of somebody's own may be named otherwise, but stands in the same place.
     places = tuple(f"{head.partition('.')[0]}." for head in heads)
     surplus = [key for key in result.unexpected_keys if not key.startswith(places)]
-    for keys, what in (
+    for keys, problem in (
         (result.missing_keys, f"lacks {{n}} of the backbone's weights, {{first!r}} first: {name}"),
         (surplus, f"holds {{n}} weights too many, {{first!r}} first: {name}"),
     ):
         if keys:
-            text = what.format(n=len(keys), first=keys[0])
+            text = problem.format(n=len(keys), first=keys[0])
             raise InputError(f"{source} {text} has other layers. {_ADVICE}")

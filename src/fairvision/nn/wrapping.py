@@ -1,4 +1,4 @@
-"""What a net that somebody else trained takes and gives, settled by one forward pass."""
+"""The inputs and outputs of a net trained elsewhere, found by one forward pass."""
 
 from __future__ import annotations
 
@@ -112,9 +112,9 @@ def trace(model: nn.Module, input_shape: Shape, output: str | int | None = None)
             handle.remove()
     n_outputs = scores.numel() // 2
     # The nodes themselves, not their ids: an older torch makes a node's object anew at each look.
-    named = {node: call for call in calls if (node := call[3].grad_fn)}
-    call = next((named[node] for node in _graph(scores) if node in named), None)
-    if not named and calls:  # it computes without gradients
+    calls_by_node = {node: call for call in calls if (node := call[3].grad_fn)}
+    call = next((calls_by_node[node] for node in _graph(scores) if node in calls_by_node), None)
+    if not calls_by_node and calls:  # it computes without gradients
         call = calls[-1]
     if call is None or _width(call[1]) != n_outputs:
         return Trace(scores.detach(), None, None, None, _ends_in(scores))
@@ -178,7 +178,7 @@ def with_features(
         If it takes no such images, or gives something else than a row of scores an image.
     """
     if not isinstance(model, nn.Module):
-        hint = " Load it into the net that it is of." if isinstance(model, Mapping) else ""
+        hint = " Load it into its net with load_state_dict." if isinstance(model, Mapping) else ""
         raise InputError(f"module is a {type(model).__name__}; pass a torch.nn.Module.{hint}")
     model = uncompiled(model)
     if any(weight.is_meta for weight in model.parameters()):
@@ -188,11 +188,11 @@ def with_features(
         )
     if isinstance(model, PretrainedClassifier):
         return model, _settled(model.model, input_shape, model.output)[1]
-    seen, n_outputs, gives = _settled(model, input_shape, output)
-    plain = output is None and gives == "logits" and n_outputs > 1 and seen.scores.ndim == 2
+    seen, n_outputs, output_kind = _settled(model, input_shape, output)
+    plain = output is None and output_kind == "logits" and n_outputs > 1 and seen.scores.ndim == 2
     if plain and _is_own(model, seen):
         return model, n_outputs
-    return PretrainedClassifier(model, seen.head, output=output, gives=gives), n_outputs
+    return PretrainedClassifier(model, seen.head, output=output, gives=output_kind), n_outputs
 
 
 def _is_own(model: nn.Module, seen: Trace) -> bool:
@@ -230,8 +230,8 @@ def _settled(
     # Before the sums are looked at: those of separate sigmoids may be one by chance.
     if seen.ends_in == "Sigmoid":
         raise InputError(
-            f"{name} ends in a sigmoid for each of {n_outputs} outputs: they are separate "
-            "questions, not classes of which one is right. Pass a net that gives one of them."
+            f"{name} ends in a sigmoid for each of {n_outputs} outputs: they are independent "
+            "labels, not exclusive classes. Pass a net that returns only one of them."
         )
     if unit and torch.allclose(rows.sum(1), torch.ones(2, device=rows.device), atol=1e-2):
         return seen, n_outputs, "probabilities"
@@ -250,8 +250,8 @@ def _trace_any(model: nn.Module, shapes: Sequence[Shape], output: str | int | No
             error = raised
     tried = ", ".join(map(str, shapes))
     raise InputError(
-        f"{type(model).__name__} takes no images of shape {tried} (channels, height, width): "
-        f"{error} Pass input_shape=(n_channels, height, width) as the net takes it."
+        f"{type(model).__name__} does not take images of shape {tried} (channels, height, width): "
+        f"{error} Pass input_shape=(n_channels, height, width) of the images that the net takes."
     ) from error
 
 
@@ -275,7 +275,7 @@ def output_labels(classes: Any, n_outputs: int) -> NDArray[Any]:
     Raises
     ------
     InputError
-        If they are no list, repeat themselves, or are not as many as the outputs.
+        If they are not a list, a label is repeated, or their number is not that of the outputs.
     """
     labels = label_array(classes)
     if len(labels) != max(n_outputs, 2):
@@ -301,6 +301,6 @@ def check_not_frozen(module: nn.Module) -> None:
     if not any(weight.requires_grad for weight in module.parameters()):
         raise InputError(
             f"All weights of {type(module).__name__} are frozen, so there is nothing to train. "
-            "Call requires_grad_(True) on what shall learn, or put the wrapped net into "
+            "Call requires_grad_(True) on the weights to train, or put the wrapped net into "
             "sklearn.frozen.FrozenEstimator to use it as it is."
         )

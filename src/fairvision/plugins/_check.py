@@ -58,21 +58,25 @@ class Refused(Exception):
 
 def check_api(stated: object, origin: Origin) -> None:
     """Refuse a plugin made for another major version of the API, or for a newer minor one."""
-    ours = hookspecs.API_VERSION
+    host_version = hookspecs.API_VERSION
     match stated:
         case None:
             message = "its module states no FAIRVISION_API"
-            hint = f"Add FAIRVISION_API = {ours} to {origin.module}."
+            hint = f"Add FAIRVISION_API = {host_version} to {origin.module}."
         case (int(major), int(minor)):
-            if major == ours[0] and minor <= ours[1]:
+            if major == host_version[0] and minor <= host_version[1]:
                 return
-            theirs = (major, minor)
-            message = f"it is made for plugin API {theirs}; this host has {ours}"
-            hint = f"Install a release of {origin.distribution} made for API {ours}"
-            hint += f", or a fairvision with API {theirs}." if theirs > ours else "."
+            plugin_version = (major, minor)
+            message = f"it is made for plugin API {plugin_version}; this host has {host_version}"
+            hint = f"Install a release of {origin.distribution} made for API {host_version}"
+            hint += (
+                f", or a fairvision with API {plugin_version}."
+                if plugin_version > host_version
+                else "."
+            )
         case _:
             message = f"FAIRVISION_API is {stated!r}; expected two whole numbers"
-            hint = f"Write FAIRVISION_API = {ours} in {origin.module}."
+            hint = f"Write FAIRVISION_API = {host_version} in {origin.module}."
     raise Refused("api", message, hint)
 
 
@@ -121,23 +125,23 @@ def _unknown_hook(name: str) -> Refused:
 
 def not_iterable(name: str, result: object) -> Refused:
     """Say that a hook returned one thing where it should return several."""
-    what = "None" if result is None else f"one {type(result).__name__}"
-    return Refused("collect", f"{name} returned {what}", "Yield descriptors or return a list.")
+    returned = "None" if result is None else f"one {type(result).__name__}"
+    return Refused("collect", f"{name} returned {returned}", "Yield descriptors or return a list.")
 
 
 def check_descriptor(name: str, descriptor: Any) -> None:
     """Refuse what the hook `name` may not answer with."""
-    wanted, kind = HOOKS[name].descriptor, type(descriptor).__name__
-    if not isinstance(descriptor, wanted):
+    expected, kind = HOOKS[name].descriptor, type(descriptor).__name__
+    if not isinstance(descriptor, expected):
         homes = [other for other, hook in HOOKS.items() if isinstance(descriptor, hook.descriptor)]
-        message = f"{name} yielded a {kind}; expected a {wanted.__name__}"
-        what = " or ".join(homes) if homes else f"fairvision.types.{wanted.__name__} instead"
-        raise Refused("collect", message, f"Yield {'it from ' if homes else ''}{what}.")
+        message = f"{name} yielded a {kind}; expected a {expected.__name__}"
+        advice = " or ".join(homes) if homes else f"fairvision.types.{expected.__name__} instead"
+        raise Refused("collect", message, f"Yield {'it from ' if homes else ''}{advice}.")
     for field in dataclasses.fields(descriptor):
         value = getattr(descriptor, field.name)
         if not isinstance(value, _FIELDS.get(field.name, object)):
             raise Refused(
                 "collect",
                 f"{kind} {descriptor.name!r}: {field.name} is a {type(value).__name__}",
-                f"fairvision.types.{wanted.__name__} says what {field.name} may be.",
+                f"fairvision.types.{expected.__name__} says what {field.name} may be.",
             )

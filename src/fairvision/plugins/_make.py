@@ -84,10 +84,10 @@ def _preset(method: RegisteredMethod, preset: str | None) -> Mapping[str, Any]:
 def _check_preset(
     method: RegisteredMethod, preset: str | None, chosen: Iterable[str], keywords: Iterable[str]
 ) -> None:
-    wrong = sorted(set(map(str, chosen)) - set(keywords))
-    if wrong:
+    unknown = sorted(set(map(str, chosen)) - set(keywords))
+    if unknown:
         raise PluginError(
-            f"The preset {preset!r} of {method.name!r} sets {', '.join(wrong)}, which "
+            f"The preset {preset!r} of {method.name!r} sets {', '.join(unknown)}, which "
             f"{method.target} does not take. Tell the authors of {method.origin}."
         )
 

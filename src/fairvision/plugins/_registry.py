@@ -154,18 +154,18 @@ class Registry:
             If several distributions offer it; the message names each.
         """
         distribution, _, short = str(name).rpartition(":")
-        wanted = normalise(distribution)
+        owner = normalise(distribution)
         matches = [
             offered
             for offered in self.of_kind(kind)
-            if offered.name == short and wanted in ("", normalise(offered.origin.distribution))
+            if offered.name == short and owner in ("", normalise(offered.origin.distribution))
         ]
         if not matches:
             raise UnknownNameError(self._unknown(kind, str(name)))
         if len(matches) > 1:
-            who = " and ".join(str(offered.origin) for offered in matches)
+            origins = " and ".join(str(offered.origin) for offered in matches)
             use = " or ".join(repr(offered.qualified_name) for offered in matches)
-            raise AmbiguousNameError(f"The {kind} {short!r} is offered by {who}. Use {use}.")
+            raise AmbiguousNameError(f"The {kind} {short!r} is offered by {origins}. Use {use}.")
         return matches[0]
 
     def _unknown(self, kind: Kind, name: str) -> str:
@@ -175,8 +175,12 @@ class Registry:
         message = f"There is no {kind} {clean(name)!r}.{closest(name, names)}"
         message += f" `{command}` lists all."
         for status in ("failed", "blocked"):
-            these = ", ".join(p.origin.distribution for p in self.plugins if p.status == status)
-            message += f" Plugins that are {status}: {clean(these)}." if these else ""
+            distributions = ", ".join(
+                p.origin.distribution for p in self.plugins if p.status == status
+            )
+            message += (
+                f" Plugins that are {status}: {clean(distributions)}." if distributions else ""
+            )
         return message
 
     def make(self, name: str, /, preset: str | None = QUICK, **params: Any) -> Any:

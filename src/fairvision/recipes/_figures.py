@@ -1,4 +1,4 @@
-"""A recipe's figures: drawn from the finished runs of a block, and redrawn when those change."""
+"""A recipe's figures: drawn from the finished runs of a block, and redrawn if the runs change."""
 
 from __future__ import annotations
 

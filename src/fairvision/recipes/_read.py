@@ -141,7 +141,9 @@ def read_recipe(text: str, *, name: str, distribution: str, package: str) -> Rec
     try:
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # RecursionError: thousands of open brackets
-        raise InputError(f"the recipe {name!r} of {distribution} is no TOML: {error}.") from error
+        raise InputError(
+            f"the recipe {name!r} of {distribution} is not valid TOML: {error}."
+        ) from error
     return make_recipe(raw, name, distribution, package)
 
 
@@ -156,7 +158,7 @@ def make_recipe(raw: dict[str, Any], name: str, distribution: str, package: str)
     measures = tuple(Measure(**measure) for measure in raw["measure"])
     labels = [row.label for row in rows]
     if len(set(labels)) < len(labels):
-        raise InputError(f"{place} has two rows of one label: {labels}.")
+        raise InputError(f"{place} has two rows with the same label: {labels}.")
     for data, settings in raw["data"].items():
         _check_data(settings, rows, package, f"{place}, data.{data}")
     paper = raw.get("paper", {})
@@ -226,7 +228,9 @@ def _figures(
         name = figure["name"]
         where = f"{place}, figure {name!r}"
         if not _FILE_NAME.fullmatch(name) or name in figures:
-            raise InputError(f"{where}: a name is of a-z, 0-9 and dashes, and of one figure only.")
+            raise InputError(
+                f"{where}: a name consists of a-z, 0-9 and dashes, and belongs to one figure only."
+            )
         check_target(figure["draw"], package, f"{where}: draw")
         _check_known(figure, "blocks", blocks, where)
         _check_known(figure, "rows", {*labels, BALANCED_BASELINE}, where)

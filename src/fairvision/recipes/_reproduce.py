@@ -118,14 +118,14 @@ class Reproduction:
         return "\n".join(lines)
 
     def _interval(self) -> str:
-        """A sentence on what is averaged, and what the interval covers."""
+        """A sentence on the mean and on the noise that its interval covers."""
         n, by_block = self.blocks[0].seeds, "."
         if n < MIN_SEEDS:
             text = f"Mean with its 95 % interval, {n} seed(s), intervals over test rows only."
-            by_block = ", and so are the ends of its interval, as far apart as for one block."
+            by_block = ", and so are the ends of its interval, which is as wide as for one block."
         else:
             fixed = any(c.plan.split["by"] == "column" for c in self.comparisons.values())
-            note = ", the same test rows in each: the noise of training alone" if fixed else ""
+            note = ", with the same test rows in each: training noise only" if fixed else ""
             text = f"Mean with its 95 % interval, {n} seeds{note}."
         if any(block.group for block in self.blocks):
             text += f" A group's line is the median over its blocks, in each seed{by_block}"
@@ -265,7 +265,8 @@ def _data(
         return block.dataset, block.load
     data = load(block.dataset, **block.load)
     if net:
-        # Before they are prepared, so that other pictures that go into `fit` are features, too.
+        # Features are computed before `prepare`, so that further pictures for `fit` become
+        # features too.
         data = with_features(data, **net)
     return data if block.prepare is None else find_prepare(recipe, block.prepare)(data), None
 

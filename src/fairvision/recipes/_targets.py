@@ -22,7 +22,7 @@ def check_target(target: Any, package: str, where: str) -> None:
     if not (module and colon and name):
         raise InputError(f"{where} is {target!r}; expected a text, 'module:function'.")
     if module.partition(".")[0] != package.partition(".")[0]:
-        raise InputError(f"{where} is {target!r}; only functions of {package} are called.")
+        raise InputError(f"{where} is {target!r}; only functions of {package} may be called.")
 
 
 def find_target(target: str, package: str, where: str) -> Any:

@@ -1,7 +1,7 @@
 """Reports to look at: one HTML file with everything in it, which loads nothing.
 
-The room takes plain data (`Comparison.report_data`) or an `Evaluation` and gives back
-a page; who calls it, and where the page goes, is not its business.
+The functions take plain data (`Comparison.report_data`) or an `Evaluation` and return a page as
+text.
 """
 
 from fairvision.reports._comparison import comparison_page, plot_comparison

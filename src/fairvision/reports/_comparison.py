@@ -14,7 +14,7 @@ from fairvision.reports._words import Estimate, estimate, metric_name, short
 
 __all__ = ["comparison_page", "plot_comparison"]
 
-#: Which direction is better; a metric that is not named here is not judged.
+#: The better direction of each metric; a metric that is not listed is not judged.
 BETTER = {
     "accuracy": 1,
     "worst_group_accuracy": 1,
@@ -53,8 +53,9 @@ def comparison_page(data: Mapping[str, Any], *, pictures: bool = True) -> str:
         return render("comparison.html", _content(data, Album(LIMIT if pictures else 0)))
     except Exception as error:
         raise RunError(
-            f"the comparison cannot be drawn ({type(error).__name__}: {error}). If its folder is "
-            "as `fairvision compare` wrote it, this is a defect of fairvision: please report it."
+            f"the comparison cannot be drawn ({type(error).__name__}: {error}). If its folder was "
+            "not changed after `fairvision compare`, this is a bug in fairvision: please report "
+            "it."
         ) from error
 
 
@@ -93,7 +94,9 @@ def plot_comparison(data: Mapping[str, Any], gap: str | None = None, ax: Any = N
     points = _points(data, summary, gap)
     if not points:
         known = sorted({metric for _, metric in summary})
-        raise InputError(f"gap {gap!r} is defined for no method; there are {', '.join(known)}.")
+        raise InputError(
+            f"gap {gap!r} is not defined for any method; there are {', '.join(known)}."
+        )
     if ax is None:
         import matplotlib.pyplot as plt
 
@@ -118,7 +121,7 @@ def _controls(data: Mapping[str, Any]) -> set[str]:
 
 
 def _judged(data: Mapping[str, Any], differences: Table) -> list[str]:
-    """Methods that may be called best: those whose accuracy is not below the baseline's."""
+    """Candidates for the best method: those whose accuracy is not below the baseline's."""
     left_out = _controls(data)
     for label in _labels(data):
         cost = differences.get((label, "accuracy"), Estimate())

@@ -82,20 +82,20 @@ def faces_part(data: ReportData, album: Album) -> dict[str, Any] | None:
     cell = data.get("before_after")
     if not cell:
         return None
-    where = f"{cell['class']}, {cell['group']}"
+    cell_name = f"{cell['class']}, {cell['group']}"
     shown = [(album.admit(p["src"]), p["right"]) for p in cell["pictures"]]
     words = ("wrong", "right")
     pictures = [
-        {"src": src, "right": right, "alt": f"A test picture ({where}): {words[right[0]]} before, "
-         f"{words[right[1]]} after"}
+        {"src": src, "right": right, "alt": f"A test picture ({cell_name}): {words[right[0]]} "
+         f"before, {words[right[1]]} after"}
         for src, right in sorted(shown, key=lambda pair: (pair[1][0] - pair[1][1], pair[1][0]))
         if src
     ]  # fmt: skip
-    return {**cell, "where": where, "pictures": pictures} if pictures else None
+    return {**cell, "where": cell_name, "pictures": pictures} if pictures else None
 
 
 def methods_part(data: ReportData) -> dict[str, Any]:
-    """Who may see group labels when, what each method is, and how to cite it."""
+    """For each method: when it reads group labels, a summary, and its citation."""
     references: dict[str, dict[str, Any]] = {}
     lines = []
     for method in data["plan"]["methods"]:
@@ -117,37 +117,41 @@ def methods_part(data: ReportData) -> dict[str, Any]:
 
 
 def models_part(data: ReportData, album: Album) -> dict[str, Any]:
-    """What was kept of the fitted estimators, and their training curves."""
+    """The stored artifacts of the fitted estimators, and their training curves."""
     artifacts, groups = data["artifacts"], group_names(data)
     labels = [m["label"] for m in data["plan"]["methods"]]
-    kept = [(label, artifacts[label]) for label in labels if label in artifacts]
+    with_artifacts = [(label, artifacts[label]) for label in labels if label in artifacts]
     return {
         "least_in_bin": _draw.LEAST_IN_BIN,
-        "artifacts_seed": next((own["seed"] for _, own in kept), None),
-        "worst": [_worst(label, own["worst"], album) for label, own in kept if own["worst"]],
+        "artifacts_seed": next((own["seed"] for _, own in with_artifacts), None),
+        "worst": [
+            _worst(label, own["worst"], album) for label, own in with_artifacts if own["worst"]
+        ],
         "calibration": [
             {"method": label, "picture": _calibration(label, own["reliability"], groups)}
-            for label, own in kept
+            for label, own in with_artifacts
             if own["reliability"]
         ],
         "embeddings": [
-            _embedding(data, label, own, groups) for label, own in kept if own["embedding"]
+            _embedding(data, label, own, groups)
+            for label, own in with_artifacts
+            if own["embedding"]
         ],
-        "sections": _sections(kept, album),
+        "sections": _sections(with_artifacts, album),
         "curves": [curves for label in labels if (curves := _curves(data, label))],
     }
 
 
 def _worst(label: str, worst: Mapping[str, Any], album: Album) -> dict[str, Any]:
     pictures = [(album.admit(p["src"]), p["predicted"]) for p in worst["pictures"]]
-    where = f"{worst['class']}, {worst['group']}"
+    cell_name = f"{worst['class']}, {worst['group']}"
     return {
         "method": label,
-        "where": where,
+        "where": cell_name,
         "n": worst["n"],
         "n_wrong": worst["n_wrong"],
         "pictures": [
-            {"src": src, "predicted": word, "alt": f"A test picture ({where}) taken for {word}"}
+            {"src": src, "predicted": word, "alt": f"A test picture ({cell_name}) taken for {word}"}
             for src, word in pictures
             if src
         ],
@@ -195,7 +199,9 @@ def _probe(data: ReportData, label: str, seed: int) -> str:
     return "; ".join(words)
 
 
-def _sections(kept: Sequence[tuple[str, Mapping[str, Any]]], album: Album) -> list[dict[str, Any]]:
+def _sections(
+    artifacts: Sequence[tuple[str, Mapping[str, Any]]], album: Album
+) -> list[dict[str, Any]]:
     return [
         {
             "method": label,
@@ -204,7 +210,7 @@ def _sections(kept: Sequence[tuple[str, Mapping[str, Any]]], album: Album) -> li
             "error": section["error"],
             "alt": f"{section['title']}: figure drawn by the plugin of {label}",
         }
-        for label, own in kept
+        for label, own in artifacts
         for section in own["sections"]
     ]
 

@@ -168,12 +168,12 @@ def calibration(ax: Any, curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> N
     """Share of positives over mean score of each bin, a line a group; larger dots are more rows."""
     ax.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--")
     for place, bins in enumerate(curves.values()):
-        shown = [b for b in bins if b["n"] >= LEAST_IN_BIN]
-        if not shown:  # the group keeps its colour for the next picture
+        drawn_bins = [b for b in bins if b["n"] >= LEAST_IN_BIN]
+        if not drawn_bins:  # the group keeps its colour for the next picture
             continue
-        x, y = ([b[key] for b in shown] for key in ("mean_score", "observed"))
+        x, y = ([b[key] for b in drawn_bins] for key in ("mean_score", "observed"))
         ax.plot(x, y, color=colour(place), linewidth=1.2, alpha=0.8)
-        sizes = [8 + 60 * b["n"] / max(c["n"] for c in shown) for b in shown]
+        sizes = [8 + 60 * b["n"] / max(c["n"] for c in drawn_bins) for b in drawn_bins]
         marker = MARKERS[place % len(MARKERS)]
         ax.scatter(x, y, s=sizes, color=colour(place), marker=marker, zorder=3)
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="mean score", ylabel="share of positives")

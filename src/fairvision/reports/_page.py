@@ -1,4 +1,4 @@
-"""From a template and plain data to one file that loads nothing."""
+"""Fill a template with plain data: one file that loads nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PICTURE = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/]+={0,2}")
 
 
 class Album:
-    """Lets stored pictures through that are pictures, until they fill their share of the page.
+    """Admits stored values that are pictures, until they fill their share of the page.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Album:
         self.n_admitted = self.n_left_out = 0
 
     def admit(self, source: object) -> str | None:
-        """The address of a picture, or None: what a folder holds may be anybody's."""
+        """The address of a picture, or None if it is not one: a folder's content is not trusted."""
         if not isinstance(source, str) or not _PICTURE.fullmatch(source):
             return None
         if len(source) > self.left:
@@ -54,7 +54,7 @@ def _part(name: str) -> str:
 def render(template: str, content: Mapping[str, Any]) -> str:
     """Fill a template; everything from outside is escaped.
 
-    The page's own policy forbids to load anything and to run any script but ours.
+    The page's content security policy forbids loading anything and running any script but ours.
     """
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
@@ -73,7 +73,7 @@ def render(template: str, content: Mapping[str, Any]) -> str:
 
 
 def write_page(path: str | Path, page: str) -> Path:
-    """Write a page at once: what lay there before stays until the new one is complete.
+    """Write a page atomically: an existing file stays until the new one is complete.
 
     Raises
     ------

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 __all__ = ["COLOURS", "GRID", "INK", "MARKERS", "MUTED", "STYLE", "Picture", "colour", "picture"]
 
 INK, MUTED, GRID = "#1d2126", "#59616b", "#d5d9df"
-#: Told apart by readers with any colour vision, with 3:1 on white; markers say the same again.
+#: Colours that readers with any colour vision can tell apart, with contrast 3:1 on white; markers
+#: repeat the distinction.
 COLOURS = ("#0060a8", "#c84a00", "#007a58", "#a4457f", "#7a5c00", "#5a48b0", "#3d6b75", "#8c3b3b")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 #: The same on a dark page.

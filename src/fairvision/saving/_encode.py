@@ -102,7 +102,8 @@ class Encoder:
             steps = [[name, self._parameter(step, (*path[:-1], name))] for name, step in value]
             return {"$": "steps", "items": steps}
         if path[-1] == "callbacks" and isinstance(value, list):
-            # What only watches a training, such as a progress bar, is of no use afterwards.
+            # Callbacks that only observe a training, such as a progress bar, are not needed
+            # afterwards.
             value = [cb for cb in value if not getattr(cb, "only_watches", False)] or None
         before = dict(self.tensors), dict(self._estimators)
         try:
@@ -240,7 +241,7 @@ def _is_fitted(estimator: Any) -> bool:
 
 
 def _described(value: Any) -> str:
-    """The value of a text, the class of anything else."""
+    """A string itself; the class of any other value."""
     if isinstance(value, str):
         return repr(value)
     kind = value if isinstance(value, type) or hasattr(value, "__qualname__") else type(value)
@@ -252,7 +253,7 @@ def _unknown(estimator: Any, path: Path) -> SavingError:
     where = f"{'__'.join(path)} is" if path else "The estimator is"
     return SavingError(
         f"{where} {_described(estimator)}, which no installed plugin offers. Only methods of "
-        "`fairvision methods`, what their packages publish, Pipeline, FrozenEstimator and a few "
-        "more of scikit-learn can be loaded again. Save the part that is one of these, or offer "
-        "the class in a plugin."
+        "`fairvision methods`, public classes of their packages, Pipeline, FrozenEstimator and a "
+        "few more classes of scikit-learn can be loaded again. Save an inner estimator that is "
+        "one of these, or offer the class in a plugin."
     )

@@ -73,7 +73,7 @@ def _manifest(data: bytes) -> dict[str, Any]:
         header = json.loads(data[8 : 8 + length])
         return {**json.loads(header["__metadata__"][_KEY])}
     except (KeyError, TypeError, ValueError, RecursionError, OverflowError) as error:
-        raise SavingError("it is no file of fairvision.save, or damaged") from error
+        raise SavingError("it is not a file of fairvision.save, or it is damaged") from error
 
 
 def _is_intact(data: bytes, digest: Any) -> bool:
@@ -84,7 +84,7 @@ def _is_intact(data: bytes, digest: Any) -> bool:
 
 
 def write(data: bytes, path: Path, *, overwrite: bool) -> None:
-    """Write a file at once: what was there stays until the new one is complete.
+    """Write a file atomically: an existing file stays until the new one is complete.
 
     Raises
     ------
@@ -99,5 +99,5 @@ def write(data: bytes, path: Path, *, overwrite: bool) -> None:
             file.write(data)
     except OSError as error:
         raise SavingError(
-            f"{path} cannot be written: {error.strerror or error}. What was there is untouched."
+            f"{path} cannot be written: {error.strerror or error}. An existing file is unchanged."
         ) from error

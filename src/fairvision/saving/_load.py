@@ -40,9 +40,8 @@ def load(
         structure of a module is used; its weights come from the file. Parameters that
         prediction does not need, such as a `train_transform`, may be None.
     device : str or None, default=None
-        Where the estimator computes, as its own parameter `device` says; it replaces that
-        of every estimator in the file. None keeps what was saved, and takes the CPU where
-        there is no such device.
+        Replaces the parameter `device` of every estimator in the file. None keeps the saved
+        device, or the CPU if that device is not available.
 
     Returns
     -------
@@ -72,7 +71,7 @@ def load(
 
 
 def read_manifest(path: str | PathLike[str]) -> dict[str, Any]:
-    """Read the description that a file holds; no estimator is made.
+    """Read the manifest of a file; no estimator is built.
 
     Returns
     -------
@@ -105,14 +104,14 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _given(needed: Mapping[str, str], objects: Mapping[str, Any]) -> dict[str, Any]:
-    """Each needed object by its full name; the user may give the last part of the name."""
+    """Each needed object by its full name; the user may pass the last component of the name."""
     keys = [(name, key) for name in needed for key in (name.rpartition("__")[2], name)]
     given = {name: objects[key] for name, key in keys if key in objects}
     if missing := [f"{clean(n)} ({clean(needed[n])})" for n in needed if n not in given]:
         call = ", ".join(f"{clean(name)!r}: ..." for name in needed)
         raise SavingError(
-            f"it was saved without {', '.join(missing)}. Pass objects={{{call}}}; None for those "
-            "that prediction does not need"
+            f"it was saved without {', '.join(missing)}. Pass objects={{{call}}}, with None for "
+            "objects that prediction does not need"
         )
     accepted = {key for _, key in keys}
     for key in objects.keys() - accepted:

@@ -49,8 +49,8 @@ def save(
     :func:`fairvision.base.fitted_attributes`), ``__fairvision_setstate__(self, state)``
     restores it. Values may be None, bool, int, float, str, lists, tuples, sets and
     dicts of such, numpy arrays, tensors, pandas tables, `Groups`, estimators, and
-    dataclasses that your plugin's package lists in ``__all__``. Do not trust a
-    file: ``__fairvision_setstate__`` must not import, open or run what `state` names.
+    dataclasses that your plugin's package lists in ``__all__``. Do not trust a file:
+    ``__fairvision_setstate__`` must not import, open or run anything that `state` names.
 
     Parameters
     ----------
@@ -124,13 +124,14 @@ def packed(estimator: Any, evaluation: Evaluation | None = None) -> tuple[bytes,
 
 
 def _check_readable(data: bytes, trust: Trust, given: dict[str, Any], name: str) -> None:
-    """Read the bytes as `load` does: a file that nobody can read is none."""
+    """Read the bytes as `load` does, to refuse a file that cannot be loaded."""
     try:
         manifest, tensors = unpack(data)
         Decoder(trust, tensors, given).estimator(manifest["estimator"])
     except Exception as error:  # `__fairvision_setstate__` of anybody's class may raise anything
         raise SavingError(
-            f"{name} cannot be saved: what was written could not be read again "
+            f"{name} cannot be saved: the saved bytes could not be loaded again "
             f"({describe(error)}). Nothing was written to disk. If the class is yours, its "
-            "__fairvision_setstate__ must take what its __fairvision_getstate__ gives."
+            "__fairvision_setstate__ must accept the state that its __fairvision_getstate__ "
+            "returns."
         ) from error

@@ -12,7 +12,8 @@ from fairvision.plugins import Registry, clean, default_registry, resolve
 
 __all__ = ["NAMED", "Trust"]
 
-#: Text that `TorchClassifier` would import: "package.module:name", but no device ("cuda:0").
+#: A string that `TorchClassifier` would import: "package.module:name", but not a device
+#: ("cuda:0").
 NAMED = re.compile(r"(?!timm:|package:)[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 # Besides the classes of plugins: the host's own, and those that are used around them.

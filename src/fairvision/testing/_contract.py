@@ -46,11 +46,13 @@ def signatures_follow_the_stage(subject: Subject) -> None:
         require("estimator" in subject.parameters, "__init__ has no parameter `estimator`")
     for name in ("fit", "fit_resample") if stage == "pre" else ("fit",):
         _takes_groups(getattr(subject.cls, name), name)
-    takes = stage != "pre" and "sensitive_features" in inspect.signature(made.predict).parameters
+    takes_groups = (
+        stage != "pre" and "sensitive_features" in inspect.signature(made.predict).parameters
+    )
     declared = subject.method.needs.predict
     require(
-        takes == declared,
-        f"needs.predict is {declared}, and predict {'takes' if takes else 'takes no'} "
+        takes_groups == declared,
+        f"needs.predict is {declared}, and predict {'takes' if takes_groups else 'takes no'} "
         "sensitive_features",
     )
 

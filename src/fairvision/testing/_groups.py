@@ -73,11 +73,11 @@ def takes_the_groups_it_declares(subject: Subject) -> None:
 def refuses_bad_groups(subject: Subject) -> None:
     """Too few labels or a missing label is a ValueError that names the fault."""
     data = stripes()
-    few, n = data.groups[:-4], len(data.y)
-    message = require_error(lambda: _fit(subject, data, few), "groups shorter than X")
+    too_few, n = data.groups[:-4], len(data.y)
+    message = require_error(lambda: _fit(subject, data, too_few), "groups shorter than X")
     require(
-        str(len(few)) in message and str(n) in message,
-        f"groups shorter than X: the error does not say {len(few)} and {n}: {message}",
+        str(len(too_few)) in message and str(n) in message,
+        f"groups shorter than X: the error does not say {len(too_few)} and {n}: {message}",
     )
     missing = data.groups.astype(object)
     missing[5] = None

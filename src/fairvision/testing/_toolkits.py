@@ -76,8 +76,8 @@ def _sampler_survives(subject: Subject, path: Path) -> None:
         except SavingError:  # refused before anything is written: that is an answer
             return
         copy = load(path)
-    lost = sorted(fitted_attributes(sampler).keys() - fitted_attributes(copy).keys() - {"net_"})
-    require(not lost, f"after saving and loading the sampler lacks {', '.join(lost)}")
+    missing = sorted(fitted_attributes(sampler).keys() - fitted_attributes(copy).keys() - {"net_"})
+    require(not missing, f"after saving and loading the sampler lacks {', '.join(missing)}")
 
 
 def can_be_pickled(subject: Subject) -> None:

@@ -124,9 +124,9 @@ def correct_probability(
 ) -> NDArray[np.float64]:
     """Probability of each row's true class by logistic regressions on other rows.
 
-    They are held near zero: what little they learn is what most rows have in common, which is
-    the bias, so that rows against it stand out. A last regression, on their scores alone,
-    makes these probabilities again.
+    Their weights are held near zero, so they learn only what most rows share, which is the bias;
+    rows that contradict it get a low probability. A last regression turns their scores into
+    probabilities.
     """
     splits = stratified_splits(targets, _N_FOLDS, seed)
     strength = 1 / (2 * _PENALTY * features.shape[1] * len(splits[0][0]))
@@ -146,7 +146,7 @@ def change(
     regularization: float,
     seed: int,
 ) -> NDArray[np.float64]:
-    """What reweighting adds to each row's accuracy: 1, 0 or -1.
+    """The change of each row's accuracy by reweighting: 1, 0 or -1.
 
     Both layers are fitted to other rows: one plainly, and one around it on weighed rows.
     """

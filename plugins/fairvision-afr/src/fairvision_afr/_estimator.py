@@ -40,26 +40,26 @@ _MIN_UNSURE = 20  # a gain on fewer rows is chance
 class AutomaticFeatureReweighting(LastLayerClassifier):
     """Train a net's last layer again, on rows weighed by how unsure the net is of them [1]_.
 
-    No group labels are read: a row that goes against the bias is one that the first model
-    gets wrong. Its weight is ``(1 - p) ** gamma``, with p the probability of its true class.
-    The new layer is held near the first one.
+    No group labels are read. Rows that contradict the bias are found as rows that the first model
+    gets wrong: the weight of a row is ``(1 - p) ** gamma``, with p the probability of its true
+    class. The new layer is kept near the first one.
 
-    Rows without groups cannot show whether the worst cell rises, but they bound the risk. Layers
-    that were not fitted to a row predict it, with and without reweighting: the largest `gamma`
-    is taken that costs at most `max_loss` of the accuracy, and the given net is kept if the
-    accuracy on rows of which the model is unsure (p below .5) rises by `min_gain` or less, or
-    such rows are fewer than twenty. Both are means over the classes. To choose parameters with
-    groups, use `GridSearchCV`.
+    Rows without groups cannot show whether the worst cell improves, but they bound the risk. Each
+    row is predicted by layers that were not fitted to it, with and without reweighting. The
+    method takes the largest `gamma` that costs at most `max_loss` of the accuracy. It keeps the
+    given net if the accuracy on rows of which the model is unsure (p below .5) rises by
+    `min_gain` or less, or if there are fewer than twenty such rows. Both accuracies are means
+    over the classes. To choose parameters with groups, use `GridSearchCV`.
 
     Parameters
     ----------
     estimator : classifier or None, default=None
-        A `TorchClassifier` or a method built on it, also in a `Pipeline`. In
-        `FrozenEstimator` it is used as it is; else it is cloned and fitted on a part of the
-        rows. None is a `TorchClassifier`.
+        A `TorchClassifier` or a method built on it, also in a `Pipeline`. A `FrozenEstimator` is
+        used as it is; any other estimator is cloned and fitted on a part of the rows. None is a
+        `TorchClassifier`.
     gamma : float or sequence of float, default=(2.0, 1.5, 1.0, 0.5)
-        How fast a row's weight falls with the probability of its true class; of several, one
-        is chosen.
+        How fast a row's weight falls with the probability of its true class. One of several
+        values is chosen.
     row_weights : {"power", "exponential"}, default="power"
         ``(1 - p) ** gamma``, as in the focal loss [2]_, or, as in the paper,
         ``exp(-gamma * p)``. The first gives no weight to a row that the model is sure of.
@@ -67,14 +67,14 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         Weight of the squared distance to the first layer, for standardised features and for
         each of them.
     rows : {"all", "validation"}, default="all"
-        Fit the layer on all rows, or, as in the paper, on those that the net was not trained
-        on. The net is sure of rows that it was trained on; with "all", probabilities come
-        from strongly penalized layers on its features that were fitted to other rows.
+        Fit the layer on all rows, or, as in the paper, on rows that the net was not trained on.
+        The net is too sure of its training rows, so with "all" the probabilities come from
+        strongly penalized layers on its features, fitted to other rows.
     max_loss : float, default=0.1
-        Accuracy that the new layer may cost. On rows as biased as the training rows, the
-        bias itself is worth some.
+        Accuracy that the new layer may cost: on rows as biased as the training rows, a net gains
+        accuracy from the bias.
     min_gain : float, default=0.08
-        Accuracy that it must add where the model is unsure.
+        Accuracy that the new layer must add on rows of which the model is unsure.
     debias_fraction : float, default=0.2
         Share of the rows held out from the training of the net.
     allow_worse : bool, default=False
@@ -142,8 +142,8 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
 (n_samples, n_sensitive), default=None
             Passed on to an estimator that reads them; the method itself does not.
         held_out : array-like of bool of shape (n_samples,), default=None
-            The rows that the estimator is not trained on, or, if it is frozen, was not.
-            None holds out `debias_fraction` of every class; of a frozen estimator's, all rows.
+            Rows that the estimator is not trained on, or, if it is frozen, was not trained on.
+            None holds out `debias_fraction` of every class, or all rows for a frozen estimator.
 
         Returns
         -------
@@ -157,7 +157,7 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         Raises
         ------
         InputError
-            If the estimator holds no net, or a parameter makes no sense. Nothing is changed.
+            If the estimator holds no net, or a parameter is invalid. Nothing is changed.
         """
         self._check_parameters()
         check_form(X, passes_on=True)
@@ -211,10 +211,11 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
             first = layer.weight, layer.bias
             return retrain(features, targets, weights, first, self.regularization)
         warnings.warn(
-            f"{type(self).__name__} keeps the net that it was given: with gamma={gamma:g} a new "
-            f"layer would cost {loss:.3f} of the accuracy on {len(judged)} rows, and add "
-            f"{gain:.3f} on the {len(unsure)} of which the model is unsure, all classes weighing "
-            f"the same. Pass a larger max_loss or a smaller min_gain, and {_MIN_UNSURE} such rows.",
+            f"{type(self).__name__} keeps the given net: with gamma={gamma:g} a new layer would "
+            f"cost {loss:.3f} of the accuracy on {len(judged)} rows, and add {gain:.3f} on the "
+            f"{len(unsure)} of which the model is unsure, all classes weighing the same. Pass a "
+            f"larger max_loss or a smaller min_gain, and at least {_MIN_UNSURE} rows of which the "
+            "model is unsure.",
             FairvisionWarning,
             stacklevel=5,
         )

@@ -1,4 +1,4 @@
-"""Maps kept on disk, found again by what they were computed from."""
+"""Maps on disk, identified by the input that they were computed from."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ __all__ = ["MapCache"]
 class MapCache:
     """One file for each batch of pictures, named by a hash of net, settings and pixels.
 
-    So a changed picture, net or setting is never answered with an old map, a
-    scan that was cut off goes on where it stopped, and several processes may
-    share a folder.
+    So a changed picture, net or setting never gets an old map, an interrupted scan resumes, and
+    several processes may share a folder.
 
     Parameters
     ----------
@@ -46,7 +45,7 @@ class MapCache:
         self.compute = compute
 
     def get(self, images: NDArray[Any]) -> NDArray[Any]:
-        """What was kept for these pictures, or what `compute` makes of them, which is kept."""
+        """The stored maps of these pictures, or new maps from `compute`, which are then stored."""
         path = self._path(images)
         # A file that cannot be read is computed anew, whatever happened to it.
         with contextlib.suppress(Exception), path.open("rb") as file:

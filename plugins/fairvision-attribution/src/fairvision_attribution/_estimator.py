@@ -35,41 +35,44 @@ Scope = Literal["general", "specific"]
 
 @dataclass(eq=False, repr=False)
 class AttributionNoise(TransformerMixin, BaseEstimator):
-    """Hide the region that shows a bias attribute, so that a classifier cannot learn by it.
+    """Hide the region that shows a bias attribute, so that a classifier cannot learn from it.
 
-    A `RegionClassifier` finds where in the training pictures the attribute can be
-    told from a patch; the pixels in which it is surest are hidden [1]_. Rows, labels
-    and groups are kept; pictures to predict are never touched. It stands before a
-    classifier in `fairvision.compose` and, being a transformer too, in a `Pipeline`:
-    `fit_transform` hides, `transform` leaves pictures alone.
+    A `RegionClassifier` finds where a patch of a training picture reveals the attribute; the
+    pixels of which it is surest are hidden [1]_. Rows, labels and groups are kept; pictures are
+    unchanged at prediction. Use it before a classifier in `fairvision.compose`, or as a
+    transformer in a `Pipeline`: `fit_transform` hides the region, `transform` returns pictures
+    unchanged.
 
-    The bias attribute is `sensitive_features`; several columns are hidden together,
-    wherever any of them shows.
+    The bias attribute is `sensitive_features`. With several columns, a pixel is hidden if it
+    shows any of them.
 
-    It can only hide what has a place of its own. An attribute that shows all over the
-    picture, as a skin tone does, is read from what is left; where it shows beside the
-    target, the target is hidden with it. Look at `mean_map_`, and at validation data.
+    It can only hide an attribute that has its own place in the picture. An attribute that shows
+    everywhere, such as a skin tone, can still be read from the other pixels; if it shows where
+    the target does, the target is hidden too. Check `mean_map_` and validation data.
 
     Parameters
     ----------
     scope : {"general", "specific"}, default="general"
-        The same region in all pictures, from the mean map, or each picture's own.
+        "general" hides the same region in all pictures, from the mean map; "specific" hides each
+        picture's own region.
     noise : {"mask", "gaussian", "swap"}, default="swap"
-        What hides it: mid-grey and additive Gaussian noise are the paper's; ``"swap"``
-        shows the same region of another training picture, drawn at random.
+        Content of the hidden region: mid-grey or additive Gaussian noise, as in the paper;
+        ``"swap"`` inserts the same region of another training picture, drawn at random.
     quantile : float, default=0.8
         Hide the pixels above this quantile of the map; 0.8 hides a fifth. Choose it on
         validation data (`quantile_curve`), never on test data.
     std : float, default=0.5
         Of the Gaussian noise, where the range of a pixel is 0..1.
     attribution : RegionClassifier, FrozenEstimator, mapping or None, default=None
-        Who finds the region. In a `FrozenEstimator` it is used as it is; otherwise it
-        is cloned and fitted on the training rows. A mapping holds parameters of one.
+        The classifier that finds the region. A `FrozenEstimator` is used as it is; any other is
+        cloned and fitted on the training rows. A mapping holds parameters of a
+        `RegionClassifier`.
     decorrelate : bool, default=True
-        Fit it under weights by which the target says nothing of the attribute.
-        Otherwise, in biased data, it finds the target's own region as well.
+        Fit `attribution` with weights that make target and attribute independent. Without them,
+        it also finds the target's own region in biased data.
     fresh : bool, default=True
-        Draw the noise anew whenever a picture is read, so in each epoch; otherwise once.
+        Whether to draw new noise each time a picture is read, hence in each epoch; otherwise
+        once.
     device : str, default="auto"
         Of the region classifier, where `attribution` is None or a mapping.
     random_state : int, RandomState, Generator or None, default=None
@@ -138,8 +141,8 @@ class AttributionNoise(TransformerMixin, BaseEstimator):
         GroupsRequiredError
             Without `sensitive_features`.
         InputError
-            If no class shows two levels of the attribute: which of the two a patch
-            tells is then unknowable.
+            If no class shows two levels of the attribute: target and attribute then cannot be
+            separated.
         """
         self._check_parameters()
         X = check_pixels(X, type(self).__name__)
@@ -179,7 +182,7 @@ class AttributionNoise(TransformerMixin, BaseEstimator):
         return self.fit_resample(X, y, sensitive_features=sensitive_features)[0]
 
     def transform(self, X: Any) -> Any:
-        """The pictures as they are: only training pictures are treated."""
+        """Return the pictures unchanged: only training pictures are treated."""
         check_is_fitted(self)
         return check_images(X, fitted_shape=self.attribution_.input_shape_)
 
@@ -205,25 +208,25 @@ class AttributionNoise(TransformerMixin, BaseEstimator):
         )
 
     def _region_classifier(self) -> Any:
-        given = self.attribution
-        if given is None or isinstance(given, Mapping):
+        attribution = self.attribution
+        if attribution is None or isinstance(attribution, Mapping):
             common = {
                 "device": self.device, "random_state": self.random_state, "verbose": self.verbose
             }  # fmt: skip
             try:
-                return RegionClassifier(**{**common, **(given or {})})
+                return RegionClassifier(**{**common, **(attribution or {})})
             except TypeError as error:
-                raise InputError(f"attribution={dict(given or {})!r}: {error}") from error
-        inner = given.estimator if isinstance(given, FrozenEstimator) else given
+                raise InputError(f"attribution={dict(attribution or {})!r}: {error}") from error
+        inner = attribution.estimator if isinstance(attribution, FrozenEstimator) else attribution
         if not isinstance(inner, RegionClassifier):
             raise InputError(
-                f"attribution is {given!r}; pass a RegionClassifier, one in a FrozenEstimator, a "
-                "mapping of its parameters, or None."
+                f"attribution is {attribution!r}; pass a RegionClassifier, one in a "
+                "FrozenEstimator, a mapping of its parameters, or None."
             )
-        if isinstance(given, FrozenEstimator):
+        if isinstance(attribution, FrozenEstimator):
             check_is_fitted(inner)
-            return given
-        return clone(given)
+            return attribution
+        return clone(attribution)
 
     def _weights(self, targets: NDArray[Any], groups: Groups) -> NDArray[np.float64] | None:
         if not self.decorrelate:
@@ -231,10 +234,9 @@ class AttributionNoise(TransformerMixin, BaseEstimator):
         weights = independence_weights(targets, groups.codes, equal_groups=True)
         if not weights.any():
             raise InputError(
-                "every class of y shows one level of sensitive_features only: what tells the class "
-                "tells the attribute, and no map can keep them apart. Fit a RegionClassifier on "
-                "data in which they vary and pass attribution=FrozenEstimator(it), or pass "
-                "decorrelate=False."
+                "every class of y shows only one level of sensitive_features, so a map cannot "
+                "separate the attribute from the class. Fit a RegionClassifier on data in which "
+                "they vary and pass attribution=FrozenEstimator(it), or pass decorrelate=False."
             )
         return weights
 
@@ -244,5 +246,5 @@ class AttributionNoise(TransformerMixin, BaseEstimator):
 
 
 def _over_attributes(maps: NDArray[Any], regions: RegionClassifier) -> NDArray[Any]:
-    """Of several attributes' maps, the highest at each pixel."""
+    """The maximum of several attributes' maps at each pixel."""
     return maps.max(-3) if len(regions.attribute_names_) > 1 else maps

@@ -201,8 +201,8 @@ def _coordinates(grid: PatchGrid) -> Tensor:
     """Where each patch begins, for the channel to start from: (p, k * k).
 
     The upper half of the channel holds the row and the lower half the column, from
-    -1 to 1. Learning starts with neighbours alike; from random numbers each of
-    hundreds of positions would have to be learned by itself.
+    -1 to 1. Neighbouring positions so start with similar values; with random values, each of
+    hundreds of positions would have to be learned separately.
     """
     rows = torch.linspace(-1, 1, grid.n_rows) if grid.n_rows > 1 else torch.zeros(1)
     columns = torch.linspace(-1, 1, grid.n_columns) if grid.n_columns > 1 else torch.zeros(1)

@@ -22,13 +22,11 @@ _GREY = 0.5
 class NoisyImages(LazyImages):
     """Images with a region of each hidden, as a lazy array that draws its noise when read.
 
-    The noise sits in the images and not in the classifier's `train_transform`. A
-    transform is handed a batch of pixels and cannot know which picture, and so which
-    region, each row is; and once a validation part is held out, rows are dropped
-    or a second sampler chooses among them, row numbers no longer tell. A lazy array
-    is indexed along with the labels by whoever does that, so that each picture
-    keeps its own region, with any classifier that takes images. Reading a row
-    again, as each epoch does, hides it anew.
+    The noise is part of the images and not of the classifier's `train_transform`, because a
+    transform gets a batch of pixels without the pictures' identities, and so cannot find each
+    picture's region. Row numbers would not help: a validation split or a second sampler changes
+    them. A lazy array is always indexed together with the labels, so each picture keeps its own
+    region, with any classifier that takes images. Each read, and so each epoch, draws new noise.
 
     Parameters
     ----------
@@ -102,8 +100,8 @@ class NoisyImages(LazyImages):
         if self._noise == "mask":
             pixels[masks] = round(_GREY * top) if top == 255 else _GREY
         elif self._noise == "swap":
-            others = take(self._images, self._rng.integers(len(self._images), size=len(pixels)))
-            np.copyto(pixels, others, where=masks)
+            swapped = take(self._images, self._rng.integers(len(self._images), size=len(pixels)))
+            np.copyto(pixels, swapped, where=masks)
         else:
             grain = self._rng.standard_normal(pixels.shape, dtype=np.float32)
             noisy = np.clip(pixels + self._std * top * grain, 0, top)

@@ -38,16 +38,15 @@ Floats = NDArray[Any]  # float32; numpy types a product of them as float64
 
 
 class RegionClassifier(ObjectiveClassifier):
-    """Tell an attribute from single patches, and so see where in the pictures it is.
+    """Predict an attribute from single patches, to find where in the pictures it shows.
 
-    A net learns the attribute from random patches of each picture, told where the
-    patch was cut [1]_. Where a patch suffices, it is sure; elsewhere it can only
-    guess, and says so. Its confidence over all positions is the *region map*; each
-    pixel's mean over the patches that cover it is the *pixel map*.
+    A net learns the attribute from random patches of each picture and their positions [1]_. Its
+    confidence is high at positions whose patches show the attribute, and low elsewhere. The
+    confidence at all positions is the *region map*; each pixel's mean over the patches that cover
+    it is the *pixel map*.
 
-    Several attributes are learned at once by one net: pass `y` of shape
-    (n_samples, n_attributes). `predict` judges whole pictures, from all patches
-    together.
+    One net can learn several attributes: pass `y` of shape (n_samples, n_attributes). `predict`
+    classifies whole pictures from all their patches.
 
     Parameters
     ----------
@@ -66,19 +65,19 @@ class RegionClassifier(ObjectiveClassifier):
     lr_drop : int or None, default=None
         Divide the learning rate by 10 after every so many epochs; 40 in the paper.
     scan_grid : int or None, default=13
-        Rows and columns of the grid that a map is made from; those between are
-        interpolated. None looks at all.
+        Number of rows and columns of the grid that are scanned for a map; positions between them
+        are interpolated. None scans all.
     coarse_to_fine : float, default=0.0
-        Share of the positions between to look at after all: those around which the
-        coarse map of the picture changes most.
+        Share of the interpolated positions to scan in a second step: those where the coarse map
+        changes most.
     map_rows : int, default=400
         Training pictures, drawn at random, that `mean_map_` is the mean over.
     mixed_precision : bool or "auto", default="auto"
         Scan in bfloat16; softmax and confidence stay in float32. ``"auto"`` does so on a
         CUDA device that computes in it.
     cache : path or None, default=None
-        Folder for what takes time, found again by content: region maps, and, where
-        `random_state` is an int, the trained net.
+        Folder that caches region maps and, if `random_state` is an int, the trained net. Entries
+        are identified by content.
     lr, weight_decay, max_epochs : default=3e-3, 0.01, 20
         As in `TorchClassifier`, like all other parameters; ``verbose=1`` also shows a
         bar while maps are made.
@@ -160,7 +159,10 @@ class RegionClassifier(ObjectiveClassifier):
         several = np.ndim(y) == 2 and np.shape(y)[1] > 1
         check_groups(sensitive_features, len(X))
         if several and self.warm_start:
-            raise InputError("warm_start goes on with one attribute; y has several columns.")
+            raise InputError(
+                "warm_start works with one attribute, but y has several columns. Pass "
+                "one column, or warm_start=False."
+            )
         if several:
             attributes = check_groups(y, len(X), required_by="RegionClassifier", min_groups=2)
             assert attributes is not None

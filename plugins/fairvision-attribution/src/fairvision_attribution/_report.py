@@ -95,9 +95,9 @@ def _reliability(axes: Any, sampler: AttributionNoise, X: Any, groups: Any) -> N
     results = reliability(regions, X, as_labels(given))
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)
     for result in results:
-        many = result.curve[result.curve["n"] >= 20]
+        curve = result.curve[result.curve["n"] >= 20]
         name = f"{result.name}, ECE {result.ece:.3f}"
-        axes.plot(many["confidence"], many["accuracy"], marker=".", label=name)
+        axes.plot(curve["confidence"], curve["accuracy"], marker=".", label=name)
     axes.set(xlim=(0.3, 1), ylim=(0, 1), xlabel="probability", ylabel="accuracy")
     axes.legend(fontsize=7, loc="lower right")
     axes.set_title("Reliability of single patches,\ntest pictures", fontsize=9)

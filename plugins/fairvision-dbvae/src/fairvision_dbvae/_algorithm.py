@@ -132,10 +132,10 @@ def sampling_probabilities(
 
 def _temperature(log_w: Tensor, min_effective: float) -> float:
     """The largest t up to 1 at which softmax(t log_w) is worth that share of its rows."""
-    wanted = min_effective * len(log_w)
+    target_size = min_effective * len(log_w)
 
     def enough(t: float) -> bool:
-        return effective_sample_size(torch.softmax(t * log_w, 0)) >= wanted
+        return effective_sample_size(torch.softmax(t * log_w, 0)) >= target_size
 
     if enough(1.0):
         return 1.0

@@ -22,11 +22,10 @@ __all__ = ["DBVAEClassifier"]
 class DBVAEClassifier(ObjectiveClassifier):
     """Classify images, and show those with rare latent features more often (DB-VAE).
 
-    A variational autoencoder [1]_ shares the classifier's encoder and learns
-    what the images of a class vary in. Before each epoch, every image of that
-    class is encoded; the rarer its latents among its class, the likelier it is
-    drawn. No group label is ever used: what is rare is learned. `sample_weight` says
-    how many images a row stands for, in the loss and in the densities.
+    A variational autoencoder [1]_ shares the classifier's encoder and learns how the images of a
+    class vary. Before each epoch, every image of that class is encoded; the rarer its latents
+    within its class, the likelier it is drawn. Group labels are never used. `sample_weight` is
+    the number of images that a row stands for, in the loss and in the densities.
 
     Parameters
     ----------
@@ -35,23 +34,23 @@ class DBVAEClassifier(ObjectiveClassifier):
         ``"fairvision_dbvae:lab_encoder"`` is the one of the authors' lab.
     n_latents : int, default=16
     alpha : float or None, default=0.05
-        Smoothing: added to the probability of a histogram's bin. 0 debiases
-        most, infinity samples uniformly; None does too, without encoding.
+        Smoothing: added to the probability of a histogram's bin. 0 debiases most; infinity
+        samples uniformly, and so does None, without encoding.
     bins : int, default=10
         Of each latent's histogram.
     aggregate : {"product", "max"}, default="product"
         How latents combine: over all of them as in the paper, or the rarest one
         as in the authors' code.
     min_effective : float, default=0.25
-        Least effective sample size, 1 / sum W^2, as a share of the class. A product
-        over many latents all but drops to a few images, which are then shown over
-        and over; it is flattened until it is worth this many. 0 leaves it as published.
+        Smallest effective sample size, 1 / sum W^2, as a share of the class. The product over
+        many latents can concentrate on a few images, which are then shown repeatedly; it is
+        flattened until this share is reached. 0 leaves it as published.
     debias_classes : label, list of labels, "all" or None, default=None
-        Classes that are reconstructed and resampled, each by densities of its
-        own. None takes the second of two classes, and all of more than two.
+        Classes that are reconstructed and resampled, each with its own densities. None takes the
+        second of two classes, or all of more than two.
     class_shares : {"equal", "data"}, default="equal"
-        Classes in a batch: as many rows of each, as in the authors' code, or as
-        many as in the training data.
+        Shares of the classes in a batch: equal, as in the authors' code, or as in the training
+        data.
     classification_weight, reconstruction_weight, kl_weight : float, \
 default=1.0, 1.0, 3e-3
         c1, c2 and c3 of the loss. Reconstruction is the mean absolute error a
@@ -65,14 +64,14 @@ default=1.0, 1.0, 3e-3
     windows : sequence of float or None, default=None
         Slide windows over each picture at prediction, as the paper does over whole
         photographs: their sides as shares of the largest that fits, such as
-        ``(1.0, 0.7, 0.5)``. The debiased one of two classes is found where any window
-        says so; pictures may then be of any size. None looks at a picture as it is, as
-        `fit`, `transform` and `reconstruct` always do.
+        ``(1.0, 0.7, 0.5)``. The debiased class of two is predicted if any window shows it;
+        pictures may then have any size. None classifies the picture as it is; `fit`, `transform`
+        and `reconstruct` always do.
     window_stride : float, default=0.25
         Largest step between windows, as a share of their side.
     window_threshold : float, default=0.5
-        The least probability of any window with which `predict` finds the class. The
-        more windows, the more often one is wrong.
+        Probability from which a window makes `predict` return the class. With more windows, a
+        false alarm is more likely.
 
     Attributes
     ----------
@@ -89,8 +88,8 @@ default=1.0, 1.0, 3e-3
         Training rows of the debiased classes, most and least likely first, against
         a uniform draw from their class.
     extreme_images_ : tuple of two ndarrays of shape (keep_images, n_channels, height, width)
-        The images of these rows. `fairvision.save` leaves them out: a model that goes
-        from hand to hand is no place for photographs.
+        The images of these rows. `fairvision.save` leaves them out, because a shared model should
+        not contain photographs.
 
     References
     ----------
@@ -185,8 +184,8 @@ default=1.0, 1.0, 3e-3
     def __fairvision_module__(self) -> torch.nn.Module:
         if self.windows is not None:
             raise InputError(
-                "windows are no part of a net: it would see whole pictures as they are. Export "
-                "with set_params(windows=None), and slide the windows outside."
+                "windows cannot be exported: a net takes whole pictures. Export with "
+                "set_params(windows=None), and slide the windows in your own code."
             )
         return super().__fairvision_module__()
 
@@ -264,6 +263,4 @@ default=1.0, 1.0, 3e-3
 
 def _check_two_classes(n_classes: int) -> None:
     if n_classes != 2:
-        raise InputError(
-            f"windows look for one of two classes; y has {n_classes}. Pass windows=None."
-        )
+        raise InputError(f"windows need two classes, but y has {n_classes}. Pass windows=None.")

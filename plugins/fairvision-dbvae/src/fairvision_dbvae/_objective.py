@@ -1,4 +1,4 @@
-"""What a DB-VAE step minimises, and which images the coming epoch shows."""
+"""The loss of a DB-VAE step, and the images of the next epoch."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def debiased_classes(chosen: Any, classes: NDArray[Any]) -> NDArray[Any]:
         return classes[1:] if len(classes) == 2 else classes
     if isinstance(chosen, str) and chosen == "all":
         return classes
-    wanted = np.unique(np.atleast_1d(np.asarray(chosen)))
-    missing = [label for label in wanted.tolist() if label not in classes.tolist()]
-    if missing or not len(wanted):
+    named_classes = np.unique(np.atleast_1d(np.asarray(chosen)))
+    missing = [label for label in named_classes.tolist() if label not in classes.tolist()]
+    if missing or not len(named_classes):
         raise InputError(
             f"debias_classes is {chosen!r}, y has the classes {classes.tolist()}. "
             "Pass some of these, 'all', or None."
         )
-    return classes[np.isin(classes, wanted)]
+    return classes[np.isin(classes, named_classes)]
 
 
 @dataclass(eq=False, repr=False)
@@ -236,9 +236,9 @@ classification_weight, reconstruction_weight, kl_weight, decoder_filters, keep_i
 
     def _errors(self, module: DBVAEModule, batch: Batch, kept: Tensor, z: Tensor) -> Tensor:
         """Error a pixel of each kept row; a process draws the rows that it has the images of."""
-        own = batch.process_group.shard(len(batch))
-        start, stop = torch.searchsorted(kept, torch.tensor([own.start, own.stop])).tolist()
-        images = batch.images[to_device(kept[start:stop] - own.start, z.device)]
+        shard = batch.process_group.shard(len(batch))
+        start, stop = torch.searchsorted(kept, torch.tensor([shard.start, shard.stop])).tolist()
+        images = batch.images[to_device(kept[start:stop] - shard.start, z.device)]
         errors = (module.decode(z[start:stop]) - images).abs()
         return batch.process_group.all_gather(errors.mean((1, 2, 3)))
 

@@ -1,4 +1,4 @@
-"""The report's section: whom the DB-VAE drew, and what its latents mean."""
+"""The report's section: the images that the DB-VAE drew most, and what its latents mean."""
 
 from __future__ import annotations
 

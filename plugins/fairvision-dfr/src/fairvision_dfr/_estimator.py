@@ -41,16 +41,16 @@ class LastLayerRetraining(LastLayerClassifier):
     are drawn, a logistic regression is fitted to each, and the mean of their weights becomes
     the last layer. Groups are read in `fit` only.
 
-    C is the one with the best accuracy in the worst cell, cross-fitted: each row that the
-    net was not trained on is predicted by layers that were not fitted to it. If the worst
-    cell is then below that of the given net, beyond chance, the given net is kept.
+    The chosen C has the best cross-fitted accuracy in the worst cell: each row that the net was
+    not trained on is predicted by layers that were not fitted to it. If the worst cell is then
+    significantly below that of the given net, the given net is kept.
 
     Parameters
     ----------
     estimator : classifier or None, default=None
-        A `TorchClassifier` or a method built on it, also in a `Pipeline`. In
-        `FrozenEstimator` it is used as it is; else it is cloned and fitted on a part of the
-        rows. None is a `TorchClassifier`.
+        A `TorchClassifier` or a method built on it, also in a `Pipeline`. A `FrozenEstimator` is
+        used as it is; any other estimator is cloned and fitted on a part of the rows. None is a
+        `TorchClassifier`.
     penalty : {"l2", "l1"}, default="l2"
         Norm of the weights that is penalized; the paper takes "l1".
     C : float or sequence of float, default=(10.0, 1.0, 0.1, 0.01)
@@ -58,8 +58,8 @@ class LastLayerRetraining(LastLayerClassifier):
     n_draws : int, default=10
         Balanced subsets whose layers are averaged.
     rows : {"all", "validation"}, default="all"
-        Fit the layer on all rows, or, as in the paper, on those that the net was not trained on.
-        Both are judged by the latter.
+        Fit the layer on all rows, or, as in the paper, on rows that the net was not trained on.
+        The choice of C uses the latter rows in both cases.
     debias_fraction : float, default=0.4
         Share of the rows held out from the training of the net.
     allow_worse : bool, default=False
@@ -124,8 +124,8 @@ class LastLayerRetraining(LastLayerClassifier):
         sensitive_features : array-like of shape (n_samples,) or (n_samples, n_sensitive)
             Several columns mean their intersection.
         held_out : array-like of bool of shape (n_samples,), default=None
-            The rows that the estimator is not trained on, or, if it is frozen, was not.
-            None holds out `debias_fraction` of every cell; of a frozen estimator's, all rows.
+            Rows that the estimator is not trained on, or, if it is frozen, was not trained on.
+            None holds out `debias_fraction` of every cell, or all rows for a frozen estimator.
 
         Returns
         -------
@@ -141,7 +141,7 @@ class LastLayerRetraining(LastLayerClassifier):
         GroupsRequiredError
             Without group labels.
         InputError
-            If the estimator holds no net, or a parameter makes no sense. Nothing is changed.
+            If the estimator holds no net, or a parameter is invalid. Nothing is changed.
         """
         self._check_parameters()
         check_form(X, passes_on=True)
@@ -172,7 +172,9 @@ class LastLayerRetraining(LastLayerClassifier):
         """Choose C, and fit the layer unless a cell is empty or the worst cell would fall."""
         owner = type(self).__name__
         if not layer.has_bias:
-            raise InputError(f"{owner} needs a last layer with a bias; that of the net has none.")
+            raise InputError(
+                f"{owner} needs a last layer with a bias, but the net's last layer has none."
+            )
         cells = (layer.encode(y) * len(labels) + group_codes)[rows]
         self.scores_, self.sensitive_labels_ = pd.DataFrame(), labels
         self.C_: float | None = None
@@ -181,8 +183,8 @@ class LastLayerRetraining(LastLayerClassifier):
             number, group = divmod(int(np.argmax(n_rows < _MIN_ROWS)), len(labels))
             target = layer.classes.tolist()[number]
             warnings.warn(
-                f"{owner} keeps the net that it was given: fewer than {_MIN_ROWS} rows have target "
-                f"{target!r} and group {labels[group]!r}. Add rows or merge groups.",
+                f"{owner} keeps the given net: fewer than {_MIN_ROWS} rows have target {target!r} "
+                f"and group {labels[group]!r}. Add rows or merge groups.",
                 FairvisionWarning,
                 stacklevel=5,
             )

@@ -33,9 +33,9 @@ class AdversarialFineTuning(IntraProcessor):
 
     The net minimises ``BCE * max(1, penalty * (|bias| - epsilon + margin) + 1)`` over
     batches with as many rows of every cell; without epsilon the bound is 0. By default
-    the bias is the batch's own, which did best in our measurements. As published, it is
-    that of a critic, which learns it from the net's penultimate activations by squared
-    error, in turns with the net. Each epoch is a trial, and the best epoch is kept.
+    the bias is the batch's own, which did best in our measurements. As published, a critic
+    predicts the bias; it is trained on the net's penultimate activations by squared error, in
+    turns with the net. Each epoch is a trial, and the best epoch is kept.
 
     Parameters
     ----------
@@ -53,15 +53,15 @@ class AdversarialFineTuning(IntraProcessor):
     critic : {"features", "labels", None}, default=None
         With None there is no critic, and the bias of the batch itself is
         differentiated. Else the critic's input for each row: activations alone, as
-        published, or class and group as well. Where the head alone is trained, as on
-        a linear probe, None always: a critic of the activations teaches it nothing.
+        published, or class and group as well. If only the head is trained, as on a linear probe,
+        None is always used: a critic of the activations gives the head no gradient.
     sampling : {"balanced", "natural"}, default="balanced"
         A batch has as many rows of every class and group, or numbers in proportion
         to the rows (and at least one of each).
     n_folds : int, default=4
-        The epoch and the threshold are chosen by cross-fitted scores: of each fold by
-        a net that was tuned on the others, since a net overfits its own rows. The net
-        that is kept is tuned on all rows. 1, as published, judges it by these.
+        The epoch and the threshold are chosen by cross-fitted scores: each fold is scored by a
+        net that was tuned on the other folds, since a net overfits its own rows. The final net is
+        tuned on all rows. 1, as published, scores it on the rows it was tuned on.
     n_layers : int or None, default=None
         Tune only the last layers; those before them are computed once. None tunes all.
 

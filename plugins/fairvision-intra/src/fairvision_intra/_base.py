@@ -258,10 +258,10 @@ class IntraProcessor(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         objective: BoundedPerformance,
         rng: np.random.Generator,
     ) -> bool:
-        """Whether the choice, made on other rows, holds up in the worst cell.
+        """Whether the cross-fitted choice passes the test in the worst cell.
 
-        With a bound on the bias it must not lower it. Without one the worst cell is all
-        there is to gain, and few rows must show the gain.
+        With a bound on the bias, the choice must not lower the worst cell. Without a bound, its
+        only possible gain is in the worst cell, and the rows must show that gain.
         """
         owner, threshold = type(self).__name__, rows.net.threshold
         folds = stratified_folds(rows.targets + 2 * rows.groups, _SELECTION_FOLDS, rng)
@@ -357,7 +357,7 @@ def _encode(y: NDArray[Any], classes: NDArray[Any], owner: str) -> NDArray[np.in
 def _warn_infeasible(
     owner: str, objective: BoundedPerformance, best: SearchResult, given: Outcome
 ) -> None:
-    """Say that no trial kept the bounds, and what is returned."""
+    """Warn that no trial met the bounds, and name the net that is returned."""
     required = [] if objective.epsilon is None else [f"a bias below epsilon={objective.epsilon}"]
     required.append(f"a performance of {objective.floor:.3f} or more")
     if objective.lowest_cell:

@@ -174,7 +174,7 @@ class BoundedPerformance:
         return _size(metric, value) if formulas is BIASES else value
 
     def at(self, scores: Floats, threshold: float) -> Outcome:
-        """A net at its own threshold, as if nothing were feasible."""
+        """The outcome of a net at its own threshold, marked as not feasible."""
         performance, bias = self.measure(scores, np.array([threshold]))
         return Outcome(0.0, threshold, float(performance[0, 0]), float(bias[0, 0]), False)
 

@@ -27,20 +27,19 @@ class RandomPerturbation(IntraProcessor):
     N(1, scale^2), and takes the threshold with the best performance among those
     with \\|bias\\| below epsilon. The first trial is the net as it is.
 
-    No trial counts whose worst cell of class and group is below the given net's. The
-    choice is then cross-fitted: each fifth of the rows is predicted by what the others
-    choose. If this leaves the worst cell worse off (`fairvision.base.leaves_worse_off`),
-    or no trial counts, the given net is returned with its own threshold and a warning;
-    unless it is frozen, it is then trained again on all rows.
+    A trial is feasible only if its worst cell of class and group is not below the given net's.
+    The choice is then cross-fitted: each fifth of the rows is predicted by the trial that the
+    other rows choose. If this leaves the worst cell worse off
+    (`fairvision.base.leaves_worse_off`), or no trial is feasible, the given net is returned with
+    its own threshold and a warning. Unless it is frozen, it is then trained again on all rows.
 
     Parameters
     ----------
     estimator : classifier or None, default=None
-        It holds a torch net: a `TorchClassifier`, a method built on it, a
-        `Pipeline` that ends in one, or `Resampled` around one. In
-        `sklearn.frozen.FrozenEstimator` it is used as it is, and debiased on all
-        rows of `fit`; otherwise a clone is fitted on a part of them. None is a
-        `TorchClassifier`. The given net is never changed.
+        An estimator with a torch net: a `TorchClassifier`, a method built on it, a `Pipeline`
+        that ends in one, or `Resampled` around one. A `sklearn.frozen.FrozenEstimator` is used as
+        it is, and debiased on all rows of `fit`; otherwise a clone is fitted on a part of the
+        rows. None is a `TorchClassifier`. The given net is never changed.
     n_trials : int, default=101
     scale : float, default=0.1
     n_layers : int or None, default=None
@@ -53,13 +52,13 @@ class RandomPerturbation(IntraProcessor):
         is not computed from counts by group and class is evaluated at 25 thresholds
         without resamples, and takes longer.
     performance : str or scorer, default="worst_group_accuracy"
-        The accuracy of the worst cell, which no gap between groups can raise: on rows
-        as skewed as the training rows, ``"balanced_accuracy"`` (as published) and
-        ``"accuracy"`` reward the bias. Also the name of a scikit-learn scorer, or
-        anything called as ``scorer(estimator, X, y)``.
+        By default the worst-group accuracy, which a gap between groups cannot raise: on rows as
+        skewed as the training rows, ``"balanced_accuracy"`` (as published) and ``"accuracy"``
+        reward the bias. Also the name of a scikit-learn scorer, or anything called as
+        ``scorer(estimator, X, y)``.
     epsilon : float or None, default=None
-        The bound on bias; 0.05 is published. A gap between groups of forty rows is off
-        by .1 or more, so that such a bound needs many rows. None bounds nothing.
+        The bound on bias; 0.05 is published. With forty rows per group, the measured gap is off
+        by .1 or more, so such a bound needs many rows. None sets no bound.
     margin : float, default=0.01
         The search keeps the bias below epsilon - margin.
     min_performance : float or None, default=None

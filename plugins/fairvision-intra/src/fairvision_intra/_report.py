@@ -88,9 +88,9 @@ def _draw_trials(axes: Axes, path: pd.DataFrame, estimator: IntraProcessor) -> N
     axes.scatter(
         path["bias"], path["performance"], s=14, color="C0", alpha=0.5, label="trials", zorder=2
     )
-    given = path.iloc[0]
+    given_net = path.iloc[0]
     axes.scatter(
-        given["bias"], given["performance"], marker="s", color="k", zorder=3,
+        given_net["bias"], given_net["performance"], marker="s", color="k", zorder=3,
         label="the net as given, best threshold",
     )  # fmt: skip
     axes.scatter(

@@ -17,29 +17,27 @@ __all__ = ["JLUClassifier"]
 class JLUClassifier(ObjectiveClassifier):
     """Learn a task while unlearning spurious attributes (Alvi et al. 2018).
 
-    A head for each column of `sensitive_features` learns to read the attribute
-    from the features; the features learn the task and, at the same time, to
-    leave those heads guessing:
+    A head for each column of `sensitive_features` learns to predict the attribute from the
+    features. The features learn the task and, at the same time, to confuse these heads:
     ``L_primary + alpha * sum_m L_confusion,m``, equation 4.
 
-    It cannot separate what never occurs apart: with no counter-examples in the
-    training data, the attribute and the target are one and the same to it.
+    It needs counter-examples: without them in the training data, it cannot distinguish the
+    attribute from the target.
 
     Parameters
     ----------
     backbone : str, nn.Module or callable, default="small-cnn"
-        As in `TorchClassifier`, like every parameter that is not listed here. Where
-        nothing in front of the head is trained (``"linear"``, ``trainable="head"``), a
-        hidden layer of 128 units is put there, whose features can unlearn.
+        As in `TorchClassifier`, like every parameter that is not listed here. If no layer before
+        the head is trained (``"linear"``, ``trainable="head"``), a hidden layer of 128 units is
+        inserted, whose features can unlearn.
     alpha : float, default=1.0
         Weight of the confusion; 0 is plain training, bit for bit.
     warmup, ramp : float, default=0.25
         Shares of the training steps: first without confusion, then with alpha
         rising linearly. Both 0 as published.
     head_solver : {"newton", "adam"}, default="newton"
-        How the spurious heads learn. A head that lags behind the features
-        leaves them unchanged; Newton steps keep it at its best at hardly any
-        cost. ``"adam"`` as published.
+        Optimizer of the spurious heads. A head that lags behind the features cannot change them;
+        Newton steps keep it at its optimum at hardly any cost. ``"adam"`` as published.
     head_steps : int, default=4
         Most steps of the spurious heads for each step of the features.
     head_tol : float, default=0.01
@@ -55,14 +53,13 @@ class JLUClassifier(ObjectiveClassifier):
         published; then features can hide the attribute by shrinking, and at
         larger alpha collapse.
     decorrelate : bool, default=True
-        Weight the rows in the secondary losses so that, within each class, all
-        values of an attribute weigh the same: the heads then read the attribute
-        and not the target that goes with it. False as published; then a strong
-        correlation costs the target, too. Not applied to `spurious_data`.
+        Weight the rows in the secondary losses so that, within each class, all values of an
+        attribute have the same weight: the heads then learn the attribute and not the correlated
+        target. False as published; a strong correlation then also costs accuracy on the target.
+        Not applied to `spurious_data`.
     use_spurious_data : bool, default=True
-        Whether the heads read `spurious_data` where `fit` is given it. False reads
-        the training rows' own groups all the same, so that a comparison on one
-        data set can show both.
+        Whether the heads use `spurious_data` if `fit` gets it. False uses the groups of the
+        training rows even then, so that one comparison can show both.
 
     Attributes
     ----------

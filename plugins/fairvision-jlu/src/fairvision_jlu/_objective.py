@@ -260,7 +260,7 @@ standardize, decorrelate, use_spurious_data
         """The heads and their labels; warns if the features collapsed."""
         if self.alpha and self.warmup < 1:
             self._warn_if_collapsed(module, self._rows)
-        # These are of training only, and not every torch pickles a generator.
+        # These are used in training only, and some torch versions cannot pickle a generator.
         del self._generator, self._left, self._rows, self._context
         self._secondary = self.secondary = None
         self._learn = self.heads.learn
@@ -272,7 +272,7 @@ standardize, decorrelate, use_spurious_data
         }
 
     def _warn_if_collapsed(self, module: nn.Module, rows: Rows) -> None:
-        """Ask the model as its user gets it: running statistics can fail where batches do not."""
+        """Check the model in evaluation mode: running statistics can fail where batches do not."""
         size = max(self._context.batch_size, 256)
         some = torch.linspace(0, len(rows) - 1, min(len(rows), 2048)).long()
         with torch.no_grad(), evaluation_mode(module):

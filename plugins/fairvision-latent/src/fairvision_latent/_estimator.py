@@ -55,13 +55,12 @@ class LatentPairSampler(BaseEstimator):
     Parameters
     ----------
     generator : ProgressiveGAN, nn.Module, callable, str or None, default=None
-        None trains ``ProgressiveGAN.from_preset("demo")``, which takes seconds and
-        draws a blur; "quick" and "paper" name its other presets, any other text the
-        folder of a saved GAN. A `ProgressiveGAN` is cloned and fitted; in
-        `sklearn.frozen.FrozenEstimator` it is used as it is, for any number of
-        targets. A module or function maps latents (n, latent_dim) to images of X's
-        size, in 0..1 or uint8. "components" is for features of a pretrained net: their
-        principal components are the latents, and nothing is trained.
+        None trains ``ProgressiveGAN.from_preset("demo")``, which takes seconds and draws blurred
+        images; "quick" and "paper" are its other presets, and any other string is the folder of a
+        saved GAN. A `ProgressiveGAN` is cloned and fitted; in `sklearn.frozen.FrozenEstimator` it
+        is used as it is, for any number of targets. A module or function maps latents (n,
+        latent_dim) to images of X's size, in 0..1 or uint8. "components" is for features of a
+        pretrained net: their principal components are the latents, and nothing is trained.
     generator_seed : int or None, default=None
         Seed of a GAN that is trained here; None draws one from `random_state`. With
         an int, the GAN is the same for every `random_state`.
@@ -73,8 +72,9 @@ class LatentPairSampler(BaseEstimator):
         For a module or function without an attribute of this name; for "components"
         their number, 25 if None.
     variant : {"pair", "protected-only", "on-hyperplane"}, default="pair"
-        Partners keep the target's score; may change it; or lie on the protected
-        hyperplane, between the groups (they keep the group of their latent).
+        "pair": partners keep the target's score. "protected-only": partners may change it.
+        "on-hyperplane": partners lie on the protected hyperplane, between the groups, and keep
+        the group of their latent.
     domain_dependent : bool, default=False
         A hyperplane of the target for each group.
     latents : {"normal", "encoded"}, default="normal"
@@ -92,9 +92,9 @@ class LatentPairSampler(BaseEstimator):
         Labels generated images, a clone for each attribute; needs ``predict_proba``.
         None takes `TorchClassifier` with 10 epochs, for "components" logistic regression.
     reweigh_labels : bool, default=False
-        Whether what learns labels of real rows is trained with weights that make target
-        and protected attributes independent: the classifiers, if their `fit` takes
-        sample_weight, and with "encoded" latents the hyperplanes.
+        Whether to train on real rows with weights that make target and protected attributes
+        independent. This applies to the classifiers, if their `fit` takes sample_weight, and with
+        "encoded" latents to the hyperplanes.
     threshold_fraction : float, default=0.2
         Share of the rows on which each classifier's cut is chosen, by F1.
     judge_fraction : float, default=0.3
@@ -270,7 +270,7 @@ class LatentPairSampler(BaseEstimator):
         return np.concatenate([real, drawn]), y_new
 
     def __fairvision_getstate__(self) -> dict[str, Any]:
-        """Only unfitted: what `fit` found is large, and serves no prediction."""
+        """Save unfitted samplers only: the fitted state is large, and prediction needs none."""
         if hasattr(self, "source_"):
             raise SavingError(
                 "A fitted LatentPairSampler is not saved alone. Save the classifier that was "
@@ -312,8 +312,8 @@ class LatentPairSampler(BaseEstimator):
         check_choices(self, variant=variants, latents=("normal", "encoded"))
         if _is_components(self.generator) and self.latents != "encoded":
             raise InputError(
-                f"generator={COMPONENTS!r} needs latents='encoded', and latents is "
-                f"{self.latents!r}: nothing draws features. Use the preset 'pretrained'."
+                f"generator={COMPONENTS!r} needs latents='encoded', but latents is "
+                f"{self.latents!r}: features cannot be generated. Use the preset 'pretrained'."
             )
         check_numbers(self, "latent_dim", low=1, whole=True, optional=True)
         check_numbers(self, "C", low=1e-12)
@@ -344,7 +344,7 @@ class LatentPairSampler(BaseEstimator):
         return Source(generator, self.latent_dim, X.shape[1:], choose_device(self.device))
 
     def _own(self, gan: ProgressiveGAN) -> ProgressiveGAN:
-        """A copy to train here; where it has no seed, device or cache, it takes the sampler's."""
+        """A copy to train here; if it has no seed, device or cache, it gets the sampler's."""
         gan = clone(gan).set_params(
             device=self.device if gan.device == "auto" else gan.device,
             verbose=max(self.verbose, gan.verbose),

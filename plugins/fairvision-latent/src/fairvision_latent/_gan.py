@@ -89,9 +89,9 @@ class ProgressiveGAN(BaseEstimator):
         same parameters resumes from it, and ends with the same weights as one that
         was never interrupted.
     cache : path or None, default=None
-        A folder that several trainings may share, in place of `checkpoint`. Each has a
-        file there, named by a hash of all that decides its weights (images, parameters,
-        versions; of lazy images the paths, and 64 images). `fit` resumes from it, and a
+        A folder that several trainings may share, in place of `checkpoint`. Each has its own
+        file, named by a hash of everything that decides its weights (images, parameters,
+        versions; for lazy images their paths and 64 images). `fit` resumes from it, and a
         finished GAN is read from it. Processes that need the same GAN wait for the first.
     checkpoint_steps : int, default=1000
     n_samples : int, default=40
@@ -257,10 +257,10 @@ class ProgressiveGAN(BaseEstimator):
 
     def _trainer(self, X: Any, device: torch.device) -> Trainer:
         images = Rows(X, np.zeros(len(X)))
-        kept = images.keep_on(device)
+        on_device = images.keep_on(device)
 
         def rows(numbers: Tensor) -> Tensor:
-            return images.batch(numbers.pin_memory() if kept else numbers, device).images
+            return images.batch(numbers.pin_memory() if on_device else numbers, device).images
 
         amp = (
             device.type == "cuda" and computes_bfloat16(device) if self.amp == "auto" else self.amp

@@ -86,8 +86,10 @@ def agreement(pairs: Pairs, judge: Labellers, images: Any, partner_images: Any) 
         ``target_right``: the judges agree with the partner's target label.
     """
     before, rows = judge(images), {}
-    for flip, labels, shown in zip(pairs.flips, pairs.partner_labels, partner_images, strict=True):
-        after = judge(shown)
+    for flip, labels, images_of_partners in zip(
+        pairs.flips, pairs.partner_labels, partner_images, strict=True
+    ):
+        after = judge(images_of_partners)
         kept = after[:, 0] == before[:, 0]
         changed = after[:, 1:] != before[:, 1:]
         flipped = changed[:, flip].all(1)

@@ -63,19 +63,22 @@ def _pairs(sampler: Any) -> list[Strip]:
     pairs, dtype = sampler.pairs_, np.dtype(np.float32)
     _, cell = np.unique(pairs.labels, axis=0, return_inverse=True)
     order = np.lexsort((np.arange(len(cell)), cell.ravel()))
-    shown = order[np.linspace(0, len(order) - 1, min(_COLUMNS, len(order))).astype(int)]
+    columns = order[np.linspace(0, len(order) - 1, min(_COLUMNS, len(order))).astype(int)]
     names = sampler.groups_.names
     strips = [
         (
             "Generated images of latents z, sorted by their labels",
-            sampler.source_.images(pairs.z[shown], dtype),
+            sampler.source_.images(pairs.z[columns], dtype),
         )
     ]
     for flip, partners in list(zip(pairs.flips, pairs.partners, strict=True))[:_KINDS]:
         changed = " and ".join(name for name, f in zip(names, flip, strict=True) if f)
         verb = "brought to the hyperplane" if sampler.variant == "on-hyperplane" else "changed"
         strips.append(
-            (f"Their partners z': {changed} {verb}", sampler.source_.images(partners[shown], dtype))
+            (
+                f"Their partners z': {changed} {verb}",
+                sampler.source_.images(partners[columns], dtype),
+            )
         )
     return strips
 

@@ -194,11 +194,11 @@ class Trainer:
         self.optimizers[net].step()
 
     def _average(self) -> None:
-        kept = 0.5 ** (self.batch_size / self.average_images)
-        kept = min(kept, (1 + self.step_number) / (10 + self.step_number))
+        decay = 0.5 ** (self.batch_size / self.average_images)
+        decay = min(decay, (1 + self.step_number) / (10 + self.step_number))
         means, now = (tuple(net.parameters()) for net in (self.average, self.generator))
         with torch.no_grad():
-            torch._foreach_lerp_(means, now, 1 - kept)
+            torch._foreach_lerp_(means, now, 1 - decay)
 
     @property
     def stage(self) -> int:
@@ -232,8 +232,8 @@ class Trainer:
             net.load_state_dict(state[name])
             net.growth = state["growth"]
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            here = {"fused": self.fused or None, "capturable": self.fused}
-            groups = [{**group, **here} for group in saved["param_groups"]]
+            settings = {"fused": self.fused or None, "capturable": self.fused}
+            groups = [{**group, **settings} for group in saved["param_groups"]]
             optimizer.load_state_dict({**saved, "param_groups": groups})
         self.graphs.clear()  # they hold the moments that were replaced
         torch.set_rng_state(state["random"])

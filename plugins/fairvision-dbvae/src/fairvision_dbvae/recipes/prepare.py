@@ -147,8 +147,8 @@ def _placed(
         top, left = rng.integers(0, size - side + 1, 2)
         if laid[i]:
             *colours, alpha = _resized(face.astype(np.float32), side)
-            where = pictures[i, :, top : top + side, left : left + side]
-            where += (np.stack(colours) - where) * (alpha / 255)
+            region = pictures[i, :, top : top + side, left : left + side]
+            region += (np.stack(colours) - region) * (alpha / 255)
         if name != "test":
             off = np.rint(rng.uniform(-_AROUND, _AROUND, 2) * side)
             top, left = np.clip(np.array([top, left]) + off, 0, size - side).astype(int)

@@ -53,12 +53,12 @@ def with_parts_of_people(data: Bunch) -> Bunch:
 def _skewed(data: Bunch, agree: Mapping[str, Sequence[str]], rate: float) -> NDArray[np.intp]:
     """Rows kept so that attributes agree as often; independent of each other given the first."""
     frame = data.attributes
-    kept = np.ones(len(frame))
+    keep_probability = np.ones(len(frame))
     for first, others in agree.items():
         for other in others:
             same = frame[first].to_numpy() == frame[other].to_numpy()
-            kept *= np.where(same, 1.0, (1 - rate) / rate)
-    return np.flatnonzero(np.random.default_rng(0).random(len(frame)) < kept)
+            keep_probability *= np.where(same, 1.0, (1 - rate) / rate)
+    return np.flatnonzero(np.random.default_rng(0).random(len(frame)) < keep_probability)
 
 
 def _parted(data: Bunch, rows: NDArray[np.intp]) -> Bunch:
