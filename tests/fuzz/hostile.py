@@ -96,7 +96,7 @@ def _edited(value: Any, changes: list[tuple[tuple[Any, ...], Any, str]]) -> Any:
 
 
 def times(n: int) -> settings:
-    """As many cases as a test should draw: a quarter of `n`, and `FAIRVISION_FUZZ` times as many."""
+    """Number of cases of a test: a quarter of `n`, times `FAIRVISION_FUZZ`."""
     slow = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
     return settings(max_examples=max(1, n * TIMES // 4), deadline=None, suppress_health_check=slow)
 

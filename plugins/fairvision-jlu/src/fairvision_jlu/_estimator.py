@@ -28,7 +28,7 @@ class JLUClassifier(ObjectiveClassifier):
     ----------
     backbone : str, nn.Module or callable, default="small-cnn"
         As in `TorchClassifier`, like every parameter that is not listed here. If no layer before
-        the head is trained (``"linear"``, ``trainable="head"``), a hidden layer of 128 units is
+        the head is trained (``"linear"``, ``trainable="head"``), a linear layer of 128 units is
         inserted, whose features can unlearn.
     alpha : float, default=1.0
         Weight of the confusion; 0 is plain training, bit for bit.

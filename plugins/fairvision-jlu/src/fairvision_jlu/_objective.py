@@ -121,7 +121,7 @@ standardize, decorrelate, use_spurious_data
         self.secondary = Rows(X, no_targets, groups.codes, dtype=context.dtype)
 
     def make_module(self, build: Callable[[], nn.Module], context: TrainingContext) -> nn.Module:
-        """The backbone; with a hidden layer if nothing in front of its head is trained.
+        """The backbone; with a linear layer if nothing in front of its head is trained.
 
         Features that stay as they are cannot unlearn anything.
         """
