@@ -142,5 +142,5 @@ def test_other_rows_are_refused_before_anything_runs(pictures, others, change, m
 
 def test_it_excludes_a_fraction(pictures, others):
     model = TorchClassifier(validation_data=others, validation_fraction=0.2)
-    with pytest.raises(InputError, match=r"validation_data and validation_fraction=0\.2 exclude"):
+    with pytest.raises(InputError, match=r"validation_data and validation_fraction=0\.2 are both"):
         model.fit(pictures.images, pictures.target)
