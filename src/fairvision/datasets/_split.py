@@ -262,11 +262,7 @@ def biased_split(
     if balanced:
         train = _cell_counts(int(train[0].sum()), np.full(shape, 1 / shape[1]))
     index = pd.MultiIndex.from_product([classes, levels], names=[target_name, confounder_name])
-    counts = pd.DataFrame(
-        {"available": pool.n_train.ravel(), "train": train.ravel(), "test": test}, index=index
-    )
-    if pool.has_parts:
-        counts["available_test"] = pool.n_test.ravel()
+    counts = _count_table(pool, train, test, index)
     if (train > pool.available(test)).any() or (test > pool.n_test).any():
         largest = _largest(pool.available(test), table) * len(classes)
         raise DatasetError(_too_few(counts, largest, balanced))
@@ -278,6 +274,18 @@ def biased_split(
         confounder_names=levels,
         table=counts,
     )
+
+
+def _count_table(
+    pool: _Pool, train: NDArray[np.int64], test: int, index: pd.MultiIndex
+) -> pd.DataFrame:
+    """The rows of each cell: how many there are, and how many are drawn."""
+    counts = pd.DataFrame(
+        {"available": pool.n_train.ravel(), "train": train.ravel(), "test": test}, index=index
+    )
+    if pool.has_parts:
+        counts["available_test"] = pool.n_test.ravel()
+    return counts
 
 
 def _draw_rows(
