@@ -1,7 +1,12 @@
-"""What holds for the host's tests and every plugin's."""
+"""What holds for the host's tests and every plugin's.
+
+Like every conftest here, it imports torch and scikit-learn inside functions: pytest reads these
+files in one process before the workers start, and both cores would wait for it.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -28,6 +33,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="of a parametrised test, run the first and the last case only",
     )
+
+
+def pytest_configure() -> None:
+    """Train on one thread in each worker, and in the processes that tests start."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

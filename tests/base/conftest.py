@@ -8,25 +8,6 @@ from typing import Any, Self
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
-
-
-class Recorder(ClassifierMixin, BaseEstimator):
-    """A classifier that keeps what it is fitted on; it predicts the first pixel's parity."""
-
-    __metadata_request__fit = {"sensitive_features": True}  # noqa: RUF012
-
-    def fit(self, X: Any, y: Any, *, sensitive_features: Any = None) -> Self:
-        self.X_, self.y_, self.groups_ = np.asarray(X), np.asarray(y), sensitive_features
-        self.classes_ = np.unique(self.y_)
-        return self
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        return self.classes_[np.asarray(X)[:, 0, 0, 0] % 2]
-
-    @property
-    def rows_(self) -> NDArray[np.int64]:
-        return self.X_[:, 0, 0, 0].astype(np.int64)
 
 
 @dataclass
@@ -37,7 +18,25 @@ class Numbered:
 
 
 @pytest.fixture
-def recorder() -> Recorder:
+def recorder() -> Any:
+    """A classifier that keeps what it is fitted on; it predicts the first pixel's parity."""
+    from sklearn.base import BaseEstimator, ClassifierMixin
+
+    class Recorder(ClassifierMixin, BaseEstimator):
+        __metadata_request__fit = {"sensitive_features": True}  # noqa: RUF012
+
+        def fit(self, X: Any, y: Any, *, sensitive_features: Any = None) -> Self:
+            self.X_, self.y_, self.groups_ = np.asarray(X), np.asarray(y), sensitive_features
+            self.classes_ = np.unique(self.y_)
+            return self
+
+        def predict(self, X: Any) -> NDArray[Any]:
+            return self.classes_[np.asarray(X)[:, 0, 0, 0] % 2]
+
+        @property
+        def rows_(self) -> NDArray[np.int64]:
+            return self.X_[:, 0, 0, 0].astype(np.int64)
+
     return Recorder()
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 from sklearn.base import BaseEstimator, clone
@@ -29,7 +28,6 @@ from fairvision.nn import TorchClassifier
 
 pytestmark = pytest.mark.cpu
 
-torch.set_num_threads(1)
 FIT = ["--target", "kind", "--sensitive", "coat", "--image-size", "12", "--epochs", "1"]
 
 

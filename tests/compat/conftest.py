@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import sklearn
-from sklearn.utils import Bunch
 
-from fairvision.datasets import load_faces
-from fairvision.nn import TorchClassifier
+if TYPE_CHECKING:
+    from sklearn.utils import Bunch
+
+    from fairvision.nn import TorchClassifier
 
 HEAD = """# What works with what
 
@@ -52,6 +52,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 @pytest.fixture(scope="session")
 def faces() -> Bunch:
+    from fairvision.datasets import load_faces
+
     return load_faces(200, 24, target="smiling", sensitive="skin_group", random_state=0)
 
 
@@ -72,15 +74,21 @@ def groups(faces: Bunch) -> Any:
 
 @pytest.fixture
 def erm() -> TorchClassifier:
+    from fairvision.nn import TorchClassifier
+
     return TorchClassifier(max_epochs=1, random_state=0, device="cpu")
 
 
 @pytest.fixture(scope="session")
 def fitted(X: Any, y: Any) -> TorchClassifier:
+    from fairvision.nn import TorchClassifier
+
     return TorchClassifier(max_epochs=4, random_state=0, device="cpu").fit(X, y)
 
 
 @pytest.fixture
 def routing() -> Iterator[None]:
+    import sklearn
+
     with sklearn.config_context(enable_metadata_routing=True):
         yield

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,3 +64,18 @@ def test_every_room_has_a_contract(root: Path, host: dict[str, Any]) -> None:
     contracts = host["tool"]["importlinter"]["contracts"]
     held = {module for contract in contracts for module in contract.get("protected_modules", ())}
     assert {f"fairvision.{room}" for room in rooms} <= held
+
+
+def test_what_pytest_reads_before_its_workers_start_is_light(root: Path) -> None:
+    """A conftest that imports torch makes every environment wait for it with one core."""
+    # py311 alone runs the rooms that are left out, and pytest reads theirs in the workers only.
+    rooms = (
+        path
+        for path in root.glob("tests/*/conftest.py")
+        if path.parent.name not in {"cli", "comparison", "reports"}
+    )
+    files = [*rooms, *root.glob("plugins/*/tests/conftest.py")]
+    code = "import runpy, sys\nfor path in sys.argv[1:]: runpy.run_path(path)\n"
+    code += "print({'torch', 'sklearn', 'pandas'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code, *files], capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stderr

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
-from sklearn.utils import Bunch
 
 import fairvision as fv
-from fairvision.nn import TorchClassifier
+
+if TYPE_CHECKING:
+    from sklearn.utils import Bunch
+
+    from fairvision.nn import TorchClassifier
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty pictures of 20 x 16 pixels; the red ones are dogs."""
+    import pandas as pd
+
     root = tmp_path_factory.mktemp("pictures")
     rng = np.random.default_rng(0)
     rows = []
@@ -42,6 +47,8 @@ def data(folder: Path) -> Bunch:
 
 @pytest.fixture(scope="session")
 def classifier(data: Bunch) -> TorchClassifier:
+    from fairvision.nn import TorchClassifier
+
     return TorchClassifier("mlp", max_epochs=8, lr=0.01, random_state=0).fit(
         data.images, data.target
     )

@@ -6,10 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
-
-torch.set_num_threads(1)
 
 
 @dataclass

@@ -334,7 +334,6 @@ KILLED = """
 import sys, time, warnings
 sys.path.insert(0, {here!r})
 import torch
-torch.set_num_threads(1)
 from test_checkpoint import Callback, TrainingCheckpoint, make
 import numpy as np
 class Slow(Callback):

@@ -5,37 +5,36 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import torch
-from sklearn.utils import Bunch
-from torch import nn
 
-from fairvision.nn import TorchClassifier
-from fairvision.saving._file import pack, unpack
+if TYPE_CHECKING:
+    from sklearn.utils import Bunch
+    from torch import nn
 
-torch.set_num_threads(1)
+    from fairvision.nn import TorchClassifier
 
 Edit = Callable[[dict[str, Any]], None]
 
 
-class Tiny(nn.Module):
-    """A model as somebody else might have trained it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Linear(3 * 8 * 8, 5)
-        self.norm = nn.BatchNorm1d(5)
-        self.readout = nn.Linear(5, 2)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.readout(self.norm(self.first(x.flatten(1))).relu())
-
-
 @pytest.fixture
 def tiny() -> nn.Module:
+    """A model as somebody else might have trained it."""
+    import torch
+    from torch import nn
+
+    class Tiny(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Linear(3 * 8 * 8, 5)
+            self.norm = nn.BatchNorm1d(5)
+            self.readout = nn.Linear(5, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.readout(self.norm(self.first(x.flatten(1))).relu())
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return Tiny()
@@ -43,6 +42,8 @@ def tiny() -> nn.Module:
 
 @pytest.fixture(scope="session")
 def data() -> Bunch:
+    from sklearn.utils import Bunch
+
     rng = np.random.default_rng(0)
     target = np.array(["cat", "dog"])[np.arange(40) % 2]
     images = rng.integers(0, 100, (40, 3, 8, 8), dtype=np.uint8)
@@ -54,6 +55,8 @@ def data() -> Bunch:
 
 @pytest.fixture(scope="session")
 def model(data: Bunch) -> TorchClassifier:
+    from fairvision.nn import TorchClassifier
+
     model = TorchClassifier("mlp", max_epochs=2, random_state=0, device="cpu")
     return model.fit(data.images, data.target, sensitive_features=data.groups)
 
@@ -61,6 +64,7 @@ def model(data: Bunch) -> TorchClassifier:
 @pytest.fixture
 def rewritten(tmp_path: Path) -> Callable[[Path, Edit], Path]:
     """Edit a file's manifest and give it a right checksum again, as a forger would."""
+    from fairvision.saving._file import pack, unpack
 
     def rewrite(path: Path, edit: Edit) -> Path:
         manifest, tensors = unpack(path.read_bytes())

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
-from sklearn.utils import Bunch
 
-from fairvision_attribution import RegionClassifier
+if TYPE_CHECKING:
+    from sklearn.utils import Bunch
+
+    from fairvision_attribution import RegionClassifier
 
 #: Where the attribute and the target are drawn: rows, columns.
 ATTRIBUTE = (slice(1, 6), slice(12, 17))
 TARGET = (slice(9, 14), slice(2, 7))
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def pictures(n: int, rate: float, seed: int, faint: float = 0.4) -> Bunch:
@@ -29,6 +22,8 @@ def pictures(n: int, rate: float, seed: int, faint: float = 0.4) -> Bunch:
 
     The target's square is as bright as the attribute's unless `faint`.
     """
+    from sklearn.utils import Bunch
+
     rng = np.random.default_rng(seed)
     target = np.arange(n) % 2
     attribute = np.where(rng.random(n) < rate, target, 1 - target)
@@ -69,6 +64,8 @@ def honest() -> Bunch:
 @pytest.fixture(scope="session")
 def regions(balanced: Bunch) -> RegionClassifier:
     """A region classifier of the attribute; tests must not change it."""
+    from fairvision_attribution import RegionClassifier
+
     model = RegionClassifier(max_epochs=10, random_state=0, device="cpu")
     return model.fit(balanced.images, balanced.groups)
 
@@ -76,6 +73,8 @@ def regions(balanced: Bunch) -> RegionClassifier:
 @pytest.fixture
 def where() -> Bunch:
     """Boolean pictures of both squares."""
+    from sklearn.utils import Bunch
+
     attribute, target = np.zeros((2, 16, 20), dtype=bool)
     attribute[ATTRIBUTE], target[TARGET] = True, True
     return Bunch(attribute=attribute, target=target)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
-import torch
-from sklearn.utils import Bunch
 
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+if TYPE_CHECKING:
+    from sklearn.utils import Bunch
 
 
 def pictures(n: int, rate: float, seed: int, n_classes: int = 2) -> Bunch:
     """Grey 16 x 16 pictures; attribute = target (modulo 2) in `rate` of the rows."""
+    from sklearn.utils import Bunch
+
     rng = np.random.default_rng(seed)
     target = np.arange(n) % n_classes
     attribute = np.where(rng.random(n) < rate, target % 2, 1 - target % 2)

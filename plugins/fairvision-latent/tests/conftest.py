@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
-from sklearn.utils import Bunch
+from typing import TYPE_CHECKING
 
-from fairvision.datasets import load_faces
+import pytest
+
+if TYPE_CHECKING:
+    from sklearn.utils import Bunch
 
 
 @pytest.fixture(scope="session")
 def faces() -> Bunch:
     """600 faces: hat the target, the background protected; 80 % of hats are outdoors."""
+    from fairvision.datasets import load_faces
+
     return load_faces(
         600,
         24,

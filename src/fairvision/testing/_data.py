@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fairvision.base import worst_cell
-
 
 @dataclass(frozen=True, eq=False)
 class Samples:
@@ -26,6 +24,8 @@ class Samples:
 
     def worst(self, model: Any) -> float:
         """A model's accuracy in the worst cell of target and group."""
+        from fairvision.base import worst_cell
+
         return worst_cell(self.y, self.groups, model.predict(self.X)).accuracy
 
 

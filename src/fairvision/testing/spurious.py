@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
-from fairvision.nn import TorchClassifier
 from fairvision.testing._data import Samples
+
+if TYPE_CHECKING:
+    from fairvision.nn import TorchClassifier
 
 
 def draw(n_samples: int, agreement: float, seed: int) -> Samples:
@@ -42,6 +46,8 @@ def test_rows() -> Samples:
 @pytest.fixture(scope="session")
 def net(biased: Samples) -> TorchClassifier:
     """A linear net trained by ERM, which relies on the group."""
+    from fairvision.nn import TorchClassifier
+
     model = TorchClassifier(
         "torch.nn:Identity", lr=0.05, max_epochs=10, random_state=0, device="cpu"
     )
