@@ -21,8 +21,10 @@ from pathlib import Path
 def link_bytecode(here: Path, other: Path) -> int:
     """Link what `other` has compiled, a folder of packages, of the files that `here` shares."""
     linked = 0
-    for folder, _, names in os.walk(other):
+    for folder, below, names in os.walk(other):
         package, last = os.path.split(folder)
+        if "__pycache__" not in below and folder != str(other):
+            below.clear()  # nobody imported it, nor what is below it
         ours = here / os.path.relpath(folder, other)
         if last != "__pycache__" or not ours.parent.is_dir():
             continue

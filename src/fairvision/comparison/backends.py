@@ -16,7 +16,7 @@ import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -205,6 +205,10 @@ def _dask(backend: Backend, data: Any, n_tasks: int) -> Iterator[Pool]:
             return executor.submit(work, copies[0], item)
 
         yield Pool(submit, data, n_jobs, (KilledWorker, CancelledError), max_tries)
+        if backend.address is None:
+            # Dask cannot close a worker that it is just starting in place of a killed one.
+            with suppress(TimeoutError):
+                client.wait_for_workers(n_jobs, timeout=20)
 
 
 def _dask_cluster(backend: Backend, n_jobs: int) -> Any:
