@@ -159,6 +159,7 @@ def test_pickles(X: Any, fitted: TorchClassifier, tmp_path: Path) -> None:
         np.testing.assert_array_equal(again.predict_proba(X), fitted.predict_proba(X))
 
 
+@pytest.mark.slow
 @cell("scikit-learn", "`n_jobs=2`, same numbers as `n_jobs=1`")
 def test_jobs(X: Any, y: Any, erm: TorchClassifier) -> None:
     one, two = (cross_val_score(erm, X, y, cv=2, n_jobs=n) for n in (1, 2))

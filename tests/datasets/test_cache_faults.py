@@ -71,6 +71,7 @@ print("killed", killed, "complete", complete)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_twenty_kills_and_two_writers_leave_no_cache_that_is_wrong(
     photo_paths: list[str], tmp_path: Path

@@ -118,6 +118,7 @@ def test_bca_equals_scipys_on_a_skewed_ratio_with_many_kinds_of_rows() -> None:
     assert found.upper[0] == pytest.approx(theirs.high, abs=0.3 * shift)
 
 
+@pytest.mark.slow
 def test_percentile_interval_covers_at_its_level() -> None:
     covered = 0
     for seed in range(200):

@@ -125,6 +125,7 @@ def test_a_group_of_one_class_has_no_auc_and_no_gap() -> None:
     assert found.by_group["average_precision"].notna().all()
 
 
+@pytest.mark.slow
 def test_score_intervals_cover_like_a_row_bootstrap_with_sklearn() -> None:
     true, score, group = sample(200)
     found = evaluate(true, score, group, n_boot=2000, random_state=0, metrics="roc_auc")

@@ -243,6 +243,7 @@ def test_a_scorer_without_groups_says_what_to_do() -> None:
         as_scorer("nonsense")
 
 
+@pytest.mark.slow
 def test_a_better_model_scores_higher_by_every_built_in_scorer() -> None:
     _, true, group = search_data()
 

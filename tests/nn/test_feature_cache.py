@@ -176,6 +176,7 @@ feature_cache.FeatureCache(sys.argv[1], "net", (3,)).read(images, compute)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 @pytest.mark.parametrize(("write", "n_kept"), [(3, 256), (4, 256 + 5)])
 def test_a_process_that_was_killed_while_it_wrote(tmp_path, write, n_kept):

@@ -118,6 +118,7 @@ def test_plain_training_that_satisfies_the_constraint_is_the_result(
     np.testing.assert_array_equal(model.predict(confounded.images), plain)
 
 
+@pytest.mark.slow
 def test_on_rows_held_out_a_net_that_fits_its_own_leaves_a_gap_to_close(
     parts: tuple[Bunch, Bunch],
 ) -> None:

@@ -88,6 +88,7 @@ def test_a_gain_on_a_few_rows_decides_nothing(net: Any, biased: Any) -> None:
     assert not model.retrained_
 
 
+@pytest.mark.slow
 def test_a_net_that_has_seen_rows_is_judged_by_others(biased: Any) -> None:
     net = TorchClassifier("mlp", max_epochs=2, random_state=0)
     judged = {}

@@ -55,6 +55,7 @@ def test_it_hides_the_top_of_the_map(biased, regions, scope, quantile):
     assert sampler.attribution_ is regions
 
 
+@pytest.mark.slow
 def test_the_target_is_left_visible_although_it_goes_with_the_attribute(biased, where):
     """Without the weights, a map of the biased rows shows the target's own square as well."""
     shares = {}

@@ -51,6 +51,7 @@ def test_it_runs_in_a_comparison() -> None:
     assert not result.failures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", ["swap", "gaussian"])
 def test_the_figure(biased, fresh, regions, noise) -> None:
     sampler = AttributionNoise(noise=noise, attribution=FrozenEstimator(regions), random_state=0)

@@ -50,6 +50,7 @@ def shown(found: Any) -> BlockResult:
     return BlockResult(found.blocks[0], found.comparisons["all"], lambda: load("faces", **LOAD))
 
 
+@pytest.mark.slow
 def test_all_figures_are_drawn(found: Any) -> None:
     assert not found.failures
     assert [figure.name for figure in found.figures] == ["mean-map", "over-quantiles", "noises"]

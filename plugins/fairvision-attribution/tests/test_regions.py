@@ -63,6 +63,7 @@ def test_scanning_is_a_sliding_window(balanced, backbone, grid):
     np.testing.assert_allclose(model.region_map(few), sliding_window(model, few), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_positions_mean_the_same_in_training_and_in_scanning():
     """A blob on the left says a, the same blob on the right b: a patch tells only by its place."""
     rng = np.random.default_rng(0)

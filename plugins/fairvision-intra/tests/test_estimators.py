@@ -110,6 +110,7 @@ class TestEveryMethod:
         assert {"value", "threshold", "performance", "bias", "feasible"} <= set(path.columns)
         assert path["trial"].tolist() == list(range(len(path)))
 
+    @pytest.mark.slow
     def test_same_seed_same_bits_and_global_generators_at_rest(
         self, method: Any, net: Any, rows: Any
     ) -> None:
@@ -265,6 +266,7 @@ def test_trials_do_not_compound(net: Any, rows: Any) -> None:
     assert ratios.mean().item() == pytest.approx(1, abs=0.002)
 
 
+@pytest.mark.slow
 def test_the_best_net_is_a_copy(net: Any, rows: Any) -> None:
     """Fine-tuning goes on after its best epoch; what is kept must not follow it."""
     X, y, _ = rows

@@ -116,6 +116,7 @@ def test_spurious_data_may_be_left_unread(biased, balanced):
     assert not np.array_equal(places(True, spurious_data=data), places(True))
 
 
+@pytest.mark.slow
 def test_spurious_data_replace_the_groups(biased, balanced):
     data = (balanced.images, pd.Series(balanced.groups, name="square"))
     model = small(max_epochs=12).fit(biased.images, biased.target, spurious_data=data)

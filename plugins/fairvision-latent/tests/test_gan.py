@@ -159,6 +159,7 @@ def test_what_is_fitted(fitted: ProgressiveGAN, images: NDArray[np.uint8]) -> No
         fitted.generate(z[:, :7])
 
 
+@pytest.mark.slow
 def test_same_seed_same_bits_and_the_global_state_is_left(
     fitted: ProgressiveGAN, images: NDArray[np.uint8]
 ) -> None:
@@ -368,6 +369,7 @@ def test_each_augmentation_does_what_it_says() -> None:
     torch.testing.assert_close(coloured, coloured.mean(1, keepdim=True).expand_as(images))
 
 
+@pytest.mark.slow
 def test_it_trains_on_augmented_images_in_bfloat16(images: NDArray[np.uint8]) -> None:
     one, two = (
         ProgressiveGAN(**TINY, augmentations=kinds, amp=True).fit(images)

@@ -43,6 +43,7 @@ def test_the_method_is_offered() -> None:
     assert section.methods == ("latent-debiasing",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["pair", "on-hyperplane"])
 def test_the_figure(faces: Bunch, variant: Any) -> None:
     groups = faces.attributes[["background", "beard"]]
@@ -102,6 +103,7 @@ def test_a_run_that_was_killed_in_its_gan_goes_on(
     assert not list(tmp_path.rglob("*.pt*"))
 
 
+@pytest.mark.slow
 def test_the_stages_of_a_gan_are_shown(faces: Bunch) -> None:
     gan = ProgressiveGAN(images_per_phase=32, final_images=64, max_width=8, random_state=0)
     images = np.pad(faces.images, [(0, 0), (0, 0), (4, 4), (4, 4)])

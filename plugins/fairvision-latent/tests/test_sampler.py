@@ -157,6 +157,7 @@ def test_groups_come_back_as_they_were_given(faces: Bunch, form: str) -> None:
     assert made.label_agreement_ is None
 
 
+@pytest.mark.slow
 def test_two_attributes_give_three_partners(faces: Bunch) -> None:
     groups = faces.attributes[["background", "beard"]]
     made = sampler(n_pairs=200)
@@ -175,6 +176,7 @@ def test_two_attributes_give_three_partners(faces: Bunch) -> None:
 # -- variants ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_target_hyperplane_for_each_domain(faces: Bunch) -> None:
     made = sampler(n_pairs=300, domain_dependent=True, n_hyperplane=3000)
     made.fit_resample(faces.images, faces.target, sensitive_features=faces.sensitive_features)
