@@ -21,16 +21,17 @@ from fairvision.comparison.backends import MAX_TRIES, Backend, Lost, map_unorder
 from fairvision.exceptions import InputError, RunError
 
 
-def needs(extra: str, module: str) -> Any:
+def needs(extra: str, module: str, *marks: Any) -> Any:
     missing = importlib.util.find_spec(module) is None
     skip = pytest.mark.skipif(missing, reason=f"the extra {extra!r} is not installed")
-    return pytest.param(extra, marks=[skip, pytest.mark.slow, pytest.mark.enable_socket])
+    return pytest.param(extra, marks=[skip, pytest.mark.slow, pytest.mark.enable_socket, *marks])
 
 
 BACKENDS = ["loky", needs("dask", "distributed"), needs("ray", "ray")]
+WITH_RAY_LONG = [*BACKENDS[:2], needs("ray", "ray", pytest.mark.long)]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", WITH_RAY_LONG)
 def test_each_task_is_done_once_and_the_deadly_one_three_times(
     backend: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -252,7 +252,7 @@ COMMAND = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_process(compare: Compare, tmp_path: Path, faces_params: Any) -> None:
     out = tmp_path / "out"
     start = "import sys; from fairvision.cli import main; main(sys.argv[1:])"

@@ -168,8 +168,9 @@ def test_twenty_kills_at_random_moments(
         assert not [name for name in snapshot(out) if name.endswith(".partial")]
 
 
+@pytest.mark.parametrize("step", [2, pytest.param(1, marks=pytest.mark.long)])
 def test_a_kill_before_every_touch_of_a_file(
-    warm: Warm, undisturbed: Path, tmp_path: Path, snapshot: Snapshot
+    warm: Warm, undisturbed: Path, tmp_path: Path, snapshot: Snapshot, step: int
 ) -> None:
     params = {"methods": ["erm"], "seeds": 1}
     moments = 0
@@ -179,7 +180,7 @@ def test_a_kill_before_every_touch_of_a_file(
         look(out, undisturbed)
         if ended == DONE:
             break
-        moments += 1
+        moments += step
         assert ended == KILLED
         assert warm.run(out, **params) == DONE
         assert look(out, undisturbed) == {("erm", 0)}

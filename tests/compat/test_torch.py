@@ -43,10 +43,10 @@ FAMILIES = [
     ("swin_t", 32),
     ("swin_v2_t", 64),
     pytest.param("alexnet", 64, marks=slow),
-    pytest.param("maxvit_t", 224, marks=slow),
+    pytest.param("maxvit_t", 224, marks=pytest.mark.long),
     pytest.param("vgg11", 32, marks=slow),
     pytest.param("vit_b_32", 32, marks=slow),
-    pytest.param("wide_resnet50_2", 32, marks=slow),
+    pytest.param("wide_resnet50_2", 32, marks=pytest.mark.long),
 ]
 
 

@@ -51,6 +51,14 @@ def dist(tmp_path_factory: pytest.TempPathFactory, folders: list[Path]) -> Path:
 
 
 @pytest.fixture(scope="module")
+def host_wheel(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+    """A folder with the host's wheel, for the worker that does not make all of `dist`."""
+    out = tmp_path_factory.mktemp("host")
+    run("uv", "build", "--quiet", "--wheel", "--out-dir", out, root, cwd=out)
+    return out
+
+
+@pytest.fixture(scope="module")
 def environment(dist: Path, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scripts' folder of an environment that holds the wheels and what they ask for."""
     venv = tmp_path_factory.mktemp("install") / "venv"
@@ -104,12 +112,14 @@ def test_a_model_trains_where_only_wheels_are(environment: Path, tmp_path: Path)
 
 
 @pytest.mark.xdist_group("tox")  # the other worker meanwhile
-def test_a_new_plugin_passes_its_own_tox_unedited(dist: Path, root: Path, tmp_path: Path) -> None:
+def test_a_new_plugin_passes_its_own_tox_unedited(
+    host_wheel: Path, root: Path, tmp_path: Path
+) -> None:
     """In an environment of its own, which finds the host's wheel as an index would give it."""
     folder = new_plugin("trial-in", "in", tmp_path)
     environ = {name: value for name, value in os.environ.items() if not name.startswith("TOX")}
     environ |= {
-        "UV_FIND_LINKS": str(dist),
+        "UV_FIND_LINKS": str(host_wheel),
         "UV_CONSTRAINT": str(root / "constraints.txt"),
         "UV_PYTHON_DOWNLOADS": "never",
     }
