@@ -242,17 +242,29 @@ def composed(
 def erased(
     net: Net, task: Task, rows: Rows, setting: str, seed: int, *, weighted: bool
 ) -> np.ndarray:
-    """A probe of features from which no linear probe can tell the group (LEACE).
+    """A probe of features from which no linear probe can tell the group.
 
-    Belrose, Schneider-Joseph, Ravfogel, Cotterell, Raff, Biderman, "LEACE: Perfect linear concept
-    erasure in closed form", NeurIPS 2023, arXiv:2306.03819: of all affine maps after which the
-    features do not go with the group, the one that moves them least. With more features than rows
-    their covariance is shrunk (Ledoit and Wolf), which leaves the erasure exact. `weighted` erases
-    and trains with weights under which target and group are independent.
+    `weighted` erases and trains with weights under which target and group are independent.
     """
     chosen = _rows(rows, setting)
-    X, y, group = task.X[chosen].astype(np.float64), task.y[chosen], task.group[chosen]
+    y, group = task.y[chosen], task.group[chosen]
     weights = independence_weights(y, group) if weighted else np.ones(len(y))
+    erase = linear_eraser(task.X[chosen].astype(np.float64), group, weights)
+    model = net(seed).fit(
+        erase(task.X[chosen]), y, **({"sample_weight": weights} if weighted else {})
+    )
+    return model.predict(erase(task.X[rows.test]))
+
+
+def linear_eraser(
+    X: np.ndarray, group: np.ndarray, weights: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The affine map after which features do not go with the group, and that moves them least.
+
+    Belrose, Schneider-Joseph, Ravfogel, Cotterell, Raff, Biderman, "LEACE: Perfect linear concept
+    erasure in closed form", NeurIPS 2023, arXiv:2306.03819. With more features than rows their
+    covariance is shrunk (Ledoit and Wolf), which leaves the erasure exact.
+    """
     mean = np.average(X, axis=0, weights=weights)
     centred = (X - mean) * np.sqrt(weights / weights.mean())[:, None]
     values, vectors = np.linalg.eigh(ledoit_wolf(centred, assume_centered=True)[0])
@@ -260,12 +272,7 @@ def erased(
     whitened = (vectors / np.sqrt(values)).T @ towards
     whitened /= np.linalg.norm(whitened)
     out, into = (vectors * np.sqrt(values)) @ whitened, (vectors / np.sqrt(values)) @ whitened
-
-    def erase(X: np.ndarray) -> np.ndarray:
-        return (X - np.outer((X - mean) @ into, out)).astype(np.float32)
-
-    model = net(seed).fit(erase(X), y, **({"sample_weight": weights} if weighted else {}))
-    return model.predict(erase(task.X[rows.test]))
+    return lambda X: (X - np.outer((X - mean) @ into, out)).astype(np.float32)
 
 
 def _make(name: str, seed: int, **params: Any) -> Any:

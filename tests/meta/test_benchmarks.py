@@ -7,6 +7,7 @@ import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -51,3 +52,22 @@ def test_every_line_of_the_gpu_benchmark(tmp_path, monkeypatch, capsys):
     assert {row["of"] for row in promised} == {"tuned loop", "erm", "plain loop", "CPU", ""}
     printed = capsys.readouterr().out
     assert all(row["subject"] in printed for row in rows)
+
+
+@pytest.mark.parametrize("n_features", [3, 60])  # fewer and more than rows
+def test_nothing_of_the_group_is_left_to_a_linear_probe_and_the_rest_stays(n_features):
+    photographs = runpy.run_path(str(ROOT / "benchmarks" / "photographs.py"), run_name="benchmark")
+    rng = np.random.default_rng(0)
+    group, weights = np.arange(40) % 2, rng.uniform(0.5, 2, 40)
+    X = rng.normal(size=(40, n_features))
+    X[:, 0] += 3 * group
+    erase = photographs["linear_eraser"](X, group, weights)
+    erased = erase(X)
+
+    def covariance(X):
+        return (weights * (group - np.average(group, weights=weights))) @ X / len(X)
+
+    assert abs(covariance(X)[0]) > 0.3
+    np.testing.assert_allclose(covariance(erased), 0, atol=1e-5)
+    np.testing.assert_allclose(erase(erased), erased, atol=1e-4)  # there is nothing more to erase
+    assert np.linalg.matrix_rank(X - erased, tol=1e-4) == 1  # one direction is moved

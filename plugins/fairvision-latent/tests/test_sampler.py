@@ -449,6 +449,7 @@ Change = Callable[[Any, Any], tuple[Any, Any]]
         (lambda y, a: (y, y), InputError, "Target 1 has 0 row.s. with sensitive_feature=0"),
         (lambda y, a: (y, np.arange(600) % 3), InputError, "has 3 groups; .* of two values"),
         (lambda y, a: (y, np.zeros(600)), InputError, "needs at least 2"),
+        (lambda y, a: (y, {"target": a}), InputError, "is called 'target', .* Rename the column"),
     ],
 )
 def test_bad_labels(faces: Bunch, change: Change, error: type[Exception], message: str) -> None:

@@ -301,6 +301,11 @@ class LatentPairSampler(BaseEstimator):
                     f"sensitive feature {name!r} has {len(categories)} groups; LatentPairSampler "
                     "flips attributes of two values. Merge groups, or pass several columns of two."
                 )
+        if "target" in groups.names:
+            raise InputError(
+                "a sensitive feature is called 'target', which in hyperplanes_ is the target's "
+                "hyperplane. Rename the column."
+            )
         self.groups_ = groups
         labels = np.column_stack([codes, groups.codes]).astype(bool)
         # One row for each split of the data, and one more.
