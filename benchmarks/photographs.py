@@ -312,6 +312,9 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
     "adversarial-fine-tuning, all rows": partial(
         composed, post="adversarial-fine-tuning", on_all=True
     ),
+    "reweighing, then adversarial-fine-tuning, all rows": partial(
+        composed, pre="reweighing", post="adversarial-fine-tuning", on_all=True
+    ),
     "random-perturbation": partial(composed, post="random-perturbation"),
     "layerwise-optimization": partial(composed, post="layerwise-optimization"),
     "threshold-optimizer": partial(composed, post="threshold-optimizer"),
@@ -338,6 +341,7 @@ WITH_VALIDATION = (
     "erm, all rows",
     "last-layer-retraining, validation rows",
     "adversarial-fine-tuning, all rows",
+    "reweighing, then adversarial-fine-tuning, all rows",
 )
 
 
