@@ -26,7 +26,10 @@ def frame(values: dict[str, tuple[float, ...]]) -> pd.DataFrame:
 
 
 def comparison(
-    values: dict[str, tuple[float, ...]], notes: list[str], failures: Any = None
+    values: dict[str, tuple[float, ...]],
+    notes: list[str],
+    failures: Any = None,
+    seeds_lacking: dict[str, int] | None = None,
 ) -> SimpleNamespace:
     labels = [*values, *(label for label, _ in failures or {})]
     base = np.array(values["erm"])
@@ -41,6 +44,7 @@ def comparison(
         differences=frame(found),
         baseline="erm",
         failures=failures or {},
+        seeds_lacking=seeds_lacking or {},
         notes=lambda: [*notes, *told],
     )
 
@@ -61,6 +65,15 @@ def test_controls_stand_apart_and_methods_go_from_best_to_worst(capsys: Any) -> 
     assert first[:3] == ["method", "erm", "erm-balanced"]
     assert set(first[3]) == {"-"}
     assert first[4:] == ["a-name-that-is-longer-than...", "mild", "harmful"]
+    assert max(map(len, lines)) <= 100
+
+
+def test_a_method_of_fewer_seeds_says_so_and_is_not_the_best(capsys: Any) -> None:
+    longest = "a-name-that-is-longer-than-its-column"
+    print_comparison(comparison(VALUES, ["the data"], seeds_lacking={longest: 1, "mild": 1}))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[4].startswith("a-name-that-is-lo... (1 seed)  0.70")
+    assert lines[5].startswith("mild (1 seed)")
     assert max(map(len, lines)) <= 100
 
 

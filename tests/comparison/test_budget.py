@@ -21,6 +21,7 @@ from fairvision.comparison.plan import MethodPlan, Plan, versions
 from fairvision.comparison.run import Run
 from fairvision.comparison.scheduler import _work
 from fairvision.exceptions import InputError
+from fairvision.reports import comparison_page
 
 pytestmark = pytest.mark.cpu
 
@@ -105,12 +106,27 @@ def test_a_spent_budget_keeps_what_is_finished_and_more_time_goes_on(
     first = compare(methods, budget=0.001, **options)
     assert [(run.method, run.seed) for run in first.runs] == [("erm", 0)]
     assert "not run" in str(first)
-    assert "ended before all seeds of erm, slow" in str(first)
+    assert first.notes()[0].startswith("The budget of 0.001 s ended before all seeds of erm, slow")
     monkeypatch.setattr(Budget, "_give_up", lambda *_: None)  # as it may by chance
     rest = compare(methods, budget="1h", **options)
     assert (rest.reused, len(rest.runs)) == (1, 4)
     read = read_comparison(tmp_path / "out")
     pd.testing.assert_frame_equal(read.choose().table, rest.choose().table)
+
+
+def test_means_of_unlike_seeds_are_not_ranked(compare: Compare, methods: Any) -> None:
+    whole = compare(methods, seeds=3, max_epochs=1)
+    kept = tuple(run for run in whole.runs if run.method == "erm" or run.seed == 0)
+    part = replace(whole, runs=kept)
+    assert (whole.seeds_lacking, part.seeds_lacking) == ({}, {"slow": 1})
+    assert "Finished seeds of 3: slow 1." in part.notes()[0]
+    intervals = [next(n for n in found.notes() if "95 %" in n) for found in (whole, part)]
+    assert "Student's t over 3 seeds" in intervals[0]
+    assert "bootstrap" not in intervals[0]
+    assert "bootstrap of the test rows, averaged over 1 seed(s)" in intervals[1]
+    page = comparison_page(part.report_data())
+    assert "slow <small>(1 seed)</small>" in page
+    assert "Not drawn, for want of a number or of seeds: slow" in page
 
 
 def test_a_worker_begins_no_run_after_the_deadline() -> None:

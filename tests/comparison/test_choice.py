@@ -50,7 +50,15 @@ def test_validation_rows_choose_and_test_rows_do_not(fake: Fake) -> None:
     assert list(choice.table.index) == ["erm", "good"]
     assert "good is chosen" in choice.sentence
     assert "differs from erm" in choice.sentence
+    assert "there it does worse than erm" in choice.sentence
     assert choice.sentence in repr(choice)
+
+
+def test_the_share_of_draws_is_said_of_a_choice_that_is_simpler_than_the_best(fake: Fake) -> None:
+    choice = fake({"erm": (0.4, 0.4), "simple": (0.2, 0.2), "best": (0.199, 0.2)}).choose()
+    assert (choice.method, choice.sureness < 1) == ("simple", True)
+    assert f"simple is best in {choice.sureness:.0%} of the draws" in choice.sentence
+    assert "does worse" not in choice.sentence
 
 
 def test_no_label_of_a_test_row_changes_the_choice(fake: Fake) -> None:

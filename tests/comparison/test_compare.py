@@ -237,3 +237,26 @@ def test_data_may_bring_what_fit_takes(compare: Any, faces: Any) -> None:
         compare(dataset=type(faces)(**{**fixed, "fit_params": {"y": kept}}), **how)
     # A folder's runs are those of the same parameters.
     assert plain.runs[0].request != one_class.runs[0].request
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"target": 1}, "'eyeglasses' is 1 in every row; a comparison needs two classes"),
+        ({"target_name": "hat", "target": "hat"}, "'hat' is both target and sensitive. Name ano"),
+    ],
+)
+def test_labels_that_compare_nothing_are_refused(
+    faces: Bunch, change: dict[str, Any], message: str
+) -> None:
+    labels = faces.sensitive_features["hat"].to_numpy()
+    target = labels if change["target"] == "hat" else np.ones(len(labels), dtype=int)
+    with pytest.raises(InputError, match=message):
+        fv.compare(Bunch(**{**faces, **change, "target": target}), seeds=1)
+
+
+def test_a_single_group_is_said_first(compare: Compare, faces: Bunch) -> None:
+    groups = faces.sensitive_features.assign(hat="no")
+    alone = Bunch(**{**faces, "sensitive_features": groups})
+    found = compare("erm", alone, seeds=1, confounding=None, n_train=None, n_test=None)
+    assert found.notes()[0] == "hat has one group, no: no gap can be measured."

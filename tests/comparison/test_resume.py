@@ -23,7 +23,7 @@ from fairvision.comparison.plan import versions
 from fairvision.comparison.serialization import dumps, plain
 from fairvision.comparison.store import Store
 from fairvision.datasets import ImageFiles
-from fairvision.exceptions import RunError
+from fairvision.exceptions import InputError, RunError
 
 pytestmark = pytest.mark.cpu
 
@@ -220,6 +220,18 @@ def test_a_strangers_folder_is_refused(compare: Compare, tmp_path: Path, name: s
         with pytest.raises(RunError, match="not empty and holds no comparison"):
             compare(seeds=1, out=tmp_path, rerun=rerun)
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_folder_without_a_finished_run_takes_any_request(
+    compare: Compare, tmp_path: Path, faces: Bunch
+) -> None:
+    broken = Bunch(**{**faces, "target": faces.target[:-1]})
+    first = compare({"erm": ("erm", {"lr": -1.0})}, seeds=1, out=tmp_path, confounding=0.8)
+    assert (len(first.runs), len(first.failures)) == (0, 1)
+    assert (tmp_path / "plan.json").exists()
+    with pytest.raises(InputError):
+        compare("erm", broken, seeds=1, out=tmp_path)
+    assert len(compare("erm", seeds=1, out=tmp_path).runs) == 1
 
 
 def test_a_damaged_plan_is_named(compare: Compare, out: Path, snapshot: Snapshot) -> None:

@@ -270,7 +270,8 @@ def _record(method: str, metric: str, *numbers: float) -> dict[str, Any]:
     ],
 )
 def test_the_sentence_says_no_more_than_the_intervals(gap: float, upper: float, start: str) -> None:
-    facts = {"baseline": "erm", "plan": {"methods": [{"label": "erm"}, {"label": "new"}]}}
+    methods = [{"label": "erm"}, {"label": "new"}]
+    facts = {"baseline": "erm", "plan": {"methods": methods}, "results": []}
     summary = [
         _record("erm", "accuracy_gap", 0.2, 0.1, 0.3),
         _record("new", "accuracy_gap", gap, 0.0, 0.5),

@@ -31,7 +31,8 @@ def print_comparison(result: Any, *, notes: bool = True) -> None:
         Whether to print the notes.
     """
     controls, methods = _in_order(result)
-    best = methods[0] if methods and _value(result, methods[0]) > -1 else None
+    whole = [label for label in methods if label not in result.seeds_lacking]
+    best = whole[0] if whole and _value(result, whole[0]) > -1 else None
     _print_line(["method", *(name for _, name, _ in _MEASURES), "s"])
     for label in controls:
         _print_line(_cells(result, label))
@@ -68,6 +69,9 @@ def _cells(result: Any, label: str) -> list[str]:
         failed = any(label == method for method, _ in result.failures)
         return [label, *["failed" if failed else "not run"] * len(_MEASURES), ""]
     cells = [_cell(result, label, metric, more) for metric, _, more in _MEASURES]
+    if label in result.seeds_lacking:
+        room = _WIDTHS[0] - len(seeds := f" ({len(runs)} seed{'s' * (len(runs) > 1)})")
+        label = (label if len(label) <= room else label[: room - 3] + "...") + seeds
     return [label, *cells, f"{np.mean([run.train_seconds for run in runs]):.0f}"]
 
 

@@ -237,7 +237,7 @@ def _compare(options: SimpleNamespace) -> Comparison:
             done = run_all(
                 plan, data, store, workers, bar, options.checkpoint_every, extracted, budget
             )
-        notes = [*data_notes(data, plan.split), *notes, *more, *budget.notes(plan, *done[:2])]
+        notes = [*budget.notes(plan, *done[:2]), *data_notes(data, plan.split), *notes, *more]
         return _result(plan, data, done, notes, options.baseline, store, extracted)
 
 

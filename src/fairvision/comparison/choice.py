@@ -18,6 +18,7 @@ from fairvision.comparison.ranking import FEW_ROWS, Ranking, rank
 from fairvision.comparison.serialization import plain
 from fairvision.comparison.summary import differences, interval_text, of_runs, over_seeds
 from fairvision.exceptions import InputError
+from fairvision.metrics import metric_direction
 
 __all__ = ["ORDERS", "Choice", "choose"]
 
@@ -274,7 +275,10 @@ def _sentence(choice: Choice, best: str, *, has_others: bool, base: str, base_na
     reason = f"best{of} in {choice.sureness:.0%} of the bootstrap draws"
     if best != method:
         top = interval_text(table.loc[best, names])
-        reason = f"{best}, with {top}, is within one standard error, and {method} is simpler"
+        reason = (
+            f"{best}, with {top}, is within one standard error of it (of the paired difference), "
+            f"and {method} is simpler; {method} is best in {choice.sureness:.0%} of the draws"
+        )
     value = interval_text(table.loc[method, names])
     if method == base:
         lead = (
@@ -291,4 +295,7 @@ def _sentence(choice: Choice, best: str, *, has_others: bool, base: str, base_na
         gap = interval_text(test.loc[choice.by, _DIFFERENCE], "+")
         verb = "differs from" if choice.distinguishable else "cannot be told from"
         text += f", which {verb} {base} ({gap})"
+        change, direction = test.loc[choice.by, "difference"], metric_direction(choice.by)
+        if (direction == "higher" and change < 0) or (direction == "lower" and change > 0):
+            text += f": there it does worse than {base}"
     return f"{text}."

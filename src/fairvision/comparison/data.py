@@ -9,6 +9,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
 from fairvision.base import (
@@ -80,8 +81,21 @@ def _checked(given: Any) -> Bunch:
     groups = check_groups(given["sensitive_features"], len(target), required_by="A comparison")
     assert groups is not None
     frame = pd.DataFrame({name: groups.column(i) for i, name in enumerate(groups.names)})
+    name = given.get("target_name", "target")
+    _check_target(name, target, frame)
     changed = {"images": images, "target": target, "sensitive_features": frame}
     return Bunch(**{"target_name": "target", **given, **changed})
+
+
+def _check_target(name: str, target: NDArray[Any], groups: pd.DataFrame) -> None:
+    if name in groups and (groups[name].astype(str) == target.astype(str)).all():
+        raise InputError(f"{name!r} is both target and sensitive. Name another column.")
+    classes = np.unique(target)
+    if len(classes) < 2:
+        raise InputError(
+            f"{name!r} is {classes[0]} in every row; a comparison needs two classes. Name another "
+            "column, or check which rows were read."
+        )
 
 
 def _checked_inputs(X: Any) -> Any:
@@ -118,6 +132,8 @@ def data_notes(data: Bunch, split: Mapping[str, Any]) -> list[str]:
         f"{len(data.target)} {unit}; target "
         f"{data.target_name} ({_list(class_names(data))}); sensitive {sensitive}."
     ]
+    for name in groups.columns[groups.nunique() < 2]:
+        notes.insert(0, f"{name} has one group, {groups[name].iloc[0]}: no gap can be measured.")
     two, biased = len(np.unique(data.target)) == 2, split["by"] == "confounding"
     if two or biased:
         bias = _bias(data, split) if biased else ""

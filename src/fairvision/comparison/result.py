@@ -184,9 +184,16 @@ class Comparison:
             if metric in measured
         }
 
+    @property
+    def seeds_lacking(self) -> dict[str, int]:
+        """The methods with fewer finished seeds than the others, and how many they have."""
+        finished = Counter(run.method for run in self.runs)
+        most = max(finished.values(), default=0)
+        return {label: n for label, n in finished.items() if n < most}
+
     def notes(self) -> list[str]:
         """What a reader of the table must know, the most important first."""
-        notes = [*self.data_notes]
+        notes = [*self._seeds_note(), *self.data_notes]
         if self.plan.features is not None:
             notes.append(note(self.plan.features))
         notes += self._rows_note()
@@ -218,20 +225,36 @@ class Comparison:
         return [f"{n_rows[0]} rows to train on, {n_rows[1]} to test on{further}."] if n_rows else []
 
     def _interval_note(self) -> str:
-        n = len(self.plan.seeds)
-        if n < MIN_SEEDS:
-            interval = (
-                f"bootstrap of the test rows, averaged over {n} seed(s): it does not cover "
-                f"training noise; {MIN_SEEDS} seeds or more do"
+        finished = sorted(set(Counter(run.method for run in self.runs).values()))
+        few, enough = ([n for n in finished if (n < MIN_SEEDS) == kind] for kind in (True, False))
+        intervals = []
+        if enough and self.plan.split["by"] == "column":
+            intervals.append(
+                f"Student's t over {_or(enough)} seeds: it covers training noise, but not "
+                "sampling noise, since the test rows are the same for every seed"
             )
-        elif self.plan.split["by"] == "column":
-            interval = (
-                f"Student's t over {n} seeds: it covers training noise, but not sampling noise, "
-                "since the test rows are the same for every seed"
+        elif enough:
+            intervals.append(
+                f"Student's t over {_or(enough)} seeds: it covers training noise and sampling "
+                "noise, and may pass 0 or 1, which no value can"
             )
-        else:
-            interval = f"Student's t over {n} seeds: it covers training noise and sampling noise"
-        return f"Mean over seeds [95 % interval: {interval}]."
+        if few:
+            intervals.append(
+                f"bootstrap of the test rows, averaged over {_or(few)} seed(s): it does not "
+                f"cover training noise; {MIN_SEEDS} seeds or more do"
+            )
+        return f"Mean over seeds [95 % interval: {'; '.join(intervals) or 'none'}]."
+
+    def _seeds_note(self) -> list[str]:
+        """Say that means of unlike seeds must not be compared."""
+        lacking = [f"{label} {n}" for label, n in self.seeds_lacking.items()]
+        if not lacking:
+            return []
+        most = max(Counter(run.method for run in self.runs).values())
+        return [
+            f"Finished seeds of {most}: {', '.join(lacking)}. Their means are of other seeds than "
+            f"those of the rest; only the differences to {self.baseline} compare like with like."
+        ]
 
     def _worst_groups(self) -> dict[str, str]:
         """The worst group of each method: the one that is worst in most seeds."""
@@ -380,6 +403,10 @@ def _cell(row: pd.Series, n_seeds: int, sign: str) -> str:
     if text == "undefined" or row["n_seeds"] == n_seeds:
         return text
     return f"{text} ({row['n_seeds']:.0f} of {n_seeds})"
+
+
+def _or(numbers: Sequence[int]) -> str:
+    return " or ".join(map(str, numbers))
 
 
 def _worst_group(run: Run) -> str:

@@ -103,6 +103,8 @@ class Store:
     def _changes(self, plan: Plan) -> list[str]:
         """The differences between the stored plan and runs and this plan, in words."""
         stored = self._stored()
+        if not any(self.out.glob(f"*/seed-*/{_RUN}")):
+            return []  # no run was finished, so that nothing can be lost
         common = plan.common()
         differences = [] if stored is None else changes({k: stored.get(k) for k in common}, common)
         for method, seed in product(plan.methods, plan.seeds):

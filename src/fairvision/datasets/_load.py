@@ -29,7 +29,8 @@ def _check_params(name: str, loader: Callable[..., Any], params: dict[str, Any])
     if missing:
         raise DatasetError(
             f"data set {name!r} needs {', '.join(missing)}: "
-            f"load({name!r}, {', '.join(f'{n}=...' for n in missing)})."
+            f"load({name!r}, {', '.join(f'{n}=...' for n in missing)}), or at a terminal "
+            f"{' '.join(f'--{n} ...' for n in missing)}."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -69,7 +70,7 @@ def _content(data: Mapping[str, Any], album: Album) -> dict[str, Any]:
         "hero": _hero(data, summary, gap),
         "faces": faces_part(data, album),
         "key": _labels(data) if _crowded(data) else [],
-        "unplaced": [m for m in _labels(data) if not summary.get((m, gap))],
+        "unplaced": [m for m in _labels(data) if not summary.get((m, gap)) or m in _lacking(data)],
         "gap": metric_name(gap),
         "baseline": data["baseline"],
         "control": next(iter(_controls(data)), None),
@@ -120,9 +121,19 @@ def _controls(data: Mapping[str, Any]) -> set[str]:
     return {method["label"] for method in data["plan"]["methods"] if method.get("balanced")}
 
 
+def _n_seeds(data: Mapping[str, Any]) -> Counter[str]:
+    return Counter(row["method"] for row in data["results"])
+
+
+def _lacking(data: Mapping[str, Any]) -> set[str]:
+    """Methods with fewer finished seeds than others: their means are of other test rows."""
+    finished = _n_seeds(data)
+    return {label for label, n in finished.items() if n < max(finished.values())}
+
+
 def _judged(data: Mapping[str, Any], differences: Table) -> list[str]:
-    """Candidates for the best method: those whose accuracy is not below the baseline's."""
-    left_out = _controls(data)
+    """Candidates for the best method: all seeds, and an accuracy not below the baseline's."""
+    left_out = _controls(data) | _lacking(data)
     for label in _labels(data):
         cost = differences.get((label, "accuracy"), Estimate())
         if cost.excludes_zero and cost.value < 0:
@@ -160,7 +171,7 @@ def _points(data: Mapping[str, Any], summary: Table, gap: str) -> list[Point]:
             control=label in _controls(data),
         )
         for label in _labels(data)
-        if (label, gap) in summary
+        if (label, gap) in summary and label not in _lacking(data)
     ]
     return [point for point in points if point.gap and point.accuracy]
 
@@ -230,6 +241,7 @@ def _rows(data: Mapping[str, Any], summary: Table, differences: Table) -> list[d
                 "baseline": label == data["baseline"],
                 "control": label in controls,
                 "harmful": _is_harmful(differences, label),
+                "n_seeds": len(runs) if label in _lacking(data) else None,
                 "cells": [
                     _cell(summary, differences, label, key, best[key] if label in judged else None)
                     for key in keys
