@@ -62,6 +62,9 @@ def test_features_are_computed_once_for_all_runs(
     assert not result.failures
     assert set(result.table()["features s (once)"]) == {f"{result.features_seconds:.1f}"}
     assert any("given 32 features of a module, from images of 24x24" in n for n in result.notes())
+    assert not any("enlarged" in note for note in result.notes())
+    larger = compare("erm", features=extractor(image_size=32), seeds=1)
+    assert larger.notes()[0].startswith("Images were read at 24x24 pixels and enlarged to 32x32")
 
 
 def test_the_numbers_are_those_of_features_computed_by_hand(compare: Compare, faces: Bunch) -> None:

@@ -15,7 +15,8 @@ data_options = all_of(
     click.option("--download", is_flag=True, help="Download what --root lacks: celeba only."),
     click.option(
         "--labels",
-        help="Label table of `folder`, or additional labels for celeba; absolute or inside --root.",
+        help="Label table of `folder`, or additional labels for celeba: a path, looked for inside "
+        "--root first and then from here.",
     ),
     click.option("--target", help="Attribute to predict."),
     click.option("--sensitive", help="Sensitive attribute; several with commas."),

@@ -237,7 +237,8 @@ def _compare(options: SimpleNamespace) -> Comparison:
             done = run_all(
                 plan, data, store, workers, bar, options.checkpoint_every, extracted, budget
             )
-        notes = [*budget.notes(plan, *done[:2]), *data_notes(data, plan.split), *notes, *more]
+        warned = [*budget.notes(plan, *done[:2]), *(extracted.notes(data) if extracted else ())]
+        notes = [*warned, *data_notes(data, plan.split), *notes, *more]
         return _result(plan, data, done, notes, options.baseline, store, extracted)
 
 

@@ -64,6 +64,18 @@ class Features:
         self.extractor = clone(extractor).fit(data.images)
         self.seconds: float | None = None
 
+    def notes(self, data: Bunch) -> list[str]:
+        """A warning if images were read smaller than the net sees them."""
+        read, seen = tuple(map(int, data.images.shape[2:])), self.extractor.module_.size
+        if seen is None or not any(s > r for s, r in zip(seen, read, strict=True)):
+            return []
+        small, large = ("x".join(map(str, size)) for size in (read, seen))
+        return [
+            f"Images were read at {small} pixels and enlarged to {large} for the net. Read them at "
+            f"that size (image_size={max(seen)}, --image-size {max(seen)}), or give the net the "
+            f"smaller ones, which is faster (--features-size {max(read)})."
+        ]
+
     def describe(self) -> dict[str, Any]:
         """The extractor's parameters, and all else that decides the features, as plain data."""
         extractor = self.extractor
