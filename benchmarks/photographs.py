@@ -315,6 +315,9 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
     "reweighing, then adversarial-fine-tuning, all rows": partial(
         composed, pre="reweighing", post="adversarial-fine-tuning", on_all=True
     ),
+    "reweighing, then jlu, then adversarial-fine-tuning, all rows": partial(
+        composed, pre="reweighing", model="jlu", post="adversarial-fine-tuning", on_all=True
+    ),
     "random-perturbation": partial(composed, post="random-perturbation"),
     "layerwise-optimization": partial(composed, post="layerwise-optimization"),
     "threshold-optimizer": partial(composed, post="threshold-optimizer"),
@@ -342,6 +345,7 @@ WITH_VALIDATION = (
     "last-layer-retraining, validation rows",
     "adversarial-fine-tuning, all rows",
     "reweighing, then adversarial-fine-tuning, all rows",
+    "reweighing, then jlu, then adversarial-fine-tuning, all rows",
 )
 
 
@@ -453,7 +457,11 @@ def table(results: pd.DataFrame, setting: str, *, n_draws: int = 2000) -> pd.Dat
 def _intervals(draws: list[pd.Series]) -> list[str]:
     """The first draw is of the seeds themselves."""
     values = pd.DataFrame(draws)
-    low, high = values.iloc[1:].quantile([0.025, 0.975]).to_numpy()
+    with np.errstate(invalid="ignore"):
+        bounds = values.iloc[1:].quantile([0.025, 0.975])
+    # Where a draw of seeds has no gap at all, a share is infinite, and so may a bound be.
+    nearest = values.iloc[1:].quantile([0.025, 0.975], interpolation="nearest")
+    low, high = bounds.fillna(nearest).to_numpy()
     triples = zip(values.iloc[0], low, high, strict=True)
     return [f"{value:.2f} [{a:.2f}, {b:.2f}]" for value, a, b in triples]
 
