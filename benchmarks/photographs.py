@@ -63,6 +63,7 @@ DRAWN = {
     "Eyeglasses given skin": ("faces", "eyeglasses", "skin_group"),
 }
 SETTINGS = ("training", "validation")
+NETS = ("features", "tuned", "scratch")
 FROZEN = "features.16"  # the net "tuned" trains what follows: two blocks, 0.9 million weights
 N_DRAWN, DRAWN_SIZE = 4000, 32
 N_TRAIN, CONFOUNDING, PER_CELL, N_TEST = 650, 0.95, 40, 150
@@ -475,7 +476,7 @@ def write(args: argparse.Namespace) -> None:
             print(f"{row['net']}, {row['method']}: {row['error']}")
         results = results[results["error"].isna()]
     lines = []
-    for net in results["net"].unique():
+    for net in sorted(results["net"].unique(), key=NETS.index):
         for setting in args.settings:
             chosen = results[results["net"] == net]
             if setting not in set(chosen["setting"]):
@@ -495,7 +496,7 @@ def write(args: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", choices=["photographs", "drawn"], default="photographs")
-    parser.add_argument("--net", choices=["features", "tuned", "scratch"], default="features")
+    parser.add_argument("--net", choices=NETS, default="features")
     parser.add_argument("--tasks", nargs="+", choices=[*TASKS, *DRAWN])
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=SETTINGS)
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))

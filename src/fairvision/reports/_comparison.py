@@ -147,8 +147,8 @@ def _crowded(data: Mapping[str, Any]) -> bool:
 
 
 def _dataset(data: Mapping[str, Any]) -> str:
-    name = data["plan"]["dataset"]["name"]
-    return "a data set given in Python" if name == "given" else f"“{short(name)}”"
+    dataset = data["plan"]["dataset"]
+    return f"{dataset['n']:,} rows" if dataset["name"] == "given" else f"“{short(dataset['name'])}”"
 
 
 def _columns(data: Mapping[str, Any]) -> list[tuple[str, str]]:
