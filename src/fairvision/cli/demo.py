@@ -61,7 +61,10 @@ def command(out: Path, weights: Path | None, jobs: int, quiet: bool) -> None:
     for task, result in zip(_TASKS, results, strict=True):
         name = " given ".join(task).replace("_", " ")
         _print_task(f"{name}: {result.out}/report.html, model.fv", result)
-    click.echo(f"\n{marks_note('erm')} Left out, and why:")
+    click.echo(
+        "\nerm-balanced is plain training on balanced faces, to compare with; it is no method."
+    )
+    click.echo(f"{marks_note('erm')} Left out, and why:")
     for names, reason in _by_reason(left_out):
         for line in wrap(f"{names}: {reason}", 100, subsequent_indent="  "):
             click.secho(line, dim=True)

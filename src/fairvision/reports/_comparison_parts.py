@@ -82,7 +82,7 @@ def faces_part(data: ReportData, album: Album) -> dict[str, Any] | None:
     cell = data.get("before_after")
     if not cell:
         return None
-    cell_name = f"{cell['class']}, {cell['group']}"
+    cell_name = f"class {cell['class']}, group {cell['group']}"
     shown = [(album.admit(p["src"]), p["right"]) for p in cell["pictures"]]
     words = ("wrong", "right")
     pictures = [
@@ -144,7 +144,7 @@ def models_part(data: ReportData, album: Album) -> dict[str, Any]:
 
 def _worst(label: str, worst: Mapping[str, Any], album: Album) -> dict[str, Any]:
     pictures = [(album.admit(p["src"]), p["predicted"]) for p in worst["pictures"]]
-    cell_name = f"{worst['class']}, {worst['group']}"
+    cell_name = f"class {worst['class']}, group {worst['group']}"
     return {
         "method": label,
         "where": cell_name,
