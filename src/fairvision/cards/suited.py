@@ -72,7 +72,9 @@ def _verdict(
     reasons = ["needs the group of each row that it predicts"] if needs.predict else []
     smallest = int(training.min())
     if (needs.fit or needs.validation) and smallest < FEW:
-        reasons.append(f"reads groups in training, where a cell has {smallest} rows")
+        reasons.append(
+            f"reads groups in training, where a cell has {smallest} row{'s' * (smallest != 1)}"
+        )
         return "at risk", "; ".join(reasons)
     return "yes", "; ".join(reasons)
 
