@@ -22,7 +22,7 @@ CLOSE = {"rtol": 1e-12, "atol": 1e-12}
 # With up to 12 groups in each, these are hundreds of tables.
 MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 # fairlearn takes 0.1 s a frame.
-SOME = settings(MANY, max_examples=30)
+SOME = settings(MANY, max_examples=15)
 FEW = settings(MANY, max_examples=12)
 
 
