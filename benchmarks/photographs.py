@@ -467,7 +467,8 @@ def _intervals(draws: list[pd.Series]) -> list[str]:
     return [f"{value:.2f} [{a:.2f}, {b:.2f}]" for value, a, b in triples]
 
 
-def write(args: argparse.Namespace) -> None:
+def write(args: argparse.Namespace, tasks: list[str]) -> None:
+    """Print the tables of what has been run of these tasks; with `--table`, write them, too."""
     results = pd.DataFrame(read(args.out))
     if "error" in results:
         for _, row in (
@@ -478,7 +479,7 @@ def write(args: argparse.Namespace) -> None:
     lines = []
     for net in sorted(results["net"].unique(), key=NETS.index):
         for setting in args.settings:
-            chosen = results[results["net"] == net]
+            chosen = results[(results["net"] == net) & results["task"].isin(tasks)]
             if setting not in set(chosen["setting"]):
                 continue
             lines += [
@@ -518,7 +519,7 @@ def main() -> None:
     Parallel(n_jobs=args.jobs)(
         delayed(run)(args.net, data[key[0]], args, key) for key in runs(args, list(data))
     )
-    write(args)
+    write(args, names)
 
 
 if __name__ == "__main__":

@@ -14,25 +14,16 @@ import numpy as np
 import pandas as pd
 
 from fairvision.comparison.choice import Choice, choose
-from fairvision.comparison.features import note
+from fairvision.comparison.notes import notes_of, worst_group_name
 from fairvision.comparison.plan import Plan
 from fairvision.comparison.report_data import describe_methods, report_data
 from fairvision.comparison.run import Run
 from fairvision.comparison.serialization import plain
-from fairvision.comparison.summary import MIN_SEEDS, interval_text, measures, of_runs, over_seeds
+from fairvision.comparison.summary import COLUMNS, interval_text, measures, of_runs, over_seeds
 from fairvision.exceptions import InputError
 from fairvision.reports import comparison_page, plot_comparison, write_page
 
 __all__ = ["Comparison"]
-
-#: The measures of the short tables, and what their columns are called.
-COLUMNS = {
-    "accuracy": "accuracy",
-    "worst_group_accuracy": "worst-group accuracy",
-    "accuracy_gap": "accuracy gap",
-    "equalized_odds_difference": "equalized odds difference",
-    "leakage": "leakage",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +76,7 @@ class Comparison:
         rows = []
         for run in self.runs:
             row = {name: getattr(run, name) for name in names}
-            row["worst_group"] = _worst_group(run)
+            row["worst_group"] = worst_group_name(run)
             for name, (value, lower, upper) in measures(run).items():
                 row |= {name: value, f"{name}_lower": lower, f"{name}_upper": upper}
             rows.append(row)
@@ -193,120 +184,7 @@ class Comparison:
 
     def notes(self) -> list[str]:
         """What a reader of the table must know, the most important first."""
-        notes = [*self._seeds_note(), *self.data_notes]
-        if self.plan.features is not None:
-            notes.append(note(self.plan.features))
-        notes += self._rows_note()
-        notes += [*self._evaluation_notes(), *self._undefined_notes(), *self._idle_notes()]
-        notes.append(self._interval_note())
-        steps = {run.n_steps for run in self.runs if run.n_steps is not None}
-        if len(steps) > 1:
-            notes.append(
-                f"The methods took different numbers of optimisation steps ({min(steps)} to "
-                f"{max(steps)})."
-            )
-        if "leakage" in self.summary.index.get_level_values("metric"):
-            notes.append(
-                "Leakage: balanced accuracy of a fresh probe that reads the group from the "
-                "features of test images, within classes of the target."
-            )
-        notes += [f"Worst group of {m}: {text}." for m, text in self._worst_groups().items()]
-        not_saved = {run.method: run.model_note for run in self.runs if run.model_note}
-        notes += [f"No model of {method} is kept: {text}" for method, text in not_saved.items()]
-        for (method, seed), error in self.failures.items():
-            notes.append(f"{method}, seed {seed} failed: {error}")
-        return notes
-
-    def _rows_note(self) -> list[str]:
-        sizes = zip(*((run.n_train, run.n_test) for run in self.runs), strict=True)
-        n_rows = [" or ".join(map(str, sorted(set(n)))) for n in sizes]
-        held_out = "n_validation" not in self.plan.split and self.runs and self.runs[0].validation
-        further = f", {len(held_out.rows)} held out to choose a method" if held_out else ""
-        return [f"{n_rows[0]} rows to train on, {n_rows[1]} to test on{further}."] if n_rows else []
-
-    def _interval_note(self) -> str:
-        finished = sorted(set(Counter(run.method for run in self.runs).values()))
-        few, enough = ([n for n in finished if (n < MIN_SEEDS) == kind] for kind in (True, False))
-        intervals = []
-        if enough and self.plan.split["by"] == "column":
-            intervals.append(
-                f"Student's t over {_or(enough)} seeds: it covers training noise, but not "
-                "sampling noise, since the test rows are the same for every seed"
-            )
-        elif enough:
-            intervals.append(
-                f"Student's t over {_or(enough)} seeds: it covers training noise and sampling "
-                "noise, and may pass 0 or 1, which no value can"
-            )
-        if few:
-            intervals.append(
-                f"bootstrap of the test rows, averaged over {_or(few)} seed(s): it does not "
-                f"cover training noise; {MIN_SEEDS} seeds or more do"
-            )
-        return f"Mean over seeds [95 % interval: {'; '.join(intervals) or 'none'}]."
-
-    def _seeds_note(self) -> list[str]:
-        """Say that means of unlike seeds must not be compared."""
-        lacking = [f"{label} {n}" for label, n in self.seeds_lacking.items()]
-        if not lacking:
-            return []
-        most = max(Counter(run.method for run in self.runs).values())
-        return [
-            f"Finished seeds of {most}: {', '.join(lacking)}. Their means are of other seeds than "
-            f"those of the rest; only the differences to {self.baseline} compare like with like."
-        ]
-
-    def _worst_groups(self) -> dict[str, str]:
-        """The worst group of each method: the one that is worst in most seeds."""
-        worst = {}
-        for method in self.plan.methods:
-            own = [run for run in self.runs if run.method == method.label]
-            counts = Counter(name for run in own if (name := _worst_group(run)))
-            if counts:
-                name, times = counts.most_common(1)[0]
-                worst[method.label] = f"{name} (in {times} of {len(own)} seed(s))"
-        return worst
-
-    def _evaluation_notes(self) -> list[str]:
-        """The notes of the evaluations, with the methods that they are about."""
-        methods: dict[str, list[str]] = {}
-        for run in self.runs:
-            for text in run.evaluation.get("notes") or ():
-                methods.setdefault(text, []).append(run.method)
-        everyone = len({run.method for run in self.runs})
-        return [
-            text if len(set(names)) == everyone else f"{', '.join(dict.fromkeys(names))}: {text}"
-            for text, names in methods.items()
-        ]
-
-    def _undefined_notes(self) -> list[str]:
-        """Why a measure of the short table has no value, each reason once."""
-        reasons: dict[str, None] = {}
-        for run in self.runs:
-            tables = {**run.evaluation["overall"], **run.evaluation["disparities"]}
-            for metric, name in COLUMNS.items():
-                entry = tables.get(metric, {"value": 0})
-                if entry["value"] is None:
-                    reasons[f"{name} is undefined in seed {run.seed}: {entry['note']}."] = None
-            for column, entry in (run.leakage or {}).items():
-                if "note" in entry:
-                    reasons[f"leakage of {column}, seed {run.seed}: {entry['note']}"] = None
-        return list(reasons)
-
-    def _idle_notes(self) -> list[str]:
-        """Methods that predict as the baseline does; a difference of 0 alone does not say so."""
-        seen = {(run.method, run.seed): run.y_pred for run in self.runs}
-        same = Counter(
-            method
-            for (method, seed), labels in seen.items()
-            if method != self.baseline
-            and np.array_equal(labels, seen.get((self.baseline, seed), np.empty(0)))
-        )
-        return [
-            f"{method} predicted every test row as {self.baseline} did in {n} of "
-            f"{sum(run.method == method for run in self.runs)} seed(s)."
-            for method, n in same.items()
-        ]
+        return notes_of(self)
 
     def __str__(self) -> str:
         parts = [self.table().to_string()]
@@ -329,6 +207,7 @@ class Comparison:
             {
                 "plan": self.plan.to_dict(),
                 "baseline": self.baseline,
+                "seeds_lacking": self.seeds_lacking,
                 "features_seconds": self.features_seconds,
                 "columns": COLUMNS,
                 "methods": describe_methods(self.plan.methods),
@@ -403,15 +282,6 @@ def _cell(row: pd.Series, n_seeds: int, sign: str) -> str:
     if text == "undefined" or row["n_seeds"] == n_seeds:
         return text
     return f"{text} ({row['n_seeds']:.0f} of {n_seeds})"
-
-
-def _or(numbers: Sequence[int]) -> str:
-    return " or ".join(map(str, numbers))
-
-
-def _worst_group(run: Run) -> str:
-    worst = run.worst_group
-    return "" if worst is None else " x ".join([worst["class"], *worst["group"]])
 
 
 def _steps(runs: Sequence[Run]) -> str:

@@ -12,6 +12,7 @@ from scipy.special import stdtrit
 from fairvision.comparison.run import Run
 
 __all__ = [
+    "COLUMNS",
     "MIN_SEEDS",
     "differences",
     "group_rates",
@@ -25,6 +26,15 @@ __all__ = [
 
 #: Fewer seeds cannot show the noise of training: the interval over test rows is shown instead.
 MIN_SEEDS = 3
+
+#: The measures of the short tables, and what their columns are called.
+COLUMNS = {
+    "accuracy": "accuracy",
+    "worst_group_accuracy": "worst-group accuracy",
+    "accuracy_gap": "accuracy gap",
+    "equalized_odds_difference": "equalized odds difference",
+    "leakage": "leakage",
+}
 
 _OVERALL = ("accuracy", "balanced_accuracy")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -121,19 +120,14 @@ def _controls(data: Mapping[str, Any]) -> set[str]:
     return {method["label"] for method in data["plan"]["methods"] if method.get("balanced")}
 
 
-def _n_seeds(data: Mapping[str, Any]) -> Counter[str]:
-    return Counter(row["method"] for row in data["results"])
-
-
-def _lacking(data: Mapping[str, Any]) -> set[str]:
-    """Methods with fewer finished seeds than others: their means are of other test rows."""
-    finished = _n_seeds(data)
-    return {label for label, n in finished.items() if n < max(finished.values())}
+def _lacking(data: Mapping[str, Any]) -> Mapping[str, int]:
+    """Methods with fewer finished seeds than others; a folder that is older does not say."""
+    return data.get("seeds_lacking") or {}
 
 
 def _judged(data: Mapping[str, Any], differences: Table) -> list[str]:
     """Candidates for the best method: all seeds, and an accuracy not below the baseline's."""
-    left_out = _controls(data) | _lacking(data)
+    left_out = _controls(data) | set(_lacking(data))
     for label in _labels(data):
         cost = differences.get((label, "accuracy"), Estimate())
         if cost.excludes_zero and cost.value < 0:
@@ -241,7 +235,7 @@ def _rows(data: Mapping[str, Any], summary: Table, differences: Table) -> list[d
                 "baseline": label == data["baseline"],
                 "control": label in controls,
                 "harmful": _is_harmful(differences, label),
-                "n_seeds": len(runs) if label in _lacking(data) else None,
+                "n_seeds": _lacking(data).get(label),
                 "cells": [
                     _cell(summary, differences, label, key, best[key] if label in judged else None)
                     for key in keys

@@ -29,7 +29,7 @@ from fairvision.nn import TorchClassifier, as_seed, choose_device
 from fairvision_latent._algorithm import Variant
 from fairvision_latent._components import COMPONENTS, Components, check_features, linear_judge
 from fairvision_latent._gan import GAN_PRESETS, ProgressiveGAN
-from fairvision_latent._groups import as_given, check_cells, count_rows
+from fairvision_latent._groups import as_given, check_cells, check_protected, count_rows
 from fairvision_latent._labels import Labellers, find_hyperplanes, split_cells
 from fairvision_latent._pairs import Pairs, agreement, make_pairs
 from fairvision_latent._source import Source
@@ -295,17 +295,7 @@ class LatentPairSampler(BaseEstimator):
                 f"y has {len(self.classes_)} classes; a hyperplane has two sides. Pass a target of "
                 "two classes."
             )
-        for name, categories in zip(groups.names, groups.categories, strict=True):
-            if len(categories) != 2:
-                raise InputError(
-                    f"sensitive feature {name!r} has {len(categories)} groups; LatentPairSampler "
-                    "flips attributes of two values. Merge groups, or pass several columns of two."
-                )
-        if "target" in groups.names:
-            raise InputError(
-                "a sensitive feature is called 'target', which in hyperplanes_ is the target's "
-                "hyperplane. Rename the column."
-            )
+        check_protected(groups)
         self.groups_ = groups
         labels = np.column_stack([codes, groups.codes]).astype(bool)
         # One row for each split of the data, and one more.

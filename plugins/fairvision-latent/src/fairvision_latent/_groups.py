@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fairvision.base import Groups
 from fairvision.exceptions import InputError
 
-__all__ = ["as_given", "check_cells", "count_rows"]
+__all__ = ["as_given", "check_cells", "check_protected", "count_rows"]
 
 
 def as_given(sensitive_features: Any, groups: Groups) -> Any:
@@ -37,6 +37,21 @@ def count_rows(target: NDArray[Any], groups: Groups) -> pd.Series:
     columns = {name: groups.column(j) for j, name in enumerate(groups.names)}
     frame = pd.DataFrame({"target": target, **columns})
     return frame.groupby(list(frame)).size()
+
+
+def check_protected(groups: Groups) -> None:
+    """Refuse an attribute without two values, or with the name of the target's hyperplane."""
+    for name, categories in zip(groups.names, groups.categories, strict=True):
+        if len(categories) != 2:
+            raise InputError(
+                f"sensitive feature {name!r} has {len(categories)} groups; LatentPairSampler "
+                "flips attributes of two values. Merge groups, or pass several columns of two."
+            )
+    if "target" in groups.names:
+        raise InputError(
+            "a sensitive feature is called 'target', which in hyperplanes_ is the target's "
+            "hyperplane. Rename the column."
+        )
 
 
 def check_cells(
