@@ -224,20 +224,24 @@ def composed(
     pre: str | None = None, model: str | None = None, post: str | None = None,
     on_all: bool = False, params: dict[str, Any] | None = None, preset: str | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """A method, or several around each other, as their `fit` with those rows leaves them."""
+    """A method, or several around each other, as their `fit` with those rows leaves them.
+
+    `params` are those of `post`.
+    """
     trained: Any = net(seed)
     if model:
-        trained = _make(model, seed, **_shared(trained), **(params or {}))
+        trained = _make(model, seed, **_shared(trained))
     if pre:
         trained = fv.compose(pre=_make(pre, seed, preset=preset), model=trained)
     if not post:
         return _predict(_fit(trained, task, _rows(rows, setting)), task, rows.test)
     if setting == "training":
-        method = _make(post, seed, estimator=trained)
+        method = _make(post, seed, estimator=trained, **(params or {}))
         return _predict(_fit(method, task, rows.train), task, rows.test)
     frozen = FrozenEstimator(_fit(trained, task, rows.train))
     chosen = _rows(rows, setting) if on_all else rows.valid
-    return _predict(_fit(_make(post, seed, estimator=frozen), task, chosen), task, rows.test)
+    method = _make(post, seed, estimator=frozen, **(params or {}))
+    return _predict(_fit(method, task, chosen), task, rows.test)
 
 
 def erased(
@@ -313,6 +317,9 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
     "adversarial-fine-tuning, all rows": partial(
         composed, post="adversarial-fine-tuning", on_all=True
     ),
+    "adversarial-fine-tuning, all rows, batches of 256": partial(
+        composed, post="adversarial-fine-tuning", on_all=True, params={"batch_size": 256}
+    ),
     "reweighing, then adversarial-fine-tuning, all rows": partial(
         composed, pre="reweighing", post="adversarial-fine-tuning", on_all=True
     ),
@@ -345,6 +352,7 @@ WITH_VALIDATION = (
     "erm, all rows",
     "last-layer-retraining, validation rows",
     "adversarial-fine-tuning, all rows",
+    "adversarial-fine-tuning, all rows, batches of 256",
     "reweighing, then adversarial-fine-tuning, all rows",
     "reweighing, then jlu, then adversarial-fine-tuning, all rows",
 )

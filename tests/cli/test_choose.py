@@ -77,6 +77,19 @@ def test_a_file_that_exists_stays(finished: Path) -> None:
     assert model.read_bytes() == before
 
 
+def test_a_finished_comparison_is_said_again(finished: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model.fv"
+    model.write_bytes(b"an older model")
+    more = ("--validation-fraction", "0.3", "--out", str(finished / "out"), "--choose", str(model))
+    again = run(*FACES, *more, "--overwrite")
+    assert again.exit_code == 0, again.output
+    assert "runs were already done" in again.output
+    assert model.read_bytes() == (finished / "model.fv").read_bytes()
+    model.write_bytes(b"an older model")
+    assert run("choose", str(finished / "out"), "--out", str(model), "--overwrite").exit_code == 0
+    assert model.read_bytes() == (finished / "model.fv").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -306,6 +306,8 @@ def _load(*args: Any, map_location: Any = None, load: Any = torch.load, **kwargs
     pickled = sys._getframe(1).f_globals.get("__name__") == "torch.storage"
     if map_location is None and not pickled:
         raise RuntimeError("a file of a GPU's tensors needs map_location where there is none")
+    if _is_cuda(map_location):  # skorch asks for the net's device; a storage cannot be there
+        map_location = _CPU
     return load(*args, map_location=map_location, **kwargs)
 
 

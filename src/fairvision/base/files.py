@@ -60,16 +60,23 @@ def atomic_write(path: str | Path, *, shared: bool = False) -> Iterator[BinaryIO
         raise
 
 
-def check_new_file(path: str | Path) -> None:
+def check_new_file(path: str | Path, *, overwrite: bool = False) -> None:
     """Refuse, before anything is trained, a file that could not be written afterwards.
+
+    Parameters
+    ----------
+    path : str or Path
+    overwrite : bool, default=False
+        Whether there may be a file already.
 
     Raises
     ------
     SavingError
-        If it exists, or its folder does not.
+        If it exists and may not be replaced, or its folder does not exist.
     """
     path = Path(path)
-    if path.exists():
-        raise SavingError(f"{path} exists. Choose another name.")
+    if path.is_dir() or (path.exists() and not overwrite):
+        hint = "" if path.is_dir() else ", or pass overwrite=True (--overwrite)"
+        raise SavingError(f"{path} exists. Choose another name{hint}.")
     if not path.absolute().parent.is_dir():
         raise SavingError(f"{path} cannot be written: there is no folder {path.parent}. Make it.")

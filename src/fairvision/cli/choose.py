@@ -45,8 +45,11 @@ Examples:
     "--seed", type=int, help="Seed of the model; the best one on validation rows if not given."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="File for the model.")
+@click.option("--overwrite", is_flag=True, help="Replace the file of --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(folder: Path, out: Path | None, as_json: bool, **options: Any) -> None:
+def command(
+    folder: Path, out: Path | None, overwrite: bool, as_json: bool, **options: Any
+) -> None:
     """Choose a method of the comparison that `fairvision compare --out FOLDER` wrote.
 
     Only validation rows decide; test rows are reported for the chosen method. Among the methods
@@ -62,10 +65,10 @@ def command(folder: Path, out: Path | None, as_json: bool, **options: Any) -> No
     from fairvision.comparison import read_comparison
 
     if out is not None:
-        check_new_file(out)
+        check_new_file(out, overwrite=overwrite)
     seed = options.pop("seed")
     choice = read_comparison(folder).choose(**options)
-    model = None if out is None else choice.save(out, seed=seed)
+    model = None if out is None else choice.save(out, seed=seed, overwrite=overwrite)
     if as_json:
         print_json({**choice.to_dict(), "model": None if model is None else str(model)})
         return

@@ -126,6 +126,7 @@ Examples:
     metavar="MODEL",
     help="Write the model that `fairvision choose` would write; needs validation rows.",
 )
+@click.option("--overwrite", is_flag=True, help="Replace the file of --choose.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--full", is_flag=True, help="Print every measure and note, in wide tables.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -144,7 +145,7 @@ def command(**options: Any) -> None:
     if options["choose"] is not None:
         from fairvision.base import check_new_file
 
-        check_new_file(options["choose"])
+        check_new_file(options["choose"], overwrite=options["overwrite"])
     try:
         result = compare(
             options["dataset"],
@@ -171,7 +172,7 @@ def command(**options: Any) -> None:
         raise click.exceptions.Exit(1)
     if options["choose"] is not None:
         choice = result.choose()
-        choice.save(options["choose"])
+        choice.save(options["choose"], overwrite=options["overwrite"])
         click.echo(
             clean(f"{choice.sentence} Model: {options['choose']}", limit=4000),
             err=options["as_json"],

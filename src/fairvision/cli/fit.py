@@ -120,17 +120,12 @@ def _method_of(text: str | None) -> Any:
 
 
 def _check_places(options: dict[str, Any]) -> None:
-    """Raise `InputError` before training if an output file cannot be written."""
+    """Raise an error before training if an output file cannot be written."""
+    from fairvision.base import check_new_file
+
     for option in ("out", "onnx"):
-        path = options[option]
-        if path is None:
-            continue
-        if path.exists() and not options["overwrite"]:
-            raise InputError(f"--{option} {path} exists. Choose another name, or add --overwrite.")
-        if not path.absolute().parent.is_dir():
-            raise InputError(
-                f"--{option} {path}: there is no folder {path.parent}. Create it first."
-            )
+        if options[option] is not None:
+            check_new_file(options[option], overwrite=options["overwrite"])
     if options["onnx"] is not None:
         import importlib.util
 

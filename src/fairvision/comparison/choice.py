@@ -117,19 +117,34 @@ class Choice:
             model.facts |= {"choice": self.sentence, "sureness": self.sureness}
         return model
 
-    def save(self, path: str | Path, *, seed: int | None = None, dataset: Any = None) -> Path:
+    def save(
+        self,
+        path: str | Path,
+        *,
+        seed: int | None = None,
+        dataset: Any = None,
+        overwrite: bool = False,
+    ) -> Path:
         """Write that model to one file for `fairvision.load`; other parameters as in `model`.
+
+        Parameters
+        ----------
+        path : str or Path
+        seed, dataset
+            As in `model`.
+        overwrite : bool, default=False
+            Whether to replace an existing file.
 
         Raises
         ------
         SavingError
-            If the file exists, its folder does not exist (both checked before training), or the
-            method cannot be saved.
+            If the file exists and may not be replaced, its folder does not exist (both checked
+            before training), or the method cannot be saved.
         """
         from fairvision.saving import save
 
-        check_new_file(path)
-        return save(self.model(seed, dataset=dataset), path)
+        check_new_file(path, overwrite=overwrite)
+        return save(self.model(seed, dataset=dataset), path, overwrite=overwrite)
 
 
 @dataclass(frozen=True)

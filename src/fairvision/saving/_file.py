@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from fairvision.base import atomic_write
+from fairvision.base import atomic_write, check_new_file
 from fairvision.exceptions import SavingError
 
 __all__ = ["FORMAT", "pack", "unpack", "write"]
@@ -91,9 +91,7 @@ def write(data: bytes, path: Path, *, overwrite: bool) -> None:
     SavingError
         If there is a file already, or it cannot be written.
     """
-    if path.is_dir() or (path.exists() and not overwrite):
-        hint = "" if path.is_dir() else ", or pass overwrite=True"
-        raise SavingError(f"{path} exists. Choose another name{hint}.")
+    check_new_file(path, overwrite=overwrite)
     try:
         with atomic_write(path) as file:
             file.write(data)
