@@ -244,7 +244,7 @@ class TestTheFile:
     def test_a_folder_or_no_folder(self, model, tmp_path):
         with pytest.raises(SavingError, match=r"exists. Choose another name.$"):
             fv.save(model, tmp_path, overwrite=True)
-        with pytest.raises(SavingError, match=r"cannot be written: there is no folder .*no\. Make it"):
+        with pytest.raises(SavingError, match=r"cannot be written: there is no folder"):
             fv.save(model, tmp_path / "no" / "m")
 
     def test_on_a_full_disk_the_old_file_stays(self, model, tmp_path, monkeypatch):
