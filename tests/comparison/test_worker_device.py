@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -34,6 +36,16 @@ def test_a_worker_keeps_its_gpu(
         assert device_of_worker(device) == expected
     monkeypatch.setattr(process, "name", "MainProcess")
     assert device_of_worker(device) == device
+
+
+def test_workers_to_which_a_cluster_gives_gpus_keep_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = SimpleNamespace(name=1)
+    dask = SimpleNamespace(get_worker=lambda: worker)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setitem(sys.modules, "distributed", dask)
+    assert device_of_worker("auto") == "cuda:1"
+    monkeypatch.setitem(sys.modules, "dask_cuda", SimpleNamespace())  # rotates what each sees
+    assert device_of_worker("auto") == "auto"
 
 
 def test_nothing_but_the_device_that_was_asked_for_is_used(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,12 @@ from sklearn.utils import Bunch
 import fairvision as fv
 from fairvision.exceptions import InputError
 from fairvision.nn import DeterministicAvgPool2d, TorchClassifier, choose_device, isolated_rng
-from fairvision.nn.device import to_device
+from fairvision.nn.device import (
+    device_or_cpu,
+    generator_state,
+    set_generator_state,
+    to_device,
+)
 from fairvision.nn.modules import _window_means
 from fairvision.nn.randomness import _algorithms
 from fairvision.testing import check_resumes
@@ -79,7 +85,11 @@ def test_a_saved_model_predicts_the_same_bits_on_its_device(
 @pytest.mark.parametrize(
     ("before", "tf32"), [("default", True), ("default", False), ("warn", True), ("error", True)]
 )
-def test_settings_of_torch_are_as_before(before: str, tf32: bool, deterministic: bool) -> None:
+def test_settings_of_torch_are_as_before(
+    monkeypatch: pytest.MonkeyPatch, before: str, tf32: bool, deterministic: bool
+) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
     torch.set_deterministic_debug_mode(before)
     try:
         torch.backends.cudnn.allow_tf32 = tf32
@@ -93,6 +103,8 @@ def test_settings_of_torch_are_as_before(before: str, tf32: bool, deterministic:
             assert torch.backends.cudnn.deterministic == fixed != torch.backends.cudnn.benchmark
             assert torch.backends.cudnn.allow_tf32 == settings[-1]
         assert _settings() == settings
+        # torch looks for it once in a process, so it must be there from the first step on.
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     finally:
         torch.backends.cudnn.allow_tf32 = True
         torch.set_deterministic_debug_mode("default")
@@ -100,9 +112,8 @@ def test_settings_of_torch_are_as_before(before: str, tf32: bool, deterministic:
 
 def _settings() -> Any:
     cudnn, fill = torch.backends.cudnn, torch.utils.deterministic.fill_uninitialized_memory
-    workspace = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
     mode = torch.get_deterministic_debug_mode()
-    kernels = cudnn.benchmark, cudnn.deterministic, fill, workspace
+    kernels = cudnn.benchmark, cudnn.deterministic, fill
     return mode, cudnn.enabled, *kernels, cudnn.allow_tf32
 
 
@@ -163,6 +174,32 @@ def test_the_generators_of_another_kind_of_device_are_seeded_and_restored(
     with isolated_rng(7, "mps"):
         assert state[-1].item() == 7
     assert state[-1].item() == 1
+
+
+def test_a_training_goes_on_with_the_generator_of_its_own_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    current, states = [0], {0: 10, 1: 11}
+
+    @contextmanager
+    def on(device: torch.device) -> Iterator[None]:
+        current.append(device.index or 0)
+        yield
+        current.pop()
+
+    monkeypatch.setattr(torch.cuda, "device", on)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: states[current[-1]])
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda s: states.update({current[-1]: s}))
+    set_generator_state("cuda:0", generator_state("cuda:1"))
+    assert states == {0: 11, 1: 11}
+
+
+def test_a_gpu_of_another_number_is_one_of_the_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert device_or_cpu("cuda:1") == torch.device("cuda")
+    assert device_or_cpu("xpu:1") == torch.device("cpu")
 
 
 class TestFiles:

@@ -94,10 +94,59 @@ def test_a_wrapped_net_trains_and_gives_features() -> None:
         params = {"alpha": 0.1, "max_epochs": 1, "random_state": 0}
         wrapped = jlu.JLUClassifier.from_module(net, classes=[0, 1], **params)
         model = clone(wrapped).fit(data.X, data.y, sensitive_features=data.groups)
-        assert model.accelerations_ == (
-            "bfloat16", "channels last", "fused optimizer", "images on device"
-        )  # fmt: skip
+        assert model.accelerations_ == ("bfloat16", "fused optimizer", "images on device")
         assert FeatureExtractor(model.module_).fit_transform(data.X).shape == (64, 4)
+
+
+class Viewed(torch.nn.Module):
+    """A net that needs its maps with channels first, as many published ones do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.out = torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.LazyLinear(8)
+        self.out(self.conv(torch.zeros(1, 3, 24, 24)).flatten(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        maps = self.conv(x)
+        return self.out(maps.view(len(maps), -1))
+
+
+def test_a_net_of_ones_own_keeps_channels_first() -> None:
+    X, y = np.random.default_rng(0).integers(0, 256, (8, 3, 24, 24), np.uint8), np.arange(8) % 2
+    with simulated_cuda():
+        for backbone, layout in ((Viewed(), ()), ("small-cnn", ("channels last",))):
+            model = TorchClassifier(backbone, max_epochs=1, random_state=0).fit(X, y)
+            assert set(layout) == set(model.accelerations_) & {"channels last"}
+            assert "bfloat16" in model.accelerations_
+
+
+def test_a_sigmoid_is_not_rounded_to_bfloat16() -> None:
+    """Above a logit of 6 nothing of 1 - sigmoid would be left, and no gradient."""
+    X, y = np.random.default_rng(0).integers(0, 256, (8, 3, 24, 24), np.uint8), np.arange(8) % 2
+    layers = torch.nn.Flatten(), torch.nn.Linear(3 * 24 * 24, 1), torch.nn.Sigmoid()
+    wrapped = TorchClassifier.from_module(
+        torch.nn.Sequential(*layers), classes=[0, 1], max_epochs=1, random_state=0
+    )
+    with simulated_cuda():
+        assert "bfloat16" not in clone(wrapped).fit(X, y).accelerations_
+
+
+def test_third_parties_draw_alike_in_the_first_run(monkeypatch: Any) -> None:
+    """The generator of a GPU can be seeded only once there is one."""
+    from fairvision.comparison import run_method
+
+    order: list[str] = []
+    monkeypatch.setattr(run_method, "_warm_up", lambda device: order.append("warm"))
+    seeded = run_method._reproducible
+
+    def noted(*args: Any) -> Any:
+        order.append("seeded")
+        return seeded(*args)
+
+    monkeypatch.setattr(run_method, "_reproducible", noted)
+    data = fv.datasets.load("faces", n_samples=60, image_size=24, random_state=0)
+    fv.compare(data, ["erm"], seeds=1, max_epochs=1, n_boot=2, progress=False)
+    assert order[:2] == ["warm", "seeded"]
 
 
 def test_it_replays_what_was_captured() -> None:
@@ -131,7 +180,7 @@ def test_a_graph_of_the_gan_does_what_its_steps_do() -> None:
     images = stripes().X[:16, :, :8, :8]
     params = {"images_per_phase": 16, "final_images": 16, "max_width": 4, "batch_size": 2}
     params |= {"penalty_interval": 2, "augmentations": ("color", "cutout"), "random_state": 0}
-    drawn, captured = [], []
+    drawn, captured, graphs = [], {True: 0, False: 0}, []
     with simulated_cuda():
         for works in (True, False):
             gan = latent.ProgressiveGAN(**params)
@@ -140,10 +189,18 @@ def test_a_graph_of_the_gan_does_what_its_steps_do() -> None:
             def noted(X: Any, device: Any, trainer: Any = trainer, works: bool = works) -> Any:
                 made = trainer(X, device)
                 made.graphs.works &= works
-                captured.append(made.graphs)
+                capture = made.graphs._capture
+
+                def counted(kind: Any, step: Any) -> None:
+                    capture(kind, step)
+                    captured[works] += 1
+
+                made.graphs._capture = counted
+                graphs.append(made.graphs)
                 return made
 
             gan._trainer = noted
             drawn.append(gan.fit(images).sample(4, random_state=0))
-    assert [len(graphs._captured) for graphs in captured] == [4, 0]
+    assert captured == {True: 4, False: 0}
+    assert not any(each._captured or each._drawn for each in graphs)  # their memory is free again
     np.testing.assert_array_equal(*drawn)

@@ -47,9 +47,7 @@ Examples:
 @click.option("--out", type=click.Path(path_type=Path), help="File for the model.")
 @click.option("--overwrite", is_flag=True, help="Replace the file of --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(
-    folder: Path, out: Path | None, overwrite: bool, as_json: bool, **options: Any
-) -> None:
+def command(folder: Path, out: Path | None, overwrite: bool, as_json: bool, **options: Any) -> None:
     """Choose a method of the comparison that `fairvision compare --out FOLDER` wrote.
 
     Only validation rows decide; test rows are reported for the chosen method. Among the methods

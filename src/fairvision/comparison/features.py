@@ -127,7 +127,9 @@ def with_features(data: Bunch, **params: Any) -> Bunch:
     return Bunch(**{**data, "images": features})
 
 
-def extractor_of(described: Mapping[str, Any], shape: Sequence[int], extractor: Any) -> Any:
+def extractor_of(
+    described: Mapping[str, Any], shape: Sequence[int], extractor: Any, *, device: str
+) -> Any:
     """The extractor of a comparison, fitted on images of that shape, without its cache.
 
     Parameters
@@ -137,6 +139,8 @@ def extractor_of(described: Mapping[str, Any], shape: Sequence[int], extractor: 
     shape : sequence of int
     extractor : FeatureExtractor or None
         Where it is at hand; else it is made from the description.
+    device : str
+        That it then computes on.
 
     Raises
     ------
@@ -157,6 +161,7 @@ def extractor_of(described: Mapping[str, Any], shape: Sequence[int], extractor: 
             described["weights"],
             layer=described["layer"],
             image_size=tuple(size) if isinstance(size, list) else size,
+            device=device,
         )
     made = clone(extractor).set_params(cache=None)
     made.fit(np.zeros((1, *shape), dtype=np.uint8))

@@ -147,6 +147,7 @@ def run_method(
 ) -> Run:
     """Fit one method on one seed's training rows and measure it on its test rows."""
     check_suited(method, data)
+    _warm_up(plan.device)
     with _reproducible(plan.n_threads, seed):
         fitted = fit_run(plan, data, method, seed, callbacks=callbacks)
         return _measure(plan, data, method, seed, fitted)
@@ -173,8 +174,8 @@ def fit_run(
     callbacks : sequence
         For the nets of the method.
     """
+    _warm_up(plan.device)  # before the seed is set: only then is there a generator on the GPU
     with _reproducible(plan.n_threads, seed):
-        _warm_up(plan.device)
         train, test = split_rows(data, plan.split, seed, balanced=method.balanced)
         estimator = build(method, plan, seed, callbacks)
         images, y, groups = _take(data, train, estimator)

@@ -171,6 +171,9 @@ def _work(plan: Plan, data: Bunch, item: Item) -> Outcome | FairvisionError:
             return _attempt(plan, data, *item)
     except DatasetError as error:
         return error
+    finally:
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()  # an idle worker would keep it from the others
 
 
 def _attempt(

@@ -56,7 +56,9 @@ def model_of_run(comparison: Any, label: str, seed: int, dataset: Any = None) ->
         return model
     described = comparison.plan.features
     if described is not None and model.extractor is None:
-        model.extractor = extractor_of(described, model.input_shape_, comparison.extractor)
+        model.extractor = extractor_of(
+            described, model.input_shape_, comparison.extractor, device=comparison.plan.device
+        )
     model.evaluation = run.evaluation
     model.facts = {
         "method": label,
@@ -104,7 +106,9 @@ def _data(plan: Plan, dataset: Any, extractor: Any) -> Any:
     data, description = read_data(*((name, params) if dataset is None else (dataset, None)))
     if plan.features is not None:
         images = data.images
-        features = Features(extractor_of(plan.features, images.shape[1:], extractor), data)
+        features = Features(
+            extractor_of(plan.features, images.shape[1:], extractor, device=plan.device), data
+        )
         description["features"] = features.extractor.identity_
         data = features.extract(data)
     if changed := changes({"dataset": dict(plan.dataset)}, {"dataset": description}):

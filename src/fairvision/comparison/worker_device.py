@@ -28,7 +28,7 @@ def _worker_number() -> int | None:
     if kind == "LokyProcess" and number.isdecimal():
         return int(number) - 1
     distributed = sys.modules.get("distributed")
-    if distributed is None:
+    if distributed is None or "dask_cuda" in sys.modules:  # which gives each worker a device
         return None
     try:  # Dask numbers the workers of a `LocalCluster`; others have names
         name = distributed.get_worker().name

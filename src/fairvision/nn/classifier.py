@@ -28,7 +28,7 @@ from fairvision.nn.checks import (
     check_validation_data,
     check_weights,
 )
-from fairvision.nn.device import choose_device
+from fairvision.nn.device import choose_device, numbered
 from fairvision.nn.distributed import check_accelerator
 from fairvision.nn.objective import Objective
 from fairvision.nn.prediction import FittedModule
@@ -340,4 +340,4 @@ class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
     def _device(self) -> torch.device:
         if self.accelerator is not None:
             return self.accelerator.device
-        return choose_device(self.device)
+        return numbered(choose_device(self.device))

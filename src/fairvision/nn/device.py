@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -14,9 +15,10 @@ __all__ = [
     "choose_device",
     "computes_bfloat16",
     "device_or_cpu",
-    "generator_states",
+    "generator_state",
+    "numbered",
     "seed_device",
-    "set_generator_states",
+    "set_generator_state",
     "supported_dtype",
     "to_device",
 ]
@@ -56,11 +58,24 @@ def choose_device(device: str | torch.device) -> torch.device:
 
 
 def device_or_cpu(device: str | torch.device) -> torch.device:
-    """The torch device of a `device` parameter that was saved; the CPU where there is none."""
-    try:
-        return choose_device(device)
-    except InputError:
-        return torch.device("cpu")
+    """The torch device of a `device` parameter that was saved.
+
+    Where there is none of that number, the kind's first; where there is none of the kind, the CPU.
+    """
+    kind = str(device).partition(":")[0]
+    for name in (device, kind):
+        try:
+            return choose_device(name)
+        except InputError:
+            continue
+    return torch.device("cpu")
+
+
+def numbered(device: torch.device) -> torch.device:
+    """The current CUDA device by its number: each thread has a current device of its own."""
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    return device
 
 
 def _count(kind: str) -> int:
@@ -106,29 +121,31 @@ def _module(device: torch.device | str) -> Any:
     return None if kind == "cpu" else getattr(torch, kind, None)
 
 
-def generator_states(device: torch.device | str) -> list[Tensor]:
-    """The states of the generators of a device's kind; none for the CPU."""
+def generator_state(device: torch.device | str) -> Tensor | None:
+    """The state of a device's own generator; None for the CPU."""
     module = _module(device)
     if module is None:
-        return []
-    if hasattr(module, "get_rng_state_all"):
-        return list(module.get_rng_state_all())
-    return [module.get_rng_state()]
+        return None
+    with _current(module, device):
+        return module.get_rng_state()
 
 
-def set_generator_states(device: torch.device | str, states: list[Tensor]) -> None:
-    """Restore what `generator_states` gave."""
+def set_generator_state(device: torch.device | str, state: Tensor | None) -> None:
+    """Restore what `generator_state` gave, of this or another device of the kind."""
     module = _module(device)
-    if module is None or not states:
-        return
-    if hasattr(module, "set_rng_state_all"):
-        module.set_rng_state_all(states)
-    else:
-        module.set_rng_state(states[0])
+    if module is not None and state is not None:
+        with _current(module, device):
+            module.set_rng_state(state)
 
 
 def seed_device(device: torch.device | str, seed: int) -> None:
-    """Seed the generators of a device's kind."""
+    """Seed the generator of a device; that of the CPU is left alone."""
     module = _module(device)
     if module is not None:
-        getattr(module, "manual_seed_all", module.manual_seed)(seed)
+        with _current(module, device):
+            module.manual_seed(seed)
+
+
+def _current(module: Any, device: torch.device | str) -> Any:
+    """Make it the current device of its kind; mps has one device only."""
+    return module.device(torch.device(device)) if hasattr(module, "device") else nullcontext()

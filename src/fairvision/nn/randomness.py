@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from fairvision.base import RandomState, as_seed
-from fairvision.nn.device import generator_states, seed_device, set_generator_states
+from fairvision.nn.device import generator_state, seed_device, set_generator_state
 
 __all__ = ["RandomState", "as_seed", "isolated_rng"]
 
@@ -53,7 +53,7 @@ def isolated_rng(
         with_cuda = cuda or torch.cuda.is_initialized()
         devices = range(torch.cuda.device_count()) if with_cuda else ()
         other = "cpu" if cuda else device  # forked below
-        device_states = generator_states(other)
+        device_state = generator_state(other)
         try:
             # Streams, and so CUDA graphs, belong to the current device unless told otherwise.
             current: Any = torch.cuda.device(device) if cuda else nullcontext()
@@ -67,7 +67,7 @@ def isolated_rng(
                 random.seed(seed)
                 yield
         finally:
-            set_generator_states(other, device_states)
+            set_generator_state(other, device_state)
             np.random.set_state(numpy_state)  # noqa: NPY002
             random.setstate(python_state)
 
@@ -79,7 +79,11 @@ def _algorithms(device: torch.device | str, deterministic: bool) -> Iterator[Non
     mode = torch.get_deterministic_debug_mode()  # somebody who turned it on keeps it
     fast = cuda and not deterministic and not mode
     settings: Any = torch.utils.deterministic
-    fill, workspace = settings.fill_uninitialized_memory, os.environ.get(_CUBLAS)
+    fill = settings.fill_uninitialized_memory
+    if cuda:
+        # It stays set: torch looks once, at the process's first matrix product on a GPU, and
+        # warns of every product if it was not set then.
+        os.environ.setdefault(_CUBLAS, ":4096:8")
     # One by one: `cudnn.flags` would turn TF32 on again for somebody who turned it off.
     cudnn: Any = torch.backends.cudnn
     kernels = cudnn.benchmark, cudnn.deterministic
@@ -88,11 +92,8 @@ def _algorithms(device: torch.device | str, deterministic: bool) -> Iterator[Non
         if cuda and deterministic and not mode:
             torch.set_deterministic_debug_mode("warn")
             settings.fill_uninitialized_memory = False  # it costs time
-            os.environ.setdefault(_CUBLAS, ":4096:8")  # else torch warns of each matrix product
         yield
     finally:
         cudnn.benchmark, cudnn.deterministic = kernels
         torch.set_deterministic_debug_mode(mode)
         settings.fill_uninitialized_memory = fill
-        if workspace is None:
-            os.environ.pop(_CUBLAS, None)

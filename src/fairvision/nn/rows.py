@@ -137,7 +137,9 @@ class Rows(Dataset[Batch]):
             return False
         dtype = take(self.images, slice(0, 1)).dtype
         n_bytes = dtype.itemsize * int(np.prod(self.images.shape))
-        if n_bytes > torch.cuda.mem_get_info(device)[0] / 4:
+        # What torch holds in reserve is free, too.
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        if n_bytes > (torch.cuda.mem_get_info(device)[0] + unused) / 4:
             return False
         parts = np.array_split(np.arange(len(self)), n_bytes // _BYTES_AT_ONCE + 1)
         images, start = torch.empty(0), 0
@@ -222,7 +224,8 @@ class Batches:
         batches = split(order, self.batch_size)
         read = partial(self.rows.batch, device=self.device)
         # The transform runs in this thread, because it may draw random numbers.
-        for batch in prefetch(read, batches, self.rows.images):
+        images = None if self.rows.is_kept else self.rows.images
+        for batch in prefetch(read, batches, images):
             if self.transform is not None:
                 with batch.process_group.own_rng():
                     batch.images = self.transform(batch.images)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from fairvision.base import fitted_attributes
-from fairvision.exceptions import InputError
 from fairvision.nn.checks import check_shape
+from fairvision.nn.device import device_or_cpu
 from fairvision.nn.randomness import isolated_rng
 from fairvision.nn.state import check_structure, get_tensors, put_tensors
 from fairvision.nn.training import context_of, unfetched_module
@@ -39,11 +39,8 @@ def set_state(model: Any, state: Mapping[str, Any]) -> None:
         return
     module = _rebuild(model, state["module_"])
     put_tensors(module, state["module_"])
-    try:
-        device = model._device()
-    except InputError:  # it was saved on another machine
-        device = torch.device("cpu")
-    model.module_ = module.to(device).eval()
+    # It may have been saved on another machine.
+    model.module_ = module.to(device_or_cpu(model.device)).eval()
 
 
 def _rebuild(model: Any, tensors: Mapping[str, Tensor]) -> nn.Module:

@@ -137,11 +137,14 @@ def _accelerated(
     if amp == "auto":
         on_maps = len(context.input_shape) == 3 and estimator.backbone != LINEAR
         single = accelerator is None and context.dtype == torch.float32
-        amp = cuda and on_maps and single and computes_bfloat16(context.device)
+        # Of a sigmoid in bfloat16 nothing is left to 1 above a logit of 6.
+        logits = getattr(net.module, "gives", None) != "probabilities"
+        amp = cuda and on_maps and single and logits and computes_bfloat16(context.device)
     precision = precision_of(accelerator, amp)
-    channels_last = cuda and precision is not None
+    mixed = cuda and precision is not None
+    channels_last = mixed and _published(estimator.backbone)
     chosen = {
-        str(precision).removeprefix("torch."): channels_last,
+        str(precision).removeprefix("torch."): mixed,
         "channels last": channels_last,
         "fused optimizer": hasattr(net, "optimizer__fused"),
         "images on device": rows.keep_on(context.device),
@@ -152,6 +155,12 @@ def _accelerated(
     return accelerated(
         net.module, compile=estimator.compile, precision=precision, channels_last=channels_last
     )
+
+
+def _published(backbone: Any) -> bool:
+    """Whether it is known to compute with channels last: a user's net may call `view`."""
+    named = isinstance(backbone, str)
+    return named and (":" not in backbone or backbone.startswith("timm:"))
 
 
 @contextmanager

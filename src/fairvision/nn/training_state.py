@@ -14,7 +14,7 @@ from skorch.callbacks.scoring import ScoringBase
 from torch import Tensor
 
 from fairvision.exceptions import InputError
-from fairvision.nn.device import generator_states, set_generator_states
+from fairvision.nn.device import generator_state, set_generator_state
 from fairvision.nn.identity import random_states
 from fairvision.nn.warm_start import load_moments
 
@@ -137,13 +137,13 @@ def _random_state(net: Any) -> dict[str, Any]:
         "torch": of_torch,
         "numpy": [of_numpy[0], of_numpy[1].tolist(), *map(_plain, of_numpy[2:])],
         "python": of_python,
-        "cuda": generator_states(net.device),  # of any device; the CPU has none besides torch's
+        "device": generator_state(net.device),  # the net's own; the CPU has none besides torch's
     }
 
 
 def _restore_random(state: Mapping[str, Any], device: torch.device | str) -> None:
     torch.set_rng_state(state["torch"])
-    set_generator_states(device, state["cuda"])
+    set_generator_state(device, state["device"])
     name, words, *rest = state["numpy"]
     np.random.set_state((name, np.array(words, dtype=np.uint32), *rest))  # noqa: NPY002
     random.setstate(state["python"])

@@ -209,9 +209,12 @@ class ProgressiveGAN(BaseEstimator):
                 )
                 training.file = Path(self.cache) / f"gan-{name}.pt"
                 lock = _locked(training.file)
-            with lock:
-                training.resume()
-                training.train(show=self.verbose > 0)
+            try:
+                with lock:
+                    training.resume()
+                    training.train(show=self.verbose > 0)
+            finally:
+                trainer.graphs.clear()  # they and the trainer hold each other, and much memory
         self.history_, self.stage_samples_ = training.history, training.samples
         self.stopped_, self.generator_ = training.stopped, trainer.average.eval()
         return self

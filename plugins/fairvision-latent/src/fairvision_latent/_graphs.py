@@ -78,6 +78,7 @@ class StepGraphs:
         inputs = [(make, value.clone()) for make, value in self._drawn]
         self._memory = iter([memory for _, memory in inputs])
         graph = torch.cuda.CUDAGraph()
+        current = torch.cuda.current_stream(self.device)
         try:
             with torch.cuda.graph(graph, stream=torch.cuda.Stream(self.device)):
                 output = step()
@@ -91,4 +92,5 @@ class StepGraphs:
                 stacklevel=2,
             )
         finally:
+            torch.cuda.set_stream(current)  # a capture that fails at its end leaves its own
             self._memory = None

@@ -139,6 +139,8 @@ class Trainer:
             does not wait for.
         """
         growth = self.schedule.growth(self.step_number)
+        if growth != self.generator.growth:
+            self.graphs.clear()  # those of a finished stage would keep their memory
         for net in (self.generator, self.critic, self.average):
             net.growth = growth
         penalized = self.step_number % self.penalty_interval == 0
@@ -181,11 +183,13 @@ class Trainer:
 
     def _step_generator(self) -> Tensor:
         self.critic.requires_grad_(False)  # saves computing its gradients
-        fake = self._fake()
-        with self._autocast():
-            score = self.critic(fake).mean()
-        self._descend(1, -score)
-        self.critic.requires_grad_(True)
+        try:
+            fake = self._fake()
+            with self._autocast():
+                score = self.critic(fake).mean()
+            self._descend(1, -score)
+        finally:  # a graph may fail to be captured
+            self.critic.requires_grad_(True)
         return score.detach()
 
     def _descend(self, net: int, loss: Tensor) -> None:
