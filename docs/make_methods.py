@@ -29,8 +29,8 @@ def shares(text: str, setting: str) -> dict[str, str]:
     """The share of the gap that each method closes, by the table of frozen features."""
     table = text.partition(f"### features, {setting}, ")[2].partition("\n###")[0]
     rows = [line.split("|") for line in table.splitlines()]
-    found = {row[1].strip(): row[3].strip() for row in rows if len(row) > 4}
-    return {name: re.sub(r"\b0\.", ".", share) for name, share in found.items() if "[" in share}
+    by_method = {row[1].strip(): row[3].strip() for row in rows if len(row) > 4}
+    return {name: re.sub(r"\b0\.", ".", share) for name, share in by_method.items() if "[" in share}
 
 
 def row(method: Any, measured: Sequence[Mapping[str, str]]) -> str:
@@ -38,7 +38,7 @@ def row(method: Any, measured: Sequence[Mapping[str, str]]) -> str:
     groups = [word for need, word in _WORDS.items() if getattr(method.needs, need)]
     else_ = "needs pixels" if method.needs.pixels else "not measured"
     measured_as = _measured_as(method)
-    figures = [found.get(measured_as, else_) for found in measured]
+    figures = [table.get(measured_as, else_) for table in measured]
     reference = method.reference
     paper = "" if reference is None else f"[{_cited(reference)}]({_address(reference)})"
     cells = [_linked(method), _STAGES[method.stage], ", ".join(groups) or "never", *figures, paper]

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +18,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import BaggingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
@@ -29,7 +31,7 @@ from fairvision.comparison.methods import plan_methods
 from fairvision.comparison.plan import MethodPlan, Plan
 from fairvision.comparison.run_method import build
 from fairvision.exceptions import InputError, RunError
-from fairvision.nn import TorchClassifier
+from fairvision.nn import Objective, TorchClassifier
 
 pytestmark = pytest.mark.cpu
 
@@ -134,6 +136,44 @@ def test_a_class_that_is_registered_keeps_its_name_and_needs() -> None:
     assert other.name == "sklearn.linear_model._logistic.LogisticRegression"
     assert other.version.startswith("scikit-learn 1.")
     assert planned({"mine": Brightness()}, params={"mine": {"cut": 0.7}}).params["cut"] == 0.7
+
+
+class Grouped(Objective):
+    """Plain training that must be given groups."""
+
+    needs_groups = True
+
+
+def test_what_is_inside_gets_the_groups_that_it_needs() -> None:
+    pytest.importorskip("fairvision_afr")
+    never = fv.make("automatic-feature-reweighting", estimator=fv.make("erm"))
+    assert not planned({"mine": never}).groups_at_fit
+    around = fv.make(
+        "automatic-feature-reweighting", estimator=TorchClassifier(objective=Grouped())
+    )
+    for value in (TorchClassifier(objective=Grouped()), ("erm", {"objective": Grouped()}), around):
+        method = planned({"mine": value})
+        assert (method.groups_at_fit, method.groups_seen) == (True, "fit")
+
+
+@pytest.mark.filterwarnings("ignore::fairvision.exceptions.FairvisionWarning")
+def test_an_objective_is_given_groups(compare: Compare) -> None:
+    methods = {
+        "mine": TorchClassifier(objective=Grouped()),
+        "pair": ("erm", {"objective": Grouped()}),
+    }
+    found = compare(methods, seeds=1, max_epochs=1)
+    assert found.failures == {}
+    assert set(found.table()["groups seen"]) == {"fit"}
+
+
+def test_a_grid_in_threads_is_the_serial_one(compare: Compare) -> None:
+    """A run waits for those threads, so it must not hold what they wait for."""
+    grid = GridSearchCV(TorchClassifier("mlp", max_epochs=1), {"lr": [0.1, 0.01]}, cv=2)
+    with joblib.parallel_backend("threading", n_jobs=2):
+        threads = compare({"mine": clone(grid).set_params(n_jobs=2)}, seeds=1, max_epochs=1)
+    serial = compare({"mine": grid}, seeds=1, max_epochs=1)
+    np.testing.assert_array_equal(threads.runs[0].y_score, serial.runs[0].y_score)
 
 
 VERSION = f"fairvision {fv.__version__}"

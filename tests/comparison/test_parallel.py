@@ -17,11 +17,14 @@ import pytest
 import torch
 from joblib.externals.loky import get_reusable_executor
 
+import fairvision as fv
 from fairvision.comparison import Comparison
 from fairvision.comparison.backends import Backend
 from fairvision.comparison.methods import plan_methods
 from fairvision.comparison.plan import Plan
 from fairvision.comparison.scheduler import _in_order
+from fairvision.hookspecs import hookimpl
+from fairvision.types import Method
 
 pytestmark = pytest.mark.cpu
 
@@ -37,9 +40,21 @@ def needs(extra: str, module: str) -> Any:
 CLUSTERS = [needs("dask", "distributed"), needs("ray", "ray")]
 
 
+class Inline:
+    """A plugin without a distribution, of which only this process knows."""
+
+    FAIRVISION_API = (1, 0)
+
+    @hookimpl
+    def fairvision_inprocessing(self) -> list[Method]:
+        return [Method("inline-erm", "fairvision.nn:TorchClassifier", "Plain training.")]
+
+
 def test_workers_give_the_same_bits_whatever_the_threads_here(
-    compare: Compare, methods: Any
+    compare: Compare, methods: Any, fresh_registry: None
 ) -> None:
+    fv.register(Inline(), "mine")
+    methods = {**methods, "mine": "inline-erm"}
     serial = compare(methods)
     threads = torch.get_num_threads()
     torch.set_num_threads(2)

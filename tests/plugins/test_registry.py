@@ -280,6 +280,23 @@ def test_register_takes_a_module(site: Any, tmp_path: Path) -> None:
     assert method.qualified_name == "loose-plugin:loose"
 
 
+@pytest.mark.parametrize(
+    ("plugin", "message"),
+    [("loose_plugin", "Pass the imported module"), (Inline, r"Pass an object of it: Inline\(\)")],
+)
+def test_register_says_what_it_takes(site: Any, plugin: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        site.registry().register(plugin)
+
+
+def test_a_plugin_has_one_name(site: Any) -> None:
+    registry, plugin = site.registry(), Inline()
+    registry.register(plugin, "mine")
+    with pytest.raises(InputError, match="is registered already, as 'mine'"):
+        registry.register(plugin, "yours")
+    assert registry.registered() == ((plugin, "mine"),)
+
+
 def test_register_refuses_what_an_entry_point_would_not_load(site: Any) -> None:
     site.add_method("a-one", "group-dro")
     registry = site.registry()

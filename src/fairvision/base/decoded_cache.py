@@ -109,7 +109,7 @@ class Cache:
                 notes.write(json.dumps(errors).encode())
 
     def _sweep(self) -> None:
-        """Remove what a killed process left of this cache; who still writes has just done so."""
+        """Remove files that a killed process left; a file that changed lately is still written."""
         for unfinished in self.folder.glob(f".{self.name}*.partial"):
             with contextlib.suppress(OSError):
                 if time.time() - unfinished.stat().st_mtime > _ABANDONED:

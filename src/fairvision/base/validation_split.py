@@ -66,8 +66,8 @@ def fit_or_frozen(
         return estimator, np.arange(len(y)) if held is None else held
     if held is None and not 0 < validation_fraction < 1:
         raise InputError(
-            f"validation_fraction is {validation_fraction!r}; pass a share between 0 and 1, or a "
-            "FrozenEstimator, to which all rows are validation data."
+            f"the share of rows to hold out is {validation_fraction!r}; pass one between 0 and 1, "
+            "or a FrozenEstimator, to which all rows are validation data."
         )
     if held is None:
         rest, held = stratified(cells, validation_fraction, rng)

@@ -162,8 +162,8 @@ def data_card(
     """
     if n_boot < 0 or n_pictures < 0 or not 0 < level < 1:
         raise InputError(
-            f"n_boot={n_boot}, level={level}, n_pictures={n_pictures}: expected 0 or more, a "
-            "number between 0 and 1, and 0 or more."
+            f"n_boot={n_boot}, level={level}, n_pictures={n_pictures}: pass n_boot and n_pictures "
+            "of 0 or more, and a level between 0 and 1."
         )
     data = _read(dataset, dict(dataset_params or {}))
     labels, parts = read_labels(data), read_parts(data)

@@ -6,8 +6,9 @@ import hashlib
 import importlib.metadata
 import inspect
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ from fairvision.comparison.plan import MethodPlan, Plan
 from fairvision.comparison.serialization import plain
 from fairvision.exceptions import InputError, PluginError
 from fairvision.plugins import RegisteredMethod, default_registry, describe, resolve
+from fairvision.types import Needs
 
-__all__ = ["check_sendable", "plan_estimator", "set_up", "source_hash"]
+__all__ = ["check_sendable", "needs_within", "plan_estimator", "set_up", "source_hash"]
 
 _WANTED = (
     "Pass the name of a method, a pair (name, parameters), or an unfitted estimator: a classifier, "
@@ -57,6 +59,7 @@ def plan_estimator(label: str, value: Any, params: Mapping[str, Any]) -> MethodP
     seeds = [name for name, _, short in _parameters(estimator) if short == "random_state"]
     estimator.set_params(**dict.fromkeys(seeds))
     registered, parts = _registered(type(estimator)), _parts(estimator)
+    needs = needs_within(registered, estimator.get_params(deep=True).values())
     at_fit = accepts(getattr(estimator, "fit_resample", estimator.fit), "sensitive_features")
     at_predict = groups_at_predict(estimator) is not None
     seen = [word for word, seen in (("fit", at_fit), ("predict", at_predict)) if seen]
@@ -68,11 +71,32 @@ def plan_estimator(label: str, value: Any, params: Mapping[str, Any]) -> MethodP
         preset=None,
         params=plain(estimator.get_params(deep=False)),
         code=source_hash(*map(type, parts)),
-        groups_seen=str(registered.needs) if registered else ", ".join(seen) or "never",
-        groups_at_fit=not registered or registered.needs.fit or registered.needs.validation,
+        groups_seen=str(needs) if registered else ", ".join(seen) or "never",
+        groups_at_fit=not registered or needs.fit or needs.validation,
         groups_at_predict=at_predict,
         estimator=estimator,
     )
+
+
+def needs_within(registered: RegisteredMethod | None, values: Iterable[Any]) -> Needs:
+    """When a method reads groups, with the estimators and objectives that are its parameters."""
+    needs = Needs() if registered is None else registered.needs
+    for value in values:
+        if isinstance(value, type):
+            continue
+        if hasattr(value, "needs_groups"):  # an objective, which may read them if it can
+            needs = replace(needs, fit=True)
+        elif hasattr(value, "get_params") and hasattr(value, "fit"):
+            inner = _registered(type(value))
+            own = (
+                Needs(fit=accepts(value.fit, "sensitive_features"))
+                if inner is None
+                else inner.needs
+            )
+            needs = replace(
+                needs, fit=needs.fit or own.fit, validation=needs.validation or own.validation
+            )
+    return needs
 
 
 def set_up(estimator: Any, plan: Plan, seed: int, callbacks: Sequence[Any] = ()) -> Any:
@@ -98,20 +122,21 @@ def set_up(estimator: Any, plan: Plan, seed: int, callbacks: Sequence[Any] = ())
 
 
 def check_sendable(plan: Plan) -> None:
-    """Refuse an estimator that no worker process can be sent.
+    """Refuse an estimator or a registered plugin that no worker process can be sent.
 
     Raises
     ------
     InputError
-        Naming the method.
+        Naming it.
     """
-    for method in plan.methods:
+    sent = [(f"methods[{method.label!r}]", method.estimator) for method in plan.methods]
+    sent += [(f"the plugin {name!r}", plugin) for plugin, name in default_registry().registered()]
+    for name, value in sent:
         try:
-            dump(method.estimator, io.BytesIO())
+            dump(value, io.BytesIO())
         except Exception as error:
             raise InputError(
-                f"methods[{method.label!r}] cannot be sent to a worker process: "
-                f"{describe(error)}. Pass n_jobs=1."
+                f"{name} cannot be sent to a worker process: {describe(error)}. Pass n_jobs=1."
             ) from error
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 from fairvision.comparison.budget import AUTO
-from fairvision.comparison.estimators import plan_estimator, source_hash
+from fairvision.comparison.estimators import needs_within, plan_estimator, source_hash
 from fairvision.comparison.plan import ON_FEATURES, PLAIN_TRAINING, MethodPlan
 from fairvision.exceptions import InputError, PluginError
 from fairvision.plugins import RegisteredMethod, closest, default_registry, resolve
@@ -121,7 +121,8 @@ def _check_preset(preset: str | None) -> None:
 
 
 def _listed(methods: Methods) -> list[Any]:
-    return [methods] if isinstance(methods, (str, Mapping)) else list(methods)
+    several = isinstance(methods, Iterable) and not isinstance(methods, (str, Mapping))
+    return list(methods) if several else [methods]
 
 
 def _by_label(methods: Methods) -> dict[str, Any]:
@@ -172,6 +173,7 @@ def _plan(label: str, value: Any, preset: str | None, more: Mapping[str, Any]) -
 
 def _plan_name(label: str, name: str, preset: str | None, params: Mapping[str, Any]) -> MethodPlan:
     registered = cast(RegisteredMethod, default_registry().find("method", name))
+    needs = needs_within(registered, params.values())
     return MethodPlan(
         label=label,
         name=registered.qualified_name,
@@ -180,9 +182,9 @@ def _plan_name(label: str, name: str, preset: str | None, params: Mapping[str, A
         preset=preset if preset in registered.presets else None,
         params=dict(params),
         code=_code(registered.qualified_name),
-        groups_seen=str(registered.needs),
-        groups_at_fit=registered.needs.fit or registered.needs.validation,
-        groups_at_predict=registered.needs.predict,
+        groups_seen=str(needs),
+        groups_at_fit=needs.fit or needs.validation,
+        groups_at_predict=needs.predict,
     )
 
 

@@ -36,7 +36,7 @@ from fairvision.comparison.run import Predictions, Run
 from fairvision.comparison.split import split_rows, validation_rows
 from fairvision.exceptions import InputError
 from fairvision.metrics import Evaluation, calibrated_threshold, evaluate_predictions, leakage
-from fairvision.nn import choose_device, isolated_rng
+from fairvision.nn import choose_device, seeded_rng
 from fairvision.plugins import RegisteredMethod, default_registry, resolve
 
 __all__ = [
@@ -130,7 +130,7 @@ def _reproducible(n_threads: int, seed: int) -> Iterator[None]:
     """
     before = torch.get_num_threads()
     try:
-        with threadpool_limits(n_threads), isolated_rng(seed):
+        with threadpool_limits(n_threads), seeded_rng(seed):
             torch.set_num_threads(n_threads)
             yield
     finally:

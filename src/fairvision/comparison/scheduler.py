@@ -26,7 +26,7 @@ from fairvision.comparison.split import split_rows
 from fairvision.comparison.store import Store
 from fairvision.comparison.worker_device import device_of_worker
 from fairvision.exceptions import DatasetError, FairvisionError, InputError, RunError
-from fairvision.plugins import clean, describe
+from fairvision.plugins import clean, default_registry, describe
 
 __all__ = ["dry_run", "run_all"]
 
@@ -143,7 +143,8 @@ def _outcomes(
             callbacks = progress.callbacks(task[0].label, task[1])
             yield task, _attempt(plan, data, task, deadline, [*callbacks, *keepers])
         return
-    for i, outcome in map_unordered(partial(_work, plan), data, items, backend):
+    registered = default_registry().registered()
+    for i, outcome in map_unordered(partial(_work, plan, registered), data, items, backend):
         if isinstance(outcome, FairvisionError):
             raise outcome
         yield items[i][0], _lost(outcome) if isinstance(outcome, Lost) else outcome
@@ -157,8 +158,17 @@ def _lost(outcome: Lost) -> Outcome:
     return message, message
 
 
-def _work(plan: Plan, data: Bunch, item: Item) -> Outcome | FairvisionError:
-    """Do a run in a worker. Return an error that stops the comparison."""
+def _work(
+    plan: Plan, registered: Sequence[tuple[object, str]], data: Bunch, item: Item
+) -> Outcome | FairvisionError:
+    """Do a run in a worker. Return an error that stops the comparison.
+
+    `registered` are the plugins without a distribution, which the worker may not know.
+    """
+    known = {name for _, name in default_registry().registered()}
+    for plugin, name in registered:
+        if name not in known:
+            default_registry().register(plugin, name)
     for name, installed in versions().items():
         if installed != plan.versions[name]:
             return RunError(

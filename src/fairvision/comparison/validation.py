@@ -77,4 +77,4 @@ def _check_probe(probe: Mapping[str, Any]) -> None:
 
 def _need(fact: bool) -> None:
     if not fact:
-        raise ValueError("this is no run of ours")
+        raise ValueError("this file is not a run that fairvision wrote")

@@ -180,7 +180,8 @@ def load_faces(
     """
     if n_samples < 1 or image_size < _SMALLEST:
         raise DatasetError(
-            f"n_samples={n_samples}, image_size={image_size}: expected at least 1 and {_SMALLEST}."
+            f"n_samples={n_samples}, image_size={image_size}: pass n_samples of 1 or more and an "
+            f"image_size of {_SMALLEST} or more."
         )
     rng = as_generator(random_state)
     drawn, noise = (np.random.default_rng(seed) for seed in rng.integers(2**63, size=2))

@@ -37,7 +37,10 @@ def contact_sheet(images: Any, *, n_columns: int = 10, gap: int = 2, scale: int 
     from PIL import Image
 
     if n_columns < 1 or gap < 0 or scale < 1:
-        raise InputError(f"n_columns={n_columns}, gap={gap}, scale={scale}: expected >= 1, 0, 1.")
+        raise InputError(
+            f"n_columns={n_columns}, gap={gap}, scale={scale}: pass n_columns and scale of 1 or "
+            "more, and a gap of 0 or more."
+        )
     pixels = np.asarray(check_images(images))
     if pixels.dtype != np.uint8:
         pixels = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)

@@ -30,7 +30,7 @@ from fairvision.nn.prefetch import prefetch
 from fairvision.nn.prefix import FrozenPrefix, find_prefix
 from fairvision.nn.probe import Standardize, check_inputs
 from fairvision.nn.process_group import ProcessGroup
-from fairvision.nn.randomness import as_seed, isolated_rng
+from fairvision.nn.randomness import as_seed, isolated_rng, seeded_rng
 from fairvision.nn.rows import Batch, Batches, Rows, scale
 from fairvision.nn.trace import ModuleCall, trace_calls
 
@@ -73,6 +73,7 @@ __all__ = [
     "inference_size",
     "input_shape_of",
     "isolated_rng",
+    "seeded_rng",
     "prefetch",
     "process_group_of",
     "scale",

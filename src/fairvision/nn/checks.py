@@ -59,7 +59,10 @@ def check_parameters(estimator: Any) -> None:
     check_numbers(estimator, "lr", "weight_decay")
     fraction = estimator.validation_fraction
     if not isinstance(fraction, _NUMBER) or not 0 <= fraction < 1:
-        raise InputError(f"validation_fraction is {fraction!r}; pass 0 (none) up to 1.")
+        raise InputError(
+            f"validation_fraction is {fraction!r}; pass 0, which holds no rows out, or a share "
+            "below 1."
+        )
     _check_callbacks(estimator.callbacks, bool(fraction) or estimator.validation_data is not None)
     _check_acceleration(estimator.compile, estimator.amp)
     for name in ("warm_start", "deterministic"):

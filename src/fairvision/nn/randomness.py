@@ -15,7 +15,7 @@ import torch
 from fairvision.base import RandomState, as_seed
 from fairvision.nn.device import generator_state, seed_device, set_generator_state
 
-__all__ = ["RandomState", "as_seed", "isolated_rng"]
+__all__ = ["RandomState", "as_seed", "isolated_rng", "seeded_rng"]
 
 # One lock for the process, because torch, numpy and random have one global generator each.
 _LOCK = threading.RLock()
@@ -47,29 +47,46 @@ def isolated_rng(
     Weight initialisation, dropout and torchvision's transforms draw from the
     global generators.
     """
-    with _LOCK:
-        numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
-        cuda = torch.device(device).type == "cuda"
-        with_cuda = cuda or torch.cuda.is_initialized()
-        devices = range(torch.cuda.device_count()) if with_cuda else ()
-        other = "cpu" if cuda else device  # forked below
-        device_state = generator_state(other)
-        try:
-            # Streams, and so CUDA graphs, belong to the current device unless told otherwise.
-            current: Any = torch.cuda.device(device) if cuda else nullcontext()
-            forked = torch.random.fork_rng(devices=devices)
-            with current, forked, _algorithms(device, deterministic):
-                torch.default_generator.manual_seed(seed)
-                if with_cuda:
-                    torch.cuda.manual_seed_all(seed)
-                seed_device(other, seed)
-                np.random.seed(seed)  # noqa: NPY002
-                random.seed(seed)
-                yield
-        finally:
-            set_generator_state(other, device_state)
-            np.random.set_state(numpy_state)  # noqa: NPY002
-            random.setstate(python_state)
+    with _LOCK, seeded_rng(seed, device, deterministic=deterministic):
+        yield
+
+
+@contextmanager
+def seeded_rng(
+    seed: int, device: torch.device | str = "cpu", *, deterministic: bool = True
+) -> Iterator[None]:
+    """Like `isolated_rng`, but other threads may enter a block, too.
+
+    It is for code that waits for threads which fit models. Code inside that draws from the global
+    generators itself must run in one thread.
+
+    Parameters
+    ----------
+    seed, device, deterministic
+        As in `isolated_rng`.
+    """
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
+    cuda = torch.device(device).type == "cuda"
+    with_cuda = cuda or torch.cuda.is_initialized()
+    devices = range(torch.cuda.device_count()) if with_cuda else ()
+    other = "cpu" if cuda else device  # forked below
+    device_state = generator_state(other)
+    try:
+        # Streams, and so CUDA graphs, belong to the current device unless told otherwise.
+        current: Any = torch.cuda.device(device) if cuda else nullcontext()
+        forked = torch.random.fork_rng(devices=devices)
+        with current, forked, _algorithms(device, deterministic):
+            torch.default_generator.manual_seed(seed)
+            if with_cuda:
+                torch.cuda.manual_seed_all(seed)
+            seed_device(other, seed)
+            np.random.seed(seed)  # noqa: NPY002
+            random.seed(seed)
+            yield
+    finally:
+        set_generator_state(other, device_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from fairvision.plugins._values import Kind, Origin, Plugin, Registered, Registe
 from fairvision.types import STAGES, Dataset, Metric, ReportSection, Stage
 
 _LOCK = threading.RLock()
+_INLINE = "(not installed)"  # in place of the version of a distribution
 _LOADING: ContextVar[bool] = ContextVar("fairvision plugins are being loaded", default=False)
 
 
@@ -79,15 +80,22 @@ class Registry:
 
         See :func:`fairvision.plugins.register`.
         """
+        if isinstance(plugin, (str, type)):
+            name = getattr(plugin, "__name__", "")
+            wanted = f"an object of it: {name}()" if name else "the imported module"
+            raise InputError(f"register got {plugin!r:.80}. Pass {wanted}.")
         module = getattr(plugin, "__name__", None) or type(plugin).__module__
         name = name or module.rpartition(".")[2].replace("_", "-").strip("-")
-        inline = Origin(name, "(not installed)", "(registered)", module)
+        inline = Origin(name, _INLINE, "(registered)", module)
         with _LOCK:
             others = [p for p in self.plugins if p.origin.distribution != name]
             earlier = [p for p in self.plugins if p.origin.distribution == name]
             if any(p.origin.entry_point != inline.entry_point for p in earlier):
                 raise InputError(f"{name!r} is an installed distribution. Pass another name.")
             key = f"{name}:{inline.entry_point}"
+            if (known := self._manager.get_name(plugin)) not in (None, key):
+                known = str(known).removesuffix(f":{inline.entry_point}")
+                raise InputError(f"{module} is registered already, as {known!r}.")
             previous = self._manager.unregister(name=key) if earlier else None
             try:
                 with _no_recursion():
@@ -99,6 +107,12 @@ class Registry:
             added = Plugin(inline, "loaded", offers)
             self.plugins = (*others, added)
         return added
+
+    def registered(self) -> tuple[tuple[object, str], ...]:
+        """What `register` added, each with its name: a worker process must be told of it."""
+        inline = [p.origin for p in self.plugins if p.origin.version == _INLINE]
+        keys = [(f"{o.distribution}:{o.entry_point}", o.distribution) for o in inline]
+        return tuple((self._manager.get_plugin(key), name) for key, name in keys)
 
     def of_kind(self, kind: Kind) -> tuple[Registered[Any], ...]:
         """Return everything of one kind: "method", "metric", "dataset", "report section"."""

@@ -123,7 +123,7 @@ class Encoder:
                 "gives": value.gives,
             }
         # classifier_, the fitted clone, has the parameters of classifier.
-        name = "__".join(part.removesuffix("_") for part in path)
+        name = "__".join(step.removesuffix("_") for step in path)
         if not isinstance(value, str):
             name = self._named.setdefault(id(value), (value, name))[1]
         self.objects[name], self.given[name] = _described(value), value

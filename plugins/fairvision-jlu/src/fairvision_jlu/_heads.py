@@ -259,7 +259,7 @@ class _System(NamedTuple):
 
 
 def inverses(grams: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Inverses of positive definite matrices, by operations that make no one wait."""
+    """Inverses of positive definite matrices, without waiting for the GPU."""
     stacked = torch.stack(list(grams))
     factors = torch.linalg.cholesky_ex(stacked).L
     one = torch.eye(stacked.shape[-1], dtype=stacked.dtype, device=stacked.device)

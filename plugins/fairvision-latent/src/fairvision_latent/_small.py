@@ -11,7 +11,7 @@ __all__ = ["small"]
 
 
 def small() -> dict[str, Any]:
-    """A GAN that has seen next to nothing, and labels by nets that have seen little more."""
+    """A GAN and label classifiers that are trained for a few steps."""
     common: dict[str, Any] = {"device": "cpu", "random_state": 0}
     gan = ProgressiveGAN(images_per_phase=32, final_images=32, max_width=8, latent_dim=8, **common)
     return {

@@ -51,7 +51,7 @@ def embeddings(shown: Any) -> Any:
 
 
 def _probe(run: Any) -> str:
-    """What the table says of the same features: that of the attribute that leaks most."""
+    """The leakage, as in the table, of the attribute that leaks most."""
     tables = [table for table in run.leakage.values() if "note" not in table]
     accuracies = [table["target_balanced_accuracy"]["value"] for table in tables]
     return f"probe {100 * max(accuracies):.1f} %" if accuracies else "probe undefined"
