@@ -326,6 +326,10 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
     "reweighing, then jlu, then adversarial-fine-tuning, all rows": partial(
         composed, pre="reweighing", model="jlu", post="adversarial-fine-tuning", on_all=True
     ),
+    "data-attribution, then adversarial-fine-tuning, all rows": partial(
+        composed, pre="data-attribution", post="adversarial-fine-tuning", on_all=True
+    ),
+    "balanced-sampling, then jlu": partial(composed, pre="balanced-sampling", model="jlu"),
     "random-perturbation": partial(composed, post="random-perturbation"),
     "layerwise-optimization": partial(composed, post="layerwise-optimization"),
     "threshold-optimizer": partial(composed, post="threshold-optimizer"),
@@ -340,7 +344,11 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
         on_all=True,
     ),
 }
-PIXELS = ("data-attribution", "latent-debiasing")
+PIXELS = (
+    "data-attribution",
+    "data-attribution, then adversarial-fine-tuning, all rows",
+    "latent-debiasing",
+)
 FEATURES = (
     "linear erasure",
     "reweighing, then linear erasure",
@@ -355,6 +363,7 @@ WITH_VALIDATION = (
     "adversarial-fine-tuning, all rows, batches of 256",
     "reweighing, then adversarial-fine-tuning, all rows",
     "reweighing, then jlu, then adversarial-fine-tuning, all rows",
+    "data-attribution, then adversarial-fine-tuning, all rows",
 )
 
 
