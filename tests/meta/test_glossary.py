@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 import fairvision as fv
+from fairvision import datasets
 from fairvision.datasets import biased_split
 from fairvision.metrics import evaluate_predictions
+from fairvision.nn import FeatureExtractor, TrainingCheckpoint
 
 FUNCTIONS = (
     fv.compare,
@@ -19,8 +21,12 @@ FUNCTIONS = (
     fv.fit,
     fv.ImageModel,
     fv.make,
+    fv.Resampled,
     evaluate_predictions,
     biased_split,
+    FeatureExtractor,
+    TrainingCheckpoint,
+    *(getattr(datasets, name) for name in datasets.__all__ if name.startswith("load_")),
 )
 
 
@@ -44,6 +50,17 @@ def test_entries_are_in_alphabetical_order(root: Path, section: str) -> None:
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
 def test_every_parameter_of_a_function_is_explained(root: Path, function: object) -> None:
     parameters = inspect.signature(function).parameters  # type: ignore[arg-type]
+    assert sorted(set(parameters) - set(entries(root, "Parameters"))) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("fairvision_attribution", "RegionClassifier"), ("fairvision_latent", "ProgressiveGAN")],
+)
+def test_every_parameter_of_a_plugin_s_estimator_is_explained(
+    root: Path, module: str, name: str
+) -> None:
+    parameters = getattr(pytest.importorskip(module), name)().get_params(deep=False)
     assert sorted(set(parameters) - set(entries(root, "Parameters"))) == []
 
 
