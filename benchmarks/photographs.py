@@ -244,6 +244,12 @@ def composed(
     return _predict(_fit(method, task, chosen), task, rows.test)
 
 
+def reduced(net: Net, task: Task, rows: Rows, setting: str, seed: int) -> np.ndarray:
+    """A mixture of nets under a constraint on the gap, trained on all rows."""
+    model = _make("exponentiated-gradient", seed, estimator=net(seed))
+    return _predict(_fit(model, task, _rows(rows, setting)), task, rows.test)
+
+
 def erased(
     net: Net, task: Task, rows: Rows, setting: str, seed: int, *, weighted: bool
 ) -> np.ndarray:
@@ -303,6 +309,7 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
     "automatic-feature-reweighting": partial(
         composed, post="automatic-feature-reweighting", on_all=True
     ),
+    "exponentiated-gradient": reduced,
     "jlu": partial(composed, model="jlu"),
     "reweighing, then jlu": partial(composed, pre="reweighing", model="jlu"),
     "jlu, then last layer": partial(
@@ -333,6 +340,7 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
     "random-perturbation": partial(composed, post="random-perturbation"),
     "layerwise-optimization": partial(composed, post="layerwise-optimization"),
     "threshold-optimizer": partial(composed, post="threshold-optimizer"),
+    "db-vae": partial(composed, model="db-vae"),
     "data-attribution": partial(composed, pre="data-attribution"),
     "latent-debiasing": partial(composed, pre="latent-debiasing"),
     "latent-debiasing, pretrained": partial(composed, pre="latent-debiasing", preset="pretrained"),
@@ -345,6 +353,7 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
     ),
 }
 PIXELS = (
+    "db-vae",
     "data-attribution",
     "data-attribution, then adversarial-fine-tuning, all rows",
     "latent-debiasing",
