@@ -290,8 +290,8 @@ def attribution(table: Table, data: Data, args: argparse.Namespace) -> None:
         return len(X) / timed(lambda: regions.region_map(X))()
 
     contestants = {
-        "maps": lambda: rate(model, data.X, mixed_precision="auto"),
-        "maps, float32": lambda: rate(model, data.X, mixed_precision=False),
+        "maps": lambda: rate(model, data.X, amp="auto"),
+        "maps, float32": lambda: rate(model, data.X, amp=False),
         "CPU": lambda: rate(on_cpu, few),
     }
     label = f"regions {size} px"

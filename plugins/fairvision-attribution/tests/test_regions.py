@@ -137,7 +137,7 @@ class TestCoarseMaps:
 
     def test_in_low_precision_are_nearly_the_same(self, regions, fresh):
         few = fresh.images[:10]
-        low = self.like(regions, mixed_precision=True).region_map(few)
+        low = self.like(regions, amp=True).region_map(few)
         difference = np.abs(low - regions.region_map(few))
         assert low.dtype == np.float32
         assert 0 < difference.max() < 0.1

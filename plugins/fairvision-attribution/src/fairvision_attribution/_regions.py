@@ -72,8 +72,8 @@ class RegionClassifier(ObjectiveClassifier):
         changes most.
     map_rows : int, default=400
         Training pictures, drawn at random, that `mean_map_` is the mean over.
-    mixed_precision : bool or "auto", default="auto"
-        Scan in bfloat16; softmax and confidence stay in float32. ``"auto"`` does so on a
+    amp : bool or "auto", default="auto"
+        Train and scan in bfloat16; softmax and confidence stay in float32. ``"auto"`` does so on a
         CUDA device that computes in it.
     cache : path or None, default=None
         Folder that caches region maps and, if `random_state` is an int, the trained net. Entries
@@ -115,7 +115,6 @@ class RegionClassifier(ObjectiveClassifier):
         confidence: Confidence = "neg_entropy",
         coarse_to_fine: float = 0.0,
         map_rows: int = 400,
-        mixed_precision: bool | str = "auto",
         lr: float = 3e-3,
         weight_decay: float = 0.01,
         max_epochs: int = 20,
@@ -127,7 +126,6 @@ class RegionClassifier(ObjectiveClassifier):
         self.confidence = confidence
         self.coarse_to_fine = coarse_to_fine
         self.map_rows = map_rows
-        self.mixed_precision = mixed_precision
 
     # -- training -----------------------------------------------------------------
 
@@ -187,10 +185,6 @@ class RegionClassifier(ObjectiveClassifier):
         return self
 
     def _check_scan(self) -> None:
-        if not isinstance(self.mixed_precision, bool) and self.mixed_precision != "auto":
-            raise InputError(
-                f"mixed_precision is {self.mixed_precision!r}; pass True, False or 'auto'."
-            )
         check_choices(self, confidence=CONFIDENCES)
         check_numbers(self, "map_rows", low=1, whole=True)
         check_numbers(self, "coarse_to_fine", high=1)
@@ -280,8 +274,8 @@ class RegionClassifier(ObjectiveClassifier):
 
     @property
     def _in_bfloat16(self) -> bool:
-        if self.mixed_precision != "auto":
-            return bool(self.mixed_precision)
+        if self.amp != "auto":
+            return bool(self.amp)
         device = self.module_.head.weight.device
         return device.type == "cuda" and computes_bfloat16(device)
 
