@@ -212,7 +212,7 @@ class LatentPairSampler(BaseEstimator):
         )
         classifier = self.classifier
         if classifier is None:
-            small = TorchClassifier(max_epochs=10, device=self.device)
+            small = TorchClassifier(max_epochs=10, device=self.device, deterministic=True)
             classifier = linear_judge() if of_features else small
         train = partial(
             Labellers.train,
