@@ -14,7 +14,7 @@ import fairvision as fv
 from fairvision.nn import FeatureExtractor, TorchClassifier
 from fairvision.nn.net import ObjectiveNet
 from fairvision.testing._data import stripes
-from fairvision.testing._subject import Subject
+from fairvision.testing._subject import _TRAINING, Subject
 
 # Each test simulates a GPU itself: none is simulated around it.
 pytestmark = [
@@ -58,6 +58,7 @@ def test_every_method_fits_without_waiting_and_predicts(
             torch.cuda.set_sync_debug_mode("default")
 
     monkeypatch.setattr(ObjectiveNet, "train_step", without_waiting)
+    monkeypatch.setitem(_TRAINING, "amp", "auto")  # as users have it
     with simulated_cuda():
         subject = Subject(method, device="cuda")
         subject.scores(subject.fitted(data), data)
