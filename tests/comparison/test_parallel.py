@@ -40,20 +40,23 @@ def needs(extra: str, module: str) -> Any:
 CLUSTERS = [needs("dask", "distributed"), needs("ray", "ray")]
 
 
-class Inline:
-    """A plugin without a distribution, of which only this process knows."""
+def inline_plugin() -> Any:
+    """A plugin without a distribution, of which only this process knows, as a notebook has it."""
 
-    FAIRVISION_API = (1, 0)
+    class Inline:
+        FAIRVISION_API = (1, 0)
 
-    @hookimpl
-    def fairvision_inprocessing(self) -> list[Method]:
-        return [Method("inline-erm", "fairvision.nn:TorchClassifier", "Plain training.")]
+        @hookimpl
+        def fairvision_inprocessing(self) -> list[Method]:
+            return [Method("inline-erm", "fairvision.nn:TorchClassifier", "Plain training.")]
+
+    return Inline()
 
 
 def test_workers_give_the_same_bits_whatever_the_threads_here(
     compare: Compare, methods: Any, fresh_registry: None
 ) -> None:
-    fv.register(Inline(), "mine")
+    fv.register(inline_plugin(), "mine")
     methods = {**methods, "mine": "inline-erm"}
     serial = compare(methods)
     threads = torch.get_num_threads()

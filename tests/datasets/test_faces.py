@@ -218,7 +218,7 @@ def test_sizes_show_the_same_faces():
         ({"sensitive": "race"}, "sensitive feature 'race'"),
         ({"sensitive": []}, "no column"),
         ({"n_samples": 0}, "n_samples=0"),
-        ({"image_size": 8}, "at least 1 and 24"),
+        ({"image_size": 8}, "an image_size of 24 or more"),
         ({"probabilities": {"hats": 0.5}}, "probabilities names 'hats'"),
         ({"probabilities": {"hat": 1.5}}, "probabilities"),
         ({"probabilities": {"skin_tone": 0.5}}, "mapping of level"),

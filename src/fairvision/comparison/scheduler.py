@@ -144,7 +144,9 @@ def _outcomes(
             yield task, _attempt(plan, data, task, deadline, [*callbacks, *keepers])
         return
     registered = default_registry().registered()
-    for i, outcome in map_unordered(partial(_work, plan, registered), data, items, backend):
+    for i, outcome in map_unordered(
+        partial(_work, plan, registered=registered), data, items, backend
+    ):
         if isinstance(outcome, FairvisionError):
             raise outcome
         yield items[i][0], _lost(outcome) if isinstance(outcome, Lost) else outcome
@@ -159,7 +161,7 @@ def _lost(outcome: Lost) -> Outcome:
 
 
 def _work(
-    plan: Plan, registered: Sequence[tuple[object, str]], data: Bunch, item: Item
+    plan: Plan, data: Bunch, item: Item, registered: Sequence[tuple[object, str]] = ()
 ) -> Outcome | FairvisionError:
     """Do a run in a worker. Return an error that stops the comparison.
 
