@@ -178,6 +178,16 @@ def test_runs_that_share_a_process_do_not_meet(compare: Compare, faces: Any) -> 
         np.testing.assert_array_equal(found.result().y_score, run.y_score)
 
 
+def test_comparisons_in_threads_leave_the_global_generators(compare: Compare) -> None:
+    """Each run seeds them for estimators of others, and puts back what it found."""
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    serial = [compare(seeds=[seed]).runs[0].y_score for seed in (1, 2)]
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lambda seed: compare(seeds=[seed]).runs[0].y_score, (1, 2)))
+    np.testing.assert_array_equal(found, serial)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
 def test_a_worker_with_another_version_stops_it(compare: Compare, faces: Any) -> None:
     plan = compare(seeds=1).plan
     there = replace(plan, versions={**plan.versions, "torch": "1.0"})

@@ -59,7 +59,7 @@ def plan_estimator(label: str, value: Any, params: Mapping[str, Any]) -> MethodP
     seeds = [name for name, _, short in _parameters(estimator) if short == "random_state"]
     estimator.set_params(**dict.fromkeys(seeds))
     registered, parts = _registered(type(estimator)), _parts(estimator)
-    needs = needs_within(registered, estimator.get_params(deep=True).values())
+    needs = registered and needs_within(registered, estimator.get_params(deep=True).values())
     at_fit = accepts(getattr(estimator, "fit_resample", estimator.fit), "sensitive_features")
     at_predict = groups_at_predict(estimator) is not None
     seen = [word for word, seen in (("fit", at_fit), ("predict", at_predict)) if seen]
@@ -71,16 +71,16 @@ def plan_estimator(label: str, value: Any, params: Mapping[str, Any]) -> MethodP
         preset=None,
         params=plain(estimator.get_params(deep=False)),
         code=source_hash(*map(type, parts)),
-        groups_seen=str(needs) if registered else ", ".join(seen) or "never",
-        groups_at_fit=not registered or needs.fit or needs.validation,
+        groups_seen=str(needs) if needs else ", ".join(seen) or "never",
+        groups_at_fit=not needs or needs.fit or needs.validation,
         groups_at_predict=at_predict,
         estimator=estimator,
     )
 
 
-def needs_within(registered: RegisteredMethod | None, values: Iterable[Any]) -> Needs:
+def needs_within(registered: RegisteredMethod, values: Iterable[Any]) -> Needs:
     """When a method reads groups, with the estimators and objectives that are its parameters."""
-    needs = Needs() if registered is None else registered.needs
+    needs = registered.needs
     for value in values:
         if isinstance(value, type):
             continue

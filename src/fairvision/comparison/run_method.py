@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -122,19 +123,25 @@ def _warm_up(device: str) -> None:
     plain.fit(np.zeros((8, 1, 24, 24), dtype=np.uint8), np.arange(8) % 2)
 
 
+#: One run at a time in a process: comparisons in threads, or a Dask worker of several threads.
+#: It is not the lock of `isolated_rng`, for which threads that a run starts may wait.
+_ALONE = threading.RLock()
+
+
 @contextmanager
 def _reproducible(n_threads: int, seed: int) -> Iterator[None]:
     """Limit the CPU threads, which decide the order of sums, and seed the global generators.
 
     Estimators of others may read the global generators; ours read `random_state` alone.
     """
-    before = torch.get_num_threads()
-    try:
-        with threadpool_limits(n_threads), seeded_rng(seed):
-            torch.set_num_threads(n_threads)
-            yield
-    finally:
-        torch.set_num_threads(before)
+    with _ALONE:
+        before = torch.get_num_threads()
+        try:
+            with threadpool_limits(n_threads), seeded_rng(seed):
+                torch.set_num_threads(n_threads)
+                yield
+        finally:
+            torch.set_num_threads(before)
 
 
 def run_method(

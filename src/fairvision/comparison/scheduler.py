@@ -8,7 +8,6 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from threading import Lock
 from typing import Any
 
 import torch
@@ -37,9 +36,6 @@ Item = tuple[Task, float, list[Any]]
 Outcome = Run | tuple[str, str] | None
 
 _UNLIMITED = Budget(None)
-
-#: Runs share the random generators and the number of threads of their process.
-_ALONE = Lock()
 
 
 def dry_run(plan: Plan, data: Bunch) -> None:
@@ -179,8 +175,7 @@ def _work(
             )
     plan = replace(plan, device=device_of_worker(plan.device))
     try:
-        with _ALONE:  # a Dask worker may have several threads
-            return _attempt(plan, data, *item)
+        return _attempt(plan, data, *item)
     except DatasetError as error:
         return error
     finally:
