@@ -34,7 +34,7 @@ def methods(epochs: int, seed: int, only: str | None) -> dict[str, tuple]:
     common = {"max_epochs": epochs, "random_state": seed}
     published = {
         "warmup": 0, "ramp": 0, "head_solver": "adam", "head_steps": 10,
-        "standardize": False, "decorrelate": False,
+        "standardize": False, "decorrelate": False, "class_weight": None,
     }  # fmt: skip
     table = {
         "erm": (TorchClassifier(**common), True, False),

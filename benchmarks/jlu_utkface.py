@@ -60,6 +60,7 @@ def methods(args: argparse.Namespace, seed: int) -> dict[str, tuple]:
         "warmup": 0, "ramp": 0, "head_solver": "adam", "head_lr": 1e-3, "head_steps": 10,
         "standardize": False, "decorrelate": False,
     }  # fmt: skip
+    common["class_weight"] = None  # as published
     table: dict[str, tuple] = {"erm": (TorchClassifier(**common), False)}
     for alpha in (0.4, 1.0):
         table[f"jlu {alpha:g}"] = (JLUClassifier(alpha=alpha, **common), False)
@@ -128,7 +129,7 @@ def draw(faces, images: np.ndarray, args: argparse.Namespace) -> None:
     figure, axes = plt.subplots(1, 3, figsize=(13, 4.5))
     for axis, alpha in zip(axes, (0, 0.4, 1), strict=True):
         model = JLUClassifier(
-            args.backbone, alpha=alpha, max_epochs=args.epochs, random_state=0
+            args.backbone, alpha=alpha, max_epochs=args.epochs, class_weight=None, random_state=0
         ).fit(
             images[train],
             attributes["age_bin"].to_numpy(str)[train],

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from sklearn.exceptions import NotFittedError
+from sklearn.utils.class_weight import compute_sample_weight
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
 from torch import nn
 from torchvision.transforms import v2
 
+import fairvision as fv
 from fairvision.exceptions import InputError
 from fairvision.nn import TorchClassifier
 
@@ -249,3 +251,76 @@ def test_any_optimizer_that_is_called_like_torchs(pictures):
 def test_optimizers_by_name(pictures, optimizer):
     model = TorchClassifier("mlp", optimizer=optimizer, lr=1e-2, max_epochs=8, random_state=0)
     assert model.fit(pictures.images, pictures.target).score(pictures.images, pictures.target) > 0.9
+
+
+class TestClassWeight:
+    """On three rows of one class to one of the other."""
+
+    @pytest.fixture
+    def rows(self, pictures):
+        ones, others = (np.flatnonzero(pictures.target == label) for label in (1, 0))
+        kept = np.concatenate([ones[: len(others) // 3], others])
+        return pictures.images[kept], pictures.target[kept]
+
+    @staticmethod
+    def fitted(rows, class_weight=None, sample_weight=None):
+        model = TorchClassifier("mlp", max_epochs=3, class_weight=class_weight, random_state=0)
+        return model.fit(*rows, sample_weight=sample_weight)
+
+    @staticmethod
+    def same(one, other):
+        pairs = zip(one.module_.parameters(), other.module_.parameters(), strict=True)
+        return all(torch.equal(a, b) for a, b in pairs)
+
+    def test_balanced_is_the_sample_weight_that_balances(self, rows):
+        weights = compute_sample_weight("balanced", rows[1])
+        balanced = self.fitted(rows, "balanced")
+        assert self.same(balanced, self.fitted(rows, sample_weight=weights))
+        assert not self.same(balanced, self.fitted(rows))
+
+    def test_it_balances_what_sample_weights_have_left(self, rows):
+        """Rows that count twice are as many rows."""
+        rng = np.random.default_rng(0)
+        weights = rng.uniform(0.5, 2, len(rows[1]))
+        total = np.bincount(rows[1], weights)
+        expected = self.fitted(rows, sample_weight=weights * (total.max() / total)[rows[1]])
+        assert self.same(self.fitted(rows, "balanced", weights), expected)
+
+    def test_a_mapping_weighs_the_labels_that_it_names(self, rows):
+        expected = self.fitted(rows, sample_weight=np.where(rows[1] == 1, 3.0, 1.0))
+        assert self.same(self.fitted(rows, {1: 3}), expected)
+        assert self.same(self.fitted(rows, {1: 3, 0: 1.0}), expected)
+
+    def test_equal_weights_are_none_bit_for_bit(self, rows):
+        plain = self.fitted(rows)
+        for equal in ({}, {0: 2, 1: 2}):
+            assert self.same(self.fitted(rows, equal), plain)
+        ones, others = (np.flatnonzero(rows[1] == label) for label in (1, 0))
+        even = np.concatenate([ones, others[: len(ones)]])
+        rows = rows[0][even], rows[1][even]
+        assert self.same(self.fitted(rows, "balanced"), self.fitted(rows))
+
+    def test_it_predicts_the_rare_class_more_often(self, rows):
+        more, fewer = (self.fitted(rows, w).predict_proba(rows[0])[:, 1] for w in ("balanced", None))
+        assert more.mean() > fewer.mean() + 0.1
+
+    @pytest.mark.parametrize(
+        ("class_weight", "message"),
+        [
+            ("auto", r"class_weight is 'auto'; pass 'balanced', None, or weights of 0 or more"),
+            (2.0, r"class_weight is 2.0; pass 'balanced'"),
+            ({2: 1.0}, r"labels \[2\], which y lacks; .* for \[0, 1\]"),
+            ({1: -1.0}, r"class_weight is \{1: -1.0\}; pass"),
+            ({1: float("nan")}, r"class_weight is \{1: nan\}; pass"),
+            ({1: "much"}, r"could not convert .*; pass"),
+            ({0: 0, 1: 0}, r"class_weight is 0 for every class; pass"),
+        ],
+    )
+    def test_others_are_refused(self, rows, class_weight, message):
+        with pytest.raises(InputError, match=message):
+            self.fitted(rows, class_weight)
+
+    def test_it_is_saved(self, rows, tmp_path):
+        model = self.fitted(rows, {1: 3.0})
+        loaded = fv.saving.load(fv.save(model, tmp_path / "model.fv"))
+        assert loaded.class_weight == {1: 3.0}

@@ -262,6 +262,21 @@ def test_on_features_a_hidden_layer_unlearns():
     assert jlu.transform(X).shape == (400, 128)
 
 
+def test_who_is_rare_is_not_forgotten_when_the_group_is_unlearned():
+    """One row in eight is of class 1: without class weights few of these are recognised."""
+    X, y, groups = _features()
+    kept = np.concatenate([np.flatnonzero(y == 0), np.flatnonzero(y == 1)[:28]])
+    X, y, groups = X[kept], y[kept], groups[kept]
+
+    def recall(**params):
+        model = JLUClassifier("linear", max_epochs=15, lr=1e-2, random_state=0, **params)
+        right = model.fit(X, y, sensitive_features=groups).predict(X) == y
+        return right[y == 1].mean()
+
+    assert recall() > recall(class_weight=None) + 0.1
+    assert recall(class_weight="balanced") == recall()
+
+
 def test_without_alpha_a_probe_is_a_plain_probe():
     X, y, groups = _features()
     fixed = {"backbone": "linear", "max_epochs": 2, "random_state": 0}

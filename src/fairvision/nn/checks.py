@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ __all__ = [
     "check_training_data",
     "check_validation_data",
     "check_weights",
+    "class_weighted",
     "encode",
     "hold_out",
     "training_rows",
@@ -232,6 +233,54 @@ def check_weights(sample_weight: ArrayLike, codes: NDArray[np.int64]) -> NDArray
         return _check_sample_weight(sample_weight, codes, ensure_non_negative=True)
     except ValueError as error:
         raise InputError(f"{error} Pass one weight of 0 or more for each row of X.") from error
+
+
+def class_weighted(
+    class_weight: Mapping[Any, float] | str | None,
+    weights: NDArray[np.float64] | None,
+    codes: NDArray[np.int64],
+    classes: NDArray[Any],
+) -> NDArray[np.float64] | None:
+    """The weight of each row times that of its class, shape (n_samples,).
+
+    Weights that would all be the same stay None.
+
+    Raises
+    ------
+    InputError
+        If `class_weight` is neither None, ``"balanced"`` nor a weight of 0 or more for labels
+        of `classes`.
+    """
+    if class_weight is None:
+        return weights
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        totals = np.bincount(codes, weights, minlength=len(classes))
+        by_class = totals.max() / np.where(totals > 0, totals, 1)
+    else:
+        by_class = _weights_of(class_weight, classes)
+    if (by_class == by_class[0]).all():
+        return weights
+    return by_class[codes] if weights is None else weights * by_class[codes]
+
+
+def _weights_of(class_weight: Any, classes: NDArray[Any]) -> NDArray[np.float64]:
+    """The weight of each class, as a mapping gives it; 1 where it does not."""
+    advice = f"pass 'balanced', None, or weights of 0 or more for {classes.tolist()}."
+    if not isinstance(class_weight, Mapping):
+        raise InputError(f"class_weight is {class_weight!r}; {advice}")
+    labels = classes.tolist()
+    given = dict(class_weight)
+    if unknown := [label for label in given if label not in labels]:
+        raise InputError(f"class_weight has the labels {unknown}, which y lacks; {advice}")
+    try:
+        by_class = np.array([float(given.get(label, 1)) for label in labels])
+    except (TypeError, ValueError) as error:
+        raise InputError(f"class_weight is {given}: {error}; {advice}") from error
+    if not (np.isfinite(by_class) & (by_class >= 0)).all():
+        raise InputError(f"class_weight is {given}; {advice}")
+    if not by_class.any():
+        raise InputError(f"class_weight is 0 for every class; {advice}")
+    return by_class
 
 
 def training_rows(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Self
 
@@ -27,6 +27,7 @@ from fairvision.nn.checks import (
     check_training_data,
     check_validation_data,
     check_weights,
+    class_weighted,
 )
 from fairvision.nn.device import choose_device, numbered
 from fairvision.nn.distributed import check_accelerator
@@ -82,6 +83,10 @@ class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
     validation_data : tuple (X, y) or None, default=None
         Your own images and labels for the same purpose, such as photographs of other people. They
         are not trained on, copied or saved. `validation_fraction` must then be 0.
+    class_weight : mapping of label to float, "balanced" or None, default=None
+        Weights of the classes in the loss, as in scikit-learn: ``"balanced"`` gives all classes
+        the same total weight; labels that a mapping lacks have weight 1. They multiply
+        `sample_weight`.
     device : str, default="auto"
         A torch device, such as ``"cuda:1"`` or ``"mps"``; ``"auto"`` takes CUDA if
         there is one, else the CPU.
@@ -174,6 +179,7 @@ class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
     batch_size: int = 64
     validation_fraction: float = 0.0
     validation_data: tuple[Any, ArrayLike] | None = None
+    class_weight: Mapping[Any, float] | str | None = None
     device: str = "auto"
     deterministic: bool = False
     train_transform: Transform | None = None
@@ -286,6 +292,7 @@ class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
         context = context_of(self, self._device())
         objective.check(context)
         weights = None if sample_weight is None else check_weights(sample_weight, codes)
+        weights = class_weighted(self.class_weight, weights, codes, self.classes_)
         group_codes = None if self.groups_ is None else self.groups_.codes
         if self.groups_ is not None and weights is not None:
             self.groups_ = self.groups_[np.flatnonzero(weights)]

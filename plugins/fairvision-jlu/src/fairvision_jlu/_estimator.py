@@ -31,7 +31,7 @@ class JLUClassifier(ObjectiveClassifier):
         the head is trained (``"linear"``, ``trainable="head"``), a linear layer of 128 units is
         inserted, whose features can unlearn.
     alpha : float, default=1.0
-        Weight of the confusion; 0 is plain training, bit for bit.
+        Weight of the confusion; 0 is plain training with `class_weight`, bit for bit.
     warmup, ramp : float, default=0.25
         Shares of the training steps: first without confusion, then with alpha
         rising linearly. Both 0 as published.
@@ -57,6 +57,9 @@ class JLUClassifier(ObjectiveClassifier):
         attribute have the same weight: the heads then learn the attribute and not the correlated
         target. False as published; a strong correlation then also costs accuracy on the target.
         Not applied to `spurious_data`.
+    class_weight : mapping of label to float, "balanced" or None, default="balanced"
+        As in `TorchClassifier`. A net that may no longer use the attribute predicts a rare class
+        less often; weights prevent that. None as published.
     use_spurious_data : bool, default=True
         Whether the heads use `spurious_data` if `fit` gets it. False uses the groups of the
         training rows even then, so that one comparison can show both.
@@ -90,6 +93,15 @@ class JLUClassifier(ObjectiveClassifier):
     __metadata_request__fit: ClassVar = {"sensitive_features": True, "spurious_data": False}
 
     objective_class: ClassVar = JLUObjective
+
+    def __init__(
+        self,
+        backbone: Any = "small-cnn",
+        *,
+        class_weight: Mapping[Any, float] | str | None = "balanced",
+        **params: Any,
+    ) -> None:
+        super().__init__(backbone, class_weight=class_weight, **params)
 
     def fit(
         self,

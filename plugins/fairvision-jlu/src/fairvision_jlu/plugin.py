@@ -57,6 +57,7 @@ def fairvision_inprocessing() -> Iterable[Method]:
                 "head_memory": 1,
                 "standardize": False,
                 "decorrelate": False,
+                "class_weight": None,
             },
         },
     )
