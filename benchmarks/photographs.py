@@ -19,6 +19,7 @@ seeds 0 to 4; the default seeds are others.
 ``--net tuned`` trains the last two blocks of MobileNetV2 on what the frozen ones give, which is
 computed once; ``--net scratch`` trains `small-cnn` from random weights. ``--data drawn`` does
 the same with the drawn faces of the package and a net from nothing; it needs no files.
+``--data avatars`` does so with those of python-avatars (avatars.py).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import avatars
 import numpy as np
 import pandas as pd
 import torch
@@ -62,10 +64,17 @@ DRAWN = {
     "Eyeglasses given hat": ("faces", "eyeglasses", "hat"),
     "Eyeglasses given skin": ("faces", "eyeglasses", "skin_group"),
 }
+AVATARS = {
+    "Glasses given skin": ("avatars", "glasses", "dark_skin"),
+    "Beard given hat": ("avatars", "beard", "hat"),
+}
+DATA = {"photographs": TASKS, "drawn": DRAWN, "avatars": AVATARS}
+EVERY_TASK = [name for of in DATA.values() for name in of]
 SETTINGS = ("training", "validation")
 NETS = ("features", "tuned", "scratch")
 FROZEN = "features.16"  # the net "tuned" trains what follows: two blocks, 0.9 million weights
 N_DRAWN, DRAWN_SIZE = 4000, 32
+N_AVATARS, AVATAR_SIZE = 6000, 48
 N_TRAIN, CONFOUNDING, PER_CELL, N_TEST = 650, 0.95, 40, 150
 
 
@@ -149,6 +158,13 @@ def drawn_tasks(names: list[str]) -> dict[str, Task]:
         group = pd.factorize(np.asarray(faces.sensitive_features).ravel(), sort=True)[0]
         result[name] = Task(faces.images, np.asarray(faces.target), group, np.arange(N_DRAWN))
     return result
+
+
+def avatar_tasks(names: list[str]) -> dict[str, Task]:
+    """Tasks of avatars, whose attributes are independent before `split`."""
+    images, table = avatars.load(N_AVATARS, AVATAR_SIZE, seed=0)
+    columns = {name: (table[of].to_numpy() for of in AVATARS[name][1:]) for name in names}
+    return {name: Task(images, *of, np.arange(N_AVATARS)) for name, of in columns.items()}
 
 
 def split(task: Task, seed: int) -> Rows:
@@ -476,7 +492,7 @@ def table(results: pd.DataFrame, setting: str, *, n_draws: int = 2000) -> pd.Dat
             .map("{:.3f}".format),
         }
     )
-    by_task = mean[[task for task in (*TASKS, *DRAWN) if task in mean]].map("{:.3f}".format)
+    by_task = mean[[task for task in EVERY_TASK if task in mean]].map("{:.3f}".format)
     order = [name for name in METHODS if name in rows.index]
     return pd.concat([rows, by_task], axis=1).loc[order]
 
@@ -522,9 +538,9 @@ def write(args: argparse.Namespace, tasks: list[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", choices=["photographs", "drawn"], default="photographs")
+    parser.add_argument("--data", choices=list(DATA), default="photographs")
     parser.add_argument("--net", choices=NETS, default="features")
-    parser.add_argument("--tasks", nargs="+", choices=[*TASKS, *DRAWN])
+    parser.add_argument("--tasks", nargs="+", choices=EVERY_TASK)
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=SETTINGS)
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[5, 6, 7, 8, 9])
@@ -534,12 +550,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="the default is a folder of the data in runs/")
     parser.add_argument("--table", type=Path, help="Markdown file to write the tables into")
     args = parser.parse_args()
-    drawn = args.data == "drawn"
     args.out = args.out or Path("runs") / args.data
     args.out.mkdir(parents=True, exist_ok=True)
-    names = args.tasks or list(DRAWN if drawn else TASKS)
-    if drawn:
-        args.net, data = "scratch", drawn_tasks(names)
+    names = args.tasks or list(DATA[args.data])
+    if args.data != "photographs":
+        args.net = "scratch"
+        data = drawn_tasks(names) if args.data == "drawn" else avatar_tasks(names)
     else:
         data = tasks(names, args.image_size, args.net, args.out / "features")
     Parallel(n_jobs=args.jobs)(
