@@ -258,7 +258,7 @@ def class_weighted(
         by_class = totals.max() / np.where(totals > 0, totals, 1)
     else:
         by_class = _weights_of(class_weight, classes)
-    if (by_class == by_class[0]).all():
+    if np.allclose(by_class, by_class[0], rtol=1e-9):  # not for rounding errors of sums
         return weights
     return by_class[codes] if weights is None else weights * by_class[codes]
 
