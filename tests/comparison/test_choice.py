@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -245,6 +246,19 @@ def test_training_anew_gives_the_kept_model(chosen: Comparison, faces: Any) -> N
         )
     with pytest.raises(InputError, match=r"seed 7; there are \[0, 1\]"):
         kept.model(7)
+
+
+def test_weights_of_numbered_classes_come_back_from_a_folder(tmp_path: Path) -> None:
+    """JSON has text for keys."""
+    data = {"n_samples": 120, "image_size": 24, "target": "smiling", "sensitive": "hat"}
+    asked = {"seeds": 1, "max_epochs": 1, "n_boot": 2, "validation_fraction": 0.2}
+    weighted = ("erm", {"class_weight": {0: 1.0, 1: 3.0}})
+    fv.compare(
+        "faces", {"weighted": weighted}, dataset_params=data, out=tmp_path, progress=False,
+        report=False, **asked,
+    )  # fmt: skip
+    model = fv.comparison.read_comparison(tmp_path).choose().model()
+    assert model.estimator.class_weight == {"0": 1.0, "1": 3.0}
 
 
 def test_other_data_are_refused(chosen: Comparison, faces: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,14 @@ def test_the_command_that_does_it_again(
     python = command(result.plan.to_dict())
     assert "shared_params={'lr': 0.1, 'backbone': 'mlp'}" in python
     assert "features=FeatureExtractor(backbone='a module')" in python
+
+
+def test_a_choice_made_on_a_gpu_is_read_without_one(compare: Compare, passes: list[int]) -> None:
+    asked = {"validation_fraction": 0.2, "keep_models": True, "seeds": 1}
+    chosen = compare("erm", features=extractor(), **asked)
+    plan = replace(chosen.plan, device=f"cuda:{torch.cuda.device_count()}")
+    model = replace(chosen, plan=plan).choose().model()
+    assert model.extractor.device == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def test_wrong_weights_are_refused_before_the_first_run(compare: Compare, tmp_path: Path) -> None:

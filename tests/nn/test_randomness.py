@@ -16,7 +16,7 @@ from torch import nn
 from torchvision.transforms import v2
 
 from fairvision.exceptions import InputError
-from fairvision.nn import TorchClassifier, as_seed, isolated_rng
+from fairvision.nn import TorchClassifier, as_seed, isolated_rng, seeded_rng
 
 pytestmark = pytest.mark.cpu
 
@@ -99,6 +99,31 @@ class TestGlobalGenerators:
         with isolated_rng(5):
             second = draw()
         assert first == second
+
+    def test_blocks_of_two_threads_that_overlap_put_everything_back(self):
+        """The first to enter leaves first: the second found what the first had set."""
+
+        def state():
+            cudnn = torch.backends.cudnn
+            settings = cudnn.benchmark, cudnn.deterministic, torch.get_deterministic_debug_mode()
+            return settings, random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+
+        before, torch_before = state(), torch.get_rng_state()
+        first_inside, second_inside = Event(), Event()
+
+        def first():
+            with seeded_rng(0):
+                first_inside.set()
+                assert second_inside.wait(60)
+
+        with ThreadPoolExecutor(1) as thread:
+            running = thread.submit(first)
+            assert first_inside.wait(60)
+            with seeded_rng(1):
+                second_inside.set()
+                running.result()
+        assert state() == before
+        assert torch.equal(torch.get_rng_state(), torch_before)
 
     def test_fits_in_threads_give_the_bits_of_serial_ones(self, pictures):
         """Dropout draws in every step, and a failing fit must not keep the others out."""

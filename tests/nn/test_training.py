@@ -290,18 +290,22 @@ class TestClassWeight:
         expected = self.fitted(rows, sample_weight=np.where(rows[1] == 1, 3.0, 1.0))
         assert self.same(self.fitted(rows, {1: 3}), expected)
         assert self.same(self.fitted(rows, {1: 3, 0: 1.0}), expected)
+        assert self.same(self.fitted(rows, {"1": 3}), expected)  # as JSON writes it
 
     def test_equal_weights_are_none_bit_for_bit(self, rows):
         plain = self.fitted(rows)
         for equal in ({}, {0: 2, 1: 2}):
             assert self.same(self.fitted(rows, equal), plain)
+        assert not self.same(self.fitted(rows, {0: 1e-9, 1: 5e-9}), plain)
         ones, others = (np.flatnonzero(rows[1] == label) for label in (1, 0))
         even = np.concatenate([ones, others[: len(ones)]])
         rows = rows[0][even], rows[1][even]
         assert self.same(self.fitted(rows, "balanced"), self.fitted(rows))
 
     def test_it_predicts_the_rare_class_more_often(self, rows):
-        more, fewer = (self.fitted(rows, w).predict_proba(rows[0])[:, 1] for w in ("balanced", None))
+        more, fewer = (
+            self.fitted(rows, w).predict_proba(rows[0])[:, 1] for w in ("balanced", None)
+        )
         assert more.mean() > fewer.mean() + 0.1
 
     @pytest.mark.parametrize(
@@ -319,6 +323,15 @@ class TestClassWeight:
     def test_others_are_refused(self, rows, class_weight, message):
         with pytest.raises(InputError, match=message):
             self.fitted(rows, class_weight)
+
+    def test_a_class_without_rows_is_no_reason_to_weigh(self, rows):
+        images, y = rows[0], np.arange(len(rows[0])) % 2
+        params = {"max_epochs": 2, "classes": [0, 1, 2], "random_state": 0}
+        plain, balanced = (
+            TorchClassifier("mlp", class_weight=weight, **params).fit(images[:30], y[:30])
+            for weight in (None, "balanced")
+        )
+        assert self.same(balanced, plain)
 
     def test_it_is_saved(self, rows, tmp_path):
         model = self.fitted(rows, {1: 3.0})

@@ -193,6 +193,9 @@ def test_what_is_refused(faces: Bunch, groups: Any, erm: TorchClassifier) -> Non
         ExponentiatedGradientClassifier(erm, constraints="equal").fit(
             X, y, sensitive_features=groups
         )
+    weighted = clone(erm).set_params(class_weight="balanced")
+    with pytest.raises(InputError, match="class_weight of TorchClassifier is 'balanced'"):
+        ExponentiatedGradientClassifier(weighted).fit(X, y, sensitive_features=groups)
     with pytest.raises(InputError, match="constraint_fraction is 1"):
         ExponentiatedGradientClassifier(erm, constraint_fraction=1).fit(
             X, y, sensitive_features=groups

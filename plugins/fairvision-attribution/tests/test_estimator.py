@@ -168,6 +168,9 @@ def test_several_attributes_are_hidden_together(balanced, where):
     assert sampler.mask_[where.attribute].mean() > 0.6
     assert sampler.mask_[where.target].mean() > 0.6
     assert sampler.masks(balanced.images[:3]).shape == (3, 16, 20)
+    weighted = clone(sampler).set_params(attribution={**QUICK, "class_weight": "balanced"})
+    with pytest.raises(InputError, match="class_weight='balanced' works with one attribute"):
+        weighted.fit(balanced.images, labels, sensitive_features=groups)
 
 
 def test_where_the_region_comes_from(biased, regions):

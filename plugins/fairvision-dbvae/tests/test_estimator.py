@@ -241,6 +241,7 @@ def test_wrapped_again_it_is_the_same(model: DBVAEClassifier, data: Bunch) -> No
         ({"aggregate": "mean"}, "aggregate is 'mean'"),
         ({"min_effective": 1.0}, "min_effective is 1.0"),
         ({"class_shares": "half"}, "class_shares is 'half'"),
+        ({"class_weight": "balanced"}, "class_shares='equal' draws as many .* class_shares='data'"),
         ({"decoder_filters": ()}, r"decoder_filters is \(\)"),
         ({"debias_classes": "cat"}, "debias_classes is 'cat', y has the classes"),
         ({"debias_classes": []}, r"debias_classes is \[\]"),

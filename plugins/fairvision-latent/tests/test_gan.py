@@ -237,6 +237,7 @@ def test_a_cache_holds_what_was_trained_and_nothing_else_is_taken_from_it(
         (gan, images[:-1]),
         (clone(gan).set_params(random_state=4), images),
         (clone(gan).set_params(lr=2e-3), images),
+        (clone(gan).set_params(amp=True), images),
     ):
         steps.clear()
         clone(other).fit(shown)

@@ -35,12 +35,15 @@ method_options = all_of(
 )
 
 
+_PYTHON = {"None": None, "True": True, "False": False}
+
+
 def _value(text: str) -> Any:
-    """The value of a parameter: parsed if it is JSON, else the text."""
+    """The value of a parameter: parsed if it is JSON, or as Python writes it, else the text."""
     try:
         return json.loads(text)
     except ValueError:
-        return text
+        return _PYTHON.get(text, text)
 
 
 def settings_of(entries: tuple[str, ...]) -> dict[str, dict[str, Any]]:

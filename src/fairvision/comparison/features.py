@@ -148,6 +148,7 @@ def extractor_of(
         If it cannot be made, or has other weights.
     """
     from fairvision.nn import FeatureExtractor
+    from fairvision.nn.device import device_or_cpu
 
     if extractor is None and described["backbone"] == "a module":
         raise RunError(
@@ -161,7 +162,7 @@ def extractor_of(
             described["weights"],
             layer=described["layer"],
             image_size=tuple(size) if isinstance(size, list) else size,
-            device=device,
+            device=device if device == "auto" else str(device_or_cpu(device)),
         )
     made = clone(extractor).set_params(cache=None)
     made.fit(np.zeros((1, *shape), dtype=np.uint8))

@@ -112,12 +112,17 @@ def check_suited(method: MethodPlan, data: Bunch) -> None:
         raise InputError(f"{method.label} {refusal}.")
 
 
-@cache
 def _warm_up(device: str) -> None:
     """Train a net on eight images: torch imports a good deal at the first step of a process.
 
     Otherwise the first method's training time would include those imports.
     """
+    with _ALONE:  # a training seeds the global generators, which another run may be reading
+        _train_once(device)
+
+
+@cache
+def _train_once(device: str) -> None:
     params = {"max_epochs": 1, "device": device, "random_state": 0}
     plain = default_registry().make(PLAIN_TRAINING, None, **params)
     plain.fit(np.zeros((8, 1, 24, 24), dtype=np.uint8), np.arange(8) % 2)

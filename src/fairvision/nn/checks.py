@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -236,7 +236,7 @@ def check_weights(sample_weight: ArrayLike, codes: NDArray[np.int64]) -> NDArray
 
 
 def class_weighted(
-    class_weight: Mapping[Any, float] | str | None,
+    class_weight: dict[Any, float] | str | None,
     weights: NDArray[np.float64] | None,
     codes: NDArray[np.int64],
     classes: NDArray[Any],
@@ -258,18 +258,27 @@ def class_weighted(
         by_class = totals.max() / np.where(totals > 0, totals, 1)
     else:
         by_class = _weights_of(class_weight, classes)
-    if np.allclose(by_class, by_class[0], rtol=1e-9):  # not for rounding errors of sums
+    present = by_class[np.unique(codes)]
+    # Not for rounding errors of sums.
+    if present.all() and np.allclose(present, present[0], rtol=1e-9, atol=0):
         return weights
     return by_class[codes] if weights is None else weights * by_class[codes]
 
 
 def _weights_of(class_weight: Any, classes: NDArray[Any]) -> NDArray[np.float64]:
-    """The weight of each class, as a mapping gives it; 1 where it does not."""
+    """The weight of each class, as a dict gives it; 1 where it does not.
+
+    A label may be given as its text: JSON, and so a comparison's folder, has no other keys.
+    """
     advice = f"pass 'balanced', None, or weights of 0 or more for {classes.tolist()}."
-    if not isinstance(class_weight, Mapping):
+    if not isinstance(class_weight, dict):
         raise InputError(f"class_weight is {class_weight!r}; {advice}")
     labels = classes.tolist()
-    given = dict(class_weight)
+    of_text = {str(label): label for label in labels}
+    given = {
+        of_text.get(key, key) if isinstance(key, str) and key not in labels else key: value
+        for key, value in class_weight.items()
+    }
     if unknown := [label for label in given if label not in labels]:
         raise InputError(f"class_weight has the labels {unknown}, which y lacks; {advice}")
     try:
@@ -298,7 +307,10 @@ def training_rows(
     if weights is None:
         return Rows(X, codes, groups, dtype=dtype)
     if not weights.any():
-        raise InputError("sample_weight is 0 for every row. Give some rows a positive weight.")
+        raise InputError(
+            "sample_weight, times class_weight, is 0 for every row. Give some rows a positive "
+            "weight."
+        )
     rows = np.flatnonzero(weights)
     weights = weights[rows] / weights[rows].mean()
     if len(rows) < len(codes):

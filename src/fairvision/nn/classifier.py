@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Self
 
@@ -83,10 +83,11 @@ class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
     validation_data : tuple (X, y) or None, default=None
         Your own images and labels for the same purpose, such as photographs of other people. They
         are not trained on, copied or saved. `validation_fraction` must then be 0.
-    class_weight : mapping of label to float, "balanced" or None, default=None
+    class_weight : dict of label to float, "balanced" or None, default=None
         Weights of the classes in the loss, as in scikit-learn: ``"balanced"`` gives all classes
-        the same total weight; labels that a mapping lacks have weight 1. They multiply
-        `sample_weight`.
+        the same total weight, in each call of `partial_fit` anew; labels that a dict lacks have
+        weight 1. They multiply `sample_weight`. ``valid_loss`` has the weights of rows
+        that `validation_fraction` holds out; those of `validation_data` have none.
     device : str, default="auto"
         A torch device, such as ``"cuda:1"`` or ``"mps"``; ``"auto"`` takes CUDA if
         there is one, else the CPU.
@@ -179,7 +180,7 @@ class TorchClassifier(FittedModule, ScoreMixin, BaseEstimator):
     batch_size: int = 64
     validation_fraction: float = 0.0
     validation_data: tuple[Any, ArrayLike] | None = None
-    class_weight: Mapping[Any, float] | str | None = None
+    class_weight: dict[Any, float] | str | None = None
     device: str = "auto"
     deterministic: bool = False
     train_transform: Transform | None = None

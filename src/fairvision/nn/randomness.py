@@ -65,13 +65,12 @@ def seeded_rng(
     seed, device, deterministic
         As in `isolated_rng`.
     """
-    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
     cuda = torch.device(device).type == "cuda"
     with_cuda = cuda or torch.cuda.is_initialized()
     devices = range(torch.cuda.device_count()) if with_cuda else ()
     other = "cpu" if cuda else device  # forked below
     device_state = generator_state(other)
-    try:
+    with _SHARED.entered(), _restored(other, device_state):
         # Streams, and so CUDA graphs, belong to the current device unless told otherwise.
         current: Any = torch.cuda.device(device) if cuda else nullcontext()
         forked = torch.random.fork_rng(devices=devices)
@@ -83,10 +82,72 @@ def seeded_rng(
             np.random.seed(seed)  # noqa: NPY002
             random.seed(seed)
             yield
+
+
+@contextmanager
+def _restored(device: torch.device | str, state: Any) -> Iterator[None]:
+    """Restore the generators of numpy and Python, and of a device that torch does not fork."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
+    try:
+        yield
     finally:
-        set_generator_state(other, device_state)
+        set_generator_state(device, state)
         np.random.set_state(numpy_state)  # noqa: NPY002
         random.setstate(python_state)
+
+
+class _Shared:
+    """What all threads share, as it was before the first of them entered a block.
+
+    Blocks of several threads may overlap. Each restores what it found, which may be what another
+    thread had set; so the last one to leave restores what the first one found.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._n_inside, self._before = threading.Lock(), 0, ()
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        with self._lock:
+            if not self._n_inside:
+                self._before = self._read()
+            self._n_inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_inside -= 1
+                if not self._n_inside:
+                    self._restore(*self._before)
+
+    @staticmethod
+    def _read() -> tuple[Any, ...]:
+        generators = np.random.get_state(), random.getstate(), torch.get_rng_state()  # noqa: NPY002
+        return (*generators, torch.get_deterministic_debug_mode(), _kernels())
+
+    @staticmethod
+    def _restore(numpy: Any, python: Any, cpu: Any, mode: int, kernels: tuple[bool, ...]) -> None:
+        np.random.set_state(numpy)  # noqa: NPY002
+        random.setstate(python)
+        torch.set_rng_state(cpu)
+        torch.set_deterministic_debug_mode(mode)
+        _set_kernels(*kernels)
+
+
+_SHARED = _Shared()
+
+
+def _kernels() -> tuple[bool, ...]:
+    cudnn, fill = torch.backends.cudnn, torch.utils.deterministic.fill_uninitialized_memory
+    return cudnn.benchmark, cudnn.deterministic, fill
+
+
+def _set_kernels(benchmark: bool, deterministic: bool, fill: bool) -> None:
+    # One by one: `cudnn.flags` would turn TF32 on again for somebody who turned it off.
+    cudnn: Any = torch.backends.cudnn
+    cudnn.benchmark, cudnn.deterministic = benchmark, deterministic
+    settings: Any = torch.utils.deterministic
+    settings.fill_uninitialized_memory = fill
 
 
 @contextmanager
@@ -95,22 +156,17 @@ def _algorithms(device: torch.device | str, deterministic: bool) -> Iterator[Non
     cuda = torch.device(device).type == "cuda"
     mode = torch.get_deterministic_debug_mode()  # somebody who turned it on keeps it
     fast = cuda and not deterministic and not mode
-    settings: Any = torch.utils.deterministic
-    fill = settings.fill_uninitialized_memory
+    kernels = _kernels()
     if cuda:
         # It stays set: torch looks once, at the process's first matrix product on a GPU, and
         # warns of every product if it was not set then.
         os.environ.setdefault(_CUBLAS, ":4096:8")
-    # One by one: `cudnn.flags` would turn TF32 on again for somebody who turned it off.
-    cudnn: Any = torch.backends.cudnn
-    kernels = cudnn.benchmark, cudnn.deterministic
     try:
-        cudnn.benchmark, cudnn.deterministic = fast, not fast
-        if cuda and deterministic and not mode:
+        quick_fill = cuda and deterministic and not mode  # filling memory costs time
+        _set_kernels(fast, not fast, kernels[2] and not quick_fill)
+        if quick_fill:
             torch.set_deterministic_debug_mode("warn")
-            settings.fill_uninitialized_memory = False  # it costs time
         yield
     finally:
-        cudnn.benchmark, cudnn.deterministic = kernels
+        _set_kernels(*kernels)
         torch.set_deterministic_debug_mode(mode)
-        settings.fill_uninitialized_memory = fill

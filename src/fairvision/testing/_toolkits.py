@@ -101,10 +101,6 @@ _WITHOUT_DATA = {
     "check_valid_tag_types",
 }
 
-# The check demands that a class of large weight is predicted for nearly all rows. A method may
-# balance the classes itself, as group DRO does; sample_weight, which is the same, has other checks.
-_ABOUT_BALANCE = "check_class_weight_classifiers"
-
 
 def passes_the_checks_of_scikit_learn(subject: Subject) -> None:
     """It passes `check_estimator` if it takes tables, else the checks that need no data."""
@@ -121,7 +117,7 @@ def passes_the_checks_of_scikit_learn(subject: Subject) -> None:
     unused = set(excuses)
     for estimator, check in estimator_checks_generator(made):
         name = check.func.__name__ if isinstance(check, partial) else check.__name__
-        if name == _ABOUT_BALANCE or (not tables and name not in _WITHOUT_DATA):
+        if not tables and name not in _WITHOUT_DATA:
             continue
         try:
             check(estimator)

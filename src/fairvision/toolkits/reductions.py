@@ -125,6 +125,11 @@ class ExponentiatedGradientClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstima
         estimator = self.estimator
         if estimator is None:
             estimator = TorchClassifier(random_state=as_seed(self.random_state))
+        if getattr(estimator, "class_weight", None) is not None:
+            raise InputError(
+                f"class_weight of {type(estimator).__name__} is {estimator.class_weight!r}, but "
+                "the reduction sets labels and weights of the rows itself. Pass class_weight=None."
+            )
         codes_of_groups, labels = groups.intersection()
         cells = codes * len(labels) + codes_of_groups
         train_rows, constraint_rows = self._split(cells)

@@ -161,6 +161,11 @@ class RegionClassifier(ObjectiveClassifier):
                 "warm_start works with one attribute, but y has several columns. Pass "
                 "one column, or warm_start=False."
             )
+        if several and self.class_weight is not None:
+            raise InputError(
+                f"class_weight={self.class_weight!r} works with one attribute, but y has several "
+                "columns. Pass one column, or class_weight=None."
+            )
         if several:
             attributes = check_groups(y, len(X), required_by="RegionClassifier", min_groups=2)
             assert attributes is not None
@@ -274,6 +279,8 @@ class RegionClassifier(ObjectiveClassifier):
 
     @property
     def _in_bfloat16(self) -> bool:
+        if self.accelerator is not None:
+            return self.accelerator.mixed_precision == "bf16"
         if self.amp != "auto":
             return bool(self.amp)
         device = self.module_.head.weight.device

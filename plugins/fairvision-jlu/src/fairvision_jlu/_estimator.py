@@ -57,7 +57,7 @@ class JLUClassifier(ObjectiveClassifier):
         attribute have the same weight: the heads then learn the attribute and not the correlated
         target. False as published; a strong correlation then also costs accuracy on the target.
         Not applied to `spurious_data`.
-    class_weight : mapping of label to float, "balanced" or None, default="balanced"
+    class_weight : dict of label to float, "balanced" or None, default="balanced"
         As in `TorchClassifier`. A net that may no longer use the attribute predicts a rare class
         less often; weights prevent that. None as published.
     use_spurious_data : bool, default=True
@@ -98,7 +98,7 @@ class JLUClassifier(ObjectiveClassifier):
         self,
         backbone: Any = "small-cnn",
         *,
-        class_weight: Mapping[Any, float] | str | None = "balanced",
+        class_weight: dict[Any, float] | str | None = "balanced",
         **params: Any,
     ) -> None:
         super().__init__(backbone, class_weight=class_weight, **params)

@@ -196,7 +196,7 @@ class ProgressiveGAN(BaseEstimator):
         device = choose_device(self.device)
         with isolated_rng(as_seed(self.random_state), device):
             trainer = self._trainer(X, device)
-            identity = self._identity(X)
+            identity = self._identity(X, device)
             latents = torch.randn(self.n_samples, self.latent_dim)
             training = GANTraining(trainer, latents, identity, self.checkpoint_steps)
             lock: AbstractContextManager[None] = nullcontext()
@@ -258,6 +258,11 @@ class ProgressiveGAN(BaseEstimator):
         widths = stage_widths(size, self.max_width, self.base_width)
         return Generator(self.latent_dim, n_channels, widths), ImageCritic(n_channels, widths)
 
+    def _in_bfloat16(self, device: torch.device) -> bool:
+        if self.amp != "auto":
+            return bool(self.amp)
+        return device.type == "cuda" and computes_bfloat16(device)
+
     def _trainer(self, X: Any, device: torch.device) -> Trainer:
         images = Rows(X, np.zeros(len(X)))
         on_device = images.keep_on(device)
@@ -265,9 +270,6 @@ class ProgressiveGAN(BaseEstimator):
         def rows(numbers: Tensor) -> Tensor:
             return images.batch(numbers.pin_memory() if on_device else numbers, device).images
 
-        amp = (
-            device.type == "cuda" and computes_bfloat16(device) if self.amp == "auto" else self.amp
-        )
         generator, critic = self._nets()
         phase_steps, final_steps = (
             ceil(n / self.batch_size) for n in (self.images_per_phase, self.final_images)
@@ -285,15 +287,17 @@ class ProgressiveGAN(BaseEstimator):
             drift=self.drift,
             average_images=self.average_images,
             augmentations=self.augmentations or (),
-            amp=bool(amp),
+            amp=self._in_bfloat16(device),
         )
 
-    def _identity(self, X: Any) -> dict[str, Any]:
+    def _identity(self, X: Any, device: torch.device) -> dict[str, Any]:
         """The parameters that decide the weights, and a hash of the images."""
         irrelevant = {*_PLACES, "checkpoint_steps", "verbose", "image_size"}
         if self.augmentations is None:  # files from before there were any stay valid
             irrelevant.add("augmentations")
         params = {k: v for k, v in self.get_params().items() if k not in irrelevant}
+        if self._in_bfloat16(device):
+            params["amp"] = True
         images = fingerprint(Rows(X, np.zeros(len(X))))
         shape = list(self.image_shape_)
         return {**params, "random_state": repr(self.random_state), "shape": shape, "images": images}
