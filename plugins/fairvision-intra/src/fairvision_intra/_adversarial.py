@@ -62,7 +62,8 @@ class AdversarialFineTuning(IntraProcessor):
     n_folds : int, default=4
         The epoch and the threshold are chosen by cross-fitted scores: each fold is scored by a
         net that was tuned on the other folds, since a net overfits its own rows. The final net is
-        tuned on all rows. 1, as published, scores it on the rows it was tuned on.
+        tuned on all rows, so its threshold is kept within .2 to .8. 1, as published, scores it on
+        the rows it was tuned on.
     n_layers : int or None, default=None
         Tune only the last layers; those before them are computed once. None tunes all.
 
@@ -132,6 +133,13 @@ class AdversarialFineTuning(IntraProcessor):
                     scores[fold] = training.forward.scores(rows=fold.astype(np.intp))
             changed = trainings[0].forward.weights()
             yield Trial(group.broadcast(scores), changed, {"epoch": epoch, **means})
+
+    def _span(self, own: float) -> tuple[float, float]:
+        # Nets of the folds give the scores, and the final net is another: on new rows it is
+        # less sure than they are, and an extreme threshold would put all rows into one class.
+        if self.n_folds == 1 or self.allow_worse:
+            return 0.0, 1.0
+        return min(0.2, own), max(0.8, own)
 
     def _trains_features(self, rows: DebiasRows) -> bool:
         """Whether it trains weights in front of the head."""

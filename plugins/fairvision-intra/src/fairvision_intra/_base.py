@@ -53,6 +53,7 @@ from fairvision_intra._search import SearchResult, Trials, cross_fitted, search
 __all__ = ["DebiasRows", "IntraProcessor"]
 
 _SELECTION_FOLDS = 5
+_TOLERANCE = 0.02  # less than chance makes of the objective
 _GAIN_LEVEL = 0.8  # one-sided, of the exact tests that a gain in the worst cell must pass
 
 
@@ -142,6 +143,10 @@ class IntraProcessor(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
     def _n_trials(self, rows: DebiasRows) -> int:
         raise NotImplementedError
 
+    def _span(self, own: float) -> tuple[float, float]:
+        """The thresholds to search, of a net with a threshold of its own."""
+        return 0.0, 1.0
+
     # -- fitting ------------------------------------------------------------------
 
     @all_or_nothing
@@ -221,6 +226,9 @@ class IntraProcessor(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
             n_thresholds=self.n_thresholds,
             n_bootstrap=self.n_bootstrap,
             floor=self.min_performance,
+            own_threshold=net.threshold,
+            tolerance=0.0 if self.allow_worse else _TOLERANCE,
+            span=self._span(net.threshold),
         )
         given = rows.forward.scores()
         if self.min_performance is None:

@@ -73,7 +73,7 @@ class BoundedPerformance:
         None bounds nothing.
     margin : float
     n_thresholds : int
-        Grid over 0 to 1.
+        Grid over `span`.
     n_bootstrap : int
         Resamples that phi is averaged over. They are drawn once, so that all trials
         are compared on the same rows. 0 takes the rows as they are.
@@ -81,6 +81,13 @@ class BoundedPerformance:
         Performance below which no threshold is feasible; None until `set_floor`.
     lowest_cell : float
         Accuracy of the worst cell below which no threshold is feasible.
+    own_threshold : float
+        The given net's.
+    span : tuple (lowest, highest)
+        Of the thresholds.
+    tolerance : float
+        Of thresholds whose values are within it of the largest, the one nearest to the given
+        net's is chosen: an extreme one suits the scores of these rows, not those of new rows.
     """
 
     targets: NDArray[np.int64]
@@ -96,6 +103,9 @@ class BoundedPerformance:
     n_bootstrap: int = 5
     floor: float | None = None
     lowest_cell: float = 0.0
+    own_threshold: float = 0.5
+    span: tuple[float, float] = (0.0, 1.0)
+    tolerance: float = 0.0
     thresholds: Floats = field(init=False)
     weights: Floats = field(init=False)
 
@@ -107,7 +117,7 @@ class BoundedPerformance:
         self.performance = _resolve(self.performance, PERFORMANCES)
         if not self._from_counts:
             self.n_thresholds, self.n_bootstrap = min(self.n_thresholds, _SLOW_THRESHOLDS), 0
-        self.thresholds = np.linspace(0, 1, self.n_thresholds)
+        self.thresholds = np.linspace(*self.span, self.n_thresholds)
         n, cells = len(self.targets), cells_of(self.targets, self.groups)
         draws = [
             np.bincount(np.concatenate([self.rng.choice(c, len(c)) for c in cells]), minlength=n)
@@ -211,7 +221,7 @@ class BoundedPerformance:
         # A lucky resample does not make up for a bias above the bound on all rows.
         phi[~enough | ~(size[0] < epsilon)] = 0.0
         if phi.max() > 0:
-            best, value = _middle_of_largest(phi), float(phi.max())
+            best, value = self._chosen(phi), float(phi.max())
         elif enough.any():
             gap = np.where(enough, np.nan_to_num(bias[0], nan=1.0), np.inf)
             best, value = _middle_of_largest(-gap), -float(min(gap.min(), 1.0))
@@ -225,6 +235,13 @@ class BoundedPerformance:
             bias=float(bias[0, best]),
             feasible=value > 0,
         )
+
+    def _chosen(self, phi: Floats) -> int:
+        """Index of the threshold to take."""
+        if not self.tolerance:
+            return _middle_of_largest(phi)
+        good = np.flatnonzero(phi >= phi.max() - self.tolerance)
+        return int(good[np.argmin(abs(self.thresholds[good] - self.own_threshold))])
 
 
 def _middle_of_largest(values: Floats) -> int:

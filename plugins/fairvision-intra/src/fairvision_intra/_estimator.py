@@ -68,6 +68,8 @@ class RandomPerturbation(IntraProcessor):
     allow_worse : bool, default=False
         Whether the worst cell may fall below the given net's; True is as published.
     n_thresholds : int, default=501
+        Of those that are within .02 of the best, the one nearest to the net's own is taken; with
+        `allow_worse` the best, as published.
     n_bootstrap : int, default=20
         Resamples within the cells that the objective is averaged over, the same for
         every trial.
