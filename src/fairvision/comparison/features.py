@@ -147,8 +147,7 @@ def extractor_of(
     RunError
         If it cannot be made, or has other weights.
     """
-    from fairvision.nn import FeatureExtractor
-    from fairvision.nn.device import device_or_cpu
+    from fairvision.nn import FeatureExtractor, device_or_cpu
 
     if extractor is None and described["backbone"] == "a module":
         raise RunError(

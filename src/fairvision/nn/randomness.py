@@ -104,7 +104,8 @@ class _Shared:
     """
 
     def __init__(self) -> None:
-        self._lock, self._n_inside, self._before = threading.Lock(), 0, ()
+        self._lock, self._n_inside = threading.Lock(), 0
+        self._before: Any = ()
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -138,8 +139,9 @@ _SHARED = _Shared()
 
 
 def _kernels() -> tuple[bool, ...]:
-    cudnn, fill = torch.backends.cudnn, torch.utils.deterministic.fill_uninitialized_memory
-    return cudnn.benchmark, cudnn.deterministic, fill
+    cudnn: Any = torch.backends.cudnn
+    settings: Any = torch.utils.deterministic
+    return cudnn.benchmark, cudnn.deterministic, settings.fill_uninitialized_memory
 
 
 def _set_kernels(benchmark: bool, deterministic: bool, fill: bool) -> None:

@@ -95,10 +95,11 @@ classification_weight, reconstruction_weight, kl_weight, decoder_filters, keep_i
         if not 0 <= self.min_effective < 1:
             raise InputError(f"min_effective is {self.min_effective!r}; pass 0 up to below 1.")
         check_choices(self, aggregate=("product", "max"), class_shares=("equal", "data"))
-        if context.params["class_weight"] is not None and self.class_shares == "equal":
+        class_weight = context.params.get("class_weight")
+        if class_weight is not None and self.class_shares == "equal":
             raise InputError(
                 "class_shares='equal' draws as many rows of each class, and "
-                f"class_weight={context.params['class_weight']!r} would weigh them once more. Pass "
+                f"class_weight={class_weight!r} would weigh them once more. Pass "
                 "class_shares='data' or class_weight=None."
             )
         if not len(self.decoder_filters) or min(self.decoder_filters) < 1:
