@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from fairvision.base import stratified_splits
 
 __all__ = [
+    "Layer",
     "Weights",
     "change",
     "correct_probability",

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.fixes import parse_version
 
-__all__ = ["Penalty", "balanced_rows", "retrain", "with_outputs"]
+__all__ = ["Layer", "Penalty", "balanced_rows", "retrain", "with_outputs"]
 
 Penalty = Literal["l1", "l2"]
 Layer = tuple[NDArray[np.float64], NDArray[np.float64]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Any, Literal, Self
@@ -25,7 +25,7 @@ from fairvision.base import (
 )
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn import LastLayer, LastLayerClassifier
-from fairvision_dfr._algorithm import Penalty, retrain, with_outputs
+from fairvision_dfr._algorithm import Layer, Penalty, retrain, with_outputs
 
 __all__ = ["LastLayerRetraining"]
 
@@ -44,6 +44,11 @@ class LastLayerRetraining(LastLayerClassifier):
     The chosen C has the best cross-fitted accuracy in the worst cell: each row that the net was
     not trained on is predicted by layers that were not fitted to it. If the worst cell is then
     significantly below that of the given net, the given net is kept.
+
+    Unless it is frozen, the estimator is fitted twice: without the rows held out, to choose C,
+    then on all rows. The second fit is left out if the net memorizes its rows, so that their
+    features are unlike those of other rows, if `held_out` is given, and with
+    ``rows="validation"``.
 
     Parameters
     ----------
@@ -73,6 +78,8 @@ class LastLayerRetraining(LastLayerClassifier):
         or post-processed.
     retrained_ : bool
         Whether the last layer is a new one.
+    refitted_ : bool
+        Whether the estimator was fitted again, on all rows, after rows had been held out.
     C_ : float or None
         The C of the new layer.
     scores_ : DataFrame of shape (n_C, 3)
@@ -155,21 +162,21 @@ class LastLayerRetraining(LastLayerClassifier):
             sensitive_features,
             cells=code_labels(y)[0] * len(labels) + codes,
             held_out=held_out,
-            retrain=partial(self._retrain, y, codes, labels),
+            choose=partial(self._choose, y, codes, labels),
         )
 
-    def _retrain(
+    def _choose(
         self,
         y: NDArray[Any],
         group_codes: NDArray[np.int64],
         labels: list[Any],
         layer: LastLayer,
-        X: Any,
+        features: NDArray[np.float64],
         rows: Any,
         judged: NDArray[np.intp],
         seed: int,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """Choose C, and fit the layer unless a cell is empty or the worst cell would fall."""
+    ) -> Callable[[LastLayer, NDArray[Any]], Layer] | None:
+        """Choose C; None if a cell is empty or the worst cell would fall."""
         owner = type(self).__name__
         if not layer.has_bias:
             raise InputError(
@@ -189,7 +196,6 @@ class LastLayerRetraining(LastLayerClassifier):
                 stacklevel=5,
             )
             return None
-        features = layer.features(X)
         grid = [float(C) for C in np.atleast_1d(self.C)]
         predicted = {}
         if len(grid) > 1 or not self.allow_worse:
@@ -203,9 +209,13 @@ class LastLayerRetraining(LastLayerClassifier):
             names = np.array([str(label) for label in labels])[group]
             if leaves_worse_off(target, names, layer.classes[before], after, owner=owner):
                 return None
-        weight, bias = self._layer(features, cells, best, self.n_draws, seed)
         self.C_ = best
-        return with_outputs(weight, bias, len(layer.weight))
+
+        def new(layer: LastLayer, features: NDArray[Any]) -> Layer:
+            weight, bias = self._layer(features, cells, best, self.n_draws, seed)
+            return with_outputs(weight, bias, len(layer.weight))
+
+        return new
 
     def _layer(
         self, features: NDArray[Any], cells: NDArray[Any], C: float, n_draws: int, seed: int
