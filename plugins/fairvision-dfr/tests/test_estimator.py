@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -88,6 +89,31 @@ def test_a_loss_keeps_the_given_net(net: Any, biased: Any, balanced: Any) -> Non
     allowed = fit(FrozenEstimator(net), balanced, allow_worse=True, **harmful)
     assert allowed.retrained_
     assert len(set(allowed.predict(balanced.X))) == 1
+
+
+@pytest.mark.parametrize("biased_net", [False, True])
+def test_the_net_is_fitted_on_all_rows_unless_held_out_rows_show_a_gain(biased_net: bool) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 4)).astype(np.float32)
+    y = (X[:, 0] > 0).astype(int)
+    groups = np.where(rng.random(200) < 0.9, y, 1 - y) if biased_net else np.arange(200) % 2
+    X[:, 1] += 4 * groups * biased_net
+    trunk = nn.Sequential(nn.Linear(4, 16), nn.ReLU())
+    net = TorchClassifier(trunk, max_epochs=20, lr=0.1, random_state=0)
+
+    def features(held_out: Any = None, **params: Any) -> tuple[bool, NDArray[Any]]:
+        model = LastLayerRetraining(net, C=0.1, random_state=0, **params)
+        model.fit(X, y, sensitive_features=groups, held_out=held_out)
+        assert model.retrained_
+        return model.refitted_, model.transform(X)
+
+    on_all = clone(net).fit(X, y).transform(X)
+    refitted, of_the_method = features()
+    assert refitted is not biased_net
+    assert np.array_equal(of_the_method, on_all) is not biased_net
+    for kept in (features(rows="validation"), features(np.arange(200) < 80)):
+        assert not kept[0]
+        assert not np.array_equal(kept[1], on_all)
 
 
 def test_an_empty_cell_keeps_the_given_net(net: Any, biased: Any) -> None:

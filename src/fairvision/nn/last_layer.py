@@ -25,11 +25,7 @@ from fairvision.nn.labels import encode_labels
 
 __all__ = ["LastLayer", "LastLayerClassifier"]
 
-# A net whose accuracy on its own training rows, as a mean over the cells, is higher than on other
-# rows by more than this has memorized them, and its features of them are unlike those of other
-# rows. Chosen with benchmarks/photographs.py, seeds 10 to 13: nets from nothing mostly stay below,
-# pretrained blocks that are trained mostly do not.
-_MEMORIZED = 0.15
+Weights = tuple[ArrayLike, ArrayLike]  # the weight and the bias of a layer
 
 # Attributes in which wrappers that pass X on unchanged keep their fitted estimator.
 _FITTED = ("best_estimator_", "classifier_", "final_estimator_", "estimator_")
@@ -127,9 +123,6 @@ class LastLayer:
         return _with_layer(self.estimator, np.asarray(weight), np.asarray(bias))
 
 
-NewLayer = Callable[[LastLayer, NDArray[Any]], tuple[ArrayLike, ArrayLike]]
-
-
 def _inner(step: Any) -> Any:
     """The estimator inside a wrapper, None if `step` is no wrapper."""
     if isinstance(step, FrozenEstimator):
@@ -160,25 +153,6 @@ def _with_layer(step: Any, weight: NDArray[Any], bias: NDArray[Any]) -> Any:
     return rebuilt
 
 
-def _memorizes(
-    layer: LastLayer,
-    features: NDArray[Any],
-    y: NDArray[Any],
-    cells: NDArray[np.int64],
-    held: NDArray[np.intp],
-) -> bool:
-    """Whether the net is much better on its own training rows than on the rows held out."""
-    correct = layer.probabilities(features).argmax(1) == layer.encode(y)
-    trained = np.ones(len(y), dtype=bool)
-    trained[held] = False
-    both = np.intersect1d(cells[trained], cells[held])
-    differences = [
-        correct[trained & (cells == cell)].mean() - correct[~trained & (cells == cell)].mean()
-        for cell in both
-    ]
-    return bool(np.mean(differences) > _MEMORIZED) if differences else False
-
-
 class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
     """Base of meta-estimators that train a net's last layer again.
 
@@ -195,8 +169,6 @@ class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
     debias_fraction: float
     random_state: Any
     estimator_: Any
-    retrained_: bool
-    refitted_: bool
     classes_: NDArray[Any]
 
     def _fit_layer(
@@ -207,24 +179,27 @@ class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         *,
         cells: NDArray[np.int64],
         held_out: Any,
-        choose: Callable[..., NewLayer | None],
+        retrain: Callable[..., tuple[Weights, bool] | None],
+        retrain_on_all: Callable[..., Weights] | None = None,
     ) -> Self:
         """Fit the estimator unless it is frozen, then its last layer again.
-
-        Rows are held out to choose the new layer. With ``rows="all"`` the estimator is then fitted
-        on all rows, so that its features are as good as without this method, unless it memorizes
-        its rows: then it stays as it is. It is also fitted on all rows if its layer is kept.
 
         Parameters
         ----------
         cells : ndarray of shape (n_samples,)
             The rows held out are drawn from each in proportion.
         held_out : array-like of bool of shape (n_samples,) or None
-        choose : callable
-            ``choose(layer, features, rows, judged, seed)`` returns None to keep the given layer,
-            or a function of a `LastLayer` and features that returns the weight and the bias of
-            the new one. `features` are those to fit it on, `rows` their index in all rows,
-            `judged` the positions among them of rows that the net was not trained on.
+        retrain : callable
+            ``retrain(layer, features, rows, judged, seed)`` returns the new layer, and whether
+            the rows held out show that it is better; None keeps the given layer. `layer` is the
+            `LastLayer`, `features` what to fit it on, `rows` their index in all rows, `judged`
+            the positions in `features` of rows that the net was not trained on. If the given
+            layer is kept, the estimator is fitted on all rows, because no rows need to be held
+            out.
+        retrain_on_all : callable, default=None
+            ``retrain_on_all(layer, features, seed)`` returns the new layer of the estimator
+            after a second fit, on all rows. Without it, there is no second fit. Nor is there one
+            if the new layer is better, or ``rows="all"`` is not set.
         """
         seed, owner = as_seed(self.random_state), type(self).__name__
         base_estimator = (
@@ -243,20 +218,22 @@ class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         sample = rows_of(X, held[:32])
         layer.check(sample, layer.features(sample))
         if self.rows == "all":
-            features = layer.features(X)
-            new = choose(layer, features, slice(None), held, seed)
-            refit = not layer.alone_is_trained and not _memorizes(layer, features, y, cells, held)
+            features, rows, judged = layer.features(X), slice(None), held
         else:
-            features, refit = layer.features(rows_of(X, held)), False
-            new = choose(layer, features, held, np.arange(len(held)), seed)
-        self.retrained_, self.refitted_ = new is not None, False
-        if new is None or refit:
+            features, rows, judged = layer.features(rows_of(X, held)), held, np.arange(len(held))
+        new, better = retrain(layer, features, rows, judged, seed) or (None, False)
+        may_refit = self.rows == "all" and retrain_on_all is not None and not layer.alone_is_trained
+        self.refitted_ = False
+        if new is None or (may_refit and not better):
             whole = fit_on_all(base_estimator, fitted, *data, held_out=held_out)
-            if whole is not fitted:
-                self.refitted_, layer = True, LastLayer(whole, owner)
-                features = features if new is None else layer.features(X)
-        weights = (layer.weight, layer.bias) if new is None else new(layer, features)
-        self.estimator_, self.classes_ = layer.replace(*weights), layer.classes
+            self.refitted_ = whole is not fitted
+            if self.refitted_:
+                layer = LastLayer(whole, owner)
+                if new is not None and retrain_on_all is not None:
+                    new = retrain_on_all(layer, layer.features(X), seed)
+        self.retrained_ = new is not None
+        self.estimator_ = layer.replace(*(new or (layer.weight, layer.bias)))
+        self.classes_ = layer.classes
         return self
 
     def __fairvision_module__(self) -> nn.Module:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Any, Literal, Self
@@ -90,7 +90,7 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
     retrained_ : bool
         Whether the last layer is a new one.
     refitted_ : bool
-        Whether the estimator was fitted again, on all rows, after rows had been held out.
+        Whether the estimator was fitted a second time, on all rows, because its layer is kept.
     gamma_ : float or None
         The gamma of the new layer.
     changes_ : DataFrame of shape (n_gammas, 3)
@@ -175,10 +175,10 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
             sensitive_features,
             cells=codes,
             held_out=held_out,
-            choose=partial(self._choose, y),
+            retrain=partial(self._retrain, y),
         )
 
-    def _choose(
+    def _retrain(
         self,
         y: NDArray[Any],
         layer: LastLayer,
@@ -186,10 +186,13 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         rows: Any,
         judged: NDArray[np.intp],
         seed: int,
-    ) -> Callable[[LastLayer, NDArray[Any]], Layer] | None:
-        """Choose the largest gamma that costs little enough; None if it gains too little."""
+    ) -> tuple[Layer, bool] | None:
+        """Fit the layer with the largest gamma that costs little enough, if it gains enough."""
         targets = layer.encode(y)[rows]
-        correct = self._correct(layer, features, targets, seed)
+        if self.rows == "all":
+            correct = correct_probability(features, targets, seed)
+        else:
+            correct = layer.probabilities(features)[np.arange(len(targets)), targets]
         if layer.alone_is_trained:
             judged = np.arange(len(targets))
         unsure = judged[correct[judged] < 0.5]
@@ -208,7 +211,8 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         enough = len(unsure) >= _MIN_UNSURE and gain > self.min_gain
         if (enough and loss <= self.max_loss) or self.allow_worse:
             self.gamma_ = gamma
-            return partial(self._new_layer, targets, seed)
+            first = layer.weight, layer.bias
+            return retrain(features, targets, weights, first, self.regularization), enough
         warnings.warn(
             f"{type(self).__name__} keeps the given net: with gamma={gamma:g} a new layer would "
             f"cost {loss:.3f} of the accuracy on {len(judged)} rows, and add {gain:.3f} on the "
@@ -219,24 +223,6 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
             stacklevel=5,
         )
         return None
-
-    def _new_layer(
-        self, targets: NDArray[np.int64], seed: int, layer: LastLayer, features: NDArray[Any]
-    ) -> Layer:
-        assert self.gamma_ is not None
-        correct = self._correct(layer, features, targets, seed)
-        weights = row_weights(correct, targets, self.gamma_, self.row_weights)
-        return retrain(
-            features, targets, weights, (layer.weight, layer.bias), self.regularization
-        )
-
-    def _correct(
-        self, layer: LastLayer, features: NDArray[Any], targets: NDArray[np.int64], seed: int
-    ) -> NDArray[np.float64]:
-        """The probability of each row's class by a model that was not trained on the row."""
-        if self.rows == "all":
-            return correct_probability(features, targets, seed)
-        return layer.probabilities(features)[np.arange(len(targets)), targets]
 
     def _check_parameters(self) -> None:
         check_choices(self, rows=("all", "validation"), row_weights=("power", "exponential"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Any, Literal, Self
@@ -22,6 +22,7 @@ from fairvision.base import (
     code_labels,
     leaves_worse_off,
     stratified_splits,
+    worst_cell,
 )
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn import LastLayer, LastLayerClassifier
@@ -45,10 +46,10 @@ class LastLayerRetraining(LastLayerClassifier):
     not trained on is predicted by layers that were not fitted to it. If the worst cell is then
     significantly below that of the given net, the given net is kept.
 
-    Unless it is frozen, the estimator is fitted twice: without the rows held out, to choose C,
-    then on all rows. The second fit is left out if the net memorizes its rows, so that their
-    features are unlike those of other rows, if `held_out` is given, and with
-    ``rows="validation"``.
+    An estimator that is not frozen is fitted without the rows held out. If they do not show that
+    the worst cell rises, it is fitted once more, on all rows, so that its features are as good as
+    without this method, and its layer with the chosen C. `held_out` and ``rows="validation"``
+    prevent that.
 
     Parameters
     ----------
@@ -79,7 +80,7 @@ class LastLayerRetraining(LastLayerClassifier):
     retrained_ : bool
         Whether the last layer is a new one.
     refitted_ : bool
-        Whether the estimator was fitted again, on all rows, after rows had been held out.
+        Whether the estimator was fitted a second time, on all rows.
     C_ : float or None
         The C of the new layer.
     scores_ : DataFrame of shape (n_C, 3)
@@ -162,10 +163,13 @@ class LastLayerRetraining(LastLayerClassifier):
             sensitive_features,
             cells=code_labels(y)[0] * len(labels) + codes,
             held_out=held_out,
-            choose=partial(self._choose, y, codes, labels),
+            retrain=partial(self._retrain, y, codes, labels),
+            retrain_on_all=lambda layer, features, seed: self._chosen_layer(
+                layer.encode(y) * len(labels) + codes, layer, features, seed
+            ),
         )
 
-    def _choose(
+    def _retrain(
         self,
         y: NDArray[Any],
         group_codes: NDArray[np.int64],
@@ -175,8 +179,11 @@ class LastLayerRetraining(LastLayerClassifier):
         rows: Any,
         judged: NDArray[np.intp],
         seed: int,
-    ) -> Callable[[LastLayer, NDArray[Any]], Layer] | None:
-        """Choose C; None if a cell is empty or the worst cell would fall."""
+    ) -> tuple[Layer, bool] | None:
+        """Choose C, and fit the layer unless a cell is empty or the worst cell would fall.
+
+        The bool says whether the worst cell rises on the rows held out.
+        """
         owner = type(self).__name__
         if not layer.has_bias:
             raise InputError(
@@ -202,24 +209,29 @@ class LastLayerRetraining(LastLayerClassifier):
             predicted = {C: self._cross_fit(features, cells, C, seed)[judged] for C in grid}
             self.scores_ = _scores(predicted, cells[judged], len(labels))
         best = grid[0] if self.scores_.empty else float(self.scores_["C"].iloc[0])
+        rises = True
         if not self.allow_worse:
-            before = layer.probabilities(features[judged]).argmax(1)
+            before = layer.classes[layer.probabilities(features[judged]).argmax(1)]
             target, group = layer.classes[cells[judged] // len(labels)], cells[judged] % len(labels)
             after = layer.classes[predicted[best]]
             names = np.array([str(label) for label in labels])[group]
-            if leaves_worse_off(target, names, layer.classes[before], after, owner=owner):
+            if leaves_worse_off(target, names, before, after, owner=owner):
                 return None
+            worst = [worst_cell(target, names, by).accuracy for by in (before, after)]
+            rises = worst[1] > worst[0]
         self.C_ = best
+        return self._chosen_layer(cells, layer, features, seed), rises
 
-        def new(layer: LastLayer, features: NDArray[Any]) -> Layer:
-            weight, bias = self._layer(features, cells, best, self.n_draws, seed)
-            return with_outputs(weight, bias, len(layer.weight))
-
-        return new
+    def _chosen_layer(
+        self, cells: NDArray[Any], layer: LastLayer, features: NDArray[Any], seed: int
+    ) -> Layer:
+        assert self.C_ is not None
+        weight, bias = self._layer(features, cells, self.C_, self.n_draws, seed)
+        return with_outputs(weight, bias, len(layer.weight))
 
     def _layer(
         self, features: NDArray[Any], cells: NDArray[Any], C: float, n_draws: int, seed: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ) -> Layer:
         return retrain(
             features,
             cells // len(self.sensitive_labels_),
