@@ -321,6 +321,9 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
     "reweighing": partial(composed, pre="reweighing"),
     "balanced-sampling": partial(composed, pre="balanced-sampling"),
     "last-layer-retraining": partial(composed, post="last-layer-retraining", on_all=True),
+    "last-layer-retraining, one fit": partial(
+        composed, post="last-layer-retraining", params={"refit": False}
+    ),
     "last-layer-retraining, validation rows": partial(composed, post="last-layer-retraining"),
     "automatic-feature-reweighting": partial(
         composed, post="automatic-feature-reweighting", on_all=True
@@ -368,7 +371,9 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
         on_all=True,
     ),
 }
-PIXELS = (
+# Methods for pictures, and one that differs only where more than the last layer is trained.
+NOT_ON_FEATURES = (
+    "last-layer-retraining, one fit",
     "db-vae",
     "data-attribution",
     "data-attribution, then adversarial-fine-tuning, all rows",
@@ -390,6 +395,7 @@ WITH_VALIDATION = (
     "reweighing, then jlu, then adversarial-fine-tuning, all rows",
     "data-attribution, then adversarial-fine-tuning, all rows",
 )
+WITHOUT_VALIDATION = ("last-layer-retraining, one fit",)
 
 
 def last_blocks() -> nn.Module:
@@ -419,10 +425,10 @@ def runs(args: argparse.Namespace, names: list[str]) -> Iterator[tuple[str, str,
             for setting in args.settings:
                 for method in args.methods:
                     key = (args.net, task, setting, method, seed)
-                    only = WITH_VALIDATION if setting == "training" else ()
+                    only = WITH_VALIDATION if setting == "training" else WITHOUT_VALIDATION
                     if setting != args.settings[0]:
                         only = (*only, *ONCE)
-                    if method in (PIXELS if args.net == "features" else FEATURES):
+                    if method in (NOT_ON_FEATURES if args.net == "features" else FEATURES):
                         continue
                     if key not in done and method not in only:
                         yield task, setting, method, seed

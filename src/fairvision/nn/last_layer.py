@@ -179,7 +179,7 @@ class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         *,
         cells: NDArray[np.int64],
         held_out: Any,
-        retrain: Callable[..., tuple[Weights, bool] | None],
+        retrain: Callable[..., Weights | None],
         retrain_on_all: Callable[..., Weights] | None = None,
     ) -> Self:
         """Fit the estimator unless it is frozen, then its last layer again.
@@ -190,16 +190,14 @@ class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
             The rows held out are drawn from each in proportion.
         held_out : array-like of bool of shape (n_samples,) or None
         retrain : callable
-            ``retrain(layer, features, rows, judged, seed)`` returns the new layer, and whether
-            the rows held out show that it is better; None keeps the given layer. `layer` is the
-            `LastLayer`, `features` what to fit it on, `rows` their index in all rows, `judged`
-            the positions in `features` of rows that the net was not trained on. If the given
-            layer is kept, the estimator is fitted on all rows, because no rows need to be held
-            out.
+            ``retrain(layer, features, rows, judged, seed)`` returns the weight and the bias of the
+            new layer, or None to keep the given one. `layer` is the `LastLayer`, `features` what
+            to fit it on, `rows` their index in all rows, `judged` the positions in `features` of
+            rows that the net was not trained on. If the given layer is kept, the estimator is
+            fitted on all rows, because no rows need to be held out.
         retrain_on_all : callable, default=None
-            ``retrain_on_all(layer, features, seed)`` returns the new layer of the estimator
-            after a second fit, on all rows. Without it, there is no second fit. Nor is there one
-            if the new layer is better, or ``rows="all"`` is not set.
+            ``retrain_on_all(layer, features, seed)`` returns the new layer of the estimator after
+            a second fit, on all rows. Without it, there is no second fit.
         """
         seed, owner = as_seed(self.random_state), type(self).__name__
         base_estimator = (
@@ -221,10 +219,9 @@ class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
             features, rows, judged = layer.features(X), slice(None), held
         else:
             features, rows, judged = layer.features(rows_of(X, held)), held, np.arange(len(held))
-        new, better = retrain(layer, features, rows, judged, seed) or (None, False)
-        may_refit = self.rows == "all" and retrain_on_all is not None and not layer.alone_is_trained
+        new = retrain(layer, features, rows, judged, seed)
         self.refitted_ = False
-        if new is None or (may_refit and not better):
+        if new is None or (retrain_on_all is not None and not layer.alone_is_trained):
             whole = fit_on_all(base_estimator, fitted, *data, held_out=held_out)
             self.refitted_ = whole is not fitted
             if self.refitted_:

@@ -186,7 +186,7 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         rows: Any,
         judged: NDArray[np.intp],
         seed: int,
-    ) -> tuple[Layer, bool] | None:
+    ) -> Layer | None:
         """Fit the layer with the largest gamma that costs little enough, if it gains enough."""
         targets = layer.encode(y)[rows]
         if self.rows == "all":
@@ -212,7 +212,7 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         if (enough and loss <= self.max_loss) or self.allow_worse:
             self.gamma_ = gamma
             first = layer.weight, layer.bias
-            return retrain(features, targets, weights, first, self.regularization), enough
+            return retrain(features, targets, weights, first, self.regularization)
         warnings.warn(
             f"{type(self).__name__} keeps the given net: with gamma={gamma:g} a new layer would "
             f"cost {loss:.3f} of the accuracy on {len(judged)} rows, and add {gain:.3f} on the "

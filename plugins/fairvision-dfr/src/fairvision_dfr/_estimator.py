@@ -22,7 +22,6 @@ from fairvision.base import (
     code_labels,
     leaves_worse_off,
     stratified_splits,
-    worst_cell,
 )
 from fairvision.exceptions import FairvisionWarning, InputError
 from fairvision.nn import LastLayer, LastLayerClassifier
@@ -46,10 +45,8 @@ class LastLayerRetraining(LastLayerClassifier):
     not trained on is predicted by layers that were not fitted to it. If the worst cell is then
     significantly below that of the given net, the given net is kept.
 
-    An estimator that is not frozen is fitted without the rows held out. If they do not show that
-    the worst cell rises, it is fitted once more, on all rows, so that its features are as good as
-    without this method, and its layer with the chosen C. `held_out` and ``rows="validation"``
-    prevent that.
+    An estimator that is not frozen is fitted twice: without the rows held out, to choose C, then
+    on all rows.
 
     Parameters
     ----------
@@ -68,6 +65,11 @@ class LastLayerRetraining(LastLayerClassifier):
         The choice of C uses the latter rows in both cases.
     debias_fraction : float, default=0.4
         Share of the rows held out from the training of the net.
+    refit : bool, default=True
+        Fit the net again, on all rows, once C is chosen. With fewer rows a net from nothing loses
+        more than the new layer gains; False is better where a net knows its rows by heart, as
+        pretrained blocks do that are trained. Only with ``rows="all"``, without `held_out`, and if
+        more than the last layer is trained.
     allow_worse : bool, default=False
         Take the new layer even if the worst cell falls.
     random_state : int, RandomState, Generator or None, default=None
@@ -115,6 +117,7 @@ class LastLayerRetraining(LastLayerClassifier):
     n_draws: int = 10
     rows: Literal["all", "validation"] = "all"
     debias_fraction: float = 0.4
+    refit: bool = True
     allow_worse: bool = False
     random_state: Any = None
 
@@ -157,6 +160,7 @@ class LastLayerRetraining(LastLayerClassifier):
         assert groups is not None
         codes, labels = groups.intersection()
         y = check_labels(y, n_samples=len(X))
+        refits = self.refit and self.rows == "all"
         return self._fit_layer(
             X,
             y,
@@ -164,9 +168,7 @@ class LastLayerRetraining(LastLayerClassifier):
             cells=code_labels(y)[0] * len(labels) + codes,
             held_out=held_out,
             retrain=partial(self._retrain, y, codes, labels),
-            retrain_on_all=lambda layer, features, seed: self._chosen_layer(
-                layer.encode(y) * len(labels) + codes, layer, features, seed
-            ),
+            retrain_on_all=partial(self._retrain_on_all, y, codes) if refits else None,
         )
 
     def _retrain(
@@ -179,11 +181,8 @@ class LastLayerRetraining(LastLayerClassifier):
         rows: Any,
         judged: NDArray[np.intp],
         seed: int,
-    ) -> tuple[Layer, bool] | None:
-        """Choose C, and fit the layer unless a cell is empty or the worst cell would fall.
-
-        The bool says whether the worst cell rises on the rows held out.
-        """
+    ) -> Layer | None:
+        """Choose C, and fit the layer unless a cell is empty or the worst cell would fall."""
         owner = type(self).__name__
         if not layer.has_bias:
             raise InputError(
@@ -209,23 +208,28 @@ class LastLayerRetraining(LastLayerClassifier):
             predicted = {C: self._cross_fit(features, cells, C, seed)[judged] for C in grid}
             self.scores_ = _scores(predicted, cells[judged], len(labels))
         best = grid[0] if self.scores_.empty else float(self.scores_["C"].iloc[0])
-        rises = True
         if not self.allow_worse:
-            before = layer.classes[layer.probabilities(features[judged]).argmax(1)]
+            before = layer.probabilities(features[judged]).argmax(1)
             target, group = layer.classes[cells[judged] // len(labels)], cells[judged] % len(labels)
             after = layer.classes[predicted[best]]
             names = np.array([str(label) for label in labels])[group]
-            if leaves_worse_off(target, names, before, after, owner=owner):
+            if leaves_worse_off(target, names, layer.classes[before], after, owner=owner):
                 return None
-            worst = [worst_cell(target, names, by).accuracy for by in (before, after)]
-            rises = worst[1] > worst[0]
         self.C_ = best
-        return self._chosen_layer(cells, layer, features, seed), rises
+        weight, bias = self._layer(features, cells, best, self.n_draws, seed)
+        return with_outputs(weight, bias, len(layer.weight))
 
-    def _chosen_layer(
-        self, cells: NDArray[Any], layer: LastLayer, features: NDArray[Any], seed: int
+    def _retrain_on_all(
+        self,
+        y: NDArray[Any],
+        group_codes: NDArray[np.int64],
+        layer: LastLayer,
+        features: NDArray[np.float64],
+        seed: int,
     ) -> Layer:
+        """The layer with the chosen C."""
         assert self.C_ is not None
+        cells = layer.encode(y) * len(self.sensitive_labels_) + group_codes
         weight, bias = self._layer(features, cells, self.C_, self.n_draws, seed)
         return with_outputs(weight, bias, len(layer.weight))
 
