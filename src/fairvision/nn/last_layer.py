@@ -215,10 +215,10 @@ class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         layer = LastLayer(fitted, owner)
         sample = rows_of(X, held[:32])
         layer.check(sample, layer.features(sample))
-        if self.rows == "all":
-            features, rows, judged = layer.features(X), slice(None), held
-        else:
-            features, rows, judged = layer.features(rows_of(X, held)), held, np.arange(len(held))
+        on_all = self.rows == "all"
+        features = layer.features(X if on_all else rows_of(X, held))
+        rows = slice(None) if on_all else held
+        judged = held if on_all else np.arange(len(held))
         new = retrain(layer, features, rows, judged, seed)
         self.refitted_ = False
         if new is None or (retrain_on_all is not None and not layer.alone_is_trained):
