@@ -16,6 +16,7 @@ from sklearn.preprocessing import FunctionTransformer
 from torch import nn
 
 import fairvision as fv
+from fairvision.base import Resampled
 from fairvision.exceptions import FairvisionWarning, GroupsRequiredError, InputError
 from fairvision.nn import TorchClassifier, as_module
 from fairvision.saving import load, save
@@ -162,6 +163,15 @@ def test_in_a_pipeline(net: Any, biased: Any) -> None:
     model = fit(pipeline, biased)
     assert type(model.estimator_) is type(pipeline)
     np.testing.assert_array_equal(model.transform(biased.X), biased.X)
+
+
+@pytest.mark.parametrize("inner", [None, TorchClassifier("torch.nn:Identity")])
+def test_weights_of_rows_are_refused_as_by_any_classifier_without_them(
+    biased: Any, inner: Any
+) -> None:
+    model = Resampled(fv.make("reweighing"), LastLayerRetraining(inner))
+    with pytest.raises(InputError, match="takes no sample_weight"):
+        model.fit(biased.X, biased.y, sensitive_features=biased.groups)
 
 
 def test_what_is_refused(net: Any, biased: Any) -> None:

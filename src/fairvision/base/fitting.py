@@ -77,7 +77,7 @@ def fit_keyword(estimator: Any, name: str) -> str | None:
     if steps and hasattr(steps[-1][1], "fit"):
         inner = fit_keyword(steps[-1][1], name)
         return None if inner is None else f"{steps[-1][0]}__{inner}"
-    if {"estimator", "refit"} <= estimator.get_params(deep=False).keys():
+    if {"estimator", "refit", "scoring"} <= estimator.get_params(deep=False).keys():
         return fit_keyword(estimator.estimator, name)
     return None
 

@@ -25,8 +25,6 @@ from fairvision.nn.labels import encode_labels
 
 __all__ = ["LastLayer", "LastLayerClassifier"]
 
-Weights = tuple[ArrayLike, ArrayLike]  # the weight and the bias of a layer
-
 # Attributes in which wrappers that pass X on unchanged keep their fitted estimator.
 _FITTED = ("best_estimator_", "classifier_", "final_estimator_", "estimator_")
 
@@ -123,6 +121,9 @@ class LastLayer:
         return _with_layer(self.estimator, np.asarray(weight), np.asarray(bias))
 
 
+NewLayer = Callable[[LastLayer, NDArray[Any]], tuple[ArrayLike, ArrayLike]]
+
+
 def _inner(step: Any) -> Any:
     """The estimator inside a wrapper, None if `step` is no wrapper."""
     if isinstance(step, FrozenEstimator):
@@ -179,8 +180,8 @@ class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         *,
         cells: NDArray[np.int64],
         held_out: Any,
-        retrain: Callable[..., Weights | None],
-        retrain_on_all: Callable[..., Weights] | None = None,
+        choose: Callable[..., NewLayer | None],
+        refit: bool = False,
     ) -> Self:
         """Fit the estimator unless it is frozen, then its last layer again.
 
@@ -189,15 +190,16 @@ class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         cells : ndarray of shape (n_samples,)
             The rows held out are drawn from each in proportion.
         held_out : array-like of bool of shape (n_samples,) or None
-        retrain : callable
-            ``retrain(layer, features, rows, judged, seed)`` returns the weight and the bias of the
-            new layer, or None to keep the given one. `layer` is the `LastLayer`, `features` what
-            to fit it on, `rows` their index in all rows, `judged` the positions in `features` of
-            rows that the net was not trained on. If the given layer is kept, the estimator is
-            fitted on all rows, because no rows need to be held out.
-        retrain_on_all : callable, default=None
-            ``retrain_on_all(layer, features, seed)`` returns the new layer of the estimator after
-            a second fit, on all rows. Without it, there is no second fit.
+        choose : callable
+            ``choose(layer, features, rows, judged, seed)`` returns None to keep the given layer,
+            or a function of a `LastLayer` and features that returns the weight and the bias of the
+            new one. `features` are those to fit it on, `rows` their index in all rows, `judged`
+            the positions in `features` of rows that the net was not trained on.
+        refit : bool, default=False
+            Fit the estimator again, on all rows, before the new layer is fitted. Where the given
+            layer is kept, that always takes place, because no rows need to be held out. An
+            estimator that is frozen, or for which `held_out` names rows, is never fitted again,
+            and for a new layer only one of which more than the last layer is trained.
         """
         seed, owner = as_seed(self.random_state), type(self).__name__
         base_estimator = (
@@ -219,18 +221,16 @@ class LastLayerClassifier(MetaEstimatorMixin, ScoreMixin, BaseEstimator):
         features = layer.features(X if on_all else rows_of(X, held))
         rows = slice(None) if on_all else held
         judged = held if on_all else np.arange(len(held))
-        new = retrain(layer, features, rows, judged, seed)
-        self.refitted_ = False
-        if new is None or (retrain_on_all is not None and not layer.alone_is_trained):
+        new = choose(layer, features, rows, judged, seed)
+        self.retrained_, self.refitted_ = new is not None, False
+        if new is None or (refit and not layer.alone_is_trained):
             whole = fit_on_all(base_estimator, fitted, *data, held_out=held_out)
             self.refitted_ = whole is not fitted
             if self.refitted_:
                 layer = LastLayer(whole, owner)
-                if new is not None and retrain_on_all is not None:
-                    new = retrain_on_all(layer, layer.features(X), seed)
-        self.retrained_ = new is not None
-        self.estimator_ = layer.replace(*(new or (layer.weight, layer.bias)))
-        self.classes_ = layer.classes
+                features = features if new is None else layer.features(X)
+        weights = (layer.weight, layer.bias) if new is None else new(layer, features)
+        self.estimator_, self.classes_ = layer.replace(*weights), layer.classes
         return self
 
     def __fairvision_module__(self) -> nn.Module:

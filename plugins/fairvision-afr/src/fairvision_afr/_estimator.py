@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Any, Literal, Self
@@ -175,10 +175,10 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
             sensitive_features,
             cells=codes,
             held_out=held_out,
-            retrain=partial(self._retrain, y),
+            choose=partial(self._choose, y),
         )
 
-    def _retrain(
+    def _choose(
         self,
         y: NDArray[Any],
         layer: LastLayer,
@@ -186,8 +186,8 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         rows: Any,
         judged: NDArray[np.intp],
         seed: int,
-    ) -> Layer | None:
-        """Fit the layer with the largest gamma that costs little enough, if it gains enough."""
+    ) -> Callable[[LastLayer, NDArray[Any]], Layer] | None:
+        """The layer with the largest gamma that costs little enough; None if it gains too little."""
         targets = layer.encode(y)[rows]
         if self.rows == "all":
             correct = correct_probability(features, targets, seed)
@@ -211,8 +211,9 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         enough = len(unsure) >= _MIN_UNSURE and gain > self.min_gain
         if (enough and loss <= self.max_loss) or self.allow_worse:
             self.gamma_ = gamma
-            first = layer.weight, layer.bias
-            return retrain(features, targets, weights, first, self.regularization)
+            return lambda layer, features: retrain(
+                features, targets, weights, (layer.weight, layer.bias), self.regularization
+            )
         warnings.warn(
             f"{type(self).__name__} keeps the given net: with gamma={gamma:g} a new layer would "
             f"cost {loss:.3f} of the accuracy on {len(judged)} rows, and add {gain:.3f} on the "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Any, Literal, Self
@@ -45,14 +45,14 @@ class LastLayerRetraining(LastLayerClassifier):
     not trained on is predicted by layers that were not fitted to it. If the worst cell is then
     significantly below that of the given net, the given net is kept.
 
-    An estimator that is not frozen is fitted twice: without the rows held out, to choose C, then
-    on all rows.
+    The estimator is fitted twice: without the rows held out, to choose C and to judge, then on all
+    rows (see `refit`).
 
     Parameters
     ----------
     estimator : classifier or None, default=None
         A `TorchClassifier` or a method built on it, also in a `Pipeline`. A `FrozenEstimator` is
-        used as it is; any other estimator is cloned and fitted on a part of the rows. None is a
+        used as it is; any other estimator is cloned and fitted. None is a
         `TorchClassifier`.
     penalty : {"l2", "l1"}, default="l2"
         Norm of the weights that is penalized; the paper takes "l1".
@@ -64,12 +64,12 @@ class LastLayerRetraining(LastLayerClassifier):
         Fit the layer on all rows, or, as in the paper, on rows that the net was not trained on.
         The choice of C uses the latter rows in both cases.
     debias_fraction : float, default=0.4
-        Share of the rows held out from the training of the net.
+        Share of the rows held out from the first training of the net.
     refit : bool, default=True
-        Fit the net again, on all rows, once C is chosen. With fewer rows a net from nothing loses
-        more than the new layer gains; False is better where a net knows its rows by heart, as
-        pretrained blocks do that are trained. Only with ``rows="all"``, without `held_out`, and if
-        more than the last layer is trained.
+        Fit the estimator again, on all rows, before the new layer is fitted: a net from nothing
+        is worse with fewer rows. False is better where the net knows its rows by heart, as trained
+        blocks of a pretrained net do. An estimator is fitted once if it is frozen, if only its
+        last layer is trained, with ``rows="validation"``, and with `held_out`.
     allow_worse : bool, default=False
         Take the new layer even if the worst cell falls.
     random_state : int, RandomState, Generator or None, default=None
@@ -86,7 +86,8 @@ class LastLayerRetraining(LastLayerClassifier):
     C_ : float or None
         The C of the new layer.
     scores_ : DataFrame of shape (n_C, 3)
-        For each C the cross-fitted accuracy in the worst cell and the mean over the cells.
+        For each C the cross-fitted accuracy in the worst cell and the mean over the cells, on
+        features of the net without the rows held out.
     classes_ : ndarray of shape (n_classes,)
     sensitive_labels_ : list
         The groups.
@@ -160,18 +161,17 @@ class LastLayerRetraining(LastLayerClassifier):
         assert groups is not None
         codes, labels = groups.intersection()
         y = check_labels(y, n_samples=len(X))
-        refits = self.refit and self.rows == "all"
         return self._fit_layer(
             X,
             y,
             sensitive_features,
             cells=code_labels(y)[0] * len(labels) + codes,
             held_out=held_out,
-            retrain=partial(self._retrain, y, codes, labels),
-            retrain_on_all=partial(self._retrain_on_all, y, codes) if refits else None,
+            choose=partial(self._choose, y, codes, labels),
+            refit=self.refit and self.rows == "all",
         )
 
-    def _retrain(
+    def _choose(
         self,
         y: NDArray[Any],
         group_codes: NDArray[np.int64],
@@ -181,8 +181,8 @@ class LastLayerRetraining(LastLayerClassifier):
         rows: Any,
         judged: NDArray[np.intp],
         seed: int,
-    ) -> Layer | None:
-        """Choose C, and fit the layer unless a cell is empty or the worst cell would fall."""
+    ) -> Callable[[LastLayer, NDArray[Any]], Layer] | None:
+        """Choose C; None if a cell is empty or the worst cell would fall."""
         owner = type(self).__name__
         if not layer.has_bias:
             raise InputError(
@@ -216,21 +216,20 @@ class LastLayerRetraining(LastLayerClassifier):
             if leaves_worse_off(target, names, layer.classes[before], after, owner=owner):
                 return None
         self.C_ = best
-        weight, bias = self._layer(features, cells, best, self.n_draws, seed)
-        return with_outputs(weight, bias, len(layer.weight))
+        return partial(self._new_layer, y, group_codes, rows, best, seed)
 
-    def _retrain_on_all(
+    def _new_layer(
         self,
         y: NDArray[Any],
         group_codes: NDArray[np.int64],
+        rows: Any,
+        C: float,
+        seed: int,
         layer: LastLayer,
         features: NDArray[np.float64],
-        seed: int,
     ) -> Layer:
-        """The layer with the chosen C."""
-        assert self.C_ is not None
-        cells = layer.encode(y) * len(self.sensitive_labels_) + group_codes
-        weight, bias = self._layer(features, cells, self.C_, self.n_draws, seed)
+        cells = (layer.encode(y) * len(self.sensitive_labels_) + group_codes)[rows]
+        weight, bias = self._layer(features, cells, C, self.n_draws, seed)
         return with_outputs(weight, bias, len(layer.weight))
 
     def _layer(
