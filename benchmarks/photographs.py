@@ -19,7 +19,8 @@ seeds 0 to 4; the default seeds are others.
 ``--net tuned`` trains the last two blocks of MobileNetV2 on what the frozen ones give, which is
 computed once; ``--net scratch`` trains `small-cnn` from random weights. ``--data drawn`` does
 the same with the drawn faces of the package and a net from nothing; it needs no files.
-``--data avatars`` does so with those of python-avatars (avatars.py).
+``--data avatars`` does so with those of python-avatars (avatars.py), ``--data one-sided`` with
+1,500 rows of them as De Coninck et al. draw them: a cell is empty.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ AVATARS = {
     "Glasses given skin": ("avatars", "glasses", "dark_skin"),
     "Beard given hat": ("avatars", "beard", "hat"),
 }
-DATA = {"photographs": TASKS, "drawn": DRAWN, "avatars": AVATARS}
+ONE_SIDED = {f"{name}, one-sided": of for name, of in AVATARS.items()}
+DATA = {"photographs": TASKS, "drawn": DRAWN, "avatars": AVATARS, "one-sided": ONE_SIDED}
 EVERY_TASK = [name for of in DATA.values() for name in of]
 SETTINGS = ("training", "validation")
 NETS = ("features", "tuned", "scratch")
@@ -76,6 +78,8 @@ FROZEN = "features.16"  # the net "tuned" trains what follows: two blocks, 0.9 m
 N_DRAWN, DRAWN_SIZE = 4000, 32
 N_AVATARS, AVATAR_SIZE = 6000, 48
 N_TRAIN, CONFOUNDING, PER_CELL, N_TEST = 650, 0.95, 40, 150
+# De Coninck et al.: none of the first class has the confounder, two thirds of the second have it.
+N_ONE_SIDED = {(0, 0): 750, (0, 1): 0, (1, 0): 250, (1, 1): 500}
 
 
 class Task(NamedTuple):
@@ -85,6 +89,7 @@ class Task(NamedTuple):
     y: np.ndarray
     group: np.ndarray
     person: np.ndarray
+    one_sided: bool = False
 
 
 class Rows(NamedTuple):
@@ -163,8 +168,11 @@ def drawn_tasks(names: list[str]) -> dict[str, Task]:
 def avatar_tasks(names: list[str]) -> dict[str, Task]:
     """Tasks of avatars, whose attributes are independent before `split`."""
     images, table = avatars.load(N_AVATARS, AVATAR_SIZE, seed=0)
-    columns = {name: (table[of].to_numpy() for of in AVATARS[name][1:]) for name in names}
-    return {name: Task(images, *of, np.arange(N_AVATARS)) for name, of in columns.items()}
+    either, result = AVATARS | ONE_SIDED, {}
+    for name in names:
+        y, group = (table[of].to_numpy() for of in either[name][1:])
+        result[name] = Task(images, y, group, np.arange(N_AVATARS), name in ONE_SIDED)
+    return result
 
 
 def split(task: Task, seed: int) -> Rows:
@@ -184,14 +192,16 @@ def split(task: Task, seed: int) -> Rows:
     test, pool = draw(test=True), draw(test=False)
     n_test = min(N_TEST, *map(len, test.values()))
     smallest = min(map(len, pool.values()))
-    n_valid, n_balanced = min(PER_CELL, 2 * smallest // 5), min(N_TRAIN // 4, smallest)
+    n_train = sum(N_ONE_SIDED.values()) if task.one_sided else N_TRAIN
+    n_valid, n_balanced = min(PER_CELL, 2 * smallest // 5), min(n_train // 4, smallest)
     size = {cell: len(index) for cell, index in pool.items()}
     together = size[0, 0] * size[1, 1] >= size[0, 1] * size[1, 0]
     few = round(N_TRAIN // 2 * (1 - CONFOUNDING))
     train = []
     for cell in cells:
         usual = (cell[0] == cell[1]) == together
-        train.append(pool[cell][n_valid:][: N_TRAIN // 2 - few if usual else few])
+        n_cell = N_TRAIN // 2 - few if usual else few
+        train.append(pool[cell][n_valid:][: N_ONE_SIDED[cell] if task.one_sided else n_cell])
     return Rows(
         rng.permutation(np.concatenate(train)),
         rng.permutation(np.concatenate([pool[cell][:n_valid] for cell in cells])),
