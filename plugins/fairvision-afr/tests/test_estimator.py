@@ -82,6 +82,24 @@ def test_a_great_loss_or_a_small_gain_keeps_the_given_net(
     assert allowed.retrained_
 
 
+def test_a_layer_does_not_rest_on_a_handful_of_rows() -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(400) % 2
+    X = rng.normal(0, 0.3, (400, 2)) + 2.0 * y[:, None]
+    against = rng.permutation(400)[:24]  # as few as hardly count among rows that are all sure
+    X[against] = rng.normal(0, 0.3, (24, 2)) + 2.0 * (1 - y[against])[:, None]
+    net = TorchClassifier("torch.nn:Identity", lr=0.1, random_state=0).fit(X, y)
+    limits = {"gamma": (2.0, 0.1), "max_loss": 1.0, "min_gain": 0.0, "min_rows": 100}
+    model = make(FrozenEstimator(net), **limits, allow_worse=True).fit(X, y)
+    rows = model.changes_.set_index("gamma")["rows"]
+    assert rows[2.0] < 30
+    assert rows[0.1] >= 100
+    assert model.gamma_ == 0.1
+    with pytest.warns(FairvisionWarning, match=f"rest on {rows[2.0]:.0f} rows of a class"):
+        kept = make(FrozenEstimator(net), **(limits | {"gamma": 2.0})).fit(X, y)
+    assert not kept.retrained_
+
+
 def test_a_gain_on_a_few_rows_decides_nothing(net: Any, biased: Any) -> None:
     with pytest.warns(FairvisionWarning, match="at least 20 rows"):
         model = make(FrozenEstimator(net), min_gain=0.0).fit(biased.X[-60:], biased.y[-60:])
@@ -114,7 +132,13 @@ def test_three_classes_and_one_logit() -> None:
 
 
 def test_what_is_refused(net: Any, biased: Any) -> None:
-    for params in ({"rows": "x"}, {"row_weights": "x"}, {"gamma": -1}, {"min_gain": -1}):
+    for params in (
+        {"rows": "x"},
+        {"row_weights": "x"},
+        {"gamma": -1},
+        {"min_gain": -1},
+        {"min_rows": -1},
+    ):
         with pytest.raises(InputError, match=next(iter(params))):
             make(FrozenEstimator(net), **params).fit(biased.X, biased.y)
     with pytest.raises(InputError, match="needs a fitted torch net"):

@@ -20,6 +20,7 @@ __all__ = [
     "Weights",
     "change",
     "correct_probability",
+    "effective_rows",
     "mean_over_classes",
     "retrain",
     "row_weights",
@@ -63,6 +64,13 @@ def row_weights(
         weights = np.exp(-gamma * correct)
     sums = np.bincount(targets, weights)
     return weights / sums[targets] / np.count_nonzero(sums)
+
+
+def effective_rows(weights: NDArray[np.float64], targets: NDArray[np.int64]) -> float:
+    """Kish's effective number of rows, (sum w)^2 / sum w^2, of the class with the fewest."""
+    sums, squares = np.bincount(targets, weights), np.bincount(targets, weights**2)
+    present = squares > 0
+    return float(np.min(sums[present] ** 2 / squares[present]))
 
 
 def _log_probabilities(logits: NDArray[np.float64]) -> NDArray[np.float64]:
