@@ -195,7 +195,7 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         judged: NDArray[np.intp],
         seed: int,
     ) -> Callable[[LastLayer, NDArray[Any]], Layer] | None:
-        """The layer with the largest gamma that costs little enough; None if it gains too little."""
+        """The layer of the largest gamma that costs little enough; None if it gains too little."""
         targets = layer.encode(y)[rows]
         if self.rows == "all":
             correct = correct_probability(features, targets, seed)
@@ -227,8 +227,8 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         warnings.warn(
             f"{type(self).__name__} keeps the given net: with gamma={gamma:g} a new layer would "
             f"cost {loss:.3f} of the accuracy on {len(judged)} rows, and add {gain:.3f} on the "
-            f"{len(unsure)} of which the model is unsure, all classes weighing the same, and rest on "
-            f"{n_rows:.0f} rows of a class. Pass a larger max_loss or a smaller min_gain or "
+            f"{len(unsure)} of which the model is unsure, all classes weighing the same, and rest "
+            f"on {n_rows:.0f} rows of a class. Pass a larger max_loss or a smaller min_gain or "
             f"min_rows, and at least {_MIN_UNSURE} rows of which the model is unsure.",
             FairvisionWarning,
             stacklevel=5,
