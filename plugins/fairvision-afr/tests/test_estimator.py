@@ -89,13 +89,13 @@ def test_a_layer_does_not_rest_on_a_handful_of_rows() -> None:
     against = rng.permutation(400)[:24]  # as few as hardly count among rows that are all sure
     X[against] = rng.normal(0, 0.3, (24, 2)) + 2.0 * (1 - y[against])[:, None]
     net = TorchClassifier("torch.nn:Identity", lr=0.1, random_state=0).fit(X, y)
-    limits = {"gamma": (2.0, 0.1), "max_loss": 1.0, "min_gain": 0.0, "min_rows": 100}
+    limits = {"gamma": (2.0, 0.1), "max_loss": 1.0, "min_gain": 0.0, "min_effective": 0.5}
     model = make(FrozenEstimator(net), **limits, allow_worse=True).fit(X, y)
-    rows = model.changes_.set_index("gamma")["rows"]
-    assert rows[2.0] < 30
-    assert rows[0.1] >= 100
+    share = model.changes_.set_index("gamma")["effective"]
+    assert share[2.0] < 0.15
+    assert share[0.1] >= 0.5
     assert model.gamma_ == 0.1
-    with pytest.warns(FairvisionWarning, match=f"rest on {rows[2.0]:.0f} rows of a class"):
+    with pytest.warns(FairvisionWarning, match=f"rest on {share[2.0]:.0%} of the rows"):
         kept = make(FrozenEstimator(net), **(limits | {"gamma": 2.0})).fit(X, y)
     assert not kept.retrained_
 
@@ -137,7 +137,7 @@ def test_what_is_refused(net: Any, biased: Any) -> None:
         {"row_weights": "x"},
         {"gamma": -1},
         {"min_gain": -1},
-        {"min_rows": -1},
+        {"min_effective": -1},
     ):
         with pytest.raises(InputError, match=next(iter(params))):
             make(FrozenEstimator(net), **params).fit(biased.X, biased.y)

@@ -20,7 +20,7 @@ __all__ = [
     "Weights",
     "change",
     "correct_probability",
-    "effective_rows",
+    "effective_share",
     "mean_over_classes",
     "retrain",
     "row_weights",
@@ -66,11 +66,11 @@ def row_weights(
     return weights / sums[targets] / np.count_nonzero(sums)
 
 
-def effective_rows(weights: NDArray[np.float64], targets: NDArray[np.int64]) -> float:
-    """Kish's effective number of rows, (sum w)^2 / sum w^2, of the class with the fewest."""
-    sums, squares = np.bincount(targets, weights), np.bincount(targets, weights**2)
-    present = squares > 0
-    return float(np.min(sums[present] ** 2 / squares[present]))
+def effective_share(weights: NDArray[np.float64], targets: NDArray[np.int64]) -> float:
+    """Kish's effective number of rows, (sum w)^2 / sum w^2, as a share of a class; the least."""
+    n, sums = np.bincount(targets), np.bincount(targets, weights)
+    squares, present = np.bincount(targets, weights**2), n > 0
+    return float(np.min(sums[present] ** 2 / squares[present] / n[present]))
 
 
 def _log_probabilities(logits: NDArray[np.float64]) -> NDArray[np.float64]:

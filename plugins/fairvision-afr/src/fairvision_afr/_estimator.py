@@ -27,7 +27,7 @@ from fairvision_afr._algorithm import (
     Weights,
     change,
     correct_probability,
-    effective_rows,
+    effective_share,
     mean_over_classes,
     retrain,
     row_weights,
@@ -49,10 +49,10 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
     Rows without groups cannot show whether the worst cell improves, but they bound the risk. Each
     row is predicted by layers that were not fitted to it, with and without reweighting. The
     method takes the largest `gamma` that costs at most `max_loss` of the accuracy and rests on
-    `min_rows` rows or more of every class. It keeps the given net if there is none, if the
-    accuracy on rows of which the model is unsure (p below .5) rises by `min_gain` or less, or if
-    there are fewer than twenty such rows. Both accuracies are means over the classes. To choose
-    parameters with groups, use `GridSearchCV`.
+    the share `min_effective` of the rows of every class. It keeps the given net if there is none,
+    if the accuracy on rows of which the model is unsure (p below .5) rises by `min_gain` or less,
+    or if there are fewer than twenty such rows. Both accuracies are means over the classes. To
+    choose parameters with groups, use `GridSearchCV`.
 
     Parameters
     ----------
@@ -78,10 +78,10 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         accuracy from the bias.
     min_gain : float, default=0.08
         Accuracy that the new layer must add on rows of which the model is unsure.
-    min_rows : float, default=40
-        Effective number of rows of each class that the new layer must rest on,
-        ``sum(w) ** 2 / sum(w ** 2)``. Where the net is sure of nearly all rows, a large `gamma`
-        leaves a handful, to which the layer is then fitted alone.
+    min_effective : float, default=0.1
+        Smallest effective number of rows, ``sum(w) ** 2 / sum(w ** 2)``, as a share of the class.
+        Where the net is sure of nearly all rows, a large `gamma` leaves a handful, and the layer
+        is fitted to them alone.
     debias_fraction : float, default=0.2
         Share of the rows held out from the training of the net.
     allow_worse : bool, default=False
@@ -101,8 +101,8 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
         The gamma of the new layer.
     changes_ : DataFrame of shape (n_gammas, 4)
         For each gamma tried, the `loss` and the `gain`: on all rows if nothing but the last
-        layer was trained, else on those that the net was not trained on; and the effective number
-        of `rows`.
+        layer was trained, else on those that the net was not trained on; and the `effective`
+        share of rows.
     classes_ : ndarray of shape (n_classes,)
 
     References
@@ -133,7 +133,7 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
     rows: Literal["all", "validation"] = "all"
     max_loss: float = 0.1
     min_gain: float = 0.08
-    min_rows: float = 40
+    min_effective: float = 0.1
     debias_fraction: float = 0.2
     allow_worse: bool = False
     random_state: Any = None
@@ -212,9 +212,9 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
             )
             loss = -mean_over_classes(changes[judged], targets[judged])
             gain = mean_over_classes(changes[unsure], targets[unsure])
-            n_rows = effective_rows(weights, targets)
-            tried.append({"gamma": gamma, "loss": loss, "gain": gain, "rows": n_rows})
-            bounded = loss <= self.max_loss and n_rows >= self.min_rows
+            share = effective_share(weights, targets)
+            tried.append({"gamma": gamma, "loss": loss, "gain": gain, "effective": share})
+            bounded = loss <= self.max_loss and share >= self.min_effective
             if bounded:
                 break
         self.gamma_, self.changes_ = None, pd.DataFrame(tried)
@@ -228,8 +228,8 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
             f"{type(self).__name__} keeps the given net: with gamma={gamma:g} a new layer would "
             f"cost {loss:.3f} of the accuracy on {len(judged)} rows, and add {gain:.3f} on the "
             f"{len(unsure)} of which the model is unsure, all classes weighing the same, and rest "
-            f"on {n_rows:.0f} rows of a class. Pass a larger max_loss or a smaller min_gain or "
-            f"min_rows, and at least {_MIN_UNSURE} rows of which the model is unsure.",
+            f"on {share:.0%} of the rows of a class. Pass a larger max_loss or a smaller min_gain "
+            f"or min_effective, and at least {_MIN_UNSURE} rows of which the model is unsure.",
             FairvisionWarning,
             stacklevel=5,
         )
@@ -237,7 +237,7 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
 
     def _check_parameters(self) -> None:
         check_choices(self, rows=("all", "validation"), row_weights=("power", "exponential"))
-        for name in ("gamma", "regularization", "max_loss", "min_gain", "min_rows"):
+        for name in ("gamma", "regularization", "max_loss", "min_gain", "min_effective"):
             values = np.atleast_1d(np.asarray(getattr(self, name), dtype=np.float64))
             if not values.size or not (values >= 0).all():
                 raise InputError(f"{name} is {getattr(self, name)!r}; pass 0 or more.")

@@ -31,7 +31,7 @@ def fairvision_postprocessing() -> Iterable[Method]:
                 "rows": "validation",
                 "row_weights": "exponential",
                 "gamma": (16.0, 8.0, 4.0, 2.0, 1.0),
-                "min_rows": 0,
+                "min_effective": 0,
             },
         },
         claims=Claims(
