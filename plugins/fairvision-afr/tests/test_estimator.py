@@ -137,6 +137,7 @@ def test_what_is_refused(net: Any, biased: Any) -> None:
         {"row_weights": "x"},
         {"gamma": -1},
         {"min_gain": -1},
+        {"min_effective": 1.5},
         {"min_effective": -1},
     ):
         with pytest.raises(InputError, match=next(iter(params))):

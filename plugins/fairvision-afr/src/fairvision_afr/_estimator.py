@@ -18,6 +18,7 @@ from fairvision.base import (
     check_form,
     check_groups,
     check_labels,
+    check_numbers,
     code_labels,
 )
 from fairvision.exceptions import FairvisionWarning, InputError
@@ -237,7 +238,8 @@ class AutomaticFeatureReweighting(LastLayerClassifier):
 
     def _check_parameters(self) -> None:
         check_choices(self, rows=("all", "validation"), row_weights=("power", "exponential"))
-        for name in ("gamma", "regularization", "max_loss", "min_gain", "min_effective"):
+        check_numbers(self, "min_effective", high=1)
+        for name in ("gamma", "regularization", "max_loss", "min_gain"):
             values = np.atleast_1d(np.asarray(getattr(self, name), dtype=np.float64))
             if not values.size or not (values >= 0).all():
                 raise InputError(f"{name} is {getattr(self, name)!r}; pass 0 or more.")
